@@ -1,0 +1,69 @@
+"""Everything that can go wrong, as one tree of exceptions.
+
+    ReportgenError
+    ├── PromptFileError     prompts.yaml cannot be read; holds every problem found, each with its line
+    ├── ModelError          a model cannot be used
+    │   ├── ModelNotFound       neither a hub name, a folder, a GGUF file nor an embedded model
+    │   └── UnsupportedModel    found, but it has no attention that could be captured; says which part
+    ├── PromptError         one prompt failed; the run goes on and the index shows it
+    │   ├── PromptTooLong       more tokens than the model's context window
+    │   └── CaptureMismatch     what was captured is not what attention must look like
+    ├── SiteError           the results folder cannot be written, or a file there is not ours
+    └── TemplatesNotFound   names every folder that was searched
+
+A message reads *where: what is wrong, what was got; what to do*. The library raises; ``reportgen.cli`` is the one
+place that shows errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class ReportgenError(Exception):
+    """Base of every error that reportgen raises on purpose."""
+
+
+class PromptFileError(ReportgenError):
+    """The prompt file is wrong.
+
+    Attributes:
+        problems: one line each, ``file:line: what is wrong; what to do``, in the order of the file.
+    """
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        """Join the problems into one message, a line each."""
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class ModelError(ReportgenError):
+    """A model cannot be used."""
+
+
+class ModelNotFound(ModelError):
+    """No model of that name can be had."""
+
+
+class UnsupportedModel(ModelError):
+    """The model was found, but its attention cannot be captured."""
+
+
+class PromptError(ReportgenError):
+    """One prompt failed; the others go on."""
+
+
+class PromptTooLong(PromptError):
+    """The prompt and what is to be generated do not fit the model's context window."""
+
+
+class CaptureMismatch(PromptError):
+    """What was captured is not causal attention of the expected shape."""
+
+
+class SiteError(ReportgenError):
+    """The results folder cannot be written."""
+
+
+class TemplatesNotFound(ReportgenError):
+    """The templates are not where they should be."""

@@ -1,0 +1,27 @@
+"""Where ``templates/`` is: inside the package in a wheel, beside it in a checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reportgen.errors import TemplatesNotFound
+
+_KNOWN_FILE = "page.html.jinja2"
+
+
+def find_templates() -> Path:
+    """Return the folder that holds the templates.
+
+    Returns:
+        The first of ``reportgen/templates`` and ``templates`` beside the package that holds a page template.
+
+    Raises:
+        TemplatesNotFound: neither folder does.
+    """
+    package = Path(__file__).resolve().parent
+    candidates = (package / "templates", package.parent / "templates")
+    for folder in candidates:
+        if (folder / _KNOWN_FILE).is_file():
+            return folder
+    searched = " and ".join(str(folder) for folder in candidates)
+    raise TemplatesNotFound(f"templates: no {_KNOWN_FILE} in {searched}; reinstall reportgen")

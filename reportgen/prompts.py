@@ -1,0 +1,222 @@
+"""``prompts.yaml`` to prompts, with every mistake of the file at once.
+
+The file is a list of prompts, each a text or a mapping, or a mapping of ``model``, ``defaults`` and ``prompts``.
+``reportgen.prompt_keys`` says what the keys are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from reportgen.errors import PromptFileError
+from reportgen.prompt_keys import HeadKeys, PromptKeys, prompt_file_schema
+from reportgen.prompt_lines import Problems, child_of, key_lines, line_of, load_tree, to_data
+from reportgen.prompt_names import check_unique, name_pages
+from reportgen.prompt_problems import advise_quotes, check_keys, describe
+from reportgen.records import Generation, ModelInfo, Place, Prompt
+from reportgen.selection import Selection
+
+__all__ = ["check_selections", "load_prompts", "name_pages", "override", "prompt_file_schema"]
+
+_SAMPLING = ("temperature", "top_k", "top_p")
+
+
+def load_prompts(path: str | Path) -> tuple[Prompt, ...]:
+    """Read a prompt file.
+
+    Args:
+        path: the file, YAML in UTF-8; ``Prompt.place`` names it as it is written here.
+
+    Returns:
+        The prompts in the order of the file, each with slug, title and place; at least one.
+
+    Raises:
+        PromptFileError: the file cannot be read or is wrong; holds every problem, in the order of the lines.
+    """
+    problems = Problems(str(path))
+    root = load_tree(path)
+    if root is None or root.tag.endswith(":null"):
+        raise PromptFileError([f"{path}:1: the file is empty; write a list of prompts"])
+    data = to_data(root, problems)
+    defaults, items = _read_head(data, root, problems)
+    read = [_read_prompt(number, value, node, defaults, problems) for number, (value, node) in enumerate(items, 1)]
+    _check_slugs(items, problems)
+    problems.check_none()
+    return name_pages([prompt for prompt in read if prompt])
+
+
+def check_selections(prompts: Iterable[Prompt], infos: Mapping[str, ModelInfo]) -> None:
+    """Check that every model has the layers and heads that are asked of it.
+
+    Args:
+        prompts: the prompts of a run.
+        infos: what is known of each model, by its name; a prompt whose model is not among them is passed over.
+
+    Raises:
+        PromptFileError: a selection names a layer or head that the model lacks; holds all of them.
+    """
+    problems = []
+    for prompt in prompts:
+        if info := infos.get(prompt.model):
+            for key, selection, count in (
+                ("layers", prompt.layers, info.num_layers),
+                ("heads", prompt.heads, info.num_heads),
+            ):
+                try:
+                    selection.resolve(count)
+                except ValueError as error:
+                    problems.append(f"{prompt.place.of(key)}: {key} '{selection}' of {prompt.model}: {error}")
+    if problems:
+        raise PromptFileError(dict.fromkeys(problems))
+
+
+def override(
+    prompts: Iterable[Prompt],
+    *,
+    model: str | None = None,
+    layers: Selection | None = None,
+    heads: Selection | None = None,
+    max_new_tokens: int | None = None,
+    seed: int | None = None,
+) -> tuple[Prompt, ...]:
+    """Put what the command line says over what the file says.
+
+    Args:
+        prompts: the prompts of the file.
+        model: name of a model, for all prompts.
+        layers: layers to keep.
+        heads: heads to keep.
+        max_new_tokens: how many tokens to generate at most.
+        seed: start of the random numbers.
+
+    Returns:
+        The prompts; ``None`` changes nothing.
+    """
+    given = {"model": model, "layers": layers, "heads": heads, "max_new_tokens": max_new_tokens}
+    changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    prompts = tuple(replace(prompt, **changes) for prompt in prompts)
+    if seed is None:
+        return prompts
+    return tuple(replace(prompt, generation=replace(prompt.generation, seed=seed)) for prompt in prompts)
+
+
+@dataclass(frozen=True)
+class _Defaults:
+    """What the file says for all prompts: checked keys, their lines, and whether it turns sampling on."""
+
+    keys: Mapping[str, Any]
+    lines: Mapping[str, int]
+    do_sample: bool
+
+
+def _read_head(data: Any, root: yaml.Node, problems: Problems) -> tuple[_Defaults, list[tuple[Any, yaml.Node]]]:
+    nothing = _Defaults({}, {}, False)
+    if isinstance(data, list):
+        return nothing, _read_items(data, root, problems)
+    if not isinstance(root, yaml.MappingNode):
+        got = describe(data, root)
+        problems.add(
+            line_of(root), f"must be a list of prompts, or a mapping with 'prompts', got {got}; begin with '- '"
+        )
+        return nothing, []
+    items: list[tuple[Any, yaml.Node]] = []
+    prompts, defaults = child_of(root, "prompts"), child_of(root, "defaults")
+    if prompts is None:
+        problems.add(line_of(root), "the file lacks the key 'prompts'; put the list of prompts under it")
+    elif "prompts" in data:
+        items = _read_items(data.pop("prompts"), prompts[0], problems)
+    return _read_defaults(data, root, defaults[0] if defaults else None, problems), items
+
+
+def _read_items(data: Any, node: yaml.Node, problems: Problems) -> list[tuple[Any, yaml.Node]]:
+    if not isinstance(data, list) or not isinstance(node, yaml.SequenceNode):
+        problems.add(line_of(node), f"prompts must be a list, got {describe(data, node)}; begin each with '- '")
+        return []
+    if not data:
+        problems.add(line_of(node), "the list of prompts is empty; write a prompt")
+    return list(zip(data, node.value, strict=True))
+
+
+def _read_defaults(data: dict[str, Any], root: yaml.Node, node: yaml.Node | None, problems: Problems) -> _Defaults:
+    keys = check_keys(HeadKeys, data, root, problems)
+    raw = data.get("defaults")
+    inner = raw if isinstance(raw, dict) else {}
+    lines = key_lines(node)
+    if "model" in data and "model" in inner:
+        problems.add(lines["model"], "the model of all prompts is given twice, here and beside 'prompts'; keep one")
+    do_sample = _check_sampling(inner, node, False, "defaults", problems)
+    if keys is None:
+        return _Defaults({}, lines, do_sample)
+    given = keys.given()
+    shared = given.pop("defaults", {})
+    lines.update({key: line for key, line in key_lines(root).items() if key in given})
+    return _Defaults({**given, **shared}, lines, do_sample)
+
+
+def _read_prompt(number: int, data: Any, node: yaml.Node, defaults: _Defaults, problems: Problems) -> Prompt | None:
+    lines = key_lines(node)
+    if isinstance(data, str):
+        data, lines = {"text": data}, {"text": line_of(node)}
+    if not isinstance(data, dict):
+        got, advice = describe(data, node), advise_quotes(data, node)
+        problems.add(line_of(node), f"prompt {number} must be a text or a mapping, got {got}{advice}")
+        return None
+    names = (data.get(key) for key in ("slug", "title"))
+    where = next((f"prompt {name[:40]!r}" for name in names if isinstance(name, str)), f"prompt {number}")
+    keys = check_keys(PromptKeys, data, node, problems, where)
+    _check_input(data, lines, node, where, problems)
+    _check_sampling(data, node, defaults.do_sample, where, problems)
+    place = Place(problems.file, line_of(node), {**defaults.lines, **lines})
+    return _make_prompt(keys.given(), defaults.keys, place) if keys else None
+
+
+def _check_input(
+    data: dict[str, Any], lines: Mapping[str, int], node: yaml.Node, where: str, problems: Problems
+) -> None:
+    given = {"text", "messages"} & lines.keys()
+    if len(given) == 2:
+        problems.add(max(lines["text"], lines["messages"]), f"{where} has both 'text' and 'messages'; keep one")
+    if not given and data.keys() <= PromptKeys.model_fields.keys():  # an unknown key is probably the misspelt text
+        problems.add(line_of(node), f"{where} has neither 'text' nor 'messages'; add one")
+
+
+def _check_sampling(
+    data: dict[str, Any], node: yaml.Node | None, inherited: bool, where: str, problems: Problems
+) -> bool:
+    """Check that what shapes sampling stands only where there is sampling; return whether there may be."""
+    generation = data.get("generation")
+    if not isinstance(generation, dict):
+        return inherited
+    do_sample = generation.get("do_sample", inherited)
+    child = child_of(node, "generation") if node else None
+    lines = key_lines(child[0] if child else None)
+    for key in _SAMPLING:
+        if key in generation and do_sample is False:
+            problems.add(
+                lines[key],
+                f"generation.{key} of {where} does nothing without sampling; add 'do_sample: true' beside it",
+            )
+    return do_sample is not False  # what is not a boolean is reported as such, and nothing more
+
+
+def _make_prompt(own: dict[str, Any], defaults: Mapping[str, Any], place: Place) -> Prompt:
+    inherited = dict(defaults.get("generation", {}))
+    if own.get("generation", {}).get("do_sample") is False:
+        inherited = {key: value for key, value in inherited.items() if key not in _SAMPLING}
+    keys = {**defaults, **own, "generation": Generation(**{**inherited, **own.get("generation", {})})}
+    return Prompt(**keys, place=place)
+
+
+def _check_slugs(items: Sequence[tuple[Any, yaml.Node]], problems: Problems) -> None:
+    given = []
+    for value, node in items:
+        slug = value.get("slug") if isinstance(value, dict) else None
+        if isinstance(slug, str):
+            given.append((slug, key_lines(node)["slug"]))
+    for index, what in check_unique((slug, f"on line {line}") for slug, line in given):
+        problems.add(given[index][1], what)

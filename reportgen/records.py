@@ -1,0 +1,257 @@
+"""The values that the stages of the pipeline hand to one another.
+
+Every record is frozen. Positions are 0-based indices into prompt plus generated tokens; steps are 0-based generation
+steps; layers and heads carry the model's own 0-based numbers. Logarithms are natural.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reportgen.selection import ALL, Selection
+
+DEFAULT_MODEL = "smollm2-135m"
+DEFAULT_NEW_TOKENS = 10
+
+
+@dataclass(frozen=True)
+class Generation:
+    """How tokens are chosen; the names are those of ``transformers.GenerationConfig``.
+
+    ``None`` leaves a setting out, so that transformers' own default holds; the model's shipped generation config is
+    never used, so that two models under one prompt file are sampled alike.
+    """
+
+    do_sample: bool = False
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    repetition_penalty: float | None = None
+    num_beams: int = 1
+    seed: int = 0
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings that were given, as keywords, the seed left out."""
+        given = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "seed"}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a prompt stands in its file, for error messages.
+
+    Attributes:
+        file: name of the file as the user wrote it; empty for a prompt made by hand.
+        line: 1-based line of the prompt's first character.
+        key_lines: 1-based line of each key of the prompt.
+    """
+
+    file: str = ""
+    line: int = 0
+    key_lines: Mapping[str, int] = field(default_factory=dict)
+
+    def of(self, key: str = "") -> str:
+        """Return ``file:line`` of a key, or of the prompt where the key is not written there."""
+        return f"{self.file}:{self.key_lines.get(key, self.line)}" if self.file else "prompt"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One prompt and how to run it; ``Prompt(text="…")`` is enough.
+
+    Attributes:
+        text: the text that the model reads; empty where ``messages`` is given.
+        messages: chat messages, ``{"role": …, "content": …}`` each, for the tokenizer's chat template.
+        title: heading of the page; the text stands in for it where it is empty.
+        slug: name of the page's file, without ``.html``; unique within a run; empty until ``name_pages`` gives one.
+        tags: free words, for the index.
+        note: what the author says about the prompt.
+        model: name of the model, as ``load_model`` takes it.
+        layers: the layers whose attention is kept.
+        heads: the heads whose attention is kept.
+        max_new_tokens: how many tokens to generate at most; 0 is the forward pass alone.
+        generation: how tokens are chosen.
+        add_special_tokens: whether the tokenizer adds its special tokens to ``text``.
+        place: where the prompt stands in its file; not part of its identity.
+    """
+
+    text: str = ""
+    messages: tuple[Mapping[str, str], ...] = ()
+    title: str = ""
+    slug: str = ""
+    tags: tuple[str, ...] = ()
+    note: str = ""
+    model: str = DEFAULT_MODEL
+    layers: Selection = ALL
+    heads: Selection = ALL
+    max_new_tokens: int = DEFAULT_NEW_TOKENS
+    generation: Generation = Generation()
+    add_special_tokens: bool = True
+    place: Place = field(default_factory=Place, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a page says about its model.
+
+    Attributes:
+        name: the name that the user gave.
+        revision: commit of a hub model; empty for a folder, a file or a model made by hand.
+        architecture: class name in transformers.
+        num_layers: all layers, with attention or without.
+        num_heads: query heads of a layer.
+        num_kv_heads: key/value heads of a layer; fewer than ``num_heads`` where they are shared.
+        context_window: most positions that the model takes; ``None`` where it states no bound.
+        num_parameters: count of weights; ``None`` as long as only the config is known.
+        dtype: of the weights, as ``float32``; empty as long as only the config is known.
+        device: where the weights are, as ``cpu``; empty as long as only the config is known.
+    """
+
+    name: str
+    revision: str
+    architecture: str
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    context_window: int | None
+    num_parameters: int | None = None
+    dtype: str = ""
+    device: str = ""
+
+
+@dataclass(frozen=True)
+class Token:
+    """One token in place.
+
+    Attributes:
+        token_id: number in the vocabulary.
+        text: exact decoded text; the texts of all tokens joined are the decoded whole, so a token that holds only
+            part of a character has the empty text and the last one of that character has it all.
+        shown: what a person sees: spaces as ``␣``, line ends as ``↵``, part of a character as its bytes.
+        special: whether the tokenizer calls it a special token.
+    """
+
+    token_id: int
+    text: str
+    shown: str
+    special: bool = False
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A distribution over the vocabulary, and the token that came next in it.
+
+    Attributes:
+        logprob: natural logarithm of the probability of the token that came next; ``-inf`` where it was ruled out.
+        rank: 0 where that token is the most probable one.
+        entropy: of the whole distribution, in nats.
+        alternatives: the most probable tokens with their log-probabilities, at most ten, best first; tokens of
+            probability 0 are left out.
+    """
+
+    logprob: float
+    rank: int
+    entropy: float
+    alternatives: tuple[tuple[Token, float], ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One generation step.
+
+    Attributes:
+        step: 0-based.
+        raw: the model's own distribution.
+        filtered: the distribution after sampling filters, the one the token was drawn from.
+        replay_difference: absolute difference between the raw log-probability of the chosen token during generation
+            and in the pass that attention was taken from.
+    """
+
+    step: int
+    raw: Prediction
+    filtered: Prediction
+    replay_difference: float
+
+
+@dataclass(frozen=True)
+class Capture:
+    """The record of one run: tokens, attention and predictions.
+
+    Attributes:
+        prompt: what was run.
+        model: what it was run on.
+        tokens: prompt tokens, then generated tokens, ``[position]``.
+        num_prompt_tokens: how many of them are the prompt's.
+        layers: the model's own numbers of the captured layers, those that have attention and were selected.
+        heads: the captured heads.
+        triangles: attention as float16, ``[layer, head, cell]``, the lower triangle of ``[query_pos, key_pos]`` row by
+            row; axes 0 and 1 follow ``layers`` and ``heads``.
+        prompt_predictions: the raw distribution that each prompt token after the first met, ``[position - 1]``.
+        steps: one for each generated token.
+        versions: name and version of the packages that the numbers depend on.
+    """
+
+    prompt: Prompt
+    model: ModelInfo
+    tokens: tuple[Token, ...]
+    num_prompt_tokens: int
+    layers: tuple[int, ...]
+    heads: tuple[int, ...]
+    triangles: NDArray[np.float16]
+    prompt_predictions: tuple[Prediction, ...]
+    steps: tuple[Step, ...]
+    versions: Mapping[str, str]
+
+    @property
+    def num_tokens(self) -> int:
+        """Prompt and generated tokens together: the side of every pattern."""
+        return len(self.tokens)
+
+    def query_pos_of_step(self, step: int) -> int:
+        """Return the position whose row of attention predicted the token of a step.
+
+        Args:
+            step: 0-based generation step.
+
+        Returns:
+            The query position; the token of that step stands one further.
+
+        Raises:
+            IndexError: there is no such step.
+        """
+        if not 0 <= step < len(self.steps):
+            raise IndexError(f"step {step}: this capture has {len(self.steps)} steps")
+        return self.num_prompt_tokens - 1 + step
+
+    def pattern(self, layer: int, head: int) -> NDArray[np.float32]:
+        """Return the attention of one head.
+
+        Args:
+            layer: the model's own number of the layer.
+            head: the model's own number of the head.
+
+        Returns:
+            ``[query_pos, key_pos]`` float32, 0 above the diagonal.
+
+        Raises:
+            KeyError: that layer or head was not captured.
+        """
+        if layer not in self.layers or head not in self.heads:
+            raise KeyError(f"L{layer} H{head} was not captured; layers {self.layers}, heads {self.heads}")
+        pattern = np.zeros((self.num_tokens, self.num_tokens), np.float32)
+        triangle = self.triangles[self.layers.index(layer), self.heads.index(head)]
+        pattern[np.tril_indices(self.num_tokens)] = triangle
+        return pattern
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A prompt that gave no page, and why."""
+
+    prompt: Prompt
+    error: str

@@ -1,0 +1,94 @@
+"""Which layers or heads: ``all``, ``3``, ``0-4, 20-23``, ``-1``, or a list of those.
+
+A selection is written before the model is known, so it is kept as ranges and resolved against a count later.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_RANGE = re.compile(r"\s*(-?\d{1,6})\s*(?:-\s*(-?\d{1,6})\s*)?")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A set of layer or head numbers.
+
+    Attributes:
+        ranges: inclusive ``(first, last)`` pairs, where a negative number counts from the end; ``None`` means all.
+    """
+
+    ranges: tuple[tuple[int, int], ...] | None = None
+
+    def __str__(self) -> str:
+        """Return the selection as a person would write it."""
+        if self.ranges is None:
+            return "all"
+        return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in self.ranges)
+
+    def resolve(self, count: int) -> tuple[int, ...]:
+        """Return the selected numbers, ascending, each once.
+
+        Args:
+            count: how many layers or heads there are.
+
+        Returns:
+            Numbers in ``range(count)``.
+
+        Raises:
+            ValueError: a number is outside ``-count .. count - 1``, or a range runs backwards.
+        """
+        if self.ranges is None:
+            return tuple(range(count))
+        chosen: set[int] = set()
+        for first, last in self.ranges:
+            start, stop = _from_end(first, count), _from_end(last, count)
+            if start > stop:
+                raise ValueError(f"the range {first}-{last} runs backwards")
+            chosen.update(range(start, stop + 1))
+        return tuple(sorted(chosen))
+
+
+ALL = Selection()
+
+
+def parse_selection(value: str | int | list[str | int]) -> Selection:
+    """Read a selection as it stands in the prompt file or on the command line.
+
+    Args:
+        value: a number, a text such as ``"0-4, 20-23"`` or ``"all"``, or a list of those.
+
+    Returns:
+        The selection.
+
+    Raises:
+        ValueError: the value is none of these, or is empty.
+    """
+    if isinstance(value, list):
+        parts = [parse_selection(item) for item in value]
+        if not parts:
+            raise ValueError("the list is empty")
+        if any(part.ranges is None for part in parts):
+            return ALL
+        return Selection(tuple(pair for part in parts for pair in part.ranges or ()))
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError(f"{value!r} is not a number or range")
+    text = str(value).strip()
+    if text == "all":
+        return ALL
+    return Selection(tuple(_parse_range(part) for part in text.split(",")))
+
+
+def _parse_range(text: str) -> tuple[int, int]:
+    match = _RANGE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text.strip()!r} is not a number or range")
+    first = int(match[1])
+    return first, first if match[2] is None else int(match[2])
+
+
+def _from_end(number: int, count: int) -> int:
+    if not -count <= number < count:
+        raise ValueError(f"there is no {number}: the model has {count}, 0 to {count - 1}")
+    return number % count

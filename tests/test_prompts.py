@@ -1,0 +1,493 @@
+"""The prompt file: what it means, and every mistake with its line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from reportgen.errors import PromptFileError
+from reportgen.prompt_names import check_slug
+from reportgen.prompts import check_selections, load_prompts, name_pages, override, prompt_file_schema
+from reportgen.records import DEFAULT_MODEL, Generation, ModelInfo, Place, Prompt
+from reportgen.selection import ALL, Selection, parse_selection
+
+ROOT = Path(__file__).parent.parent
+SHIPPED = ("prompts.yaml", "examples/gpt2-medium.yaml")
+NOTEBOOK = [
+    "The cat ate the mat. And then sat on a rat. But what he wanted was a hat.",
+    "Jonathanapisario wanted cheese so he ate a pizza",
+    "John wanted cheese so he ate a pizza",
+    "John wanted some pizza so",
+]
+NO_SELECTION = "write numbers, ranges such as 0-4, 20-23, or all"
+EMPTY = "is empty; write something or leave the key out"
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def load(content: str | bytes) -> tuple[Prompt, ...]:
+    """Load a file of that content, called p.yaml."""
+    Path("p.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
+    return load_prompts("p.yaml")
+
+
+def problems_of(content: str | bytes) -> list[str]:
+    """Return what is wrong with that content, without the name of the file."""
+    with pytest.raises(PromptFileError) as caught:
+        load(content)
+    return [problem.removeprefix("p.yaml:") for problem in caught.value.problems]
+
+
+GOOD = """\
+model: gpt2
+defaults:
+  layers: 0-4, 20-23
+  tags: [a, b]
+  generation: {do_sample: true, temperature: 0.7, seed: 3}
+prompts:
+  - one
+  - text: |
+      two
+      lines
+    title: Two
+    slug: my_two
+    note: says much
+    model: other
+    layers: [-1, 0-1]
+    heads: 3
+    tags: [c]
+    max_new_tokens: 0
+    generation: {seed: 4, top_p: 1, top_k: 5, repetition_penalty: 1e-1, num_beams: 2}
+    add_special_tokens: false
+  - messages:
+      - {role: system, content: ""}
+      - {role: user, content: Hi there}
+    generation:
+      do_sample: false
+"""
+
+
+def test_reads_every_key() -> None:
+    one, two, chat = load(GOOD)
+    layers, sampling = parse_selection("0-4, 20-23"), Generation(do_sample=True, temperature=0.7, seed=3)
+    assert one == Prompt(
+        "one", title="one", slug="one", model="gpt2", layers=layers, tags=("a", "b"), generation=sampling
+    )
+    assert two == Prompt(
+        text="two\nlines\n", title="Two", slug="my_two", note="says much", model="other", tags=("c",),
+        layers=Selection(((-1, -1), (0, 1))), heads=Selection(((3, 3),)), max_new_tokens=0, add_special_tokens=False,
+        generation=Generation(
+            do_sample=True, temperature=0.7, top_k=5, top_p=1.0, repetition_penalty=0.1, num_beams=2, seed=4
+        ),
+    )  # fmt: skip
+    assert chat.messages == ({"role": "system", "content": ""}, {"role": "user", "content": "Hi there"})
+    assert (chat.text, chat.title, chat.slug) == ("", "Hi there", "hi-there")
+    # A prompt that turns sampling off lays down what shaped it, and keeps the rest.
+    assert chat.generation == Generation(seed=3)
+
+
+def test_places_name_the_lines() -> None:
+    one, two, _ = load(GOOD)
+    assert [one.place.of(), one.place.of("text"), one.place.of("heads")] == ["p.yaml:7"] * 3
+    assert [two.place.of(key) for key in ("", "text", "heads", "layers")] == [f"p.yaml:{n}" for n in (8, 8, 16, 15)]
+    # A key that the prompt inherits stands where the defaults say it.
+    assert one.place.of("layers") == "p.yaml:3"
+    assert one.place.of("model") == "p.yaml:1"
+
+
+def test_a_list_of_texts_is_enough() -> None:
+    first, second = load("\ufeff- Größe 😀 \\n\n- 'it''s: \"quoted\"'\n")
+    assert first == Prompt("Größe 😀 \\n", title="Größe 😀 \\n", slug="groe-n")
+    assert second.text == 'it\'s: "quoted"'
+    assert second.model == DEFAULT_MODEL
+    assert second.layers == second.heads == ALL
+
+
+def test_words_that_yaml_would_change_stay_text() -> None:
+    texts = ["2024-01-01", "12:30", "010", "0x10", "1_000", "=", "12345678901234567890"]
+    assert [prompt.text for prompt in load("".join(f"- {text}\n" for text in texts))] == texts
+
+
+def test_aliases_are_filled_in() -> None:
+    first, second = load("- {text: a, generation: &g {seed: 5}}\n- {text: b, generation: *g}\n")
+    assert first.generation == second.generation == Generation(seed=5)
+
+
+MANY = """\
+- text: 3
+- yes
+- text: No
+- txt: hello
+- text: a
+  messages: []
+- title: t
+- ""
+- text: x
+  slug: ../a
+- text: x
+  slug: Index
+- {text: x, slug: a}
+- text: x
+  slug: A
+  max_new_token: 3
+- text: x
+  layers: 0..4
+  heads: []
+  tags: foo
+- text: x
+  generation: {temperature: 0.5, seed: -1, top_k: 2.5}
+- text: x
+  temperature: 1
+  generation: 3
+- messages:
+  - {role: asistant, content: hi}
+  - {rol: user, content: 3}
+  - x
+- text: x
+  title:
+- - a
+-
+- text: x
+  text: y
+  tags: [a, 3, " "]
+  generation: {do_sample: 1, top_p: 1.5, num_beams: 0}
+"""
+MANY_PROBLEMS = [
+    '1: text of prompt 1 must be text, got the number 3; put it in quotes: "3"',
+    '2: prompt 2 must be a text or a mapping, got the boolean yes; put it in quotes: "yes"',
+    '3: text of prompt 3 must be text, got the boolean No; put it in quotes: "No"',
+    "4: unknown key 'txt' in prompt 4; did you mean 'text'?",
+    "6: messages of prompt 5 is an empty list; put something in or leave the key out",
+    "6: prompt 5 has both 'text' and 'messages'; keep one",
+    "7: prompt 't' has neither 'text' nor 'messages'; add one",
+    f"8: text of prompt 7 {EMPTY}",
+    "10: slug of prompt '../a' must be 1 to 80 of the letters A to Z, digits, '-' and '_', since it names the "
+    "page's file",
+    "12: slug of prompt 'Index' is 'Index', a reserved name; choose another",
+    "15: slug 'A' is used before, on line 13; choose another",
+    "16: unknown key 'max_new_token' in prompt 'A'; did you mean 'max_new_tokens'?",
+    f"18: layers of prompt 12 cannot be read: '0..4' is not a number or range; {NO_SELECTION}",
+    f"19: heads of prompt 12 cannot be read: the list is empty; {NO_SELECTION}",
+    "20: tags of prompt 12 must be a list, got the text 'foo'; write [foo]",
+    "22: generation.top_k of prompt 13 must be a whole number, got the number 2.5",
+    "22: generation.seed of prompt 13 must be greater than or equal to 0, got the number -1",
+    "22: generation.temperature of prompt 13 does nothing without sampling; add 'do_sample: true' beside it",
+    "22: generation.top_k of prompt 13 does nothing without sampling; add 'do_sample: true' beside it",
+    "24: unknown key 'temperature' in prompt 14; it goes under 'generation'",
+    "25: generation of prompt 14 must be a mapping of keys, got the number 3",
+    "27: messages[1].role of prompt 15 must be 'system', 'user', 'assistant' or 'tool', got the text 'asistant';"
+    " did you mean 'assistant'?",
+    "28: messages[2] of prompt 15 lacks the key 'role'; add it",
+    '28: messages[2].content of prompt 15 must be text, got the number 3; put it in quotes: "3"',
+    "28: unknown key 'rol' in messages[2] of prompt 15; did you mean 'role'?",
+    "29: messages[3] of prompt 15 must be a mapping of keys, got the text 'x'",
+    "31: 'title' has no value; give it one or leave the key out",
+    "32: prompt 17 must be a text or a mapping, got a list",
+    "33: prompt 18 must be a text or a mapping, got nothing",
+    "35: key 'text' is given twice, first on line 34; keep one",
+    '36: tags[2] of prompt 19 must be text, got the number 3; put it in quotes: "3"',
+    f"36: tags[3] of prompt 19 {EMPTY}",
+    "37: generation.do_sample of prompt 19 must be true or false, got the number 1",
+    "37: generation.top_p of prompt 19 must be less than or equal to 1, got the number 1.5",
+    "37: generation.num_beams of prompt 19 must be greater than or equal to 1, got the number 0",
+]
+
+
+def test_every_mistake_at_once_in_the_order_of_the_file() -> None:
+    assert problems_of(MANY) == MANY_PROBLEMS
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("", ["1: the file is empty; write a list of prompts"]),
+        ("# nothing\n", ["1: the file is empty; write a list of prompts"]),
+        ("---\n", ["1: the file is empty; write a list of prompts"]),
+        ("[]", ["1: the list of prompts is empty; write a prompt"]),
+        ("prompts: []", ["1: the list of prompts is empty; write a prompt"]),
+        ("prompts:\n", ["1: 'prompts' has no value; give it one or leave the key out"]),
+        ("prompts: a", ["1: prompts must be a list, got the text 'a'; begin each with '- '"]),
+        (
+            "hello",
+            ["1: must be a list of prompts, or a mapping with 'prompts', got the text 'hello'; begin with '- '"],
+        ),
+        (
+            "text: a\nlayers: 3\n",
+            [
+                "1: the file lacks the key 'prompts'; put the list of prompts under it",
+                "1: unknown key 'text' in the file; it goes into a prompt",
+                "2: unknown key 'layers' in the file; it goes into a prompt or under 'defaults'",
+            ],
+        ),
+        (
+            "model: m\ndefaults:\n  model: n\n  slug: x\n  generation: {temperature: 1, sed: 1}\nprompts: [a]\n",
+            [
+                "3: the model of all prompts is given twice, here and beside 'prompts'; keep one",
+                "4: unknown key 'slug' in defaults; it goes into a prompt",
+                "5: unknown key 'sed' in defaults.generation; did you mean 'seed'?",
+                "5: generation.temperature of defaults does nothing without sampling; add 'do_sample: true' beside it",
+            ],
+        ),
+        ("defaults: [a]\nprompts: [a]", ["1: defaults must be a mapping of keys, got a list"]),
+        ("prompts: [a]\nprompts: [b, c]", ["2: key 'prompts' is given twice, first on line 1; keep one"]),
+        ("- !foo x", ["1: the tag '!foo' is not read; put text that starts with '!' in quotes"]),
+        (
+            "- {text: x, generation: {do_sample: on, temperature: .inf, repetition_penalty: 1e999}}",
+            [
+                "1: generation.temperature of prompt 1 must be a number, got the text '.inf'",
+                "1: generation.repetition_penalty of prompt 1 must be a finite number, got the number 1e999",
+            ],
+        ),
+        (
+            "- {<<: {text: x}}",
+            [
+                "1: merge keys (<<) are not read; put what prompts share under 'defaults'",
+                "1: prompt 1 has neither 'text' nor 'messages'; add one",
+            ],
+        ),
+        (
+            "- a\n- Jon: yes\n",
+            [
+                "2: unknown key 'Jon' in prompt 2; the keys here are model, layers, heads, max_new_tokens, generation, "
+                "add_special_tokens, tags, note, text, messages, title, slug; a text that holds ': ' needs quotes"
+            ],
+        ),
+    ],
+)
+def test_mistakes(content: str, expected: list[str]) -> None:
+    assert problems_of(content) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (
+            "- a\n- John: said: x\n",
+            "2: broken YAML at column 13: mapping values are not allowed in this context; "
+            "put text that holds ': ' in quotes",
+        ),
+        ("- 'a\n- b\n", "1: broken YAML at column 3: found unexpected end of stream; close the quote or bracket"),
+        ("- a\n- *x\n", "2: broken YAML at column 3: found undefined alias; put text that starts with '*' in quotes"),
+        ("- a\n---\n- b\n", "2: broken YAML at column 1: found another document; "
+         "keep one document, without a second '---'"),
+        ("-\ta\n\t- b\n", "1: broken YAML at column 2: found character that cannot start any token; "
+         "indent with spaces"),
+        ('- "\\ud800"', "1: broken YAML at column 6: found invalid Unicode character escape code; "
+         "check quotes and indentation"),
+        ("- a\n- b\x07\n", '2: the control character U+0007 is not allowed; write it as "\\u0007" in quotes'),
+        (b"- a\n- \xff\n", "2: byte 3 of the line, 0xff, is not UTF-8; save the file as UTF-8"),
+        (b"\xef\xbb\xbf- a\n\xe9", "2: byte 1 of the line, 0xe9, is not UTF-8; save the file as UTF-8"),
+        ("- a".encode("utf-16"), "1: byte 1 of the line, 0xff, is not UTF-8; save the file as UTF-8"),
+        ("- &a [*a]", "1: the alias inside stands for what it is part of; remove it"),
+        ("- a\n- " + "- " * 100_000, "2: nested deeper than 20 levels; prompts need five"),
+        ("- a\n- " + "[" * 100_000, "2: broken YAML at column 1002: exceeded maximum nesting depth; "
+         "put text that starts with '[' or '{' in quotes"),
+    ],
+)  # fmt: skip
+def test_unreadable_yaml(content: str | bytes, expected: str) -> None:
+    assert problems_of(content) == [expected]
+
+
+@pytest.mark.parametrize("width", [2, 9])
+def test_an_alias_bomb_is_refused_in_under_a_second(width: int) -> None:
+    lines = ["- &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"- &a{n} [{', '.join([f'*a{n - 1}'] * width)}]" for n in range(1, 3000)]
+    started = time.perf_counter()
+    (problem,) = problems_of("\n".join(lines))
+    assert time.perf_counter() - started < 1
+    assert "too large or too deep, with aliases filled in (more than 200,000 values or 20 levels)" in problem
+
+
+def test_a_long_text_multiplied_by_aliases_is_refused() -> None:
+    (problem,) = problems_of(f"- &a {'x' * 1_000_000}\n" + "- *a\n" * 100)
+    assert problem.startswith("1: too large or too deep")
+
+
+def test_a_file_over_the_limit_is_refused() -> None:
+    (problem,) = problems_of(b"- " + b"x" * 10_000_000)
+    assert problem == " larger than 10,000,000 bytes; split it into several files"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("none.yaml", "none.yaml: there is no such file; name a file of prompts"),
+        (".", ".: this is a folder; name a file of prompts in it"),
+        ("a\0b", "a\0b: cannot be read: embedded null byte; name a file of prompts"),
+    ],
+)
+def test_a_file_that_cannot_be_opened(path: str, expected: str) -> None:
+    with pytest.raises(PromptFileError) as caught:
+        load_prompts(path)
+    assert caught.value.problems == (expected,)
+
+
+_SCRAPS = st.sampled_from(
+    ["- ", "\n", "  ", "text", "messages", "prompts", "defaults", "generation", "slug", "layers", ": ", "[", "]", "{",
+     "}", "&a ", "*a", "yes", "3", "-1", "x", "'", '"', "|\n", "<<", "? ", "!!int ", "!x ", "~", ",", "#", "1.5", "%"]
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.one_of(st.text(), st.binary(), st.lists(_SCRAPS, max_size=25).map("".join)))
+@example("? [a]\n: b")
+@example("prompts: {prompts: }\nprompts: [a]")
+@example("- {text: !!int x, tags: !!bool maybe}")
+@example("- \ufeff\n- \ufffe")
+def test_any_content_gives_prompts_or_the_file_error(content: str | bytes) -> None:
+    raw = content if isinstance(content, bytes) else content.encode("utf-8", "replace")
+    Path("any.yaml").write_bytes(raw)
+    try:
+        prompts = load_prompts("any.yaml")
+    except PromptFileError as error:
+        assert error.problems
+        assert all(problem.startswith("any.yaml:") for problem in error.problems)
+    else:
+        assert prompts
+        assert all(bool(prompt.text) != bool(prompt.messages) for prompt in prompts)
+        assert all(prompt.slug and prompt.title for prompt in prompts)
+
+
+def test_a_thousand_prompts_load_quickly() -> None:
+    content = "".join(f"- text: the same words\n  layers: 0-{n}\n  generation: {{seed: {n}}}\n" for n in range(1000))
+    started = time.perf_counter()
+    prompts = load(content)
+    assert time.perf_counter() - started < 2
+    assert len({prompt.slug for prompt in prompts}) == 1000
+    assert prompts[999].slug == "the-same-words-1000"
+
+
+def test_names_pages_made_by_hand() -> None:
+    long = "A very long title that goes on and on, " * 5
+    texts = ["Hello, World!", "hello world", "日本語", "index", "con", long, "x" * 200, "\n a \n b ", "prompt 3", ""]
+    named = name_pages([Prompt(text=text) for text in texts] + [Prompt(text="z", slug="Hello-World-2", title="Z")])
+    assert [prompt.slug for prompt in named] == [
+        "hello-world", "hello-world-3", "prompt-3", "index-2", "con-2",
+        "a-very-long-title-that-goes-on-and-on-a-very-long-title-that", "x" * 60, "a-b", "prompt-3-2", "prompt-10",
+        "Hello-World-2",
+    ]  # fmt: skip
+    assert [named[n].title for n in (2, 7, 9, 10)] == ["日本語", "a b", "prompt-10", "Z"]
+    assert named[5].title == "A very long title that goes on and on, A very long title that goes on and on, A…"
+    assert named[6].title == "x" * 79 + "…"
+
+
+def test_names_a_chat_by_what_the_user_said_last() -> None:
+    roles = [("user", "first"), ("assistant", "no"), ("user", "Last words"), ("assistant", "Well,")]
+    chat = Prompt(messages=tuple({"role": role, "content": content} for role, content in roles))
+    assistant = Prompt(messages=({"role": "assistant", "content": "Alone"},))
+    assert [(p.title, p.slug) for p in name_pages([chat, assistant])] == [
+        ("Last words", "last-words"),
+        ("Alone", "alone"),
+    ]
+
+
+def test_slugs_given_by_hand_are_checked() -> None:
+    with pytest.raises(PromptFileError) as caught:
+        name_pages([Prompt("a", slug="a"), Prompt("b", slug="A"), Prompt("c", slug="../c")])
+    assert caught.value.problems == (
+        "prompt: slug must be 1 to 80 of the letters A to Z, digits, '-' and '_', since it names the page's file",
+        "prompt: slug 'A' is used before, at prompt; choose another",
+    )
+
+
+@given(st.lists(st.text(), min_size=1))
+def test_derived_slugs_are_safe_and_differ_on_any_disk(texts: list[str]) -> None:
+    slugs = [prompt.slug for prompt in name_pages([Prompt(text=text) for text in texts])]
+    for slug in slugs:
+        check_slug(slug)
+    assert len({slug.lower() for slug in slugs}) == len(texts)
+
+
+def _info(name: str, num_layers: int, num_heads: int) -> ModelInfo:
+    return ModelInfo(name, "", "X", num_layers, num_heads, num_heads, None)
+
+
+def test_selections_that_the_model_lacks() -> None:
+    prompts = load(
+        "model: small\ndefaults:\n  layers: 0-5\nprompts:\n- a\n- b\n- text: c\n  model: big\n"
+        "  heads: 3, -9\n- text: d\n  layers: 5-2\n  model: big\n- {text: e, model: other, heads: 99}\n"
+    )
+    with pytest.raises(PromptFileError) as caught:
+        check_selections(prompts, {"small": _info("small", 5, 4), "big": _info("big", 6, 8)})
+    assert caught.value.problems == (
+        "p.yaml:3: layers '0-5' of small: there is no 5: the model has 5, 0 to 4",
+        "p.yaml:9: heads '3, -9' of big: there is no -9: the model has 8, 0 to 7",
+        "p.yaml:11: layers '5-2' of big: the range 5-2 runs backwards",
+    )
+    check_selections(prompts, {})
+    check_selections(prompts[:2], {"small": _info("small", 6, 4)})
+
+
+def test_flags_go_over_the_file() -> None:
+    prompts = load("- {text: a, model: m, max_new_tokens: 3, generation: {do_sample: true, seed: 1}}\n- b\n")
+    assert override(prompts) == prompts
+    changed = override(
+        prompts, model="n", layers=Selection(((0, 1),)), heads=parse_selection("2"), max_new_tokens=0, seed=0
+    )
+    assert {(p.model, str(p.layers), str(p.heads), p.max_new_tokens, p.generation.seed) for p in changed} == {
+        ("n", "0-1", "2", 0, 0)
+    }
+    assert changed[0].generation == Generation(do_sample=True, seed=0)
+    assert [p.text for p in changed] == ["a", "b"]
+
+
+def test_committed_schema_is_the_schema() -> None:
+    assert json.loads((ROOT / "prompts.schema.json").read_text("utf-8")) == prompt_file_schema()
+    assert prompt_file_schema() == prompt_file_schema()
+    assert '"null"' not in json.dumps(prompt_file_schema())
+
+
+def _described(schema: dict[str, object]) -> bool:
+    properties = schema["properties"]
+    return isinstance(properties, dict) and all(item.get("description") for item in properties.values())
+
+
+def test_schema_describes_every_key_and_allows_no_other() -> None:
+    parts = prompt_file_schema()["$defs"]
+    assert set(parts) == {"DefaultKeys", "FileKeys", "GenerationKeys", "MessageKeys", "PromptKeys"}
+    assert all(_described(part) and part["additionalProperties"] is False for part in parts.values())
+    assert set(parts["PromptKeys"]["properties"]) == set(Prompt.__dataclass_fields__) - {"place"}
+    assert set(parts["GenerationKeys"]["properties"]) == set(Generation.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_files_hold_the_four_prompts(name: str) -> None:
+    prompts = load_prompts(ROOT / name)
+    assert [prompt.text for prompt in prompts] == NOTEBOOK
+    assert prompts[3].max_new_tokens == 10
+    first_line = (ROOT / name).read_text("utf-8").splitlines()[0]
+    schema = first_line.removeprefix("# yaml-language-server: $schema=")
+    assert (ROOT / name).parent.joinpath(schema).resolve() == ROOT / "prompts.schema.json"
+
+
+def test_shipped_models() -> None:
+    own, notebook = (load_prompts(ROOT / name) for name in SHIPPED)
+    assert {prompt.model for prompt in own} == {DEFAULT_MODEL}
+    assert "openai-community/gpt2-medium" in (ROOT / "prompts.yaml").read_text("utf-8")
+    assert {(prompt.model, str(prompt.layers), str(prompt.heads)) for prompt in notebook} == {
+        ("openai-community/gpt2-medium", "0-4, 20-23", "all")
+    }
+    check_selections(notebook, {"openai-community/gpt2-medium": _info("gpt2-medium", 24, 16)})
+    check_selections(own, {DEFAULT_MODEL: _info(DEFAULT_MODEL, 30, 9)})
+
+
+def test_place_is_no_part_of_a_prompt() -> None:
+    assert Prompt("a") == Prompt("a", place=Place("p.yaml", 3))
+
+
+def test_importing_prompts_imports_no_network_code() -> None:
+    code = "import sys, reportgen.prompts; print(sorted({'torch', 'transformers', 'bokeh', 'ray'} & set(sys.modules)))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert result.stdout.strip() == "[]"
