@@ -1,0 +1,213 @@
+"""From a name to a loaded model and its tokenizer."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import try_to_load_from_cache
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from reportgen.errors import ModelError, ModelNotFound
+from reportgen.model_config import check_attention, check_loadable, describe_config
+from reportgen.model_loading import calling_transformers, without_bars
+from reportgen.model_source import Source, find_source, suggest
+from reportgen.records import ModelInfo
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "spiece*")
+_NO_TOKENIZER = "it has no tokenizer; put the tokenizer's files (tokenizer.json) beside the weights"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that prompts can run on.
+
+    Attributes:
+        network: in evaluation mode.
+        tokenizer: with a padding token.
+        info: what a page says about the two.
+    """
+
+    network: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    info: ModelInfo
+
+
+def load_model_info(name: str, *, trust_remote_code: bool = False) -> ModelInfo:
+    """Read the config of a model, without its weights; an embedded model is fetched if it is not yet here.
+
+    Args:
+        name: as ``load_model`` takes it.
+        trust_remote_code: whether Python code that comes with the model may run.
+
+    Returns:
+        The facts, as far as the config holds them.
+
+    Raises:
+        ModelNotFound: no model of that name can be had.
+        UnsupportedModel: not a causal language model with attention heads.
+        ModelError: the config cannot be read, or a local folder has no tokenizer.
+    """
+    source, config = _find(name, trust_remote_code)
+    return describe_config(config, name, source.revision or "")
+
+
+def load_model(name: str, *, device: str = "auto", dtype: str = "auto", trust_remote_code: bool = False) -> LoadedModel:
+    """Load a model and its tokenizer; both are downloaded where they are not yet on this machine.
+
+    Pickled weights are loaded with torch's restricted unpickler, which runs no code, and only where there are no
+    safetensors.
+
+    Args:
+        name: an embedded name such as ``smollm2-135m``, a local folder, a ``.gguf`` file, ``repo:file.gguf``, or a hub
+            name; a hub name may end in ``@revision``.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto`` for the first of cuda, mps and cpu that is there.
+        dtype: ``float32``, ``bfloat16``, ``float16``, or ``auto``: float32 on the CPU; elsewhere the one in which the
+            checkpoint is kept, so that nothing is lost and nothing is larger than it must be.
+        trust_remote_code: whether Python code that comes with the model may run.
+
+    Returns:
+        The model, with transformers' default attention.
+
+    Raises:
+        ModelNotFound: no model of that name can be had.
+        UnsupportedModel: not a causal language model with attention heads.
+        ModelError: anything else that keeps the model from being used, with advice.
+    """
+    chosen_device = _choose_device(name, device)
+    source, config = _find(name, trust_remote_code)
+    chosen_dtype = _choose_dtype(name, dtype, chosen_device, config)
+    with calling_transformers(name, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(
+            source.repo, config=config, trust_remote_code=trust_remote_code, **source.arguments()
+        )
+    # Without files some tokenizers come out empty instead of failing.
+    if tokenizer.vocab_size == 0:
+        raise ModelError(f"model {name!r}: {_NO_TOKENIZER}")
+    network = _load_network(name, source, config, dtype=chosen_dtype, trust_remote_code=trust_remote_code)
+    with calling_transformers(name, "weights"):
+        network.to(chosen_device)  # pyright: ignore[reportArgumentType] (transformers hides the signature)
+    loaded = wrap_model(network, tokenizer, name=name)
+    return replace(loaded, info=replace(loaded.info, revision=source.revision or ""))
+
+
+def wrap_model(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str = "") -> LoadedModel:
+    """Take a model that the caller already has.
+
+    The network is put into evaluation mode; a tokenizer without a padding token is given one.
+
+    Args:
+        network: a causal language model.
+        tokenizer: its tokenizer.
+        name: what pages call the model; by default where it was loaded from, else its class.
+
+    Returns:
+        The pair, ready for prompts; network and tokenizer themselves, not copies.
+
+    Raises:
+        UnsupportedModel: not a causal language model with attention heads.
+    """
+    name = name or network.name_or_path or type(network).__name__
+    check_attention(network.config, name)
+    network.eval()
+    _set_padding(network, tokenizer)
+    info = replace(
+        describe_config(network.config, name),
+        architecture=type(network).__name__,
+        num_parameters=network.num_parameters(),
+        dtype=str(network.dtype).removeprefix("torch."),
+        device=str(network.device),
+    )
+    return LoadedModel(network, tokenizer, info)
+
+
+def _find(name: str, trust_remote_code: bool) -> tuple[Source, PretrainedConfig]:
+    """Return source and config, checked; a hub source is tied to the commit that the config came from.
+
+    With the commit known, transformers takes what is cached without asking the hub about each file again.
+    """
+    source = find_source(name)
+    try:
+        with calling_transformers(name):
+            config = AutoConfig.from_pretrained(source.repo, trust_remote_code=trust_remote_code, **source.arguments())
+    except ModelNotFound as error:
+        raise ModelNotFound(f"{error}{suggest(name)}") from error
+    check_loadable(config, name)
+    check_attention(config, name)
+    if source.is_local and source.gguf_file is None:
+        _check_tokenizer_files(name, Path(source.repo))
+    return source if source.is_local else replace(source, revision=_commit_of(source)), config
+
+
+def _commit_of(source: Source) -> str | None:
+    """Return the commit that a hub source's config was taken from, or the revision as written if it is not known."""
+    file = source.gguf_file or "config.json"
+    path = try_to_load_from_cache(source.repo, file, revision=source.revision)
+    # The cache keeps its files as models--owner--name/snapshots/<commit>/<file>.
+    return Path(path).parents[file.count("/")].name if isinstance(path, str) else source.revision
+
+
+def _check_tokenizer_files(name: str, folder: Path) -> None:
+    if not any(any(folder.glob(pattern)) for pattern in _TOKENIZER_FILES):
+        raise ModelError(f"model {name!r}: {_NO_TOKENIZER}")
+
+
+def _load_network(name: str, source: Source, config: PretrainedConfig, **settings: Any) -> PreTrainedModel:
+    # A GGUF file is on this machine by now: its config came out of it.
+    with calling_transformers(name, "weights"), without_bars() if source.gguf_file else nullcontext():
+        network, report = AutoModelForCausalLM.from_pretrained(
+            source.repo, config=config, weights_only=True, output_loading_info=True, **settings, **source.arguments()
+        )
+    # transformers fills what is missing with random numbers and goes on.
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(
+            f"model {name!r}: {len(missing)} of the weights of {type(network).__name__} are missing, the first "
+            f"{missing[0]!r}; get the whole model, or one that was saved with its language-model head"
+        )
+    return network
+
+
+def _choose_device(name: str, device: str) -> torch.device:
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        return torch.device(next(kind for kind, there in available.items() if there))
+    kind = device.partition(":")[0]
+    if kind not in available:
+        raise ModelError(f"model {name!r}: unknown device {device!r}; write auto, cpu, cuda or mps")
+    if not available[kind]:
+        raise ModelError(f"model {name!r}: this torch sees no {kind} device; write --device auto or cpu")
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise ModelError(
+            f"model {name!r}: unknown device {device!r}; a number follows the colon, as in cuda:0"
+        ) from error
+
+
+def _choose_dtype(name: str, dtype: str, device: torch.device, config: Any) -> torch.dtype:
+    if dtype == "auto":
+        kept = config.dtype or config.get_text_config(decoder=True).dtype
+        return torch.float32 if device.type == "cpu" or kept is None else kept
+    if dtype not in _DTYPES:
+        raise ModelError(f"model {name!r}: unknown dtype {dtype!r}; write auto, {', '.join(_DTYPES)}")
+    return _DTYPES[dtype]
+
+
+def _set_padding(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    if tokenizer.pad_token_id is None:
+        stand_in = tokenizer.eos_token or tokenizer.unk_token or tokenizer.convert_ids_to_tokens(0)
+        tokenizer.pad_token = stand_in
+    # Otherwise generation warns that it takes the end-of-text token.
+    if network.generation_config is not None and network.generation_config.pad_token_id is None:
+        network.generation_config.pad_token_id = tokenizer.pad_token_id

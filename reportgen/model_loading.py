@@ -1,0 +1,156 @@
+"""Calls into transformers: without its noise, and with errors that give advice."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr
+from typing import Any
+
+from reportgen.errors import ModelError, ModelNotFound, ReportgenError, UnsupportedModel
+
+_MEMORY = "there is not enough memory for it; take a smaller model, --dtype bfloat16, or another --device"
+
+# What transformers and torch say only in words: a pattern of the message, what it means to the user.
+_WORDS: tuple[tuple[str, type[ModelError], str], ...] = (
+    (
+        "trust_remote_code",
+        ModelError,
+        "it brings its own Python code, which would run on this machine; read that code, then allow it with "
+        "--trust-remote-code",
+    ),
+    ("not a valid JSON", ModelError, "its config.json is not valid JSON; repair it or get the model again"),
+    (
+        "Unrecognized model|does not recognize this architecture",
+        UnsupportedModel,
+        "this transformers does not know the kind of model that its config.json names; a newer one may",
+    ),
+    (
+        "instantiate the backend tokenizer",
+        ModelError,
+        "it has no tokenizer that could be read; put the tokenizer's files (tokenizer.json) beside the weights",
+    ),
+    ("out of memory|not enough memory|can't allocate memory", ModelError, _MEMORY),
+    ("ignore_mismatched_sizes", ModelError, "its weights have other shapes than its config.json says"),
+    (
+        "Weights only load failed|weights_only",
+        ModelError,
+        "its weights are pickled Python objects that are not safe to load; convert them to safetensors",
+    ),
+    ("no file named|not appear to have a file named", ModelError, "it has no weights (model.safetensors)"),
+)
+
+
+@contextmanager
+def calling_transformers(name: str, part: str = "config") -> Iterator[None]:
+    """Run a block that loads something: log, progress bars and warnings are silent, errors are the program's own.
+
+    The hub's download bars stay, since a download is long; they show themselves on terminals alone.
+
+    Args:
+        name: the model, as the user wrote it.
+        part: what is being loaded, for the message of an error that is not foreseen.
+
+    Raises:
+        ModelError: whatever goes wrong inside.
+    """
+    # With pickled weights from the hub, transformers would ask the hub for a conversion, in the user's name.
+    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+    try:
+        with quiet():
+            yield
+    except ReportgenError:
+        raise
+    except Exception as error:
+        raise explain(error, name, part) from error
+
+
+def without_bars() -> AbstractContextManager[Any]:
+    """Return a context that drops what is written to standard error: transformers' GGUF bar cannot be switched off."""
+    return redirect_stderr(io.StringIO())
+
+
+def explain(error: Exception, name: str, part: str = "config") -> ModelError:
+    """Return what an error from transformers, the hub or torch means to the user.
+
+    Args:
+        error: what was raised; its causes are looked at too.
+        name: the model, as the user wrote it.
+        part: what was being loaded.
+    """
+    causes = list(_causes(error))
+    for cause in causes:
+        if (found := _explain_hub(cause)) is not None:
+            kind, meaning = found
+            return kind(f"model {name!r}: {meaning}")
+    for cause in causes:
+        if isinstance(cause, MemoryError):
+            return ModelError(f"model {name!r}: {_MEMORY}")
+        for pattern, kind, meaning in _WORDS:
+            if re.search(pattern, str(cause)):
+                return kind(f"model {name!r}: {meaning}")
+    first_line = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
+    return ModelError(f"model {name!r}: its {part} cannot be loaded: {type(error).__name__}: {first_line}")
+
+
+def _explain_hub(error: BaseException) -> tuple[type[ModelError], str] | None:
+    from huggingface_hub import errors, is_offline_mode
+
+    if isinstance(error, errors.GatedRepoError):
+        return (
+            ModelError,
+            "the hub gives it only to those who accept its terms; accept them there, then `hf auth login`",
+        )
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return ModelNotFound, "the hub has no such model, or keeps it private; check the name, or `hf auth login`"
+    if isinstance(error, errors.RevisionNotFoundError):
+        return ModelNotFound, "the hub has the model, but no such revision; check what stands after '@'"
+    if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
+        if is_offline_mode():
+            return ModelNotFound, (
+                "not in the hub's cache on this machine, and HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE forbids asking the "
+                "hub; unset it, or name a local folder or an embedded model"
+            )
+        return ModelNotFound, (
+            "not in the hub's cache on this machine, and the hub cannot be reached; check the connection, or name a "
+            "local folder or an embedded model"
+        )
+    if isinstance(error, errors.EntryNotFoundError):
+        return ModelError, "the hub has the repository, but not the file that is needed; is it a transformers model?"
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the log, progress bars and warnings of transformers and the hub silent, save for download bars."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from transformers.utils import logging as log
+
+    hub_log, hub_silent = logging.getLogger("huggingface_hub"), are_progress_bars_disabled()
+    before = log.get_verbosity(), log.is_progress_bar_enabled(), hub_log.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        log.set_verbosity_error()
+        log.disable_progress_bar()
+        if not hub_silent:  # transformers has switched off the hub's bars together with its own
+            enable_progress_bars()
+        hub_log.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            log.set_verbosity(before[0])
+            hub_log.setLevel(before[2])
+            if before[1]:
+                log.enable_progress_bar()
+            if hub_silent:
+                disable_progress_bars()

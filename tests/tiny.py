@@ -1,0 +1,46 @@
+"""Tiny seeded models and their tokenizer, built in memory in under half a second."""
+
+from __future__ import annotations
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def make_tokenizer() -> PreTrainedTokenizerFast:
+    """Return a byte-level tokenizer of 259 tokens: three special ones, then one for each byte."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: number for number, token in enumerate((*SPECIAL, *alphabet))}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(list(SPECIAL))
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<|im_start|>", eos_token="<|im_end|>")
+    fast.chat_template = CHAT_TEMPLATE
+    return fast
+
+
+def make_llama(seed: int = 0) -> LlamaForCausalLM:
+    """Return a Llama with 3 layers, 4 query heads and 2 key/value heads."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=259, hidden_size=16, intermediate_size=32, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=512, bos_token_id=1, eos_token_id=2, initializer_range=0.6,
+    )  # fmt: skip
+    return LlamaForCausalLM(config).eval()
+
+
+def make_gpt2(seed: int = 0) -> GPT2LMHeadModel:
+    """Return a GPT-2 with 2 layers and 2 heads."""
+    torch.manual_seed(seed)
+    config = GPT2Config(
+        vocab_size=259, n_embd=16, n_layer=2, n_head=2, n_positions=256, bos_token_id=1, eos_token_id=2,
+        initializer_range=0.6,
+    )  # fmt: skip
+    return GPT2LMHeadModel(config).eval()
