@@ -1,0 +1,146 @@
+"""A model and a prompt to a capture: tokens, attention and predictions.
+
+Text is generated with the model's fast attention, then one eager pass over prompt and generated tokens gives the
+weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+
+import torch
+
+from reportgen import __version__
+from reportgen.attention import Attended, attend
+from reportgen.errors import PromptError, PromptTooLong
+from reportgen.generation import Generated, generate
+from reportgen.model import LoadedModel
+from reportgen.predictions import Predictor
+from reportgen.records import Capture, Prediction, Prompt, Step
+from reportgen.selection import Selection
+from reportgen.tokens import make_tokens
+
+
+def capture(model: LoadedModel, prompt: Prompt) -> Capture:
+    """Run one prompt.
+
+    Args:
+        model: what to run it on; the network is left as it was.
+        prompt: what to run; its ``model`` is not looked at.
+
+    Returns:
+        The record of the run.
+
+    Raises:
+        PromptTooLong: prompt and generated tokens do not fit the model's context window.
+        CaptureMismatch: the model's attention is not causal softmax attention.
+        UnsupportedModel: the model gives no attention weights.
+        PromptError: the prompt cannot be encoded, selects what the model lacks, or the run failed.
+    """
+    layers = _resolve(prompt, "layers", prompt.layers, model.info.num_layers)
+    heads = _resolve(prompt, "heads", prompt.heads, model.info.num_heads)
+    prompt_ids = _encode(model, prompt)
+    _check_room(model, prompt, len(prompt_ids))
+    with _prompt_errors(prompt), _evaluating(model):
+        generated = generate(model, prompt_ids, prompt.max_new_tokens, prompt.generation)
+        token_ids = [*prompt_ids, *generated.token_ids]
+        attended = attend(model.network, token_ids, layers, heads, model.info.num_heads)
+        if not attended.layers:
+            where = prompt.place.of("layers")
+            raise PromptError(f"{where}: layers {prompt.layers} of {model.info.name} have no attention; select others")
+        predictor = Predictor(model.tokenizer)
+        return Capture(
+            prompt=prompt,
+            model=model.info,
+            tokens=make_tokens(model.tokenizer, token_ids),
+            num_prompt_tokens=len(prompt_ids),
+            layers=attended.layers,
+            heads=heads,
+            triangles=attended.triangles,
+            prompt_predictions=_predict_prompt(predictor, attended, prompt_ids),
+            steps=_predict_steps(predictor, attended, generated, len(prompt_ids)),
+            versions={"reportgen": __version__, "torch": version("torch"), "transformers": version("transformers")},
+        )
+
+
+def _predict_prompt(predictor: Predictor, attended: Attended, prompt_ids: list[int]) -> tuple[Prediction, ...]:
+    return tuple(
+        predictor.predict(attended.logits[position - 1], token_id)
+        for position, token_id in enumerate(prompt_ids[1:], start=1)
+    )
+
+
+def _predict_steps(
+    predictor: Predictor, attended: Attended, generated: Generated, num_prompt_tokens: int
+) -> tuple[Step, ...]:
+    steps = []
+    for step, (token_id, raw, filtered) in enumerate(
+        zip(generated.token_ids, generated.raw, generated.filtered, strict=True)
+    ):
+        prediction = predictor.predict(raw, token_id)
+        replayed = attended.logits[num_prompt_tokens - 1 + step].float().log_softmax(-1)[token_id]
+        difference = abs(prediction.logprob - float(replayed))
+        steps.append(Step(step, prediction, predictor.predict(filtered, token_id), difference))
+    return tuple(steps)
+
+
+def _resolve(prompt: Prompt, what: str, selection: Selection, count: int) -> tuple[int, ...]:
+    try:
+        return selection.resolve(count)
+    except ValueError as error:
+        raise PromptError(f"{prompt.place.of(what)}: {what} {selection}: {error}") from error
+
+
+def _encode(model: LoadedModel, prompt: Prompt) -> list[int]:
+    where = prompt.place.of("messages" if prompt.messages else "text")
+    try:
+        if prompt.messages:
+            messages = [dict(message) for message in prompt.messages]
+            encoded = model.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+        else:
+            encoded = model.tokenizer(prompt.text, add_special_tokens=prompt.add_special_tokens, verbose=False)
+    except Exception as error:  # a tokenizer, or a template that came with it, may raise anything
+        raise PromptError(f"{where}: {model.info.name}'s tokenizer cannot encode it, {_first_line(error)}") from error
+    token_ids = list(encoded["input_ids"])
+    if not token_ids:
+        raise PromptError(f"{where}: it has no tokens in {model.info.name}; give it some text")
+    return token_ids
+
+
+def _check_room(model: LoadedModel, prompt: Prompt, num_prompt_tokens: int) -> None:
+    window = model.info.context_window
+    if window is not None and num_prompt_tokens + prompt.max_new_tokens > window:
+        raise PromptTooLong(
+            f"{prompt.place.of('text')}: {num_prompt_tokens} prompt tokens and {prompt.max_new_tokens} to generate do "
+            f"not fit {model.info.name}'s context window of {window}; shorten the text or lower max_new_tokens"
+        )
+
+
+@contextmanager
+def _evaluating(model: LoadedModel) -> Iterator[None]:
+    was_training = model.network.training
+    model.network.eval()
+    try:
+        yield
+    finally:
+        model.network.train(was_training)
+
+
+@contextmanager
+def _prompt_errors(prompt: Prompt) -> Iterator[None]:
+    """What goes wrong inside the model is this prompt's failure, not the run's."""
+    where = prompt.place.of()
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise PromptError(
+            f"{where}: out of memory; shorten it, select fewer layers, or use --dtype bfloat16 or another --device"
+        ) from error
+    except (RuntimeError, ValueError, TypeError, IndexError, KeyError) as error:
+        raise PromptError(f"{where}: the run failed, {_first_line(error)}; -v shows where") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"

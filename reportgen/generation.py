@@ -1,0 +1,95 @@
+"""The first half of a capture: new tokens, made by ``generate`` with the model's fast attention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from transformers import GenerationConfig
+
+from reportgen.model import LoadedModel
+from reportgen.records import Generation
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What ``generate`` made.
+
+    Attributes:
+        token_ids: the new tokens, a stop token included.
+        raw: logits of each step as the model gave them, ``[vocabulary]`` each.
+        filtered: the same after sampling filters.
+    """
+
+    token_ids: tuple[int, ...] = ()
+    raw: tuple[torch.Tensor, ...] = ()
+    filtered: tuple[torch.Tensor, ...] = ()
+
+
+def generate(model: LoadedModel, prompt_ids: list[int], max_new_tokens: int, generation: Generation) -> Generated:
+    """Continue a prompt.
+
+    Args:
+        model: the model, in evaluation mode.
+        prompt_ids: at least one token.
+        max_new_tokens: 0 makes nothing.
+        generation: how tokens are chosen; the random state of the caller is left as it was.
+
+    Returns:
+        The new tokens with their logits.
+    """
+    if max_new_tokens == 0:
+        return Generated()
+    input_ids = torch.tensor([prompt_ids], device=model.network.device)
+    with _own_config(model), _seeded(generation.seed, model.network.device):
+        output = model.network.generate(  # pyright: ignore[reportCallIssue]
+            input_ids,
+            attention_mask=torch.ones_like(input_ids),
+            max_new_tokens=max_new_tokens,
+            return_dict_in_generate=True,
+            output_logits=True,
+            output_scores=True,
+            **generation.settings(),
+        )
+    token_ids = tuple(output.sequences[0, len(prompt_ids) :].tolist())
+    rows = _rows_of(output, len(token_ids))
+    return Generated(
+        token_ids,
+        raw=tuple(logits[row] for logits, row in zip(output.logits, rows, strict=False)),
+        filtered=tuple(scores[row] for scores, row in zip(output.scores, rows, strict=False)),
+    )
+
+
+def _rows_of(output: object, count: int) -> list[int]:
+    """Which row of each step's logits became the sequence: beams swap places from step to step."""
+    beam_indices = getattr(output, "beam_indices", None)
+    return [0] * count if beam_indices is None else beam_indices[0, :count].tolist()
+
+
+@contextmanager
+def _own_config(model: LoadedModel) -> Iterator[None]:
+    """Put the model's shipped generation config aside: of it, only the special tokens are used."""
+    shipped = model.network.generation_config
+    model.network.generation_config = GenerationConfig(
+        eos_token_id=_first(getattr(shipped, "eos_token_id", None), model.tokenizer.eos_token_id),
+        bos_token_id=_first(getattr(shipped, "bos_token_id", None), model.tokenizer.bos_token_id),
+        pad_token_id=_first(model.tokenizer.pad_token_id, getattr(shipped, "pad_token_id", None), 0),
+    )
+    try:
+        yield
+    finally:
+        model.network.generation_config = shipped
+
+
+def _first(*values: int | list[int] | None) -> int | list[int] | None:
+    return next((value for value in values if value is not None), None)
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield

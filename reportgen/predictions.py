@@ -1,0 +1,57 @@
+"""Logits to predictions: probability, rank, entropy and alternatives of what came next."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from reportgen.records import Prediction, Token
+from reportgen.tokens import make_token
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_ALTERNATIVES = 10
+
+
+class Predictor:
+    """Makes predictions for one tokenizer."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        """Remember the tokens already made: the same few alternatives come up again and again."""
+        self._token: Callable[[int], Token] = lru_cache(maxsize=None)(lambda token_id: make_token(tokenizer, token_id))
+
+    def predict(self, logits: torch.Tensor, chosen: int) -> Prediction:
+        """Return a distribution as a page shows it.
+
+        Args:
+            logits: ``[vocabulary]``, any float type; ``-inf`` for a token that is ruled out.
+            chosen: id of the token that came next.
+
+        Returns:
+            The prediction, measured in float32 (entropy: -Σ p ln p over tokens of probability above 0).
+
+        Raises:
+            ValueError: the logits hold NaN or ``+inf``, or rule every token out.
+        """
+        logits = logits.float()
+        if not torch.isfinite(logits.max()):
+            raise ValueError("the model's logits are not finite")
+        logprobs = logits.log_softmax(-1)
+        entropy = -torch.special.xlogy(logprobs.exp(), logprobs.exp()).sum()
+        return Prediction(
+            logprob=float(logprobs[chosen]),
+            rank=int((logprobs > logprobs[chosen]).sum()),
+            entropy=max(0.0, float(entropy)),
+            alternatives=self._alternatives(logprobs),
+        )
+
+    def _alternatives(self, logprobs: torch.Tensor) -> tuple[tuple[Token, float], ...]:
+        top = torch.topk(logprobs, min(_ALTERNATIVES, len(logprobs)))
+        pairs = [
+            (token_id, logprob) for logprob, token_id in zip(top.values.tolist(), top.indices.tolist(), strict=True)
+        ]
+        pairs.sort(key=lambda pair: (-pair[1], pair[0]))
+        return tuple((self._token(token_id), logprob) for token_id, logprob in pairs if logprob > float("-inf"))
