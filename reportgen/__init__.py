@@ -1,0 +1,59 @@
+"""See attention: prompts in, self-contained pages of heatmaps out.
+
+The names below are the public ones. They are imported when first used, so that ``import reportgen`` does not wait for
+torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reportgen.captures import capture
+    from reportgen.errors import ReportgenError
+    from reportgen.model import LoadedModel, load_model, wrap_model
+    from reportgen.pages import render_page
+    from reportgen.prompts import load_prompts
+    from reportgen.records import Capture, Generation, Prompt
+    from reportgen.run import Options, Outcome, build_site
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Capture",
+    "Generation",
+    "LoadedModel",
+    "Options",
+    "Outcome",
+    "Prompt",
+    "ReportgenError",
+    "build_site",
+    "capture",
+    "load_model",
+    "load_prompts",
+    "render_page",
+    "wrap_model",
+]
+
+_HOMES = {
+    "Capture": "records",
+    "Generation": "records",
+    "LoadedModel": "model",
+    "Options": "run",
+    "Outcome": "run",
+    "Prompt": "records",
+    "ReportgenError": "errors",
+    "build_site": "run",
+    "capture": "captures",
+    "load_model": "model",
+    "load_prompts": "prompts",
+    "render_page": "pages",
+    "wrap_model": "model",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'reportgen' has no attribute {name!r}")
+    return getattr(import_module(f"reportgen.{_HOMES[name]}"), name)

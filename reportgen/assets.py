@@ -1,0 +1,81 @@
+"""Style sheets, scripts and the policy that a page is allowed to run under.
+
+The files under ``templates/css`` and ``templates/js`` are read raw, never through Jinja, which would take ``{#`` and
+``{%`` in a script for its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+import bokeh
+from bokeh.resources import Resources
+from markupsafe import Markup
+
+from reportgen.paths import find_templates
+
+BOKEH_FILE = f"assets/bokeh-{bokeh.__version__}.min.js"
+"""Where a site with shared assets keeps BokehJS, relative to its pages."""
+
+_STYLES = ("theme.css", "layout.css", "content.css")
+PAGE_SCRIPTS = (
+    "payload.js", "pattern.js", "scale.js", "state.js", "store.js", "figures.js", "heatmaps.js", "text.js", "page.js",
+)  # fmt: skip
+"""In the order in which they must run: the pure ones, those that draw, and the one that touches the document."""
+INDEX_SCRIPTS = ("filter.js",)
+
+
+@cache
+def read_bokeh() -> str:
+    """Return the text of BokehJS, its core bundle alone."""
+    return Resources(mode="inline", components=["bokeh"], minified=True).js_raw[0]
+
+
+@cache
+def read_styles() -> Markup:
+    """Return all style sheets as one."""
+    return Markup("\n".join((find_templates() / "css" / name).read_text("utf-8") for name in _STYLES))
+
+
+@cache
+def read_scripts(names: tuple[str, ...]) -> Markup:
+    """Return scripts as one, in the order given.
+
+    They must not hold ``</script``: nothing escapes it inside a script element.
+    """
+    return Markup("\n".join((find_templates() / "js" / name).read_text("utf-8") for name in names))
+
+
+def make_policy(scripts: Iterable[str], *, own_files: bool = False) -> str:
+    """Return the content security policy of a page.
+
+    Args:
+        scripts: text of every inline script that may run, those that the page adds later included.
+        own_files: whether script files beside the page may run too.
+
+    Returns:
+        A policy under which nothing else runs and nothing is requested. Styles are left open, since Bokeh sets them on
+        elements; no address but ``data:`` and ``blob:`` can be reached from a style.
+    """
+    hashes = [_hash(script) for script in scripts]
+    sources = " ".join(["'self'", *hashes] if own_files else hashes)
+    return (
+        f"default-src 'none'; script-src {sources}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def embed_json(value: Any) -> Markup:
+    """Return JSON for a script element of a data type, in which no text can end the element."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return Markup(text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e"))
+
+
+def _hash(script: str) -> str:
+    digest = hashlib.sha256(script.encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"

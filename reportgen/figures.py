@@ -1,0 +1,186 @@
+"""Bokeh figures without their data: axes, images, marks and tools, as JSON items with stable ids.
+
+The page's script fills in the arrays, sizes and colours, so a figure is a few kilobytes however long the prompt is. It
+finds the models by their names: ``<figure>``, ``<figure>.image``, ``<figure>.frame`` and so on.
+
+Every heatmap has its rows downwards: the range of y is reversed and an image starts at its top left corner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bokeh.embed import json_item
+from bokeh.models import (
+    BasicTicker,
+    BoxZoomTool,
+    ColorBar,
+    ColumnDataSource,
+    FixedTicker,
+    LinearColorMapper,
+    PanTool,
+    Plot,
+    Range1d,
+    ResetTool,
+    SaveTool,
+    WheelZoomTool,
+)
+from bokeh.plotting import figure
+
+from reportgen.palettes import PALETTES
+
+_FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
+
+
+def draw_head() -> Plot:
+    """Return the heatmap of one head: query positions down, key positions across."""
+    plot = _heatmap("head", "key: the token attended to", "query: the token that attends", tools=True)
+    _lines(plot, "divider")
+    _frames(plot, "frame")
+    bar = ColorBar(
+        name="head.bar",
+        color_mapper=plot.select_one({"name": "head.mapper"}),
+        ticker=FixedTicker(name="head.bar_ticker", ticks=[0, 1]),
+        width=12, padding=6, label_standoff=6, bar_line_color=None, background_fill_color=None,
+        major_tick_line_color=None,
+    )  # fmt: skip
+    plot.add_layout(bar, "right")
+    return plot
+
+
+def draw_overview() -> Plot:
+    """Return the overview: the pattern of every layer and head in one image, layers down, heads across."""
+    plot = _heatmap("overview", "head", "layer", side="above")
+    _frames(plot, "frame")
+    return plot
+
+
+def draw_tiles(name: str) -> Plot:
+    """Return a row of patterns side by side in one figure, each with a label above it."""
+    plot = _heatmap(name, None, None)
+    plot.xaxis.visible = plot.yaxis.visible = False
+    plot.outline_line_color = None
+    _frames(plot, "frame")
+    labels = ColumnDataSource({"x": [], "y": [], "text": []}, name=f"{name}.labels")
+    plot.text(
+        x="x", y="y", text="text", source=labels, name=f"{name}.text", text_font_size="12px", text_baseline="bottom",
+        level="overlay",
+    )  # fmt: skip
+    return plot
+
+
+def draw_rows(name: str, row_label: str) -> Plot:
+    """Return the attention of one query position: context across, one row per layer or per head."""
+    plot = _heatmap(name, "context", row_label)
+    _lines(plot, "divider")
+    _frames(plot, "frame")
+    return plot
+
+
+def draw_logprobs() -> Plot:
+    """Return the chart of the chosen token's log-probability over generation steps."""
+    plot = _figure("logprobs", "step and its token", "log-probability (nats)")
+    bars = ColumnDataSource({"step": [], "logprob": [], "color": []}, name="logprobs.bars")
+    plot.vbar(x="step", top="logprob", width=0.72, fill_color="color", line_color=None, source=bars)
+    marks = ColumnDataSource({"step": [], "logprob": []}, name="logprobs.marks")
+    plot.scatter(
+        x="step", y="logprob", marker="dash", size=14, line_width=2, source=marks, name="logprobs.filtered"
+    )  # fmt: skip
+    plot.yaxis[0].ticker = BasicTicker(desired_num_ticks=4)
+    return plot
+
+
+def make_figures(*, with_steps: bool) -> dict[str, Any]:
+    """Return every figure of a page as a JSON item, ids renamed in order of appearance.
+
+    Args:
+        with_steps: whether tokens were generated; the figures of steps are left out otherwise.
+
+    Returns:
+        Name of the figure to its item, as ``Bokeh.embed.embed_item`` takes it.
+    """
+    drawings: dict[str, Callable[[], Plot]] = {
+        "head": draw_head,
+        "overview": draw_overview,
+        "layer_tiles": lambda: draw_tiles("layer_tiles"),
+        "head_tiles": lambda: draw_tiles("head_tiles"),
+    }
+    if with_steps:
+        drawings["step_heads"] = lambda: draw_rows("step_heads", "head")
+        drawings["step_layers"] = lambda: draw_rows("step_layers", "layer")
+        drawings["logprobs"] = draw_logprobs
+    return {name: rename_ids(json_item(draw()), prefix=name) for name, draw in drawings.items()}  # pyright: ignore
+
+
+def rename_ids(item: Any, prefix: str) -> Any:
+    """Return a JSON item with its ids replaced by ``<prefix>-0``, ``<prefix>-1`` … in order of appearance.
+
+    Bokeh numbers models through the life of a process; a page must not depend on what was drawn before it.
+    """
+    names: dict[str, str] = {}
+
+    def rename(value: Any, key: str = "") -> Any:
+        if isinstance(value, dict):
+            return {key: rename(item, key) for key, item in value.items()}
+        if isinstance(value, list):
+            return [rename(item, key if key == "root_ids" else "") for item in value]
+        if isinstance(value, str) and key in {"id", "root_id", "root_ids"}:
+            return names.setdefault(value, f"{prefix}-{len(names)}")
+        return value
+
+    return rename(item)
+
+
+def _figure(name: str, x_label: str | None, y_label: str | None, *, side: str = "below") -> Plot:
+    plot = figure(
+        name=name,
+        x_range=Range1d(0, 1, name=f"{name}.x_range"),
+        y_range=Range1d(1, 0, name=f"{name}.y_range"),
+        x_axis_location=side,  # pyright: ignore[reportArgumentType]
+        x_axis_label=x_label, y_axis_label=y_label,
+        tools="", toolbar_location=None, output_backend="canvas",
+        min_border=4, lod_threshold=None, frame_width=300, frame_height=300,
+    )  # fmt: skip
+    for axis, letter in ((plot.xaxis[0], "x"), (plot.yaxis[0], "y")):
+        axis.update(
+            name=f"{name}.{letter}_axis", ticker=FixedTicker(ticks=[]),
+            major_tick_line_color=None, minor_tick_line_color=None, axis_line_color=None,
+            major_label_text_font=_FONT, major_label_text_font_size="11px", major_label_standoff=4,
+            axis_label_text_font_size="12px", axis_label_text_font_style="normal", axis_label_standoff=6,
+        )  # fmt: skip
+    plot.grid.visible = False
+    plot.toolbar.logo = None
+    return plot
+
+
+def _heatmap(name: str, x_label: str | None, y_label: str | None, *, side: str = "below", tools: bool = False) -> Plot:
+    plot = _figure(name, x_label, y_label, side=side)
+    source = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []}, name=f"{name}.image")
+    mapper = LinearColorMapper(palette=list(PALETTES["blues"][::255]), low=0, high=1, name=f"{name}.mapper")
+    plot.image(image="image", x="x", y="y", dw="dw", dh="dh", source=source, color_mapper=mapper)
+    if tools:
+        drag, wheel = BoxZoomTool(match_aspect=True), WheelZoomTool(modifiers={"ctrl": True})
+        plot.add_tools(drag, PanTool(), wheel, ResetTool(), SaveTool(name=f"{name}.save"))
+        plot.toolbar.active_drag = drag
+        plot.toolbar.active_scroll = wheel
+        plot.toolbar_location = "above"
+    return plot
+
+
+def _frames(plot: Any, suffix: str) -> None:
+    """Outlines of what is selected, as rectangles by their edges."""
+    source = ColumnDataSource({"left": [], "right": [], "top": [], "bottom": []}, name=f"{plot.name}.{suffix}")
+    plot.quad(
+        left="left", right="right", top="top", bottom="bottom", source=source, fill_alpha=0, line_width=2,
+        level="overlay", name=f"{plot.name}.{suffix}_glyph",
+    )  # fmt: skip
+
+
+def _lines(plot: Any, suffix: str) -> None:
+    """Lines between the prompt and what was generated."""
+    source = ColumnDataSource({"xs": [], "ys": []}, name=f"{plot.name}.{suffix}")
+    plot.multi_line(
+        xs="xs", ys="ys", source=source, line_width=1.25, line_dash=[3, 3], level="overlay",
+        name=f"{plot.name}.{suffix}_glyph",
+    )  # fmt: skip

@@ -1,0 +1,178 @@
+"""Captures and cards to HTML text.
+
+One frozen dataclass holds all that a template reads. The environment is strict: a name that a template asks for and its
+dataclass lacks is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from reportgen import __version__
+from reportgen.assets import (
+    BOKEH_FILE,
+    INDEX_SCRIPTS,
+    PAGE_SCRIPTS,
+    embed_json,
+    make_policy,
+    read_bokeh,
+    read_scripts,
+    read_styles,
+)
+from reportgen.cards import Card, FailureCard, excerpt, make_card
+from reportgen.evidence import find_opening_head
+from reportgen.figures import make_figures
+from reportgen.palettes import PALETTES
+from reportgen.paths import find_templates
+from reportgen.payload import (
+    describe_capture,
+    encode_bytes,
+    encode_json,
+    encode_layer,
+    encode_overview,
+    encode_pattern,
+)
+from reportgen.records import Capture, ModelInfo
+from reportgen.tables import (
+    PromptRow,
+    StepRow,
+    TokenView,
+    describe_replay,
+    make_prompt_rows,
+    make_settings,
+    make_step_rows,
+    make_token_views,
+)
+
+GENERATOR = f"reportgen {__version__}"
+"""What every page and index names as its maker."""
+
+
+@dataclass(frozen=True)
+class PageContext:
+    """All that ``page.html.jinja2`` and its parts read."""
+
+    title: str
+    note: str
+    tags: tuple[str, ...]
+    excerpt: str
+    model: ModelInfo
+    layers: tuple[int, ...]
+    heads: tuple[int, ...]
+    num_prompt_tokens: int
+    tokens: Sequence[TokenView]
+    steps: Sequence[StepRow]
+    prompt_rows: Sequence[PromptRow]
+    settings: Sequence[tuple[str, str]]
+    replay: str
+    palettes: Sequence[str]
+    card: Markup
+    bokeh_file: str
+    blocks: Mapping[str, str]
+    layer_blocks: Iterable[tuple[int, str]]
+    style: Markup
+    script: Markup
+    policy: str
+    generator: str = GENERATOR
+
+
+@dataclass(frozen=True)
+class IndexContext:
+    """All that ``index.html.jinja2`` reads."""
+
+    cards: Sequence[Card | FailureCard]
+    style: Markup
+    script: Markup
+    policy: str
+    generator: str = GENERATOR
+
+
+def render_page(capture: Capture, *, shared_assets: bool = False) -> str:
+    """Return the page of one capture.
+
+    Args:
+        capture: what to show.
+        shared_assets: refer to BokehJS beside the page instead of carrying it along.
+
+    Returns:
+        The whole HTML document; the same capture gives the same text.
+    """
+    return _render("page.html.jinja2", make_page_context(capture, shared_assets=shared_assets))
+
+
+def render_index(cards: Sequence[Card | FailureCard]) -> str:
+    """Return the index of a site, cards in the order given."""
+    script = read_scripts(INDEX_SCRIPTS)
+    context = IndexContext(cards=cards, style=read_styles(), script=script, policy=make_policy((script,)))
+    return _render("index.html.jinja2", context)
+
+
+def make_page_context(capture: Capture, *, shared_assets: bool = False) -> PageContext:
+    """Return all that the page's templates read."""
+    prompt = capture.prompt
+    script = read_scripts(PAGE_SCRIPTS)
+    own_scripts = (script,) if shared_assets else (script, read_bokeh())
+    return PageContext(
+        title=prompt.title,
+        note=prompt.note,
+        tags=prompt.tags,
+        excerpt=excerpt(capture),
+        model=capture.model,
+        layers=capture.layers,
+        heads=capture.heads,
+        num_prompt_tokens=capture.num_prompt_tokens,
+        tokens=make_token_views(capture),
+        steps=make_step_rows(capture),
+        prompt_rows=make_prompt_rows(capture),
+        settings=make_settings(capture),
+        replay=describe_replay(capture),
+        palettes=tuple(PALETTES),
+        card=embed_json(asdict(make_card(capture))),
+        bokeh_file=BOKEH_FILE if shared_assets else "",
+        blocks=_make_blocks(capture, with_bokeh=not shared_assets),
+        layer_blocks=((layer, encode_layer(capture, layer)) for layer in capture.layers),
+        style=read_styles(),
+        script=script,
+        policy=make_policy(own_scripts, own_files=shared_assets),
+    )
+
+
+def _make_blocks(capture: Capture, *, with_bokeh: bool) -> dict[str, str]:
+    opening = find_opening_head(capture)
+    content = describe_capture(capture) | {"opening": list(opening), "palettes": PALETTES}
+    blocks = {
+        "figures": _figures_block(bool(capture.steps)),
+        "content": encode_json(content),
+        "overview": encode_overview(capture),
+        "opening": encode_pattern(capture, *opening),
+    }
+    return {"bokeh": _bokeh_block(), **blocks} if with_bokeh else blocks
+
+
+@cache
+def _bokeh_block() -> str:
+    return encode_bytes(read_bokeh().encode("utf-8"))
+
+
+@cache
+def _figures_block(with_steps: bool) -> str:
+    return encode_json(make_figures(with_steps=with_steps))
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(find_templates()), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+
+
+def _render(template: str, context: Any) -> str:
+    # Not asdict: it would copy every array and turn the records that templates read into dictionaries.
+    return _environment().get_template(template).render({f.name: getattr(context, f.name) for f in fields(context)})

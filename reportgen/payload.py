@@ -1,0 +1,148 @@
+"""Arrays to the compact blocks that a page carries; ``templates/js/payload.js`` reads the very same format.
+
+A block is bytes, deflated (zlib format, RFC 1950) and written as base64: either UTF-8 text (JSON or a script) or
+*codes* of attention weights.
+
+A code is one byte: 255 times the square root of the weight, rounded. Square root, since most weights are small: with a
+linear byte more than half of them would become 0. The error of a weight ``w`` is at most ``sqrt(w) / 255``, below 0.004
+everywhere; weights below 4e-6 become 0.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reportgen.records import Capture, Prediction, Token
+
+THUMBNAIL_SIDE = 24
+"""Most cells along a side of one head's picture in the overview."""
+
+_DIGITS = 5
+_LEVEL = 6
+"""Of deflate: level 9 makes codes 2 % smaller and takes three times as long."""
+
+
+def encode_bytes(data: bytes) -> str:
+    """Return bytes as a block."""
+    return base64.b64encode(zlib.compress(data, _LEVEL)).decode("ascii")
+
+
+def decode_bytes(block: str) -> bytes:
+    """Return the bytes of a block."""
+    return zlib.decompress(base64.b64decode(block))
+
+
+def encode_json(value: Any) -> str:
+    """Return a JSON value as a block; keys keep their order.
+
+    Raises:
+        ValueError: the value holds NaN or an infinity, which JSON does not have.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return encode_bytes(text.encode("utf-8"))
+
+
+def encode_weights(weights: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return the codes of attention weights.
+
+    Args:
+        weights: 0..1, any shape.
+
+    Returns:
+        uint8 of the same shape, ``round(255 * sqrt(weight))``.
+    """
+    return np.rint(255 * np.sqrt(np.clip(weights.astype(np.float32), 0, 1))).astype(np.uint8)
+
+
+def decode_weights(codes: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the weights that codes stand for, ``(code / 255) ** 2``."""
+    return (codes.astype(np.float32) / 255) ** 2
+
+
+def encode_layer(capture: Capture, layer: int) -> str:
+    """Return the block of one layer: for each captured head the codes of its lower triangle, row by row."""
+    return encode_bytes(encode_weights(capture.triangles[capture.layers.index(layer)]).tobytes())
+
+
+def encode_pattern(capture: Capture, layer: int, head: int) -> str:
+    """Return the block of one head: the codes of its lower triangle, row by row."""
+    index = capture.layers.index(layer), capture.heads.index(head)
+    return encode_bytes(encode_weights(capture.triangles[index]).tobytes())
+
+
+def thumbnail_side(num_tokens: int) -> int:
+    """Return the side, in cells, of one head's picture in the overview."""
+    return min(num_tokens, THUMBNAIL_SIDE)
+
+
+def shrink(pattern: NDArray[Any], side: int) -> NDArray[Any]:
+    """Return a pattern with at most ``side`` cells along each axis, each the strongest of the cells it stands for.
+
+    Args:
+        pattern: ``[query_pos, key_pos]``.
+        side: side of the result; the pattern itself comes back where it is no larger.
+
+    Returns:
+        ``[side, side]``; cell ``(i, j)`` covers the positions from ``i * n // side`` up to ``(i + 1) * n // side``.
+    """
+    length = len(pattern)
+    if length <= side:
+        return pattern
+    starts = np.arange(side) * length // side
+    return np.maximum.reduceat(np.maximum.reduceat(pattern, starts, axis=0), starts, axis=1)
+
+
+def encode_overview(capture: Capture) -> str:
+    """Return the block of the overview.
+
+    Returns:
+        Codes ``[layer, head, row, column]``, ``thumbnail_side`` rows and columns each, zeros above the diagonal.
+    """
+    side = thumbnail_side(capture.num_tokens)
+    patterns = [shrink(capture.pattern(layer, head), side) for layer in capture.layers for head in capture.heads]
+    return encode_bytes(encode_weights(np.stack(patterns)).tobytes())
+
+
+def describe_capture(capture: Capture) -> dict[str, Any]:
+    """Return what the page's script reads beside the blocks, as JSON values.
+
+    Returns:
+        Layers, heads, tokens as ``[token_id, shown, special]``, the predictions of each prompt token after the first,
+        and per step ``raw`` and ``filtered`` predictions.
+    """
+    return {
+        "layers": list(capture.layers),
+        "heads": list(capture.heads),
+        "num_prompt_tokens": capture.num_prompt_tokens,
+        "thumbnail_side": thumbnail_side(capture.num_tokens),
+        "tokens": [_describe_token(token) for token in capture.tokens],
+        "prompt_predictions": [_describe_prediction(prediction) for prediction in capture.prompt_predictions],
+        "steps": [
+            {"raw": _describe_prediction(step.raw), "filtered": _describe_prediction(step.filtered)}
+            for step in capture.steps
+        ],
+    }
+
+
+def _describe_token(token: Token) -> list[Any]:
+    return [token.token_id, token.shown, int(token.special)]
+
+
+def _describe_prediction(prediction: Prediction) -> dict[str, Any]:
+    return {
+        "logprob": _short(prediction.logprob),
+        "rank": prediction.rank,
+        "entropy": _short(prediction.entropy),
+        "alternatives": [[token.token_id, token.shown, _short(logprob)] for token, logprob in prediction.alternatives],
+    }
+
+
+def _short(number: float) -> float | None:
+    """Five significant digits are more than a page shows; an impossible token has no finite log-probability."""
+    return float(f"{number:.{_DIGITS}g}") if np.isfinite(number) else None

@@ -1,0 +1,59 @@
+"""How far a run is, on a terminal: prompts done, the stage of the one at work, time left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from reportgen.records import Failure, Prompt
+
+_STAGES = {"load": "loading", "capture": "running", "page": "drawing"}
+
+
+class ProgressBar:
+    """A bar on standard error; one line per prompt where that is no terminal, unless quiet."""
+
+    def __init__(self, console: Console, bar: Progress, task: TaskID, *, quiet: bool, verbose: bool) -> None:
+        """Take what ``watch`` has made."""
+        self._console, self._bar, self._task = console, bar, task
+        self._quiet, self._verbose = quiet, verbose
+
+    def stage(self, prompt: Prompt, stage: str) -> None:
+        """Show what is being done."""
+        subject = prompt.model if stage == "load" else prompt.slug
+        self._bar.update(self._task, description=f"{_STAGES[stage]} {subject}")
+        if self._verbose:
+            self._say(f"{_STAGES[stage]} {subject}")
+
+    def done(self, prompt: Prompt, outcome: Path | Failure) -> None:
+        """Count a prompt; say why where it failed."""
+        self._bar.advance(self._task)
+        if isinstance(outcome, Failure):
+            self._say(f"failed: {outcome.error}", style="red")
+        elif self._verbose:
+            self._say(f"written: {outcome}")
+
+    def _say(self, text: str, style: str = "") -> None:
+        # Not markup: a prompt may hold square brackets.
+        self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def watch(total: int, *, quiet: bool, verbose: bool) -> Iterator[ProgressBar]:
+    """Show a progress bar while the block runs.
+
+    Args:
+        total: how many prompts there are.
+        quiet: no bar.
+        verbose: a line for each stage and page.
+    """
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        yield ProgressBar(console, bar, bar.add_task("starting", total=total), quiet=quiet, verbose=verbose)

@@ -1,0 +1,177 @@
+"""Pages and index to files: the folder that is published.
+
+Every file is written beside its place and renamed into it, so that a reader never meets half a page. A file that
+reportgen did not make is never overwritten.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+from reportgen.assets import BOKEH_FILE, read_bokeh
+from reportgen.cards import Card, FailureCard, parse_card
+from reportgen.errors import SiteError
+from reportgen.pages import render_index
+
+INDEX_FILE = "index.html"
+REPORT_FILE = "report.json"
+_MARK = b'<meta name="generator" content="reportgen'
+_HEAD_BYTES = 4096
+
+
+def open_site(folder: Path, slugs: Iterable[str] = (), *, shared_assets: bool = False) -> Path:
+    """Make a folder ready for pages.
+
+    Args:
+        folder: made where it is missing.
+        slugs: the pages that will be written, so that a file in their place is found before any work is done.
+        shared_assets: put BokehJS beside the pages.
+
+    Returns:
+        The folder.
+
+    Raises:
+        SiteError: the folder cannot be made or written, or a file that reportgen did not make is in the way.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SiteError(f"{folder}: cannot be made, {error.strerror}; choose another folder with --results") from error
+    for name in (INDEX_FILE, *(f"{slug}.html" for slug in slugs)):
+        _check_ours(folder / name)
+    _write(folder / ".nojekyll", "")
+    if shared_assets:
+        (folder / BOKEH_FILE).parent.mkdir(exist_ok=True)
+        _write(folder / BOKEH_FILE, read_bokeh())
+    return folder
+
+
+def write_page(folder: Path, slug: str, html: str) -> Path:
+    """Write one page and return its path.
+
+    Raises:
+        SiteError: it cannot be written.
+    """
+    path = folder / f"{slug}.html"
+    _write(path, html)
+    return path
+
+
+def write_index(folder: Path, cards: Sequence[Card | FailureCard]) -> Path:
+    """Write ``index.html`` and ``report.json``, what became of each prompt, and return the path of the index.
+
+    Args:
+        folder: the site.
+        cards: pages and failures, in the order in which the index shows them.
+
+    Raises:
+        SiteError: they cannot be written.
+    """
+    outcomes = [
+        {"slug": card.slug, "status": "failed", **asdict(card)}
+        if isinstance(card, FailureCard)
+        else {"slug": card.slug, "status": "written", "title": card.title, "model": card.model, "page": card.href}
+        for card in cards
+    ]
+    _write(folder / REPORT_FILE, json.dumps({"prompts": outcomes}, ensure_ascii=False, indent=1) + "\n")
+    path = folder / INDEX_FILE
+    _write(path, render_index(cards))
+    return path
+
+
+def read_cards(folder: Path) -> list[Card | FailureCard]:
+    """Return the cards of all pages in a folder, those of the last run first and in its order, then by name.
+
+    Failures of the last run are kept as long as no page of their slug was made since.
+
+    Raises:
+        SiteError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise SiteError(f"{folder}: is not a folder; name the folder that reportgen build wrote")
+    pages = {card.slug: card for path in sorted(folder.glob("*.html")) if (card := _read_card(path)) is not None}
+    cards: list[Card | FailureCard] = []
+    for outcome in _read_outcomes(folder / REPORT_FILE):
+        slug = outcome.get("slug", "")
+        if slug in pages:
+            cards.append(pages.pop(slug))
+        elif outcome.get("status") == "failed":
+            cards.append(FailureCard(slug, *(str(outcome.get(key, "")) for key in ("title", "model", "error"))))
+    return [*cards, *pages.values()]
+
+
+class _CardFinder(HTMLParser):
+    """Collects the text of ``<script id="card">``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = False
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.inside = tag == "script" and ("id", "card") in attrs
+
+    def handle_data(self, data: str) -> None:
+        if self.inside:
+            self.text += data
+
+
+def _read_card(path: Path) -> Card | None:
+    if path.name == INDEX_FILE or not _is_ours(path):
+        return None
+    # The card stands before the first large block, so the rest of the file need not be parsed.
+    head, _, _ = path.read_text("utf-8").partition('id="block-')
+    finder = _CardFinder()
+    finder.feed(head)
+    try:
+        return parse_card(json.loads(finder.text))
+    except (ValueError, TypeError) as error:
+        raise SiteError(f"{path}: holds no readable card, {error}; build that page again") from error
+
+
+def _read_outcomes(path: Path) -> list[dict[str, Any]]:
+    try:
+        return json.loads(path.read_text("utf-8"))["prompts"]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SiteError(
+            f"{path}: cannot be read, {error}; without it the index is made from the pages alone"
+        ) from error
+
+
+def _check_ours(path: Path) -> None:
+    if path.is_symlink() or path.is_dir() or (path.exists() and not _is_ours(path)):
+        raise SiteError(f"{path}: is in the way and was not made by reportgen; move it or choose another --results")
+
+
+def _is_ours(path: Path) -> bool:
+    with path.open("rb") as file:
+        return _MARK in file.read(_HEAD_BYTES)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write beside the place, then rename: there is either the old file or the new one, whole."""
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise SiteError(
+            f"{path}: cannot be written, {error.strerror}; make room or choose another --results"
+        ) from error

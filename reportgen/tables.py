@@ -1,0 +1,142 @@
+"""A capture as rows of text: what a page shows with scripts off, and what a screen reader reads."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from reportgen.records import Capture, Prediction, Token
+
+_RUNNERS_UP = 3
+_REPLAY_LIMIT = 0.01
+
+
+@dataclass(frozen=True)
+class TokenView:
+    """One token of the text strip; ``prob`` is set for generated tokens alone."""
+
+    position: int
+    shown: str
+    special: bool
+    generated: bool
+    breaks: bool
+    prob: float | None
+
+
+@dataclass(frozen=True)
+class PromptRow:
+    """One token of the prompt and the probability it met; empty texts for the first, which nothing predicts."""
+
+    position: int
+    token: Token
+    prob: str = ""
+    logprob: str = ""
+    rank: str = ""
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """One generation step."""
+
+    step: int
+    token: Token
+    prob: str
+    logprob: str
+    rank: int
+    entropy: str
+    filtered_prob: str
+    runners_up: tuple[tuple[str, str], ...]
+
+
+def make_token_views(capture: Capture) -> list[TokenView]:
+    """Return every token of the strip."""
+    probs = [math.exp(step.raw.logprob) for step in capture.steps]
+    prompt_end = capture.num_prompt_tokens
+    return [
+        TokenView(
+            position=position,
+            shown=token.shown,
+            special=token.special,
+            generated=position >= prompt_end,
+            breaks="\n" in token.text,
+            prob=probs[position - prompt_end] if position >= prompt_end else None,
+        )
+        for position, token in enumerate(capture.tokens)
+    ]
+
+
+def make_prompt_rows(capture: Capture) -> list[PromptRow]:
+    """Return a row for each token of the prompt."""
+    first, *rest = capture.tokens[: capture.num_prompt_tokens]
+    rows = [PromptRow(0, first)]
+    for position, (token, met) in enumerate(zip(rest, capture.prompt_predictions, strict=True), start=1):
+        rows.append(
+            PromptRow(position, token, format_prob(met.logprob), format_logprob(met.logprob), str(met.rank + 1))
+        )
+    return rows
+
+
+def make_step_rows(capture: Capture) -> list[StepRow]:
+    """Return a row for each generated token."""
+    return [
+        StepRow(
+            step=step.step,
+            token=capture.tokens[capture.num_prompt_tokens + step.step],
+            prob=format_prob(step.raw.logprob),
+            logprob=format_logprob(step.raw.logprob),
+            rank=step.raw.rank + 1,
+            entropy=f"{step.raw.entropy:.3f}",
+            filtered_prob=format_prob(step.filtered.logprob),
+            runners_up=_runners_up(step.raw, capture.tokens[capture.num_prompt_tokens + step.step]),
+        )
+        for step in capture.steps
+    ]
+
+
+def make_settings(capture: Capture) -> list[tuple[str, str]]:
+    """Return what it takes to make this page again, as names and values."""
+    prompt, model, generation = capture.prompt, capture.model, capture.prompt.generation
+    rows = [
+        ("model", model.name),
+        ("revision", model.revision),
+        ("architecture", model.architecture),
+        ("parameters", f"{model.num_parameters:,}" if model.num_parameters else ""),
+        ("key/value heads", str(model.num_kv_heads)),
+        ("dtype and device", f"{model.dtype} on {model.device}"),
+        ("layers shown", str(prompt.layers)),
+        ("heads shown", str(prompt.heads)),
+        ("most new tokens", str(prompt.max_new_tokens)),
+        *((name, str(value)) for name, value in generation.settings().items()),
+        ("seed", str(generation.seed)),
+        ("special tokens added", "by the chat template" if prompt.messages else str(prompt.add_special_tokens).lower()),
+        *capture.versions.items(),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def describe_replay(capture: Capture) -> str:
+    """Return how far the pass that gave the attention was from the generation, in words."""
+    if not capture.steps:
+        return ""
+    largest = max(step.replay_difference for step in capture.steps)
+    verdict = "" if largest <= _REPLAY_LIMIT else " That is large: the weights may not be those that generation used."
+    return (
+        "Attention comes from one pass over prompt and generated tokens; its log-probabilities differ from those of "
+        f"the generation by at most {largest:.1e}.{verdict}"
+    )
+
+
+def format_prob(logprob: float) -> str:
+    """Return a probability with three significant digits; ``0`` is said of an impossible token alone."""
+    prob = math.exp(logprob)
+    return "0" if prob == 0 else f"{prob:.3f}" if prob >= 0.1 else f"{prob:.3g}"
+
+
+def format_logprob(logprob: float) -> str:
+    """Return a log-probability with three decimals."""
+    return f"{logprob:.3f}".replace("-inf", "−∞").replace("-", "−")
+
+
+def _runners_up(prediction: Prediction, chosen: Token) -> tuple[tuple[str, str], ...]:
+    others = [(token, logprob) for token, logprob in prediction.alternatives if token.token_id != chosen.token_id]
+    return tuple((token.shown, format_prob(logprob)) for token, logprob in others[:_RUNNERS_UP])

@@ -1,0 +1,146 @@
+// Bokeh figures: embedded empty from their JSON items, then filled and coloured through their models' names.
+globalThis.reportgen ??= {};
+
+reportgen.figures = (() => {
+  "use strict";
+
+  /** Pixels that one label needs along its axis. */
+  const LABEL_PIXELS = 11.5;
+
+  class Figure {
+    /** @param {HTMLElement} element where it stands; @param {object} plot Bokeh's Figure */
+    constructor(element, plot) {
+      this.element = element;
+      this.plot = plot;
+      this.name = plot.name;
+      this.labels = { x: null, y: null };
+      for (const letter of ["x", "y"]) {
+        this.model(`${letter}_range`).change.connect(() => this.relabel(letter));
+      }
+    }
+
+    /** The model named `<figure>.<suffix>`. */
+    model(suffix) {
+      return this.plot.document.get_model_by_name(`${this.name}.${suffix}`);
+    }
+
+    /** Pixels that the figure may take across. */
+    get width() {
+      return this.element.clientWidth;
+    }
+
+    /** Draw images: `{values, rows, columns, x, y, width, height}` each, in data units, first row at the top. */
+    setImages(images) {
+      const { ndarray } = Bokeh.loader["core/util/ndarray"];
+      const column = (of) => images.map(of);
+      this.model("image").data = {
+        image: column(({ values, rows, columns }) => ndarray(values, { dtype: "float32", shape: [rows, columns] })),
+        x: column(({ x }) => x),
+        y: column(({ y }) => y),
+        dw: column(({ width }) => width),
+        dh: column(({ height }) => height),
+      };
+    }
+
+    /** Outline rectangles: `{x, y, width, height}` each; thinly where they would hide what is inside. */
+    setFrames(rectangles) {
+      const { start, end } = this.model("y_range");
+      const pixels = (rectangles[0]?.height ?? 1) * (this.plot.frame_height / Math.abs(end - start));
+      this.model("frame_glyph").glyph.line_width = { value: pixels < 6 ? 1 : 2 };
+      this.model("frame").data = {
+        left: rectangles.map(({ x }) => x),
+        right: rectangles.map(({ x, width }) => x + width),
+        top: rectangles.map(({ y }) => y),
+        bottom: rectangles.map(({ y, height }) => y + height),
+      };
+    }
+
+    /** Draw the lines between prompt and generated tokens: a list of point lists `[[x, y], …]`. */
+    setDividers(lines) {
+      this.model("divider").data = {
+        xs: lines.map((line) => line.map(([x]) => x)),
+        ys: lines.map((line) => line.map(([, y]) => y)),
+      };
+    }
+
+    /** Give the frame a size in pixels and the axes their ranges `[start, end]`; a zoom is undone. */
+    setFrameSize(width, height, xRange, yRange) {
+      this.plot.setv({ frame_width: Math.round(width), frame_height: Math.round(height) });
+      for (const [letter, [start, end]] of [["x", xRange], ["y", yRange]]) {
+        this.model(`${letter}_range`).setv({ start, end, reset_start: start, reset_end: end });
+      }
+    }
+
+    /** Label an axis: position `i` stands at `at(i)` and says `labels[i]`; those without room are left out. */
+    setLabels(letter, labels, at = (i) => i) {
+      this.labels[letter] = { labels, at };
+      this.relabel(letter);
+    }
+
+    relabel(letter) {
+      if (this.labels[letter] === null) return;
+      const { labels, at } = this.labels[letter];
+      const { start, end } = this.model(`${letter}_range`);
+      const [low, high] = [Math.min(start, end), Math.max(start, end)];
+      const seen = labels.map((_, i) => i).filter((i) => at(i) >= low && at(i) <= high);
+      const pixels = letter === "x" ? this.plot.frame_width : this.plot.frame_height;
+      const shown = seen.length ? reportgen.scale.thin(seen[0], seen.at(-1), pixels, LABEL_PIXELS) : [];
+      const axis = this.model(`${letter}_axis`);
+      axis.ticker.ticks = shown.map(at);
+      axis.major_label_overrides = new Map(shown.map((i) => [at(i), labels[i]]));
+    }
+
+    /** Colour weights: a palette from 0 to `high`, both as the scale shows them. */
+    setColors(palette, high) {
+      this.model("mapper").setv({ palette, low: 0, high });
+    }
+
+    /** Take on the colours of a theme. */
+    setTheme(theme, background) {
+      this.plot.setv({
+        background_fill_color: background,
+        border_fill_color: null,
+        outline_line_color: this.plot.outline_line_color === null ? null : theme.line,
+      });
+      for (const letter of ["x", "y"]) {
+        this.model(`${letter}_axis`).setv({ major_label_text_color: theme.muted, axis_label_text_color: theme.muted });
+      }
+      this.model("mapper")?.setv({ nan_color: "rgba(0, 0, 0, 0)" });
+      this.colorGlyph("frame_glyph", "line_color", theme.accent);
+      this.colorGlyph("divider_glyph", "line_color", theme.muted);
+      this.colorGlyph("text", "text_color", theme.muted);
+      this.colorGlyph("filtered", "line_color", theme.generated);
+      this.model("bar")?.setv({ major_label_text_color: theme.muted });
+    }
+
+    colorGlyph(suffix, property, color) {
+      const renderer = this.model(suffix);
+      if (renderer) renderer.glyph[property] = { value: color };
+    }
+
+    /** Tell of the pointer over the frame, in data units: `move(x, y)`, `leave()` and `tap(x, y)`. */
+    onPointer({ move, leave, tap }) {
+      this.plot.on_event("mousemove", ({ x, y }) => (this.inFrame(x, y) ? move(x, y) : leave()));
+      this.plot.on_event("mouseleave", leave);
+      this.plot.on_event("tap", ({ x, y }) => this.inFrame(x, y) && tap(x, y));
+      // Callbacks added from a script are not announced to the document by Bokeh itself.
+      this.plot.document.event_manager.subscribed_models.add(this.plot);
+    }
+
+    inFrame(x, y) {
+      const inside = (value, { start, end }) => value >= Math.min(start, end) && value <= Math.max(start, end);
+      return inside(x, this.model("x_range")) && inside(y, this.model("y_range"));
+    }
+  }
+
+  /** Put a figure into its element; what stood there goes. */
+  async function embed(element, item) {
+    element.replaceChildren();
+    const views = await Bokeh.embed.embed_item(item, element.id);
+    return new Figure(element, views.roots[0].model);
+  }
+
+  return { Figure, embed };
+})();
+
+if (typeof module !== "undefined") module.exports = reportgen.figures;

@@ -1,0 +1,53 @@
+// The codes of a capture, layer by layer, each decoded when it is first looked at.
+globalThis.reportgen ??= {};
+
+reportgen.store = (() => {
+  "use strict";
+
+  /** Layers are decoded ahead as long as all of them together take no more than this. */
+  const AHEAD_BYTES = 96e6;
+
+  /**
+   * @param {object} content what describe_capture wrote, with `opening`
+   * @param {Uint8Array} openingCodes codes of the head that the page opens on
+   * @param {(layer: number) => Promise<Uint8Array>} readLayer
+   */
+  function makeStore(content, openingCodes, readLayer) {
+    const n = content.tokens.length;
+    const pending = new Map();
+    const ready = new Map();
+
+    function layerCodes(layer) {
+      if (!pending.has(layer)) {
+        pending.set(
+          layer,
+          readLayer(layer).then((codes) => {
+            ready.set(layer, codes);
+            return codes;
+          }),
+        );
+      }
+      return pending.get(layer);
+    }
+
+    /** Codes of one head; the opening one is there before its layer is. */
+    async function headCodes(layer, head) {
+      const [openingLayer, openingHead] = content.opening;
+      if (!ready.has(layer) && layer === openingLayer && head === openingHead) return openingCodes;
+      return reportgen.pattern.headOf(await layerCodes(layer), content.heads.indexOf(head), n);
+    }
+
+    /** Decode in order of nearness to a layer, one after the other, so that what is asked for meanwhile comes first. */
+    async function readAhead(layer) {
+      const all = content.layers.length * content.heads.length * reportgen.pattern.triangleSize(n);
+      const near = [...content.layers].sort((a, b) => Math.abs(a - layer) - Math.abs(b - layer));
+      for (const other of all <= AHEAD_BYTES ? near : near.slice(0, 3)) await layerCodes(other);
+    }
+
+    return { layerCodes, headCodes, readAhead };
+  }
+
+  return { makeStore };
+})();
+
+if (typeof module !== "undefined") module.exports = reportgen.store;

@@ -1,0 +1,162 @@
+// The parts of a page that are text: the strip, the sentence, the tables beside the figures and the tooltip.
+globalThis.reportgen ??= {};
+
+reportgen.text = (() => {
+  "use strict";
+
+  const { pattern, scale } = reportgen;
+  const STRONGEST = 6;
+  /** Most alternatives that a prediction lists. */
+  const ALTERNATIVES = 10;
+
+  function element(tag, attributes = {}, ...children) {
+    const made = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (name === "style") for (const [key, given] of Object.entries(value)) made.style.setProperty(key, given);
+      else made.setAttribute(name, value);
+    }
+    made.append(...children);
+    return made;
+  }
+
+  function tokenCode(shown) {
+    return element("code", {}, element("bdi", {}, shown));
+  }
+
+  /** The prediction of the token after a query, `{raw, filtered}`, or null where nothing follows. */
+  function predictionAfter(queryPos, { content, bounds }) {
+    const step = reportgen.state.stepOf(queryPos, bounds);
+    if (step !== null) return content.steps[step];
+    const raw = content.prompt_predictions[queryPos];
+    return raw ? { raw, filtered: null } : null;
+  }
+
+  function drawStrip(strip, { state, bounds }, row) {
+    const next = state.queryPos + 1;
+    for (const token of strip.querySelectorAll(".token")) {
+      const position = Number(token.dataset.position);
+      const weight = position <= state.queryPos ? Math.sqrt(pattern.weightOf(row[position])) : 0;
+      const left = position === 0 && !state.withFirst ? 0 : weight;
+      token.style.setProperty("--weight", left.toFixed(3));
+      token.setAttribute("aria-pressed", String(position === state.queryPos));
+      token.classList.toggle("next", position === next && next < bounds.numTokens);
+      token.tabIndex = position === state.queryPos ? 0 : -1;
+    }
+    reveal(strip, strip.querySelector('[aria-pressed="true"]'));
+  }
+
+  /** Scroll a box, and nothing around it, until a child is in view. */
+  function reveal(box, child) {
+    const top = child.offsetTop - box.offsetTop;
+    if (top < box.scrollTop) box.scrollTop = top - 8;
+    else if (top + child.offsetHeight > box.scrollTop + box.clientHeight) {
+      box.scrollTop = top + child.offsetHeight - box.clientHeight + 8;
+    }
+  }
+
+  function drawSentence(paragraph, scene) {
+    const { state, bounds, content } = scene;
+    const quote = (position) => `“${content.tokens[position][1]}”`;
+    const step = reportgen.state.stepOf(state.queryPos, bounds);
+    const where = `Query ${quote(state.queryPos)} at position ${state.queryPos}`;
+    const prediction = predictionAfter(state.queryPos, scene);
+    if (!prediction) {
+      paragraph.textContent = `${where}, the last token: nothing follows.`;
+      return;
+    }
+    const { raw } = prediction;
+    const what = step === null ? "The text goes on" : `Step ${step} chose`;
+    const link = step === null ? " with" : "";
+    const [, guess, guessLogprob] = raw.alternatives[0];
+    const rest = raw.rank === 0 ? "the model's first choice" : `the model's choice number ${raw.rank + 1}; its first is “${guess}”, ${scale.formatPercent(guessLogprob)}`;
+    paragraph.textContent = `${where}. ${what}${link} ${quote(state.queryPos + 1)}, ${scale.formatPercent(raw.logprob)}, ${rest}.`;
+  }
+
+  function drawStrongest(table, caption, { state, content }, row) {
+    caption.textContent = `for query “${content.tokens[state.queryPos][1]}”`;
+    const keys = pattern.strongestKeys(row, STRONGEST, state.withFirst);
+    table.tBodies[0].replaceChildren(
+      ...keys.map(({ keyPos, code }) => {
+        const weight = pattern.weightOf(code);
+        return element(
+          "tr",
+          {},
+          element("td", {}, tokenCode(content.tokens[keyPos][1]), element("span", { class: "bar", style: { "--share": weight } })),
+          element("td", { class: "number" }, String(keyPos)),
+          element("td", { class: "number" }, scale.formatWeight(weight)),
+        );
+      }),
+    );
+  }
+
+  function drawNext(table, caption, note, scene) {
+    const { state, content, bounds } = scene;
+    const prediction = predictionAfter(state.queryPos, scene);
+    const step = reportgen.state.stepOf(state.queryPos, bounds);
+    caption.textContent = step === null ? "in the prompt" : `step ${step} of ${bounds.numTokens - bounds.numPromptTokens}`;
+    if (!prediction) {
+      caption.textContent = "nothing follows";
+      table.tBodies[0].replaceChildren();
+      note.textContent = "";
+      return;
+    }
+    const { raw, filtered } = prediction;
+    const [chosenId, chosenShown] = content.tokens[state.queryPos + 1];
+    const listed = raw.alternatives.some(([id]) => id === chosenId);
+    const rows = listed ? raw.alternatives : [...raw.alternatives, [chosenId, chosenShown, raw.logprob]];
+    const after = filtered && filteredLogprobs(filtered, chosenId);
+    const differs = ([id, , logprob]) => Math.abs(Math.exp(after(id) ?? -Infinity) - Math.exp(logprob)) > 1e-4;
+    const filters = filtered !== null && rows.some(differs);
+    const largest = Math.max(raw.alternatives[0][2], filters ? filtered.alternatives[0][2] : -Infinity);
+    table.tBodies[0].replaceChildren(
+      ...rows.map(([id, shown, logprob]) => nextRow(shown, [logprob, ...(filters ? [after(id)] : [])], id === chosenId, largest)),
+    );
+    note.textContent = `Entropy ${raw.entropy.toFixed(2)} nats.` + (filters ? " Thin bars: after sampling filters." : "");
+  }
+
+  /** Log-probability of a token after sampling filters: null where it was ruled out, undefined where it is not known. */
+  function filteredLogprobs({ alternatives, logprob }, chosenId) {
+    const known = new Map([...alternatives.map(([id, , value]) => [id, value]), [chosenId, logprob]]);
+    // A full list leaves tokens out that have some probability; a short one names all that have any.
+    const others = alternatives.length < ALTERNATIVES ? null : undefined;
+    return (id) => (known.has(id) ? known.get(id) : others);
+  }
+
+  /** One token of the list; bars are as long as its log-probabilities, raw and filtered, are beside the `largest` one. */
+  function nextRow(shown, logprobs, chosen, largest) {
+    const share = (logprob) => ({ "--share": logprob == null ? 0 : Math.exp(logprob - largest) });
+    const percent = (logprob) => (logprob === undefined ? "n/a" : scale.formatPercent(logprob));
+    return element(
+      "tr",
+      chosen ? { class: "chosen", "aria-label": "chosen" } : {},
+      element("td", {}, tokenCode(shown)),
+      element("td", {}, ...logprobs.map((logprob, i) => element("span", { class: i ? "bar filtered" : "bar", style: share(logprob) }))),
+      element("td", { class: "number" }, ...logprobs.flatMap((logprob, i) => [...(i ? [element("br")] : []), percent(logprob)])),
+    );
+  }
+
+  /** What the tooltip says of a cell: `{place, queryPos, keyPos, code}`, or a text. */
+  function describeCell(cell, { content }) {
+    if (typeof cell === "string") return [cell];
+    const token = (position) => element("b", {}, content.tokens[position][1]);
+    const place = cell.place ? [`${cell.place}\n`] : [];
+    const weight = `weight ${scale.formatWeight(pattern.weightOf(cell.code))}`;
+    return [
+      ...place, "query ", token(cell.queryPos), ` at ${cell.queryPos}\nkey `, token(cell.keyPos), ` at ${cell.keyPos}\n${weight}`,
+    ];
+  }
+
+  /** Show or hide the tooltip beside the pointer, inside the window. */
+  function drawTooltip(box, parts, pointer) {
+    box.hidden = parts === null;
+    if (parts === null) return;
+    box.replaceChildren(...parts);
+    const { width, height } = box.getBoundingClientRect();
+    const left = pointer.x + 14 + width > innerWidth ? pointer.x - 14 - width : pointer.x + 14;
+    const top = pointer.y + 14 + height > innerHeight ? pointer.y - 14 - height : pointer.y + 14;
+    box.style.left = `${Math.max(4, left)}px`;
+    box.style.top = `${Math.max(4, top)}px`;
+  }
+
+  return { drawStrip, drawSentence, drawStrongest, drawNext, describeCell, drawTooltip };
+})();

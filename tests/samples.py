@@ -1,0 +1,91 @@
+"""Captures made by hand, with attention that a person can check."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from reportgen.records import Capture, Generation, ModelInfo, Prediction, Prompt, Step, Token
+
+HOSTILE = (
+    "</script><script>document.title='owned'</script>",
+    "{{ 7*7 }}",
+    "{# comment #}",
+    "{% raw %}",
+    "&amp;",
+    "<img src=x onerror=alert(1)>",
+    '" onmouseover="alert(1)',
+    "שלום",
+    "‮evil",
+    "🤷🏽",
+    "line\nbreak",
+    "'); alert(1); ('",
+)
+
+
+def make_token(text: str, token_id: int = 7, *, special: bool = False) -> Token:
+    """Return a token whose shown text differs from its text in spaces and line ends alone."""
+    return Token(token_id, text, text.replace(" ", "␣").replace("\n", "↵") or "�", special)
+
+
+def make_prediction(chosen: Token, others: tuple[Token, ...] = (), prob: float = 0.5) -> Prediction:
+    """Return a distribution with the chosen token first and the others sharing the rest."""
+    rest = math.log((1 - prob) / max(len(others), 1))
+    alternatives = ((chosen, math.log(prob)), *((other, rest) for other in others))
+    return Prediction(math.log(prob), 0, 0.69, alternatives)
+
+
+def make_pattern(kind: str, n: int) -> np.ndarray:
+    """Return a causal pattern ``[query_pos, key_pos]``: ``self``, ``previous``, ``first`` or ``uniform``."""
+    rows = np.arange(n)
+    if kind == "uniform":
+        return np.tril(np.ones((n, n))) / (rows + 1)[:, None]
+    key_pos = {"self": rows, "previous": np.maximum(rows - 1, 0), "first": rows * 0}[kind]
+    pattern = np.zeros((n, n))
+    pattern[rows, key_pos] = 1
+    return pattern
+
+
+def make_capture(
+    texts: tuple[str, ...] = ("The", " cat", " ate", " the", " mat"),
+    generated: tuple[str, ...] = (".", " And", " the"),
+    *,
+    layers: tuple[int, ...] = (0, 1, 2),
+    heads: tuple[int, ...] = (0, 1, 2, 3),
+    **prompt: object,
+) -> Capture:
+    """Return a capture in which head 0 reads itself, 1 the token before, 2 the first, 3 all alike, 4 itself again ….
+
+    Layers differ by turns: layer 1's head 0 does what layer 0's head 1 does, and so on.
+    """
+    tokens = tuple(make_token(text, number) for number, text in enumerate((*texts, *generated), start=10))
+    n, num_prompt_tokens = len(tokens), len(texts)
+    kinds = ("self", "previous", "first", "uniform")
+    patterns = [[make_pattern(kinds[(layer + head) % 4], n) for head in heads] for layer in layers]
+    triangles = np.array(patterns, np.float16)[:, :, *np.tril_indices(n)]
+    others = (make_token(" dog", 90), make_token(" hat", 91))
+    steps = tuple(
+        Step(
+            step,
+            raw=make_prediction(tokens[num_prompt_tokens + step], others, 0.5),
+            filtered=make_prediction(tokens[num_prompt_tokens + step], others[:1], 0.8),
+            replay_difference=1e-6,
+        )
+        for step in range(len(generated))
+    )
+    settings = {"title": "A cat and a mat", "slug": "cat", "max_new_tokens": len(generated), **prompt}
+    return Capture(
+        prompt=Prompt(text="".join(texts), generation=Generation(), **settings),  # pyright: ignore[reportArgumentType]
+        model=ModelInfo(
+            "tiny", "", "LlamaForCausalLM", max(layers) + 1, max(heads) + 1, 2, 512, 7000, "float32", "cpu"
+        ),
+        tokens=tokens,
+        num_prompt_tokens=num_prompt_tokens,
+        layers=layers,
+        heads=heads,
+        triangles=triangles,
+        prompt_predictions=tuple(make_prediction(token, others, 0.25) for token in tokens[1:num_prompt_tokens]),
+        steps=steps,
+        versions={"torch": "2.13.0", "transformers": "5.24.0"},
+    )
