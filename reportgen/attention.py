@@ -7,7 +7,7 @@ at a time: a hook packs them and puts an empty tensor in their place.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -62,6 +62,8 @@ def attend(
     seen: set[int] = set()
 
     def take(layer: int, module: nn.Module, weights: torch.Tensor) -> None:
+        if layer in seen:
+            raise CaptureMismatch(f"layer {layer}: it gives attention more than once; take a model that does so once")
         seen.add(layer)
         if layer in layers:
             _check(weights, layer, num_heads, len(token_ids), has_sink=hasattr(module, "sinks"))
@@ -91,32 +93,33 @@ def _inputs(network: PreTrainedModel, token_ids: list[int]) -> dict[str, Any]:
 @contextmanager
 def _eager(network: PreTrainedModel) -> Iterator[None]:
     """Only eager attention computes weights that can be handed out."""
-    usual = network.config._attn_implementation
-    network.set_attn_implementation("eager")
+    usual: Any = network.config._attn_implementation
     try:
+        network.set_attn_implementation("eager")
         yield
     finally:
         network.set_attn_implementation(usual)
 
 
 @contextmanager
-def _hooks(network: PreTrainedModel, take: Any) -> Iterator[None]:
+def _hooks(network: PreTrainedModel, take: Callable[[int, nn.Module, torch.Tensor], None]) -> Iterator[None]:
     with ExitStack() as stack:
         for layer, module in _find_attention(network):
 
             def hook(module: nn.Module, _: Any, output: Any, layer: int = layer) -> Any:
                 if not isinstance(output, tuple):
                     return output
-                for part in output:
-                    if isinstance(part, torch.Tensor) and part.ndim == 4:
-                        take(layer, module, part)
+                for part in filter(_is_attention, output):
+                    take(layer, module, part)
                 # Nobody reads them further on; emptied, they do not pile up over the layers.
-                return tuple(
-                    part.new_empty(0) if isinstance(part, torch.Tensor) and part.ndim == 4 else part for part in output
-                )
+                return tuple(part.new_empty(0) if _is_attention(part) else part for part in output)
 
             stack.callback(module.register_forward_hook(hook).remove)
         yield
+
+
+def _is_attention(part: Any) -> bool:
+    return isinstance(part, torch.Tensor) and part.ndim == 4
 
 
 def _find_attention(network: PreTrainedModel) -> list[tuple[int, nn.Module]]:
@@ -145,18 +148,22 @@ def _declared_classes(network: PreTrainedModel) -> Iterator[type]:
 def _check(weights: torch.Tensor, layer: int, num_heads: int, length: int, *, has_sink: bool) -> None:
     expected = (1, num_heads, length, length)
     if tuple(weights.shape) != expected:
-        raise CaptureMismatch(f"layer {layer}: attention has shape {tuple(weights.shape)}, not {expected}")
+        raise CaptureMismatch(
+            f"layer {layer}: attention has shape {tuple(weights.shape)}, not {expected}; "
+            "take a model whose layers are alike"
+        )
     full = weights[0].float()
     if not torch.isfinite(full).all():
         raise CaptureMismatch(f"layer {layer}: attention holds NaN or infinity; try --dtype float32")
     if torch.triu(full, diagonal=1).any():
-        raise CaptureMismatch(f"layer {layer}: a position attends to a later one; the model is not causal")
+        raise CaptureMismatch(f"layer {layer}: a position attends to a later one; take a causal model")
     sums = full.sum(-1)
     tolerance = _ROW_SUM_TOLERANCE.get(weights.dtype, _HALF_TOLERANCE)
     short = 1.0 if has_sink else tolerance
     if (sums > 1 + tolerance).any() or (sums < 1 - short).any():
         raise CaptureMismatch(
-            f"layer {layer}: rows of attention sum to {float(sums.min()):.4f} … {float(sums.max()):.4f}, not to 1"
+            f"layer {layer}: rows of attention sum to {float(sums.min()):.4f} … {float(sums.max()):.4f}, not to 1; "
+            "take a model with softmax attention"
         )
 
 

@@ -6,21 +6,29 @@ weights.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from math import isnan
+from platform import python_version
+from typing import Any
 
-import torch
+from transformers import PreTrainedModel
 
 from reportgen import __version__
 from reportgen.attention import Attended, attend
-from reportgen.errors import PromptError, PromptTooLong
+from reportgen.errors import CaptureMismatch, PromptError, PromptTooLong, ReportgenError
 from reportgen.generation import Generated, generate
 from reportgen.model import LoadedModel
+from reportgen.model_loading import quiet
 from reportgen.predictions import Predictor
 from reportgen.records import Capture, Prediction, Prompt, Step
 from reportgen.selection import Selection
 from reportgen.tokens import make_tokens
+
+_NO_MEMORY = re.compile("out of memory|DefaultCPUAllocator")
+"""What torch says where memory is full; only CUDA's has an error class of its own."""
 
 
 def capture(model: LoadedModel, prompt: Prompt) -> Capture:
@@ -43,7 +51,7 @@ def capture(model: LoadedModel, prompt: Prompt) -> Capture:
     heads = _resolve(prompt, "heads", prompt.heads, model.info.num_heads)
     prompt_ids = _encode(model, prompt)
     _check_room(model, prompt, len(prompt_ids))
-    with _prompt_errors(prompt), _evaluating(model):
+    with _prompt_errors(prompt), _evaluating(model.network), quiet():
         generated = generate(model, prompt_ids, prompt.max_new_tokens, prompt.generation)
         token_ids = [*prompt_ids, *generated.token_ids]
         attended = attend(model.network, token_ids, layers, heads, model.info.num_heads)
@@ -61,8 +69,13 @@ def capture(model: LoadedModel, prompt: Prompt) -> Capture:
             triangles=attended.triangles,
             prompt_predictions=_predict_prompt(predictor, attended, prompt_ids),
             steps=_predict_steps(predictor, attended, generated, len(prompt_ids)),
-            versions={"reportgen": __version__, "torch": version("torch"), "transformers": version("transformers")},
+            versions=_versions(),
         )
+
+
+def _versions() -> dict[str, str]:
+    packages = ("torch", "transformers", "numpy")
+    return {"reportgen": __version__} | {name: version(name) for name in packages} | {"python": python_version()}
 
 
 def _predict_prompt(predictor: Predictor, attended: Attended, prompt_ids: list[int]) -> tuple[Prediction, ...]:
@@ -82,6 +95,8 @@ def _predict_steps(
         prediction = predictor.predict(raw, token_id)
         replayed = attended.logits[num_prompt_tokens - 1 + step].float().log_softmax(-1)[token_id]
         difference = abs(prediction.logprob - float(replayed))
+        if isnan(difference):
+            raise ValueError("the logits of the pass that attention is taken from are not finite, try --dtype float32")
         steps.append(Step(step, prediction, predictor.predict(filtered, token_id), difference))
     return tuple(steps)
 
@@ -94,13 +109,16 @@ def _resolve(prompt: Prompt, what: str, selection: Selection, count: int) -> tup
 
 
 def _encode(model: LoadedModel, prompt: Prompt) -> list[int]:
-    where = prompt.place.of("messages" if prompt.messages else "text")
+    where = prompt.place.of(_key(prompt))
+    tokenizer: Any = model.tokenizer
+    if prompt.messages and not tokenizer.chat_template:
+        raise PromptError(f"{where}: {model.info.name} has no chat template; write text, or take a model for chats")
     try:
         if prompt.messages:
             messages = [dict(message) for message in prompt.messages]
-            encoded = model.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+            encoded = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
         else:
-            encoded = model.tokenizer(prompt.text, add_special_tokens=prompt.add_special_tokens, verbose=False)
+            encoded = tokenizer(prompt.text, add_special_tokens=prompt.add_special_tokens, verbose=False)
     except Exception as error:  # a tokenizer, or a template that came with it, may raise anything
         raise PromptError(f"{where}: {model.info.name}'s tokenizer cannot encode it, {_first_line(error)}") from error
     token_ids = list(encoded["input_ids"])
@@ -109,23 +127,28 @@ def _encode(model: LoadedModel, prompt: Prompt) -> list[int]:
     return token_ids
 
 
+def _key(prompt: Prompt) -> str:
+    return "messages" if prompt.messages else "text"
+
+
 def _check_room(model: LoadedModel, prompt: Prompt, num_prompt_tokens: int) -> None:
-    window = model.info.context_window
+    where, window = prompt.place.of(_key(prompt)), model.info.context_window
     if window is not None and num_prompt_tokens + prompt.max_new_tokens > window:
         raise PromptTooLong(
-            f"{prompt.place.of('text')}: {num_prompt_tokens} prompt tokens and {prompt.max_new_tokens} to generate do "
-            f"not fit {model.info.name}'s context window of {window}; shorten the text or lower max_new_tokens"
+            f"{where}: {num_prompt_tokens} prompt tokens and {prompt.max_new_tokens} to generate do not fit "
+            f"{model.info.name}'s context window of {window}; shorten the text or lower max_new_tokens"
         )
 
 
 @contextmanager
-def _evaluating(model: LoadedModel) -> Iterator[None]:
-    was_training = model.network.training
-    model.network.eval()
+def _evaluating(network: PreTrainedModel) -> Iterator[None]:
+    training = [module for module in network.modules() if module.training]
+    network.eval()
     try:
         yield
     finally:
-        model.network.train(was_training)
+        for module in training:
+            module.training = True
 
 
 @contextmanager
@@ -134,12 +157,16 @@ def _prompt_errors(prompt: Prompt) -> Iterator[None]:
     where = prompt.place.of()
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise PromptError(
-            f"{where}: out of memory; shorten it, select fewer layers, or use --dtype bfloat16 or another --device"
-        ) from error
-    except (RuntimeError, ValueError, TypeError, IndexError, KeyError) as error:
-        raise PromptError(f"{where}: the run failed, {_first_line(error)}; -v shows where") from error
+    except CaptureMismatch as error:
+        raise CaptureMismatch(f"{where}: {error}") from error
+    except ReportgenError:
+        raise
+    except Exception as error:  # a network may bring its own code, which may raise anything
+        if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+            problem = "out of memory; shorten it, select fewer layers, or use --dtype bfloat16 or another --device"
+        else:
+            problem = f"the run failed, {_first_line(error)}; -v shows where"
+        raise PromptError(f"{where}: {problem}") from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -177,4 +177,5 @@ def index(results: Path, verbose: bool) -> None:
     """Write the index of RESULTS (default: results) anew from the pages that are there."""
     from reportgen.site import open_site, read_cards, write_index
 
-    click.echo(write_index(open_site(results), read_cards(results)))
+    cards = read_cards(results)  # first: a folder that is not there is a wrong name, not one to be made
+    click.echo(write_index(open_site(results), cards))

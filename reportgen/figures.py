@@ -165,6 +165,8 @@ def _heatmap(name: str, x_label: str | None, y_label: str | None, *, side: str =
         plot.toolbar.active_drag = drag
         plot.toolbar.active_scroll = wheel
         plot.toolbar_location = "above"
+        # Left to itself, Bokeh takes too little room for its buttons and puts the last one into a menu.
+        plot.toolbar.styles = {"min-width": "190px", "margin-left": "-25px"}
     return plot
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from transformers import GenerationConfig
@@ -43,7 +44,7 @@ def generate(model: LoadedModel, prompt_ids: list[int], max_new_tokens: int, gen
     if max_new_tokens == 0:
         return Generated()
     input_ids = torch.tensor([prompt_ids], device=model.network.device)
-    with _own_config(model), _seeded(generation.seed, model.network.device):
+    with _own_config(model), _seeded(generation.seed):
         output = model.network.generate(  # pyright: ignore[reportCallIssue]
             input_ids,
             attention_mask=torch.ones_like(input_ids),
@@ -83,13 +84,14 @@ def _own_config(model: LoadedModel) -> Iterator[None]:
         model.network.generation_config = shipped
 
 
-def _first(*values: int | list[int] | None) -> int | list[int] | None:
+def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
 @contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+def _seeded(seed: int) -> Iterator[None]:
+    # manual_seed seeds every device; one that nobody has used yet has no state to keep.
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices=devices, device_type="cuda"):
         torch.manual_seed(seed)
         yield

@@ -38,7 +38,7 @@ class Predictor:
         """
         logits = logits.float()
         if not torch.isfinite(logits.max()):
-            raise ValueError("the model's logits are not finite")
+            raise ValueError("the model's logits are not finite, try --dtype float32")
         logprobs = logits.log_softmax(-1)
         entropy = -torch.special.xlogy(logprobs.exp(), logprobs.exp()).sum()
         return Prediction(
@@ -49,9 +49,10 @@ class Predictor:
         )
 
     def _alternatives(self, logprobs: torch.Tensor) -> tuple[tuple[Token, float], ...]:
-        top = torch.topk(logprobs, min(_ALTERNATIVES, len(logprobs)))
-        pairs = [
-            (token_id, logprob) for logprob, token_id in zip(top.values.tolist(), top.indices.tolist(), strict=True)
-        ]
-        pairs.sort(key=lambda pair: (-pair[1], pair[0]))
-        return tuple((self._token(token_id), logprob) for token_id, logprob in pairs if logprob > float("-inf"))
+        least = torch.topk(logprobs, min(_ALTERNATIVES, len(logprobs))).values[-1]
+        # Which of several equal ones topk returns is not fixed, so all are taken, in the order of their ids.
+        token_ids = ((logprobs >= least) & (logprobs > float("-inf"))).nonzero()[:, 0]
+        order = logprobs[token_ids].sort(descending=True, stable=True).indices[:_ALTERNATIVES]
+        best = token_ids[order]
+        pairs = zip(best.tolist(), logprobs[best].tolist(), strict=True)
+        return tuple((self._token(token_id), logprob) for token_id, logprob in pairs)

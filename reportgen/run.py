@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -129,9 +129,11 @@ def check_prompts(prompts: Iterable[Prompt], options: Options = Options()) -> tu
         PromptFileError: prompts select layers or heads that their model lacks.
         ModelError: a model cannot be used.
     """
-    named = name_pages(prompts)
+    named = name_pages(tuple(prompts))
     if options.model is not None:
-        infos = {prompt.model: options.model.info for prompt in named}
+        info = options.model.info
+        named = tuple(replace(prompt, model=info.name) for prompt in named)
+        infos = {info.name: info}
     else:
         names = dict.fromkeys(prompt.model for prompt in named)
         infos = {name: load_model_info(name, trust_remote_code=options.trust_remote_code) for name in names}

@@ -18,11 +18,12 @@ from typing import Any
 from reportgen.assets import BOKEH_FILE, read_bokeh
 from reportgen.cards import Card, FailureCard, parse_card
 from reportgen.errors import SiteError
-from reportgen.pages import render_index
+from reportgen.pages import GENERATOR, render_index
 
 INDEX_FILE = "index.html"
 REPORT_FILE = "report.json"
-_MARK = b'<meta name="generator" content="reportgen'
+_MARKS = (b'<meta name="generator" content="reportgen', b'"generator": "reportgen')
+"""How the beginning of a page, and of a report, says who made it."""
 _HEAD_BYTES = 4096
 
 
@@ -40,15 +41,12 @@ def open_site(folder: Path, slugs: Iterable[str] = (), *, shared_assets: bool = 
     Raises:
         SiteError: the folder cannot be made or written, or a file that reportgen did not make is in the way.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SiteError(f"{folder}: cannot be made, {error.strerror}; choose another folder with --results") from error
-    for name in (INDEX_FILE, *(f"{slug}.html" for slug in slugs)):
+    _make_folder(folder)
+    for name in (INDEX_FILE, REPORT_FILE, *(f"{slug}.html" for slug in slugs)):
         _check_ours(folder / name)
     _write(folder / ".nojekyll", "")
     if shared_assets:
-        (folder / BOKEH_FILE).parent.mkdir(exist_ok=True)
+        _make_folder((folder / BOKEH_FILE).parent)
         _write(folder / BOKEH_FILE, read_bokeh())
     return folder
 
@@ -80,7 +78,7 @@ def write_index(folder: Path, cards: Sequence[Card | FailureCard]) -> Path:
         else {"slug": card.slug, "status": "written", "title": card.title, "model": card.model, "page": card.href}
         for card in cards
     ]
-    _write(folder / REPORT_FILE, json.dumps({"prompts": outcomes}, ensure_ascii=False, indent=1) + "\n")
+    _write(folder / REPORT_FILE, json.dumps({"generator": GENERATOR, "prompts": outcomes}, ensure_ascii=False, indent=1) + "\n")
     path = folder / INDEX_FILE
     _write(path, render_index(cards))
     return path
@@ -89,17 +87,17 @@ def write_index(folder: Path, cards: Sequence[Card | FailureCard]) -> Path:
 def read_cards(folder: Path) -> list[Card | FailureCard]:
     """Return the cards of all pages in a folder, those of the last run first and in its order, then by name.
 
-    Failures of the last run are kept as long as no page of their slug was made since.
+    Failures of the last run are kept where no page has their slug.
 
     Raises:
-        SiteError: there is no such folder.
+        SiteError: there is no such folder, or a page or the report of the last run in it cannot be read.
     """
     if not folder.is_dir():
         raise SiteError(f"{folder}: is not a folder; name the folder that reportgen build wrote")
     pages = {card.slug: card for path in sorted(folder.glob("*.html")) if (card := _read_card(path)) is not None}
     cards: list[Card | FailureCard] = []
     for outcome in _read_outcomes(folder / REPORT_FILE):
-        slug = outcome.get("slug", "")
+        slug = str(outcome.get("slug", ""))
         if slug in pages:
             cards.append(pages.pop(slug))
         elif outcome.get("status") == "failed":
@@ -124,21 +122,21 @@ class _CardFinder(HTMLParser):
 
 
 def _read_card(path: Path) -> Card | None:
-    if path.name == INDEX_FILE or not _is_ours(path):
-        return None
-    # The card stands before the first large block, so the rest of the file need not be parsed.
-    head, _, _ = path.read_text("utf-8").partition('id="block-')
-    finder = _CardFinder()
-    finder.feed(head)
     try:
+        if path.name == INDEX_FILE or not path.is_file() or not _is_ours(path):
+            return None
+        # The card stands before the first large block, so the rest of the file need not be parsed.
+        head, _, _ = path.read_text("utf-8").partition('id="block-')
+        finder = _CardFinder()
+        finder.feed(head)
         return parse_card(json.loads(finder.text))
-    except (ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise SiteError(f"{path}: holds no readable card, {error}; build that page again") from error
 
 
 def _read_outcomes(path: Path) -> list[dict[str, Any]]:
     try:
-        return json.loads(path.read_text("utf-8"))["prompts"]
+        return [dict(outcome) for outcome in json.loads(path.read_text("utf-8"))["prompts"]]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -147,14 +145,26 @@ def _read_outcomes(path: Path) -> list[dict[str, Any]]:
         ) from error
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SiteError(f"{folder}: cannot be made, {error.strerror}; choose another folder with --results") from error
+
+
 def _check_ours(path: Path) -> None:
-    if path.is_symlink() or path.is_dir() or (path.exists() and not _is_ours(path)):
+    try:
+        foreign = path.is_symlink() or path.is_dir() or (path.exists() and not _is_ours(path))
+    except OSError as error:
+        raise SiteError(f"{path}: cannot be read, {error.strerror}; choose another folder with --results") from error
+    if foreign:
         raise SiteError(f"{path}: is in the way and was not made by reportgen; move it or choose another --results")
 
 
 def _is_ours(path: Path) -> bool:
     with path.open("rb") as file:
-        return _MARK in file.read(_HEAD_BYTES)
+        head = file.read(_HEAD_BYTES)
+    return any(mark in head for mark in _MARKS)
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-// Bokeh figures: embedded empty from their JSON items, then filled and coloured through their models' names.
+// Bokeh figures: made from their JSON items, filled and coloured through their models' names, then shown.
 globalThis.reportgen ??= {};
 
 reportgen.figures = (() => {
@@ -8,12 +8,17 @@ reportgen.figures = (() => {
   const LABEL_PIXELS = 11.5;
 
   class Figure {
-    /** @param {HTMLElement} element where it stands; @param {object} plot Bokeh's Figure */
-    constructor(element, plot) {
+    /** @param {HTMLElement} element where it will stand; @param {object} item its JSON item */
+    constructor(element, item) {
       this.element = element;
-      this.plot = plot;
-      this.name = plot.name;
+      this.width = element.clientWidth;
+      this.document = Bokeh.loader.document.Document.from_json(item.doc);
+      [this.plot] = this.document.roots();
+      this.name = this.plot.name;
       this.labels = { x: null, y: null };
+      this.drawn = null;
+      // A finger that moves over a figure scrolls the page; whoever wants to zoom with it picks the tool.
+      if (matchMedia("(pointer: coarse)").matches) this.plot.toolbar.setv({ active_drag: null, active_scroll: null });
       for (const letter of ["x", "y"]) {
         this.model(`${letter}_range`).change.connect(() => this.relabel(letter));
       }
@@ -21,16 +26,31 @@ reportgen.figures = (() => {
 
     /** The model named `<figure>.<suffix>`. */
     model(suffix) {
-      return this.plot.document.get_model_by_name(`${this.name}.${suffix}`);
+      return this.document.get_model_by_name(`${this.name}.${suffix}`);
     }
 
-    /** Pixels that the figure may take across. */
-    get width() {
-      return this.element.clientWidth;
+    /** Put the figure into its element, as large as it was made; what stood there goes. */
+    async show() {
+      this.element.replaceChildren();
+      await Bokeh.embed.add_document_standalone(this.document, this.element);
     }
 
-    /** Draw images: `{values, rows, columns, x, y, width, height}` each, in data units, first row at the top. */
-    setImages(images) {
+    /** Look again how many pixels the figure may take across, and say whether that changed. */
+    measure() {
+      const before = this.width;
+      this.width = this.element.clientWidth;
+      return this.width !== before;
+    }
+
+    /**
+     * Draw images: `{values, rows, columns, x, y, width, height}` each, in data units, first row at the top.
+     * @param {string} key what they depend on; as long as it is the same, so are they
+     * @param {() => object[]} makeImages
+     */
+    setImages(key, makeImages) {
+      if (key === this.drawn) return;
+      this.drawn = key;
+      const images = makeImages();
       const { ndarray } = Bokeh.loader["core/util/ndarray"];
       const column = (of) => images.map(of);
       this.model("image").data = {
@@ -66,7 +86,10 @@ reportgen.figures = (() => {
     /** Give the frame a size in pixels and the axes their ranges `[start, end]`; a zoom is undone. */
     setFrameSize(width, height, xRange, yRange) {
       this.plot.setv({ frame_width: Math.round(width), frame_height: Math.round(height) });
-      for (const [letter, [start, end]] of [["x", xRange], ["y", yRange]]) {
+      for (const [letter, [start, end]] of [
+        ["x", xRange],
+        ["y", yRange],
+      ]) {
         this.model(`${letter}_range`).setv({ start, end, reset_start: start, reset_end: end });
       }
     }
@@ -96,16 +119,16 @@ reportgen.figures = (() => {
     }
 
     /** Take on the colours of a theme. */
-    setTheme(theme, background) {
+    setTheme(theme) {
       this.plot.setv({
-        background_fill_color: background,
-        border_fill_color: null,
+        background_fill_color: theme.card,
+        border_fill_color: theme.card,
         outline_line_color: this.plot.outline_line_color === null ? null : theme.line,
       });
       for (const letter of ["x", "y"]) {
         this.model(`${letter}_axis`).setv({ major_label_text_color: theme.muted, axis_label_text_color: theme.muted });
       }
-      this.model("mapper")?.setv({ nan_color: "rgba(0, 0, 0, 0)" });
+      this.model("mapper")?.setv({ nan_color: theme.masked });
       this.colorGlyph("frame_glyph", "line_color", theme.accent);
       this.colorGlyph("divider_glyph", "line_color", theme.muted);
       this.colorGlyph("text", "text_color", theme.muted);
@@ -122,9 +145,10 @@ reportgen.figures = (() => {
     onPointer({ move, leave, tap }) {
       this.plot.on_event("mousemove", ({ x, y }) => (this.inFrame(x, y) ? move(x, y) : leave()));
       this.plot.on_event("mouseleave", leave);
-      this.plot.on_event("tap", ({ x, y }) => this.inFrame(x, y) && tap(x, y));
+      // The second of two quick clicks is a tap like any other.
+      for (const name of ["tap", "doubletap"]) this.plot.on_event(name, ({ x, y }) => this.inFrame(x, y) && tap(x, y));
       // Callbacks added from a script are not announced to the document by Bokeh itself.
-      this.plot.document.event_manager.subscribed_models.add(this.plot);
+      this.document.event_manager.subscribed_models.add(this.plot);
     }
 
     inFrame(x, y) {
@@ -133,14 +157,7 @@ reportgen.figures = (() => {
     }
   }
 
-  /** Put a figure into its element; what stood there goes. */
-  async function embed(element, item) {
-    element.replaceChildren();
-    const views = await Bokeh.embed.embed_item(item, element.id);
-    return new Figure(element, views.roots[0].model);
-  }
-
-  return { Figure, embed };
+  return { Figure };
 })();
 
 if (typeof module !== "undefined") module.exports = reportgen.figures;

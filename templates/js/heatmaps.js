@@ -1,5 +1,5 @@
 // What each heatmap shows of a capture, and what its pointer means. Every view has `draw(scene)` and tells `select` what was
-// clicked and `hover` what is under the pointer. A scene is {state, bounds, content, store, shown, palette, theme}.
+// clicked and `hover` what is under the pointer. A scene is {name, state, bounds, content, overviewCodes, store, palette, theme}.
 globalThis.reportgen ??= {};
 
 reportgen.heatmaps = (() => {
@@ -8,37 +8,52 @@ reportgen.heatmaps = (() => {
   const { pattern, scale } = reportgen;
   const LABEL_CHARACTERS = 12;
   const CHARACTER_PIXELS = 6.7;
-  const SMALLEST_FRAME = 180;
+  /** Below this many pixels across, labels are cut shorter. */
+  const NARROW = 480;
+  const NARROW_CHARACTERS = 7;
+  const SMALLEST_FRAME = 120;
   const SMALLEST_TILE = 140;
   /** Labels read from the bottom to the top, so that they end where the axis is. */
   const UPWARD = Math.PI / 2;
 
   /** Labels of tokens on an axis: short, in the order of positions. */
-  function tokenLabels(content) {
-    return content.tokens.map(([, shown]) => scale.cut(shown, LABEL_CHARACTERS));
+  function tokenLabels(content, width) {
+    const most = width < NARROW ? NARROW_CHARACTERS : LABEL_CHARACTERS;
+    return content.tokens.map(([, shown]) => scale.cut(shown, most));
   }
 
   function longest(labels) {
     return Math.max(1, ...labels.map((label) => Array.from(label).length)) * CHARACTER_PIXELS;
   }
 
-  /** The largest weight that the colours must reach: 1, unless the first token is left out. */
-  function highOf(codes, withFirst) {
-    return withFirst ? 1 : pattern.weightOf(Math.max(1, codes));
+  /** Colour a figure up to weight 1; where the first token is left out, up to the strongest of the rest. Returns that weight. */
+  function color(figure, { state, palette }, findStrongest) {
+    const high = state.withFirst ? 1 : pattern.weightOf(Math.max(1, findStrongest()));
+    figure.setColors(palette, scale.show[state.scale](high));
+    return high;
+  }
+
+  /** What an image depends on beside the heads that it shows. */
+  function keyOf({ scale, withFirst }, ...rest) {
+    return [scale, withFirst, ...rest].join(" ");
   }
 
   /** All patterns in one image. */
   function overview(figure, { select, hover }) {
     let sized = "";
 
-    function draw({ state, bounds, content, overviewCodes, palette }) {
+    function draw(scene) {
+      const { state, bounds, content, overviewCodes } = scene;
       const [rows, columns] = [bounds.layers.length, bounds.heads.length];
       const side = content.thumbnail_side;
       const codes = state.withFirst ? overviewCodes : withoutFirstColumn(overviewCodes, side);
-      const high = highOf(codes.reduce((a, b) => Math.max(a, b), 0), state.withFirst);
-      const values = mosaic(codes, rows, columns, side, scale.displayOf(state.scale));
-      figure.setColors(palette, scale.show[state.scale](high));
-      figure.setImages([{ values, rows: rows * (side + 1), columns: columns * (side + 1), x: 0, y: 0, width: columns, height: rows }]);
+      color(figure, scene, () => codes.reduce((a, b) => Math.max(a, b), 0));
+      figure.setImages(keyOf(state), () => {
+        const values = mosaic(codes, rows, columns, side, scale.displayOf(state.scale));
+        return [
+          { values, rows: rows * (side + 1), columns: columns * (side + 1), x: 0, y: 0, width: columns, height: rows },
+        ];
+      });
       if (sized !== `${figure.width}`) resize(rows, columns, bounds);
       sized = `${figure.width}`;
       const [row, column] = [bounds.layers.indexOf(state.layer), bounds.heads.indexOf(state.head)];
@@ -92,16 +107,21 @@ reportgen.heatmaps = (() => {
     let sized = "";
     let codes = new Uint8Array();
 
-    async function draw({ state, bounds, content, store, palette }, isCurrent) {
+    async function draw(scene, isCurrent) {
+      const { state, bounds, content, store } = scene;
       const drawn = await store.headCodes(state.layer, state.head);
       if (!isCurrent()) return;
       codes = drawn;
       const n = bounds.numTokens;
-      const high = highOf(pattern.strongestCode(codes, n, state.withFirst), state.withFirst);
-      const values = pattern.square(codes, n, scale.displayOf(state.scale), n, state.withFirst);
-      figure.setColors(palette, scale.show[state.scale](high));
-      figure.setImages([{ values, rows: n, columns: n, x: -0.5, y: -0.5, width: n, height: n }]);
-      drawBar(state.scale, high);
+      drawBar(
+        state.scale,
+        color(figure, scene, () => pattern.strongestCode(codes, n, state.withFirst)),
+      );
+      figure.setImages(keyOf(state, state.layer, state.head), () => {
+        const values = pattern.square(codes, n, scale.displayOf(state.scale), n, state.withFirst);
+        return [{ values, rows: n, columns: n, x: -0.5, y: -0.5, width: n, height: n }];
+      });
+      figure.model("save").filename = `${scene.name}-L${state.layer}-H${state.head}`;
       if (sized !== `${figure.width}`) resize(bounds, content);
       sized = `${figure.width}`;
       figure.setFrames([{ x: -0.5, y: state.queryPos - 0.5, width: state.queryPos + 1, height: 1 }]);
@@ -114,7 +134,7 @@ reportgen.heatmaps = (() => {
     }
 
     function resize(bounds, content) {
-      const labels = tokenLabels(content);
+      const labels = tokenLabels(content, figure.width);
       const n = bounds.numTokens;
       const room = figure.width - longest(labels) - 100;
       const frame = Math.max(SMALLEST_FRAME, Math.min(680, room));
@@ -124,7 +144,20 @@ reportgen.heatmaps = (() => {
       figure.setLabels("y", labels);
       const border = bounds.numPromptTokens - 0.5;
       const generated = n > bounds.numPromptTokens;
-      figure.setDividers(generated ? [[[border, border], [border, n - 0.5]], [[-0.5, border], [border, border]]] : []);
+      figure.setDividers(
+        generated
+          ? [
+              [
+                [border, border],
+                [border, n - 0.5],
+              ],
+              [
+                [-0.5, border],
+                [border, border],
+              ],
+            ]
+          : [],
+      );
     }
 
     function cell(x, y) {
@@ -155,33 +188,35 @@ reportgen.heatmaps = (() => {
    */
   function tiles(figure, { select, hover }, listTiles) {
     const GAP = 0.06;
-    const TITLE = 0.18;
-    let grid = { columns: 1, shown: [], codes: [] };
+    const TITLE_PIXELS = 24;
+    let grid = { columns: 1, title: 0, shown: [], codes: [] };
 
     async function draw(scene, isCurrent) {
-      const { state, bounds, store, palette } = scene;
+      const { state, bounds, store } = scene;
       const shown = listTiles(scene);
       const codes = await Promise.all(shown.map(({ layer, head }) => store.headCodes(layer, head)));
       if (!isCurrent()) return;
       const n = bounds.numTokens;
       const columns = balance(shown.length, Math.max(2, Math.floor(figure.width / SMALLEST_TILE)));
-      const pixels = Math.min(240, figure.width / columns - 1);
-      grid = { columns, shown, codes };
+      const pixels = Math.min(240, (figure.width - 10) / columns);
+      grid = { columns, title: TITLE_PIXELS / pixels, shown, codes };
       const side = sideOf(n, pixels);
-      const strongest = Math.max(...codes.map((one) => pattern.strongestCode(one, n, state.withFirst)));
-      const display = scale.displayOf(state.scale);
-      figure.setColors(palette, scale.show[state.scale](highOf(strongest, state.withFirst)));
-      figure.setImages(
-        codes.map((one, i) => ({
-          values: pattern.square(one, n, display, side, state.withFirst), rows: side, columns: side, ...box(i),
-        })),
-      );
-      const rows = Math.ceil(shown.length / columns);
-      figure.setFrameSize(pixels * columns, pixels * rows * (1 + TITLE - GAP), [0, columns], [rows * (1 + TITLE - GAP), 0]);
+      color(figure, scene, () => Math.max(...codes.map((one) => pattern.strongestCode(one, n, state.withFirst))));
+      figure.setImages(keyOf(state, side, columns, ...shown.map(nameHead)), () => {
+        const display = scale.displayOf(state.scale);
+        const values = (one) => pattern.square(one, n, display, side, state.withFirst);
+        return codes.map((one, i) => ({ values: values(one), rows: side, columns: side, ...box(i) }));
+      });
+      const height = Math.ceil(shown.length / columns) * rowHeight();
+      figure.setFrameSize(pixels * columns, pixels * height, [0, columns], [height, 0]);
       figure.model("labels").data = {
-        x: shown.map((_, i) => box(i).x), y: shown.map((_, i) => box(i).y - 0.02), text: shown.map(({ label }) => label),
+        x: shown.map((_, i) => box(i).x),
+        y: shown.map((_, i) => box(i).y - 4 / pixels),
+        text: shown.map(({ label }) => label),
       };
-      figure.setFrames(shown.flatMap((tile, i) => (tile.layer === state.layer && tile.head === state.head ? [box(i)] : [])));
+      figure.setFrames(
+        shown.flatMap((tile, i) => (tile.layer === state.layer && tile.head === state.head ? [box(i)] : [])),
+      );
       for (const note of figure.element.parentElement.querySelectorAll(".pooled")) note.hidden = side >= n;
     }
 
@@ -190,14 +225,14 @@ reportgen.heatmaps = (() => {
       return Math.min(n, Math.floor(pixels * (1 - GAP) * Math.min(2, globalThis.devicePixelRatio || 1)));
     }
 
+    /** A tile is one unit wide, its gap to the next one included; its title stands above it. */
+    function rowHeight() {
+      return 1 + grid.title;
+    }
+
     function box(i) {
-      const size = 1 - GAP;
-      return {
-        x: i % grid.columns,
-        y: Math.floor(i / grid.columns) * (1 + TITLE - GAP) + TITLE - 0.03,
-        width: size,
-        height: size,
-      };
+      const [row, column] = [Math.floor(i / grid.columns), i % grid.columns];
+      return { x: column, y: row * rowHeight() + grid.title, width: 1 - GAP, height: 1 - GAP };
     }
 
     function at(x, y) {
@@ -241,23 +276,39 @@ reportgen.heatmaps = (() => {
     let codes = [];
 
     async function draw(scene, isCurrent) {
-      const { state, bounds, content, store, palette } = scene;
+      const { state, bounds, content, store } = scene;
       const listed = listRows(scene);
       const patterns = await Promise.all(listed.map(({ layer, head }) => store.headCodes(layer, head)));
       if (!isCurrent()) return;
       shown = listed;
       codes = patterns.map((one) => pattern.rowOf(one, state.queryPos));
       const columns = state.queryPos + 1;
-      const display = scale.displayOf(state.scale);
+      color(figure, scene, () => Math.max(...codes.flatMap((row) => [...row.subarray(1)])));
+      figure.setImages(keyOf(state, state.queryPos, ...shown.map(nameHead)), () => [
+        {
+          values: stack(state, columns),
+          rows: shown.length,
+          columns,
+          x: -0.5,
+          y: -0.5,
+          width: columns,
+          height: shown.length,
+        },
+      ]);
+      resize(columns, tokenLabels(content, figure.width).slice(0, columns), state, bounds);
+    }
+
+    function stack({ scale: name, withFirst }, columns) {
+      const display = scale.displayOf(name);
       const values = new Float32Array(shown.length * columns);
       codes.forEach((row, i) => {
-        values.set(Float32Array.from(row, (code) => display[code]), i * columns);
-        if (!state.withFirst) values[i * columns] = Number.NaN;
+        values.set(
+          Float32Array.from(row, (code) => display[code]),
+          i * columns,
+        );
+        if (!withFirst) values[i * columns] = Number.NaN;
       });
-      const strongest = Math.max(...codes.map((row) => Math.max(0, ...(state.withFirst ? row : row.slice(1)))));
-      figure.setColors(palette, scale.show[state.scale](highOf(strongest, state.withFirst)));
-      figure.setImages([{ values, rows: shown.length, columns, x: -0.5, y: -0.5, width: columns, height: shown.length }]);
-      resize(columns, tokenLabels(content).slice(0, columns), state, bounds);
+      return values;
     }
 
     function resize(columns, labels, state, bounds) {
@@ -266,11 +317,23 @@ reportgen.heatmaps = (() => {
       figure.setFrameSize(Math.min(width, columns * 40), height, [-0.5, columns - 0.5], [shown.length - 0.5, -0.5]);
       figure.model("x_axis").major_label_orientation = UPWARD;
       figure.setLabels("x", labels);
-      figure.setLabels("y", shown.map(({ label }) => label));
+      figure.setLabels(
+        "y",
+        shown.map(({ label }) => label),
+      );
       const selected = shown.findIndex(({ layer, head }) => layer === state.layer && head === state.head);
       figure.setFrames([{ x: -0.5, y: selected - 0.5, width: columns, height: 1 }]);
       const border = bounds.numPromptTokens - 0.5;
-      figure.setDividers(columns - 0.5 > border ? [[[border, -0.5], [border, shown.length - 0.5]]] : []);
+      figure.setDividers(
+        columns - 0.5 > border
+          ? [
+              [
+                [border, -0.5],
+                [border, shown.length - 0.5],
+              ],
+            ]
+          : [],
+      );
     }
 
     figure.onPointer({
@@ -281,7 +344,10 @@ reportgen.heatmaps = (() => {
           return { place: nameHead(shown[row]), queryPos: scene.state.queryPos, keyPos, code: codes[row][keyPos] };
         }),
       leave: () => hover(null),
-      tap: (_, y) => select(() => (shown[Math.round(y)] ? { layer: shown[Math.round(y)].layer, head: shown[Math.round(y)].head } : null)),
+      tap: (_, y) =>
+        select(() =>
+          shown[Math.round(y)] ? { layer: shown[Math.round(y)].layer, head: shown[Math.round(y)].head } : null,
+        ),
     });
     return { draw };
   }
@@ -296,14 +362,21 @@ reportgen.heatmaps = (() => {
       const chosen = reportgen.state.stepOf(state.queryPos, bounds);
       const steps = raw.map((_, step) => step);
       figure.model("bars").data = {
-        step: steps, logprob: raw, color: steps.map((step) => (step === chosen ? theme["bar-chosen"] : theme.bar)),
+        step: steps,
+        logprob: raw,
+        color: steps.map((step) => (step === chosen ? theme["bar-chosen"] : theme.bar)),
       };
       const differs = steps.filter((step) => Math.abs(raw[step] - filtered[step]) > 1e-4);
       figure.model("marks").data = { step: differs, logprob: differs.map((step) => filtered[step]) };
       const lowest = Math.min(-0.1, ...raw, ...filtered) * 1.06;
       const width = Math.max(SMALLEST_FRAME, figure.width - 72);
-      figure.setFrameSize(Math.min(width, Math.max(260, steps.length * 64)), 120, [-0.6, steps.length - 0.4], [lowest, 0]);
-      const generated = tokenLabels(content).slice(bounds.numPromptTokens);
+      figure.setFrameSize(
+        Math.min(width, Math.max(260, steps.length * 64)),
+        120,
+        [-0.6, steps.length - 0.4],
+        [lowest, 0],
+      );
+      const generated = tokenLabels(content, figure.width).slice(bounds.numPromptTokens);
       const labels = generated.map((label, step) => `${step} ${label}`);
       const upward = longest(labels) * steps.length > figure.plot.frame_width;
       figure.model("x_axis").major_label_orientation = upward ? UPWARD : 0;

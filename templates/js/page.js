@@ -4,11 +4,13 @@ globalThis.reportgen ??= {};
 reportgen.page = (() => {
   "use strict";
 
-  const { payload, figures, heatmaps, state: states, store: stores, text, pattern } = reportgen;
+  const { payload, figures, heatmaps, state: states, store: stores, text, pattern, address, keys } = reportgen;
   const PLAY_MILLISECONDS = 900;
+  /** How far out of sight a figure may be and is drawn all the same. */
   const MARGIN = "300px";
   const byId = (id) => document.getElementById(id);
   const frame = () => new Promise((done) => requestAnimationFrame(done));
+  const painted = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
 
   /** Text of a block; those of layers stand at the end and may not have arrived yet. */
   async function readBlock(name) {
@@ -20,10 +22,12 @@ reportgen.page = (() => {
 
   /** Run BokehJS out of its block; where the site shares it, it has run already. */
   async function startBokeh() {
-    if (!byId("block-bokeh")) return;
-    const script = document.createElement("script");
-    script.textContent = await payload.decodeText(await readBlock("bokeh"));
-    document.head.append(script);
+    if (byId("block-bokeh")) {
+      const script = document.createElement("script");
+      script.textContent = await payload.decodeText(await readBlock("bokeh"));
+      document.head.append(script);
+    }
+    if (!globalThis.Bokeh) throw new Error("BokehJS is missing; the folder assets must stand beside this page");
   }
 
   async function readScene() {
@@ -41,8 +45,20 @@ reportgen.page = (() => {
       numPromptTokens: content.num_prompt_tokens,
       opening: content.opening,
     };
-    const store = stores.makeStore(content, openingCodes, async (layer) => payload.decodeBytes(await readBlock(`layer-${layer}`)));
-    return { items, scene: { content, bounds, overviewCodes, store, state: states.parse(location.hash, bounds) } };
+    const store = stores.makeStore(content, openingCodes, async (layer) =>
+      payload.decodeBytes(await readBlock(`layer-${layer}`)),
+    );
+    return {
+      items,
+      scene: {
+        name: JSON.parse(byId("card").textContent).slug,
+        content,
+        bounds,
+        overviewCodes,
+        store,
+        state: states.parse(location.hash, bounds),
+      },
+    };
   }
 
   /** Colours of the theme as the browser resolves them, since Bokeh draws on canvases that know no variables. */
@@ -65,26 +81,27 @@ reportgen.page = (() => {
   function makePage(items, scene) {
     const views = new Map();
     const inView = new Set();
-    const pointer = { x: 0, y: 0 };
+    const pointer = { x: 0, y: 0, type: "mouse" };
     let version = 0;
+    let look = 0;
     let drawing = Promise.resolve();
+    let turn = Promise.resolve();
     let player = null;
 
+    /** Take on the colours of the theme; what is in sight is drawn anew. */
     function applyTheme() {
-      scene.theme = readTheme();
       const chosen = byId("palette").value;
+      scene.theme = readTheme();
       scene.palette = scene.content.palettes[chosen === "auto" ? (isDark() ? "magma" : "blues") : chosen];
-      for (const [name, { figure }] of views) {
-        figure.setTheme(scene.theme, ["head", "step_heads", "step_layers"].includes(name) ? scene.theme.masked : null);
-      }
+      look++;
+      return draw();
     }
 
     /** Select something: the address, the controls and every view in sight follow. */
     function select(change, { replace = false } = {}) {
       if (change === null) return;
       scene.state = { ...scene.state, ...change };
-      const address = states.format(scene.state, scene.bounds);
-      if (address !== location.hash) history[replace ? "replaceState" : "pushState"](null, "", address);
+      address.write(states.format(scene.state, scene.bounds), replace);
       draw();
     }
 
@@ -93,7 +110,10 @@ reportgen.page = (() => {
       byId("layer").value = state.layer;
       byId("head").value = state.head;
       byId("query").value = state.queryPos;
-      byId("query").setAttribute("aria-valuetext", `position ${state.queryPos}, ${scene.content.tokens[state.queryPos][1]}`);
+      byId("query").setAttribute(
+        "aria-valuetext",
+        `position ${state.queryPos}, ${scene.content.tokens[state.queryPos][1]}`,
+      );
       byId("scale").value = state.scale;
       byId("first").checked = state.withFirst;
       byId("head-name").textContent = `L${state.layer} H${state.head}`;
@@ -104,7 +124,10 @@ reportgen.page = (() => {
       }
       const step = states.stepOf(state.queryPos, bounds);
       if (byId("generation-of")) {
-        byId("generation-of").textContent = step === null ? "the selected query is not a step; ▸ or Play goes to the first" : `step ${step} of ${states.numSteps(bounds)}: which context the choice of “${scene.content.tokens[state.queryPos + 1][1]}” could read`;
+        byId("generation-of").textContent =
+          step === null
+            ? "the selected query is not a step; ▸ or Play goes to the first"
+            : `step ${step} of ${states.numSteps(bounds)}: which context the choice of “${scene.content.tokens[state.queryPos + 1][1]}” could read`;
       }
     }
 
@@ -124,46 +147,63 @@ reportgen.page = (() => {
       const mine = ++version;
       const isCurrent = () => mine === version;
       drawControls();
-      const shown = [...views].filter(([name]) => inView.has(name)).map(([, view]) => view.draw(scene, isCurrent));
-      drawing = Promise.all([drawText(isCurrent), ...shown]).then(frame);
+      drawing = Promise.all([drawText(isCurrent), ...[...inView].map((name) => drawView(name, isCurrent))]);
       return drawing;
     }
 
+    /** Figures come into being when they come into sight: filled first, then shown, so that they are laid out once. */
+    async function drawView(name, isCurrent) {
+      if (!views.has(name)) views.set(name, makeView(name));
+      const view = views.get(name);
+      view.turn ??= takeTurn();
+      await view.turn;
+      // Bokeh does not notice what changes while it builds a figure.
+      await view.shown;
+      const wanted = `${states.format(scene.state, scene.bounds)} ${view.figure.width} ${look}`;
+      if (!isCurrent() || view.drawn === wanted) return;
+      view.figure.setTheme(scene.theme);
+      await view.draw(scene, isCurrent);
+      if (!isCurrent()) return;
+      view.drawn = wanted;
+      view.shown ??= view.figure.show();
+      await view.shown;
+    }
+
+    /** Building a figure takes some frames' time: each waits until the one before is painted, so that the page answers. */
+    function takeTurn() {
+      const mine = turn;
+      turn = turn.then(painted);
+      return mine;
+    }
+
+    function makeView(name) {
+      const figure = new figures.Figure(byId(`figure-${name}`), items[name]);
+      const on = { hover, select: (find) => select(find(scene)) };
+      return { figure, drawn: "", turn: null, shown: null, ...heatmaps.VIEWS[name](figure, on) };
+    }
+
     function hover(find) {
-      const cell = find && find(scene);
+      const cell = find && pointer.type !== "touch" ? find(scene) : null;
       text.drawTooltip(byId("tooltip"), cell ? text.describeCell(cell, scene) : null, pointer);
     }
 
-    async function addView(name) {
-      const element = byId(`figure-${name}`);
-      const figure = await figures.embed(element, { ...items[name], target_id: element.id });
-      const on = { hover, select: (find) => select(find(scene)) };
-      views.set(name, { figure, ...heatmaps.VIEWS[name](figure, on) });
-      applyTheme();
-    }
-
-    /** Figures come into being when they come into sight, and are kept up to date as long as they are. */
+    /** Figures are kept up to date as long as they are in sight, and follow the width that they have. */
     function watchViews() {
-      const started = new Set(views.keys());
-      const observer = new IntersectionObserver(
-        async (entries) => {
-          for (const { target, isIntersecting } of entries) {
-            const { figure: name } = target.dataset;
-            if (!isIntersecting) {
-              inView.delete(name);
-              continue;
-            }
-            inView.add(name);
-            if (!started.has(name)) {
-              started.add(name);
-              await addView(name);
-            }
-          }
+      const sight = new IntersectionObserver(
+        (entries) => {
+          for (const { target, isIntersecting } of entries)
+            inView[isIntersecting ? "add" : "delete"](target.dataset.figure);
           draw();
         },
         { rootMargin: MARGIN },
       );
-      for (const element of document.querySelectorAll(".figure")) observer.observe(element);
+      const size = new ResizeObserver(() => {
+        if ([...views.values()].filter(({ figure }) => figure.measure()).length > 0) draw();
+      });
+      for (const element of document.querySelectorAll(".figure")) {
+        sight.observe(element);
+        size.observe(element);
+      }
     }
 
     function play(on) {
@@ -190,7 +230,6 @@ reportgen.page = (() => {
     function toggleTheme() {
       document.documentElement.dataset.theme = isDark() ? "light" : "dark";
       applyTheme();
-      draw();
     }
 
     const KEYS = {
@@ -213,20 +252,19 @@ reportgen.page = (() => {
     };
 
     function onKey(event) {
-      const target = event.target;
-      const typing = target.matches("input[type=range], select, input[type=search]");
-      const pressing = event.key === " " && target.matches("button, input, summary");
-      if (typing || pressing || event.ctrlKey || event.metaKey || event.altKey) return;
-      const action = (target.id === "figure-overview" && OVERVIEW_KEYS[event.key]) || KEYS[event.key];
+      const action = keys.actionOf(event, KEYS, { "figure-overview": OVERVIEW_KEYS });
       if (!action) return;
       event.preventDefault();
       action();
-      if (target.matches(".token")) byId("strip").querySelector('[aria-pressed="true"]').focus();
+      // The focus goes along the strip with the selection.
+      if (event.target.matches?.(".token"))
+        byId("strip").querySelector(`[data-position="${scene.state.queryPos}"]`).focus();
     }
 
     async function copyLink() {
       const button = byId("copy");
       const said = button.textContent;
+      address.flush();
       try {
         await navigator.clipboard.writeText(location.href);
         button.textContent = "Copied";
@@ -243,13 +281,12 @@ reportgen.page = (() => {
       }
       byId("layer").addEventListener("change", (event) => select({ layer: Number(event.target.value) }));
       byId("head").addEventListener("change", (event) => select({ head: Number(event.target.value) }));
-      byId("query").addEventListener("input", (event) => select({ queryPos: Number(event.target.value) }, { replace: true }));
+      byId("query").addEventListener("input", (event) =>
+        select({ queryPos: Number(event.target.value) }, { replace: true }),
+      );
       byId("scale").addEventListener("change", (event) => select({ scale: event.target.value }));
       byId("first").addEventListener("change", (event) => select({ withFirst: event.target.checked }));
-      byId("palette").addEventListener("change", () => {
-        applyTheme();
-        draw();
-      });
+      byId("palette").addEventListener("change", applyTheme);
       byId("play")?.addEventListener("click", () => play(player === null));
       byId("theme").addEventListener("click", toggleTheme);
       byId("copy").addEventListener("click", copyLink);
@@ -259,28 +296,30 @@ reportgen.page = (() => {
       });
       byId("controls").addEventListener("submit", (event) => event.preventDefault());
       document.addEventListener("keydown", onKey);
-      document.addEventListener("pointermove", (event) => Object.assign(pointer, { x: event.clientX, y: event.clientY }), { capture: true, passive: true });
-      const back = () => {
+      address.onChange(() => {
         scene.state = states.parse(location.hash, bounds);
         draw();
-      };
-      addEventListener("popstate", back);
-      addEventListener("hashchange", back);
-      addEventListener("resize", () => draw());
-      matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-        applyTheme();
-        draw();
       });
+      matchMedia("(prefers-color-scheme: dark)").addEventListener("change", applyTheme);
+      listenToPointer();
+    }
+
+    /** Where the pointer is, for the tooltip, which goes when anything moves beneath it. */
+    function listenToPointer() {
+      const passive = { capture: true, passive: true };
+      const follow = ({ clientX: x, clientY: y, pointerType: type }) => Object.assign(pointer, { x, y, type });
+      for (const name of ["pointermove", "pointerdown"]) document.addEventListener(name, follow, passive);
+      document.addEventListener("scroll", () => hover(null), passive);
+      addEventListener("blur", () => hover(null));
     }
 
     async function start() {
       listen();
-      for (const name of ["head", "overview"]) {
-        inView.add(name);
-        await addView(name);
-      }
-      await draw();
+      // One figure before all others: the page answers while the rest is drawn.
+      inView.add("head");
+      await applyTheme();
       document.documentElement.dataset.ready = "true";
+      await painted();
       watchViews();
       await scene.store.readAhead(scene.state.layer);
     }
@@ -291,7 +330,7 @@ reportgen.page = (() => {
   async function open() {
     const { items, scene } = await readScene();
     const page = makePage(items, scene);
-    // For whoever measures or tests: a promise that holds until what was asked for is drawn.
+    // For whoever measures or tests: a promise that holds until what was asked for is given to Bokeh, which paints it in the next frame.
     globalThis.__settled = page.settled;
     await page.start();
   }
@@ -299,4 +338,9 @@ reportgen.page = (() => {
   return { open };
 })();
 
-reportgen.page.open();
+reportgen.page.open().catch((error) => {
+  const note = document.getElementById("figure-head").appendChild(document.createElement("p"));
+  note.className = "wait error";
+  note.textContent = `The heatmaps cannot be drawn: ${error.message}.`;
+  throw error;
+});

@@ -7,6 +7,8 @@ reportgen.store = (() => {
   /** Layers are decoded ahead as long as all of them together take no more than this. */
   const AHEAD_BYTES = 96e6;
 
+  const idle = () => new Promise((done) => (globalThis.requestIdleCallback ?? setTimeout)(done));
+
   /**
    * @param {object} content what describe_capture wrote, with `opening`
    * @param {Uint8Array} openingCodes codes of the head that the page opens on
@@ -37,11 +39,14 @@ reportgen.store = (() => {
       return reportgen.pattern.headOf(await layerCodes(layer), content.heads.indexOf(head), n);
     }
 
-    /** Decode in order of nearness to a layer, one after the other, so that what is asked for meanwhile comes first. */
+    /** Decode in order of nearness to a layer, one after the other and in idle moments: what is asked for comes first. */
     async function readAhead(layer) {
       const all = content.layers.length * content.heads.length * reportgen.pattern.triangleSize(n);
       const near = [...content.layers].sort((a, b) => Math.abs(a - layer) - Math.abs(b - layer));
-      for (const other of all <= AHEAD_BYTES ? near : near.slice(0, 3)) await layerCodes(other);
+      for (const other of all <= AHEAD_BYTES ? near : near.slice(0, 3)) {
+        await idle();
+        await layerCodes(other);
+      }
     }
 
     return { layerCodes, headCodes, readAhead };

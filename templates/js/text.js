@@ -32,17 +32,25 @@ reportgen.text = (() => {
   }
 
   function drawStrip(strip, { state, bounds }, row) {
-    const next = state.queryPos + 1;
+    const selected = strip.querySelector('[aria-pressed="true"]');
     for (const token of strip.querySelectorAll(".token")) {
       const position = Number(token.dataset.position);
-      const weight = position <= state.queryPos ? Math.sqrt(pattern.weightOf(row[position])) : 0;
-      const left = position === 0 && !state.withFirst ? 0 : weight;
-      token.style.setProperty("--weight", left.toFixed(3));
-      token.setAttribute("aria-pressed", String(position === state.queryPos));
-      token.classList.toggle("next", position === next && next < bounds.numTokens);
-      token.tabIndex = position === state.queryPos ? 0 : -1;
+      const seen = position <= state.queryPos && (position > 0 || state.withFirst);
+      const weight = (seen ? Math.sqrt(pattern.weightOf(row[position])) : 0).toFixed(2);
+      // Most weights are near 0 and stay so; a style that is set anew costs time even where it is the same.
+      if (token.style.getPropertyValue("--weight") !== weight) token.style.setProperty("--weight", weight);
+      token.classList.toggle("next", position === state.queryPos + 1 && position < bounds.numTokens);
     }
-    reveal(strip, strip.querySelector('[aria-pressed="true"]'));
+    const query = strip.querySelector(`[data-position="${state.queryPos}"]`);
+    if (query === selected) return;
+    for (const [token, pressed] of [
+      [selected, false],
+      [query, true],
+    ]) {
+      token?.setAttribute("aria-pressed", String(pressed));
+      if (token) token.tabIndex = pressed ? 0 : -1;
+    }
+    reveal(strip, query);
   }
 
   /** Scroll a box, and nothing around it, until a child is in view. */
@@ -68,7 +76,10 @@ reportgen.text = (() => {
     const what = step === null ? "The text goes on" : `Step ${step} chose`;
     const link = step === null ? " with" : "";
     const [, guess, guessLogprob] = raw.alternatives[0];
-    const rest = raw.rank === 0 ? "the model's first choice" : `the model's choice number ${raw.rank + 1}; its first is “${guess}”, ${scale.formatPercent(guessLogprob)}`;
+    const rest =
+      raw.rank === 0
+        ? "the model's first choice"
+        : `the model's choice number ${raw.rank + 1}; its first is “${guess}”, ${scale.formatPercent(guessLogprob)}`;
     paragraph.textContent = `${where}. ${what}${link} ${quote(state.queryPos + 1)}, ${scale.formatPercent(raw.logprob)}, ${rest}.`;
   }
 
@@ -81,7 +92,12 @@ reportgen.text = (() => {
         return element(
           "tr",
           {},
-          element("td", {}, tokenCode(content.tokens[keyPos][1]), element("span", { class: "bar", style: { "--share": weight } })),
+          element(
+            "td",
+            {},
+            tokenCode(content.tokens[keyPos][1]),
+            element("span", { class: "bar", style: { "--share": weight } }),
+          ),
           element("td", { class: "number" }, String(keyPos)),
           element("td", { class: "number" }, scale.formatWeight(weight)),
         );
@@ -93,7 +109,8 @@ reportgen.text = (() => {
     const { state, content, bounds } = scene;
     const prediction = predictionAfter(state.queryPos, scene);
     const step = reportgen.state.stepOf(state.queryPos, bounds);
-    caption.textContent = step === null ? "in the prompt" : `step ${step} of ${bounds.numTokens - bounds.numPromptTokens}`;
+    caption.textContent =
+      step === null ? "in the prompt" : `step ${step} of ${bounds.numTokens - bounds.numPromptTokens}`;
     if (!prediction) {
       caption.textContent = "nothing follows";
       table.tBodies[0].replaceChildren();
@@ -109,9 +126,12 @@ reportgen.text = (() => {
     const filters = filtered !== null && rows.some(differs);
     const largest = Math.max(raw.alternatives[0][2], filters ? filtered.alternatives[0][2] : -Infinity);
     table.tBodies[0].replaceChildren(
-      ...rows.map(([id, shown, logprob]) => nextRow(shown, [logprob, ...(filters ? [after(id)] : [])], id === chosenId, largest)),
+      ...rows.map(([id, shown, logprob]) =>
+        nextRow(shown, [logprob, ...(filters ? [after(id)] : [])], id === chosenId, largest),
+      ),
     );
-    note.textContent = `Entropy ${raw.entropy.toFixed(2)} nats.` + (filters ? " Thin bars: after sampling filters." : "");
+    note.textContent =
+      `Entropy ${raw.entropy.toFixed(2)} nats.` + (filters ? " Thin bars: after sampling filters." : "");
   }
 
   /** Log-probability of a token after sampling filters: null where it was ruled out, undefined where it is not known. */
@@ -130,8 +150,16 @@ reportgen.text = (() => {
       "tr",
       chosen ? { class: "chosen", "aria-label": "chosen" } : {},
       element("td", {}, tokenCode(shown)),
-      element("td", {}, ...logprobs.map((logprob, i) => element("span", { class: i ? "bar filtered" : "bar", style: share(logprob) }))),
-      element("td", { class: "number" }, ...logprobs.flatMap((logprob, i) => [...(i ? [element("br")] : []), percent(logprob)])),
+      element(
+        "td",
+        {},
+        ...logprobs.map((logprob, i) => element("span", { class: i ? "bar filtered" : "bar", style: share(logprob) })),
+      ),
+      element(
+        "td",
+        { class: "number" },
+        ...logprobs.flatMap((logprob, i) => [...(i ? [element("br")] : []), percent(logprob)]),
+      ),
     );
   }
 
@@ -142,7 +170,12 @@ reportgen.text = (() => {
     const place = cell.place ? [`${cell.place}\n`] : [];
     const weight = `weight ${scale.formatWeight(pattern.weightOf(cell.code))}`;
     return [
-      ...place, "query ", token(cell.queryPos), ` at ${cell.queryPos}\nkey `, token(cell.keyPos), ` at ${cell.keyPos}\n${weight}`,
+      ...place,
+      "query ",
+      token(cell.queryPos),
+      ` at ${cell.queryPos}\nkey `,
+      token(cell.keyPos),
+      ` at ${cell.keyPos}\n${weight}`,
     ];
   }
 

@@ -1,0 +1,230 @@
+"""The pass that attention is taken from: one layer at a time, of models of many kinds, checked before it is kept."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from tiny import make_gpt2, make_llama, make_tokenizer
+from torch import nn
+from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
+    GptOssConfig,
+    GptOssForCausalLM,
+    Lfm2Config,
+    Lfm2ForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedModel,
+)
+
+from reportgen.attention import attend
+from reportgen.captures import capture
+from reportgen.errors import CaptureMismatch, PromptError, UnsupportedModel
+from reportgen.model import wrap_model
+from reportgen.records import Place, Prompt
+from reportgen.selection import parse_selection
+
+TOKEN_IDS = [5, 9, 5, 200, 31, 7, 9]
+HALF_STEP = 2**-11
+"""Rounding of float16 below 1, and room for the pass's own float32 rounding."""
+
+
+def unpack(cells: np.ndarray, length: int) -> np.ndarray:
+    """Return a lower triangle ``[cell]`` as ``[query_pos, key_pos]``, by counting rather than by index arrays."""
+    pattern, cell = np.zeros((length, length), np.float32), iter(cells)
+    for query_pos in range(length):
+        for key_pos in range(query_pos + 1):
+            pattern[query_pos, key_pos] = next(cell)
+    return pattern
+
+
+def softmax(values: np.ndarray) -> np.ndarray:
+    values = np.exp(values - values.max(-1, keepdims=True))
+    return values / values.sum(-1, keepdims=True)
+
+
+def make_lfm2(*layer_types: str) -> Lfm2ForCausalLM:
+    """Return a hybrid of convolution and attention layers."""
+    torch.manual_seed(0)
+    config = Lfm2Config(
+        vocab_size=259, hidden_size=16, intermediate_size=32, num_hidden_layers=len(layer_types),
+        num_attention_heads=4, num_key_value_heads=2, layer_types=list(layer_types), pad_token_id=0,
+        bos_token_id=1, eos_token_id=2,
+    )  # fmt: skip
+    return Lfm2ForCausalLM(config).eval()
+
+
+def test_weights_are_softmax_of_queries_times_keys() -> None:
+    """Of a GPT-2's first layer, computed from its weights with numpy alone."""
+    network = make_gpt2()
+    weights = {name: value.detach().double().numpy() for name, value in network.named_parameters()}
+    positions = range(len(TOKEN_IDS))
+    hidden = weights["transformer.wte.weight"][TOKEN_IDS] + weights["transformer.wpe.weight"][positions]
+    hidden = (hidden - hidden.mean(-1, keepdims=True)) / np.sqrt(hidden.var(-1, keepdims=True) + 1e-5)
+    hidden = hidden * weights["transformer.h.0.ln_1.weight"] + weights["transformer.h.0.ln_1.bias"]
+    projected = hidden @ weights["transformer.h.0.attn.c_attn.weight"] + weights["transformer.h.0.attn.c_attn.bias"]
+    queries, keys, _ = projected.reshape(len(TOKEN_IDS), 3, 2, 8).transpose(1, 2, 0, 3)  # [head, position, 8]
+    products = queries @ keys.transpose(0, 2, 1) / np.sqrt(8)
+    expected = softmax(np.where(np.tri(len(TOKEN_IDS)) == 1, products, -np.inf))
+
+    attended = attend(network, TOKEN_IDS, (0,), (0, 1), 2)
+    for head in (0, 1):
+        found = unpack(attended.triangles[0, head], len(TOKEN_IDS))
+        np.testing.assert_allclose(found, expected[head], atol=HALF_STEP)
+
+
+def test_logits_are_those_of_a_plain_pass() -> None:
+    """With the fast attention, and nothing hooked."""
+    network = make_llama()
+    with torch.inference_mode():
+        expected = network(torch.tensor([TOKEN_IDS])).logits[0]
+    torch.testing.assert_close(attend(network, TOKEN_IDS, (0,), (0,), 4).logits, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_layers_keep_their_own_numbers() -> None:
+    """In a hybrid, the second set of weights is not layer 1's."""
+    network = make_lfm2("conv", "full_attention", "conv", "full_attention")
+    attended = attend(network, TOKEN_IDS, (0, 1, 2, 3), (0, 1, 2, 3), 4)
+    assert attended.layers == (1, 3)
+    network.set_attn_implementation("eager")
+    with torch.inference_mode():
+        expected = network(torch.tensor([TOKEN_IDS]), output_attentions=True).attentions
+    for place in (0, 1):
+        found = unpack(attended.triangles[place, 2], len(TOKEN_IDS))
+        np.testing.assert_allclose(found, expected[place][0, 2], atol=HALF_STEP)
+
+
+def test_selected_layers_without_attention_are_passed_over() -> None:
+    network = make_lfm2("conv", "full_attention")
+    assert attend(network, TOKEN_IDS, (0, 1), (0,), 4).layers == (1,)
+    assert attend(network, TOKEN_IDS, (0,), (0,), 4).layers == ()
+
+
+def test_network_without_attention_is_refused_by_name() -> None:
+    with pytest.raises(UnsupportedModel, match="Lfm2ForCausalLM: no part of it gives attention.*; use"):
+        attend(make_lfm2("conv", "conv"), TOKEN_IDS, (0, 1), (0,), 4)
+
+
+def test_capture_without_attention_fails() -> None:
+    """Where none of those selected has any, the prompt fails with its place; where no layer has any, the model."""
+    hybrid = wrap_model(make_lfm2("conv", "full_attention"), make_tokenizer(), name="hybrid")
+    assert capture(hybrid, Prompt(text="abc")).layers == (1,)
+    with pytest.raises(PromptError, match=r"^prompts.yaml:6: layers 0 of hybrid have no attention; select others"):
+        capture(hybrid, Prompt(text="abc", layers=parse_selection(0), place=Place("prompts.yaml", 4, {"layers": 6})))
+    without = wrap_model(make_lfm2("conv", "conv"), make_tokenizer(), name="without")
+    with pytest.raises(UnsupportedModel, match="Lfm2ForCausalLM"):
+        capture(without, Prompt(text="abc", max_new_tokens=0))
+
+
+def test_sliding_window_leaves_far_keys_at_zero() -> None:
+    torch.manual_seed(0)
+    config = MistralConfig(
+        vocab_size=259, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, sliding_window=3,
+    )  # fmt: skip
+    attended = attend(MistralForCausalLM(config).eval(), TOKEN_IDS, (0, 1), (0, 1, 2, 3), 4)
+    pattern = unpack(attended.triangles[1, 3], len(TOKEN_IDS))
+    assert not np.tril(pattern, -3).any()
+    np.testing.assert_allclose(pattern.sum(-1), 1, atol=1e-3)
+
+
+def test_rows_of_models_with_a_learned_sink_may_fall_short() -> None:
+    """Only theirs: the rest of the mass lies on the sink, which is no token."""
+    torch.manual_seed(0)
+    config = GptOssConfig(
+        vocab_size=259, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=8, num_local_experts=2, num_experts_per_tok=1,
+    )  # fmt: skip
+    attended = attend(GptOssForCausalLM(config).eval(), TOKEN_IDS, (0, 1), (0, 1, 2, 3), 4)
+    sums = unpack(attended.triangles[0, 0], len(TOKEN_IDS)).sum(-1)
+    assert (sums < 0.99).all()
+    assert (sums > 0).all()
+
+
+def test_network_that_takes_no_positions() -> None:
+    """BLOOM knows positions by distance alone."""
+    torch.manual_seed(0)
+    network = BloomForCausalLM(BloomConfig(vocab_size=259, hidden_size=16, n_layer=2, n_head=4)).eval()
+    attended = attend(network, TOKEN_IDS, (0, 1), (3,), 4)
+    assert attended.layers == (0, 1)
+    np.testing.assert_allclose(unpack(attended.triangles[1, 0], len(TOKEN_IDS)).sum(-1), 1, atol=1e-3)
+
+
+def test_one_layer_is_alive_at_a_time() -> None:
+    """The weights of a layer are gone before the next one starts."""
+    network = make_llama()
+    alive: list[weakref.ref[torch.Tensor]] = []
+    left_over = []
+    for layer in network.model.layers:
+        layer.register_forward_pre_hook(lambda *_: left_over.append(sum(ref() is not None for ref in alive)))
+        layer.self_attn.register_forward_hook(lambda _module, _inputs, output: alive.append(weakref.ref(output[1])))
+    attend(network, TOKEN_IDS, (0, 1, 2), (0,), 4)
+    assert len(alive) == 3
+    assert left_over == [0, 0, 0]
+
+
+def test_network_is_left_as_it_was() -> None:
+    network = make_llama()
+    attend(network, TOKEN_IDS, (0,), (0,), 4)
+    assert network.config._attn_implementation == "sdpa"
+    assert not [module for module in network.modules() if module._forward_hooks]
+
+
+def spoil(network: PreTrainedModel, change: Callable[[torch.Tensor], torch.Tensor]) -> PreTrainedModel:
+    """Make layer 1 give other weights than it has."""
+    attention = network.get_submodule("model.layers.1.self_attn")
+    attention.register_forward_hook(lambda _module, _inputs, output: (output[0], change(output[1])))
+    return network
+
+
+def set_cell(value: float, query_pos: int, key_pos: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return a change of one weight of head 2."""
+
+    def change(weights: torch.Tensor) -> torch.Tensor:
+        weights = weights.clone()
+        weights[0, 2, query_pos, key_pos] = value
+        return weights
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda weights: weights[:, :3], r"shape \(1, 3, 7, 7\), not \(1, 4, 7, 7\)"),
+        (lambda weights: weights[:, :, -1:], r"shape \(1, 4, 1, 7\), not \(1, 4, 7, 7\)"),
+        (set_cell(float("nan"), 3, 1), "NaN or infinity"),
+        (set_cell(float("inf"), 3, 1), "NaN or infinity"),
+        (set_cell(0.01, 3, 4), "a later one"),
+        (set_cell(0.0, 0, 0), "rows of attention sum to 0.0000 … 1.0000"),
+        (lambda weights: weights * 1.01, "rows of attention sum to 1.0100 … 1.0100"),
+    ],
+)
+def test_what_is_not_causal_attention_is_refused(change: Callable, message: str) -> None:
+    """By the number of the layer, with advice; the network is left as it was."""
+    network = spoil(make_llama(), change)
+    with pytest.raises(CaptureMismatch, match=f"^layer 1: .*{message}.*; (take|try) "):
+        attend(network, TOKEN_IDS, (0, 1, 2), (0,), 4)
+    assert network.config._attn_implementation == "sdpa"
+    assert [len(module._forward_hooks) for module in network.modules() if module._forward_hooks] == [1]
+
+
+def test_layers_that_share_one_attention_are_refused() -> None:
+    """They could not be told apart."""
+    network = make_llama()
+    layers: nn.ModuleList = network.model.layers
+    layers[2].self_attn = layers[1].self_attn
+    with pytest.raises(CaptureMismatch, match="layer 1: it gives attention more than once; take"):
+        attend(network, TOKEN_IDS, (0, 1, 2), (0,), 4)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_rows_in_half_precision_are_accepted(dtype: torch.dtype) -> None:
+    """Their sums are off by more than those of float32."""
+    attended = attend(make_llama().to(dtype), [*TOKEN_IDS] * 20, (0, 1, 2), (0, 1, 2, 3), 4)
+    assert attended.layers == (0, 1, 2)

@@ -1,0 +1,54 @@
+"""Colour ramps: equal steps of weight are equal steps of lightness."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from reportgen.palettes import PALETTES, make_blues
+
+
+def lightness_of(colours: tuple[str, ...]) -> np.ndarray:
+    """Return OKLab lightness, by the forward formulas of Ottosson 2020: sRGB, linear, cones, cube root, L."""
+    srgb = np.array([list(bytes.fromhex(colour[1:])) for colour in colours]) / 255
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    cones = linear @ np.array(
+        [
+            [0.4122214708, 0.2119034982, 0.0883024619],
+            [0.5363325363, 0.6806995451, 0.2817188376],
+            [0.0514459929, 0.1073969566, 0.6299787005],
+        ]
+    )
+    return np.cbrt(cones) @ np.array([0.2104542553, 0.7936177850, -0.0040720468])
+
+
+def test_lightness_of_white_and_black() -> None:
+    assert lightness_of(("#ffffff", "#000000")) == pytest.approx([1, 0], abs=1e-4)
+
+
+@pytest.mark.parametrize("name", PALETTES)
+def test_palette_has_a_colour_for_each_code(name: str) -> None:
+    assert len(PALETTES[name]) == 256
+    assert all(re.fullmatch("#[0-9a-fA-F]{6}", colour) for colour in PALETTES[name])
+
+
+@pytest.mark.parametrize("name", PALETTES)
+def test_lightness_goes_one_way(name: str) -> None:
+    steps = np.diff(lightness_of(PALETTES[name]))
+    # Eight bits a channel move lightness by up to 0.002.
+    assert (steps < 0.002).all() if name == "blues" else (steps > -0.002).all()
+
+
+def test_blues_go_from_paper_to_deep_blue_in_equal_steps() -> None:
+    lightness = lightness_of(PALETTES["blues"])
+    assert lightness == pytest.approx(np.linspace(0.985, 0.28, 256), abs=0.004)
+    red, _, blue = bytes.fromhex(PALETTES["blues"][-1][1:])
+    assert blue > 2 * red
+
+
+def test_ramps_of_other_lengths_have_the_same_ends() -> None:
+    three = make_blues(3)
+    assert len(three) == 3
+    assert (three[0], three[-1]) == (PALETTES["blues"][0], PALETTES["blues"][-1])
