@@ -40,7 +40,7 @@ def draw_head() -> Plot:
     _frames(plot, "frame")
     bar = ColorBar(
         name="head.bar",
-        color_mapper=plot.select_one({"name": "head.mapper"}),
+        color_mapper=plot.select_one({"name": "head.mapper"}),  # pyright: ignore[reportArgumentType]
         ticker=FixedTicker(name="head.bar_ticker", ticks=[0, 1]),
         width=12, padding=6, label_standoff=6, bar_line_color=None, background_fill_color=None,
         major_tick_line_color=None,

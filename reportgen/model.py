@@ -166,7 +166,7 @@ def _check_tokenizer_files(name: str, folder: Path) -> None:
 def _load_network(name: str, source: Source, config: PretrainedConfig, **settings: Any) -> PreTrainedModel:
     # A GGUF file is on this machine by now: its config came out of it.
     with calling_transformers(name, "weights"), without_bars() if source.gguf_file else nullcontext():
-        network, report = AutoModelForCausalLM.from_pretrained(
+        network, report = AutoModelForCausalLM.from_pretrained(  # pyright: ignore[reportGeneralTypeIssues]
             source.repo, config=config, weights_only=True, output_loading_info=True, **settings, **source.arguments()
         )
     # transformers fills what is missing with random numbers and goes on.

@@ -19,8 +19,10 @@ globalThis.probe = (() => {
     value?.shape ? { shape: [...value.shape], values: [...value].map((v) => (Number.isNaN(v) ? null : v)) } : value;
   return {
     /** Columns of a source; an image is its shape and its values, null where nothing is drawn. */
-    data: (figure, suffix) =>
-      Object.fromEntries(Object.entries(find(figure).model(suffix).data).map(([key, column]) => [key, [...column].map(plain)])),
+    data(figure, suffix) {
+      const columns = Object.entries(find(figure).model(suffix).data);
+      return Object.fromEntries(columns.map(([key, column]) => [key, [...column].map(plain)]));
+    },
     /** How many images a figure shows. */
     images: (figure) => find(figure).model("image").data.image.length,
     /** Where data stand in the window, in CSS pixels. */
@@ -111,9 +113,8 @@ class Reader:
 
     def address(self) -> dict[str, str]:
         """Return what the hash says, without the rest that a held key is waited for."""
-        return self.page.evaluate(
-            "() => { reportgen.address.flush(); return Object.fromEntries(new URLSearchParams(location.hash.slice(1))); }"
-        )
+        self.page.evaluate("() => reportgen.address.flush()")
+        return self.page.evaluate("() => Object.fromEntries(new URLSearchParams(location.hash.slice(1)))")
 
     def ask(self, what: str, *given: Any) -> Any:
         """Ask the figures something: a function of the probe."""

@@ -1,7 +1,8 @@
 """Heatmaps tell the truth: colours, labels, tooltips and clicks of planted patterns.
 
-In the sample, head 0 of layer 0 reads itself, 1 the token before, 2 the first, 3 all alike; layer 1 begins with the second
-of these. The prompt is ``The cat ate the mat`` and `` the`` comes once more as the last generated token, at position 7.
+In the sample, head 0 of layer 0 reads itself, 1 the token before, 2 the first, 3 all alike; layer 1 begins with the
+second of these. The prompt is ``The cat ate the mat``; `` the`` comes once more as the last generated
+token, at position 7.
 """
 
 from __future__ import annotations

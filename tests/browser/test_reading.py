@@ -13,7 +13,7 @@ from reportgen.palettes import PALETTES
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 VIOLATIONS = """async () => {
   const { violations } = await axe.run(document, { resultTypes: ["violations"] });
-  return violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.target} ${node.failureSummary}`).join("; ")}`);
+  return violations.flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.target} ${node.failureSummary}`));
 }"""
 
 
@@ -76,8 +76,8 @@ def test_phone_scrolls_downwards_alone(new_reader, addresses, slug: str, width: 
     for figure in ("head", "overview", "step_heads", "logprobs", "layer_tiles", "head_tiles"):
         reader.look_at(figure)
         drawn, room = reader.page.evaluate(
-            "(id) => { const box = document.getElementById(id); return [box.firstElementChild.offsetWidth, box.clientWidth]; }",
-            f"figure-{figure}",
+            "(box) => [box.firstElementChild.offsetWidth, box.clientWidth]",
+            reader.page.locator(f"#figure-{figure}").element_handle(),
         )
         assert drawn <= room, figure
         assert no_sideways_scroll(reader.page)

@@ -1,0 +1,135 @@
+"""Styles, scripts and the policy of a page."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+
+import bokeh
+import pytest
+from html_tree import parse_html
+from samples import HOSTILE, make_capture
+
+from reportgen.assets import (
+    BOKEH_FILE,
+    INDEX_SCRIPTS,
+    PAGE_SCRIPTS,
+    embed_json,
+    make_policy,
+    read_bokeh,
+    read_scripts,
+    read_styles,
+)
+from reportgen.pages import render_index, render_page
+from reportgen.paths import find_templates
+from reportgen.payload import decode_bytes
+
+
+def directives_of(policy: str) -> dict[str, list[str]]:
+    """Return the sources of each directive of a policy."""
+    return {name: sources for name, *sources in (directive.split() for directive in policy.split(";"))}
+
+
+def hash_of(script: str) -> str:
+    """Return what a policy lists for a script."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
+def read_page(html: str) -> tuple[list[str], list[str]]:
+    """Return the sources that may run by a page's own policy, and the hashes of its inline scripts."""
+    page = parse_html(html)
+    (policy,) = (meta for meta in page.find("meta") if meta.attributes.get("http-equiv") == "Content-Security-Policy")
+    inline = [script for script in page.find("script") if not script.attributes.keys() & {"src", "type"}]
+    return directives_of(policy.attributes["content"])["script-src"], [hash_of(script.text) for script in inline]
+
+
+def test_policy_lists_the_hash_of_a_script() -> None:
+    # The example of the Content Security Policy specification, level 3.
+    policy = make_policy(["alert('Hello, world.');"])
+    assert directives_of(policy)["script-src"] == ["'sha256-qznLcsROx4GACP2dm0UCKCzCG+HiZ1guq6ZZDob/Tng='"]
+
+
+def test_policy_forbids_all_else() -> None:
+    assert directives_of(make_policy(["a", "b"])) == {
+        "default-src": ["'none'"],
+        "script-src": [hash_of("a"), hash_of("b")],
+        "style-src": ["'unsafe-inline'"],
+        "img-src": ["data:", "blob:"],
+        "base-uri": ["'none'"],
+        "form-action": ["'none'"],
+    }
+
+
+def test_policy_allows_files_beside_the_page_on_demand_alone() -> None:
+    assert directives_of(make_policy(["a"], own_files=True))["script-src"] == ["'self'", hash_of("a")]
+
+
+def test_page_may_run_its_script_and_the_bokehjs_that_it_carries() -> None:
+    html = render_page(make_capture(HOSTILE))
+    allowed, inline = read_page(html)
+    (block,) = parse_html(html).find("script", id="block-bokeh")
+    assert [*inline, hash_of(decode_bytes(block.text).decode("utf-8"))] == allowed
+    assert len(inline) == 1
+
+
+def test_page_with_shared_assets_may_run_its_script_and_files_beside_it() -> None:
+    html = render_page(make_capture(), shared_assets=True)
+    allowed, inline = read_page(html)
+    assert ["'self'", *inline] == allowed
+    assert len(inline) == 1
+    assert [script.attributes["src"] for script in parse_html(html).find("script") if "src" in script.attributes] == [
+        BOKEH_FILE
+    ]
+    assert not parse_html(html).find("script", id="block-bokeh")
+
+
+def test_index_may_run_its_script() -> None:
+    allowed, inline = read_page(render_index([]))
+    assert inline == allowed
+    assert len(inline) == 1
+
+
+@pytest.mark.parametrize("names", [PAGE_SCRIPTS, INDEX_SCRIPTS])
+def test_no_script_ends_its_element(names: tuple[str, ...]) -> None:
+    """``<!--`` and ``<script`` change how HTML reads a script; a carriage return is read as another character."""
+    assert not re.search(r"</script|<script|<!--|\r|\0", str(read_scripts(names)), re.IGNORECASE)
+
+
+def test_no_style_ends_its_element() -> None:
+    assert not re.search(r"</style|<!--", str(read_styles()), re.IGNORECASE)
+
+
+def test_no_style_asks_for_a_file() -> None:
+    assert not re.search(r"@import|url\((?!['\"]?data:)", str(read_styles()), re.IGNORECASE)
+
+
+def test_every_file_is_used() -> None:
+    templates = find_templates()
+    assert sorted(path.name for path in (templates / "js").iterdir()) == sorted((*PAGE_SCRIPTS, *INDEX_SCRIPTS))
+    assert all(path.read_text("utf-8") in read_styles() for path in (templates / "css").iterdir())
+
+
+def test_scripts_are_joined_in_their_order() -> None:
+    scripts = str(read_scripts(PAGE_SCRIPTS))
+    places = [scripts.index((find_templates() / "js" / name).read_text("utf-8")) for name in PAGE_SCRIPTS]
+    assert places == sorted(places)
+
+
+def test_bokehjs_is_the_one_of_the_installed_bokeh() -> None:
+    assert f'"{bokeh.__version__}"' in read_bokeh()
+    assert BOKEH_FILE == f"assets/bokeh-{bokeh.__version__}.min.js"
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, "<!--<script>", "\u2028", "␣"])
+def test_embedded_json_comes_back_and_cannot_end_its_element(text: str) -> None:
+    embedded = embed_json({"b": text, "a": [text]})
+    (script,) = parse_html(f'<script type="application/json">{embedded}</script>').find("script")
+    assert list(json.loads(script.text).items()) == [("b", text), ("a", [text])]
+    assert not set("<>&") & set(embedded)
+
+
+def test_embedded_json_refuses_what_json_lacks() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        embed_json(float("nan"))

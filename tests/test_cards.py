@@ -1,0 +1,99 @@
+"""Cards: what the index says of a page, and the small picture on it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from PIL import Image
+from samples import HOSTILE, make_capture
+
+from reportgen.cards import Card, FailureCard, draw_thumbnail, excerpt, make_card, make_failure_card, parse_card
+from reportgen.palettes import PALETTES
+from reportgen.records import Capture, Failure, Prompt
+
+
+def picture_of(address: str) -> np.ndarray:
+    """Return the palette indices ``[row, column]`` of a PNG at a ``data:`` address."""
+    kind, _, data = address.partition(",")
+    assert kind == "data:image/png;base64"
+    with Image.open(io.BytesIO(base64.b64decode(data, validate=True))) as picture:
+        assert (picture.format, picture.mode) == ("PNG", "P")
+        return np.array(picture)
+
+
+def one_head(pattern: np.ndarray) -> Capture:
+    """Return a capture of one head."""
+    capture = make_capture(tuple("abcdefgh")[: len(pattern)], (), layers=(0,), heads=(0,))
+    return replace(capture, triangles=pattern[np.tril_indices(len(pattern))].astype(np.float16)[None, None])
+
+
+def test_card_names_its_page() -> None:
+    card = make_card(make_capture(tags=("notebook", "Names")))
+    assert replace(card, thumbnail="") == Card(
+        "cat", "A cat and a mat", "The cat ate the mat", "tiny", ("notebook", "Names"), 5, 3, ""
+    )
+    assert card.href == "cat.html"
+    assert card.words == "a cat and a mat the cat ate the mat tiny notebook names"
+
+
+def test_card_comes_back_from_json() -> None:
+    card = make_card(make_capture(HOSTILE, title=HOSTILE[0], tags=HOSTILE))
+    assert parse_card(json.loads(json.dumps(asdict(card)))) == card
+
+
+@pytest.mark.parametrize("values", [{}, {"slug": "a"}, {**asdict(make_card(make_capture())), "colour": "red"}, [1]])
+def test_what_is_no_card_is_refused(values: dict[str, object]) -> None:
+    with pytest.raises(TypeError):
+        parse_card(values)
+
+
+def test_failure_keeps_its_error() -> None:
+    failure = Failure(Prompt(text="a", title="A Title", slug="a", model="GPT2"), "prompts.yaml:3: too long; Shorten it")
+    card = make_failure_card(failure)
+    assert card == FailureCard("a", "A Title", "GPT2", "prompts.yaml:3: too long; Shorten it")
+    assert card.words == "a title gpt2 prompts.yaml:3: too long; shorten it"
+
+
+def test_excerpt_is_the_beginning_of_the_prompt_alone() -> None:
+    assert excerpt(make_capture(("a b", "\n", "c"), ("d",))) == "a b\nc"
+    assert excerpt(make_capture(("ab",) * 400, ())) == "ab" * 150
+
+
+def test_thumbnail_leaves_the_first_token_out() -> None:
+    half = np.array([[1, 0, 0], [0.75, 0.25, 0], [0, 0, 1]])
+    # Shades are square roots, and the strongest weight is the darkest colour: sqrt(0.25) of 255 is 128.
+    assert picture_of(draw_thumbnail(one_head(half))).tolist() == [[0, 0, 0], [0, 128, 0], [0, 0, 255]]
+
+
+def test_thumbnail_is_the_mean_of_all_heads() -> None:
+    capture = make_capture(("a", "b"), (), layers=(0, 1), heads=(0, 1))  # self, previous; previous, first
+    triangles = np.array([[[1, 0, 1], [1, 1, 0]], [[1, 1, 0], [1, 0.5, 0.5]]], np.float16)
+    assert picture_of(draw_thumbnail(replace(capture, triangles=triangles))).tolist() == [[0, 0], [0, 255]]
+
+
+def test_thumbnail_of_one_token_is_blank() -> None:
+    assert picture_of(draw_thumbnail(one_head(np.ones((1, 1))))).tolist() == [[0]]
+
+
+def test_thumbnail_of_a_long_prompt_is_small() -> None:
+    long = make_capture(("a",) * 100, (), layers=(0,), heads=(0,))
+    shades = picture_of(draw_thumbnail(long))
+    assert (shades == 255 * np.eye(48)).all()
+    assert len(make_card(long).thumbnail) < 4000
+
+
+def test_thumbnail_is_blue() -> None:
+    data = base64.b64decode(draw_thumbnail(one_head(np.eye(2))).partition(",")[2])
+    with Image.open(io.BytesIO(data)) as picture:
+        colours = picture.convert("RGB")
+        blank, dark = (colours.getpixel(place) for place in ((0, 0), (1, 1)))
+    assert [bytes(blank).hex(), bytes(dark).hex()] == [PALETTES["blues"][0][1:], PALETTES["blues"][255][1:]]
+
+
+def test_same_capture_gives_the_same_card() -> None:
+    assert make_card(make_capture()) == make_card(make_capture())

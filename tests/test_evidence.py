@@ -1,0 +1,54 @@
+"""The head that a page opens on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from samples import make_capture, make_pattern
+
+from reportgen.evidence import find_opening_head
+from reportgen.records import Capture
+
+
+def with_patterns(capture: Capture, *patterns: np.ndarray) -> Capture:
+    """Return the capture with these patterns, head after head, as its one layer."""
+    cells = np.tril_indices(capture.num_tokens)
+    return replace(capture, triangles=np.array([[pattern[cells] for pattern in patterns]], np.float16))
+
+
+@pytest.mark.parametrize(("layers", "heads", "opening"), [((0,), (0, 1, 2, 3), (0, 3)), ((2, 5), (1, 3), (2, 1))])
+def test_it_opens_on_the_head_that_reads_all_alike(
+    layers: tuple[int, ...], heads: tuple[int, ...], opening: tuple[int, int]
+) -> None:
+    """The others read the first token, the query itself or the token before it."""
+    assert find_opening_head(make_capture(layers=layers, heads=heads)) == opening
+
+
+def test_planted_induction_head_is_found() -> None:
+    """In ``a b c d a b c d`` the second half reads what came after the same token before, three back."""
+    capture = make_capture(tuple("abcdabcd"), (), layers=(4,), heads=(0, 1, 2))
+    induction = make_pattern("first", 8)
+    induction[4:, 0] = 0
+    induction[range(4, 8), range(1, 5)] = 1
+    uniform = make_pattern("uniform", 8)
+    assert find_opening_head(with_patterns(capture, make_pattern("self", 8), uniform, induction)) == (4, 2)
+
+
+def test_the_first_head_wins_among_equals() -> None:
+    capture = make_capture(layers=(3,), heads=(2, 6))
+    uniform = make_pattern("uniform", 8)
+    assert find_opening_head(with_patterns(capture, uniform, uniform)) == (3, 2)
+
+
+@pytest.mark.parametrize("texts", [("a",), ("a", "b"), ("a", "b", "c")])
+def test_short_prompt_opens_on_the_first_head(texts: tuple[str, ...]) -> None:
+    assert find_opening_head(make_capture(texts, (), layers=(4, 5), heads=(0, 3))) == (4, 0)
+
+
+def test_the_fourth_token_is_the_first_with_others_to_read() -> None:
+    capture = make_capture(tuple("abcd"), (), layers=(0,), heads=(0, 1))
+    other = make_pattern("self", 4)
+    other[3] = [0, 1, 0, 0]
+    assert find_opening_head(with_patterns(capture, make_pattern("self", 4), other)) == (0, 1)

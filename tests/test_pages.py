@@ -1,0 +1,279 @@
+"""Pages and index: templates and their contexts agree, and no text of a prompt becomes anything but text."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from dataclasses import asdict, fields, replace
+
+import pytest
+from golden_file import read_golden
+from html_tree import Element, parse_html
+from jinja2 import Environment, UndefinedError, meta
+from samples import HOSTILE, make_capture, make_token
+
+from reportgen.cards import FailureCard, make_card
+from reportgen.evidence import find_opening_head
+from reportgen.pages import (
+    GENERATOR,
+    IndexContext,
+    PageContext,
+    _render,
+    make_page_context,
+    render_index,
+    render_page,
+)
+from reportgen.palettes import PALETTES
+from reportgen.paths import find_templates
+from reportgen.payload import decode_bytes, describe_capture, encode_layer, encode_overview, encode_pattern
+from reportgen.records import Capture
+
+FAILURE = FailureCard("lost", HOSTILE[0], HOSTILE[5], f"prompts.yaml:5: {HOSTILE[6]}")
+
+
+def make_hostile() -> Capture:
+    """Return a capture in which every text that a page shows is hostile."""
+    capture = make_capture(
+        HOSTILE, HOSTILE, title=HOSTILE[0], note=HOSTILE[5], tags=HOSTILE, messages=({"role": "user"},)
+    )
+    # A line end is drawn as one, so it would be no difference of text alone.
+    tokens = tuple(replace(token, text=token.text.replace("\n", " ")) for token in capture.tokens)
+    evil = make_token(HOSTILE[6])
+    steps = tuple(replace(step, raw=replace(step.raw, alternatives=((evil, -1.0),) * 3)) for step in capture.steps)
+    model = replace(capture.model, name=HOSTILE[0], revision=HOSTILE[6], architecture=HOSTILE[5])
+    return replace(capture, tokens=tokens, steps=steps, model=model, versions={HOSTILE[0]: HOSTILE[5]})
+
+
+def make_harmless() -> Capture:
+    """Return the same capture with plain texts."""
+    texts = tuple("abcdefghijkl")
+    capture = make_capture(texts, texts, title="a", note="b", tags=texts, messages=({"role": "user"},))
+    steps = tuple(
+        replace(step, raw=replace(step.raw, alternatives=((make_token("g"), -1.0),) * 3)) for step in capture.steps
+    )
+    model = replace(capture.model, name="a", revision="b", architecture="c")
+    return replace(capture, steps=steps, model=model, versions={"a": "b"})
+
+
+def shape_of(page: Element) -> Counter[tuple[str, tuple[str, ...]]]:
+    """Return how often each tag stands in a page with each set of attributes."""
+    return Counter((element.tag, tuple(element.attributes)) for element in page)
+
+
+def names_read_by(template: str) -> set[str]:
+    """Return the names that a template and its parts read."""
+    environment, names, todo = Environment(), set(), [template]
+    while todo:
+        tree = environment.parse((find_templates() / todo.pop()).read_text("utf-8"))
+        names |= meta.find_undeclared_variables(tree)
+        todo += filter(None, meta.find_referenced_templates(tree))
+    return names
+
+
+@pytest.mark.parametrize(
+    ("template", "context"), [("page.html.jinja2", PageContext), ("index.html.jinja2", IndexContext)]
+)
+def test_template_reads_its_context_and_nothing_else(template: str, context: type) -> None:
+    assert names_read_by(template) == {field.name for field in fields(context)}
+
+
+def test_every_part_is_included() -> None:
+    parts = {path.name for path in find_templates().glob("_*.jinja2")}
+    source = (find_templates() / "page.html.jinja2").read_text("utf-8")
+    assert set(re.findall(r'include "(\w+\.html\.jinja2)"', source)) == parts
+
+
+def test_a_name_without_a_value_is_an_error() -> None:
+    context = replace(make_page_context(make_capture()), model="tiny")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(UndefinedError, match="'str object' has no attribute 'name'"):
+        _render("page.html.jinja2", context)
+
+
+@pytest.mark.parametrize("shared_assets", [False, True])
+def test_same_capture_gives_the_same_bytes(shared_assets: bool) -> None:
+    first = render_page(make_capture(), shared_assets=shared_assets)
+    render_page(make_capture(HOSTILE, ()))
+    assert render_page(make_capture(), shared_assets=shared_assets) == first
+
+
+def test_outline_of_a_page() -> None:
+    """REPORTGEN_UPDATE_GOLDEN=1 writes the file anew."""
+    page = parse_html(render_page(make_capture(tags=("notebook",), note="A note."))).outline() + "\n"
+    assert page == read_golden("page.txt", page)
+
+
+def test_outline_of_an_index() -> None:
+    """REPORTGEN_UPDATE_GOLDEN=1 writes the file anew."""
+    cards = [make_card(make_capture(tags=("notebook",))), FAILURE]
+    index = parse_html(render_index(cards)).outline() + "\n"
+    assert index == read_golden("index.txt", index)
+
+
+@pytest.mark.parametrize("shared_assets", [False, True])
+def test_page_asks_for_nothing_from_elsewhere(shared_assets: bool) -> None:
+    page = parse_html(render_page(make_hostile(), shared_assets=shared_assets))
+    index = parse_html(render_index([make_card(make_hostile()), FAILURE]))
+    addresses = [
+        element.attributes[name]
+        for element in (*page, *index)
+        for name in ("src", "href", "action", "srcset", "data", "poster")
+        if name in element.attributes
+    ]
+    assert {"index.html", "data:,", "cat.html"} <= set(addresses)
+    assert all(address.startswith("data:") or re.fullmatch(r"[\w./-]+", address) for address in addresses)
+    assert not [address for address in addresses if address.startswith("/") or ".." in address]
+
+
+def test_hostile_text_makes_no_elements_and_no_attributes() -> None:
+    hostile, harmless = (parse_html(render_page(capture)) for capture in (make_hostile(), make_harmless()))
+    assert shape_of(hostile) == shape_of(harmless)
+    hostile, harmless = (
+        parse_html(render_index([make_card(capture), replace(FAILURE, title=title)]))
+        for capture, title in ((make_hostile(), HOSTILE[0]), (make_harmless(), "a"))
+    )
+    assert shape_of(hostile) == shape_of(harmless)
+
+
+def test_hostile_text_is_shown_as_it_is() -> None:
+    capture = make_hostile()
+    page = parse_html(render_page(capture))
+    shown = [token.shown for token in capture.tokens]
+    assert [token.text for token in page.find("button", class_="token")] == shown
+    assert [heading.text for heading in page.find("h1")] == [HOSTILE[0]]
+    assert [tag.text for tag in page.find("span", class_="tag")] == list(HOSTILE)
+    # Older parsers of Python take what is in a title for markup, so a browser's reading is not tested here.
+    texts = {element.text for element in page.find("bdi")}
+    assert set(shown) <= texts
+    settings = {row.find("dt")[0].text: row.find("dd")[0].text for row in page.find("dl", class_="settings")[0].find("div")}
+    assert settings[HOSTILE[0]] == HOSTILE[5]
+
+
+def test_index_shows_hostile_text_as_it_is() -> None:
+    card = make_card(make_hostile())
+    page, failure = parse_html(render_index([card, FAILURE])).find("li")
+    assert page.find("a")[0].text == card.title
+    assert page.find("p", class_="excerpt")[0].text == card.text
+    assert page.attributes["data-words"] == card.words
+    assert failure.find("p", class_="error")[0].text == FAILURE.error
+    assert not failure.find("a")
+
+
+def test_blocks_hold_the_capture() -> None:
+    capture = make_capture(HOSTILE, layers=(2, 5), heads=(1, 3))
+    page = parse_html(render_page(capture))
+    blocks = {script.attributes["id"]: script.text for script in page.find("script", type="text/plain")}
+    opening = find_opening_head(capture)
+    assert blocks["block-overview"] == encode_overview(capture)
+    assert blocks["block-opening"] == encode_pattern(capture, *opening)
+    assert [blocks[f"block-layer-{layer}"] for layer in (2, 5)] == [encode_layer(capture, layer) for layer in (2, 5)]
+    content = json.loads(decode_bytes(blocks["block-content"]))
+    palettes = {name: list(colours) for name, colours in PALETTES.items()}
+    assert content == describe_capture(capture) | {"opening": list(opening), "palettes": palettes}
+
+
+def test_data_stands_last() -> None:
+    """The script comes before the layers, so that the first heatmap is there before they have arrived."""
+    page = parse_html(render_page(make_capture(layers=(0, 3, 4))))
+    scripts = [script.attributes.get("id", "script") for script in page.find("script")]
+    assert scripts == [
+        "card", "block-bokeh", "block-figures", "block-content", "block-overview", "block-opening", "script",
+        "block-layer-0", "block-layer-3", "block-layer-4",
+    ]  # fmt: skip
+
+
+def test_page_carries_its_card() -> None:
+    capture = make_hostile()
+    (card,) = parse_html(render_page(capture)).find("script", id="card")
+    assert json.loads(card.text) == json.loads(json.dumps(asdict(make_card(capture))))
+
+
+def test_shared_bokehjs_is_referred_to_and_not_carried() -> None:
+    alone, shared = (render_page(make_capture(), shared_assets=shared) for shared in (False, True))
+    assert len(alone) - len(shared) > 300_000
+    assert "block-bokeh" not in shared
+
+
+def test_without_steps_there_is_no_generation() -> None:
+    page = parse_html(render_page(make_capture(generated=())))
+    missing = ["generation-title", "play", "figure-logprobs", "figure-step_heads", "figure-step_layers"]
+    assert not [element for name in missing for element in page.find(id=name)]
+    assert not page.find(class_="generated")
+    assert not page.find(class_="boundary")
+    with_steps = parse_html(render_page(make_capture()))
+    assert all(len(with_steps.find(id=name)) == 1 for name in missing)
+
+
+def test_figures_have_their_places() -> None:
+    for generated in ((), ("c",)):
+        page = parse_html(render_page(make_capture(generated=generated)))
+        (block,) = page.find("script", id="block-figures")
+        places = [element.attributes["data-figure"] for element in page if "data-figure" in element.attributes]
+        assert sorted(places) == sorted(json.loads(decode_bytes(block.text)))
+
+
+def test_ids_are_unique_and_references_lead_somewhere() -> None:
+    page = parse_html(render_page(make_capture()))
+    ids = [element.attributes["id"] for element in page if "id" in element.attributes]
+    assert len(ids) == len(set(ids))
+    references = ("for", "aria-labelledby", "aria-describedby", "aria-controls")
+    asked = {name for element in page for key in references for name in element.attributes.get(key, "").split()}
+    assert asked
+    assert asked <= set(ids)
+
+
+def test_scripts_find_the_elements_that_they_ask_for() -> None:
+    scripts = "".join(path.read_text("utf-8") for path in (find_templates() / "js").glob("*.js"))
+    page, index = parse_html(render_page(make_capture())), parse_html(render_index([]))
+    ids = {element.attributes["id"] for element in (*page, *index) if "id" in element.attributes}
+    asked = set(re.findall(r"""(?:getElementById|byId|\$)\(["']([\w-]+)["']\)""", scripts))
+    assert {"strip", "filter"} <= asked
+    assert asked <= ids
+
+
+def test_strip_marks_what_is_generated() -> None:
+    page = parse_html(render_page(make_capture(("a", "b\n"), ("c",))))
+    (strip,) = page.find(id="strip")
+    classes = [child.attributes.get("class", child.tag) for child in strip.children if isinstance(child, Element)]
+    assert classes == ["token", "token", "br", "boundary", "token generated"]
+    styles = [token.attributes.get("style") for token in strip.find("button")]
+    assert styles == [None, None, "--prob:0.500"]
+    assert [token.attributes["data-position"] for token in strip.find("button")] == ["0", "1", "2"]
+
+
+def test_controls_offer_what_was_captured() -> None:
+    page = parse_html(render_page(make_capture(layers=(2, 5), heads=(1, 3))))
+    offered = {name: [option.text for option in page.find("select", id=name)[0].find("option")] for name in ("layer", "head")}
+    assert offered == {"layer": ["2", "5"], "head": ["1", "3"]}
+    assert [option.text for option in page.find("select", id="palette")[0].find("option")] == ["auto", *PALETTES]
+    assert page.find("input", id="query")[0].attributes["max"] == "7"
+
+
+def test_facts_say_how_much_was_left_out() -> None:
+    def facts(**what: object) -> list[str]:
+        page = parse_html(render_page(make_capture(**what)))  # pyright: ignore[reportArgumentType]
+        return [" ".join((row.find("dd")[0].text, row.find("dt")[0].text)) for row in page.find(class_="facts")[0].find("div")]
+
+    assert facts() == ["3 layers", "4 heads", "5 prompt tokens", "3 generated tokens"]
+    assert facts(layers=(2, 5), heads=(1, 3))[:2] == ["2 layers of 6", "2 heads of 4"]
+
+
+def test_tables_stand_in_the_page_itself() -> None:
+    page = parse_html(render_page(make_capture()))
+    steps, prompt = page.find("details")
+    rows = [[cell.text for cell in row.find("td")] for row in steps.find("tbody")[0].find("tr")]
+    assert rows[1] == ["1", "␣And", "16", "0.500", "−0.693", "1", "0.690", "0.800", "␣dog 0.250, ␣hat 0.250"]
+    assert len(rows) == 3
+    assert len(prompt.find("tbody")[0].find("tr")) == 5
+    assert all(len(row.find("td")) == len(steps.find("th")) for row in steps.find("tbody")[0].find("tr"))
+
+
+def test_generator_is_named_at_the_beginning() -> None:
+    for html in (render_page(make_hostile()), render_index([FAILURE])):
+        assert f'<meta name="generator" content="{GENERATOR}">' in html[:4096]
+
+
+def test_empty_index_says_what_to_do() -> None:
+    index = parse_html(render_index([]))
+    assert [note.text for note in index.find(class_="empty")] == ["No reports yet. Run reportgen build."]
+    assert not parse_html(render_index([FAILURE])).find(class_="empty")

@@ -1,0 +1,160 @@
+"""A capture as rows of text."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from samples import make_capture, make_prediction, make_token
+
+from reportgen.records import Capture, Generation, Step
+from reportgen.selection import parse_selection
+from reportgen.tables import (
+    PromptRow,
+    StepRow,
+    TokenView,
+    describe_replay,
+    format_logprob,
+    format_prob,
+    make_prompt_rows,
+    make_settings,
+    make_step_rows,
+    make_token_views,
+)
+
+
+def with_step(capture: Capture, **changes: object) -> Capture:
+    """Return the capture with its first step changed."""
+    first, *rest = capture.steps
+    return replace(capture, steps=(replace(first, **changes), *rest))  # pyright: ignore[reportArgumentType]
+
+
+def test_strip_tells_prompt_and_generated_tokens_apart() -> None:
+    assert make_token_views(make_capture(("a ", "b\n"), ("c",))) == [
+        TokenView(0, "a␣", special=False, generated=False, breaks=False, prob=None),
+        TokenView(1, "b↵", special=False, generated=False, breaks=True, prob=None),
+        TokenView(2, "c", special=False, generated=True, breaks=False, prob=0.5),
+    ]
+
+
+def test_special_tokens_are_marked() -> None:
+    capture = make_capture(("a", "b"), ())
+    marked = replace(capture, tokens=(make_token("<s>", special=True), capture.tokens[1]))
+    assert [view.special for view in make_token_views(marked)] == [True, False]
+
+
+def test_nothing_predicts_the_first_token() -> None:
+    capture = make_capture(("a", "b"), ("c",))
+    assert make_prompt_rows(capture) == [
+        PromptRow(0, capture.tokens[0], "", "", ""),
+        PromptRow(1, capture.tokens[1], "0.250", "−1.386", "1"),
+    ]
+
+
+def test_step_shows_its_token_and_the_runners_up() -> None:
+    capture = make_capture(("a",), ("c",))
+    assert make_step_rows(capture) == [
+        StepRow(
+            step=0,
+            token=capture.tokens[1],
+            prob="0.500",
+            logprob="−0.693",
+            rank=1,
+            entropy="0.690",
+            filtered_prob="0.800",
+            runners_up=(("␣dog", "0.250"), ("␣hat", "0.250")),
+        )
+    ]
+
+
+def test_each_step_shows_its_own_token() -> None:
+    rows = make_step_rows(make_capture())
+    assert [(row.step, row.token.text) for row in rows] == [(0, "."), (1, " And"), (2, " the")]
+
+
+def test_three_runners_up_are_shown_and_the_chosen_token_is_none_of_them() -> None:
+    """The chosen token is the second of the list, as sampling may have it."""
+    capture = make_capture(("a",), ("c",))
+    best, chosen, *others = [make_token(text, number) for number, text in enumerate("wcxyz", start=50)]
+    chosen = replace(capture.tokens[1])
+    raw = replace(
+        make_prediction(chosen, (), 0.2),
+        rank=1,
+        alternatives=tuple((token, math.log(0.3)) for token in (best, chosen, *others)),
+    )
+    (row,) = make_step_rows(with_step(capture, raw=raw))
+    assert row.rank == 2
+    assert [shown for shown, _ in row.runners_up] == ["w", "x", "y"]
+
+
+def test_settings_say_what_it_takes_to_make_the_page_again() -> None:
+    capture = make_capture(layers=(2, 5))
+    prompt = replace(
+        capture.prompt,
+        layers=parse_selection("2,5"),
+        generation=Generation(do_sample=True, temperature=0.7, top_p=0.9, seed=42),
+    )
+    assert dict(make_settings(replace(capture, prompt=prompt))) == {
+        "model": "tiny",
+        "architecture": "LlamaForCausalLM",
+        "parameters": "7,000",
+        "key/value heads": "2",
+        "dtype and device": "float32 on cpu",
+        "layers shown": "2, 5",
+        "heads shown": "all",
+        "most new tokens": "3",
+        "do_sample": "True",
+        "temperature": "0.7",
+        "top_p": "0.9",
+        "num_beams": "1",
+        "seed": "42",
+        "special tokens added": "true",
+        "torch": "2.13.0",
+        "transformers": "5.24.0",
+    }
+
+
+def test_settings_tell_revision_and_chat_template() -> None:
+    capture = make_capture(messages=({"role": "user", "content": "Hi"},), add_special_tokens=False)
+    told = replace(capture, model=replace(capture.model, revision="abc123", num_parameters=None))
+    settings = dict(make_settings(told))
+    assert settings["revision"] == "abc123"
+    assert settings["special tokens added"] == "by the chat template"
+    assert "parameters" not in settings
+    without = dict(make_settings(make_capture(add_special_tokens=False)))
+    assert without["special tokens added"] == "false"
+
+
+def test_replay_names_the_largest_difference() -> None:
+    assert describe_replay(with_step(make_capture(), replay_difference=2.34e-4)).endswith("by at most 2.3e-04.")
+
+
+def test_large_replay_difference_is_called_so() -> None:
+    assert "That is large" in describe_replay(with_step(make_capture(), replay_difference=0.0101))
+    assert "large" not in describe_replay(with_step(make_capture(), replay_difference=0.01))
+
+
+def test_nothing_was_replayed_without_steps() -> None:
+    assert describe_replay(make_capture(generated=())) == ""
+    assert make_step_rows(make_capture(generated=())) == []
+
+
+@pytest.mark.parametrize(
+    ("prob", "shown"),
+    [(1, "1.000"), (0.5, "0.500"), (0.1, "0.100"), (0.0999, "0.0999"), (0.01234, "0.0123"), (1e-7, "1e-07"), (0, "0")],
+)
+def test_probabilities_have_three_digits(prob: float, shown: str) -> None:
+    assert format_prob(math.log(prob) if prob else -math.inf) == shown
+
+
+@pytest.mark.parametrize(("logprob", "shown"), [(0.0, "0.000"), (-1.23456, "−1.235"), (-math.inf, "−∞")])
+def test_log_probabilities_have_three_decimals(logprob: float, shown: str) -> None:
+    assert format_logprob(logprob) == shown
+
+
+def test_impossible_token_is_shown_as_such() -> None:
+    ruled_out = replace(make_prediction(make_token("c")), logprob=-math.inf)
+    steps = (Step(0, ruled_out, ruled_out, 0.0),)
+    (row,) = make_step_rows(replace(make_capture(("a",), ("c",)), steps=steps))
+    assert (row.prob, row.logprob, row.filtered_prob) == ("0", "−∞", "0")
