@@ -28,7 +28,7 @@ def convert_gguf(gguf: Path, folder: Path, name: str) -> None:
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
         network = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     # The weights are plain float32 by now, but transformers takes them for quantised and would refuse to save them.
-    network.hf_quantizer, network.is_quantized = None, False
+    vars(network).update(hf_quantizer=None, is_quantized=False)
     if hasattr(network.config, "quantization_config"):
         del network.config.quantization_config
     with quiet():

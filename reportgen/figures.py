@@ -135,8 +135,8 @@ def rename_ids(item: Any, prefix: str) -> Any:
 def _figure(name: str, x_label: str | None, y_label: str | None, *, side: str = "below") -> Plot:
     plot = figure(
         name=name,
-        x_range=Range1d(0, 1, name=f"{name}.x_range"),
-        y_range=Range1d(1, 0, name=f"{name}.y_range"),
+        x_range=Range1d(start=0, end=1, name=f"{name}.x_range"),
+        y_range=Range1d(start=1, end=0, name=f"{name}.y_range"),
         x_axis_location=side,  # pyright: ignore[reportArgumentType]
         x_axis_label=x_label, y_axis_label=y_label,
         tools="", toolbar_location=None, output_backend="canvas",
@@ -144,7 +144,8 @@ def _figure(name: str, x_label: str | None, y_label: str | None, *, side: str = 
     )  # fmt: skip
     for axis, letter in ((plot.xaxis[0], "x"), (plot.yaxis[0], "y")):
         axis.update(
-            name=f"{name}.{letter}_axis", ticker=FixedTicker(ticks=[]),
+            name=f"{name}.{letter}_axis",
+            ticker=FixedTicker(ticks=[]),
             major_tick_line_color=None, minor_tick_line_color=None, axis_line_color=None,
             major_label_text_font=_FONT, major_label_text_font_size="11px", major_label_standoff=4,
             axis_label_text_font_size="12px", axis_label_text_font_style="normal", axis_label_standoff=6,

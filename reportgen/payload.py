@@ -62,7 +62,7 @@ def encode_weights(weights: NDArray[Any]) -> NDArray[np.uint8]:
 
 def decode_weights(codes: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the weights that codes stand for, ``(code / 255) ** 2``."""
-    return (codes.astype(np.float32) / 255) ** 2
+    return np.square(codes.astype(np.float32) / np.float32(255))
 
 
 def encode_layer(capture: Capture, layer: int) -> str:

@@ -119,7 +119,7 @@ def test_scripts_are_joined_in_their_order() -> None:
 
 def test_bokehjs_is_the_one_of_the_installed_bokeh() -> None:
     assert f'"{bokeh.__version__}"' in read_bokeh()
-    assert BOKEH_FILE == f"assets/bokeh-{bokeh.__version__}.min.js"
+    assert f"assets/bokeh-{bokeh.__version__}.min.js" == BOKEH_FILE
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, "<!--<script>", "\u2028", "␣"])

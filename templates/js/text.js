@@ -130,8 +130,7 @@ reportgen.text = (() => {
         nextRow(shown, [logprob, ...(filters ? [after(id)] : [])], id === chosenId, largest),
       ),
     );
-    note.textContent =
-      `Entropy ${raw.entropy.toFixed(2)} nats.` + (filters ? " Thin bars: after sampling filters." : "");
+    note.textContent = `Entropy ${raw.entropy.toFixed(2)} nats.${filters ? " Thin bars: after sampling filters." : ""}`;
   }
 
   /** Log-probability of a token after sampling filters: null where it was ruled out, undefined where it is not known. */

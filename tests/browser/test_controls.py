@@ -120,7 +120,14 @@ def test_back_returns_to_what_was_chosen_before(reader: Reader) -> None:
 
 def test_held_key_leaves_one_entry_in_the_history(reader: Reader) -> None:
     before = reader.page.evaluate("() => history.length")
-    reader.press(*["l", "h"] * 120)
+    reader.page.evaluate(
+        """() => {
+          for (let i = 0; i < 300; i++) {
+            document.body.dispatchEvent(new KeyboardEvent("keydown", { key: i % 2 ? "h" : "l", bubbles: true }));
+          }
+        }"""
+    )
+    reader.settle()
     reader.page.wait_for_timeout(200)
     assert reader.page.evaluate("() => location.hash") == "#layer=1&head=1&query=2"
     assert reader.page.evaluate("() => history.length") == before

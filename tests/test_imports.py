@@ -1,0 +1,76 @@
+"""The law of imports: they point one way, and torch is imported by what needs it alone."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import reportgen
+
+PACKAGE = Path(reportgen.__file__).parent
+
+ORDER = (
+    "errors", "paths", "selection", "records",
+    "prompt_lines", "prompt_problems", "prompt_keys", "prompt_names", "prompts",
+    "tokens",
+    "model_loading", "embedded_conversion", "embedded", "model_source", "model_config", "model",
+    "predictions", "generation", "attention", "captures",
+    "evidence", "payload", "palettes", "figures", "assets", "tables", "cards", "pages", "site",
+    "run", "progress", "cli", "__main__",
+)  # fmt: skip
+"""Each module may import those before it, and the package's own names."""
+
+WITH_TORCH = {"model_config", "model", "predictions", "generation", "attention", "captures", "run"}
+HEAVY = ("torch", "transformers", "ray")
+
+
+def _imports_of(module: str) -> set[str]:
+    """Modules of this package that a module imports, inside functions too, type checking aside."""
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text("utf-8"))
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            if node.module.startswith("reportgen."):
+                found.add(node.module.removeprefix("reportgen."))
+            elif node.module == "reportgen":
+                found.update(alias.name for alias in node.names if (PACKAGE / f"{alias.name}.py").exists())
+    return found
+
+
+def test_every_module_has_its_place() -> None:
+    assert {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"} == set(ORDER)
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_imports_point_one_way(module: str) -> None:
+    assert _imports_of(module) <= set(ORDER[: ORDER.index(module)])
+
+
+def test_only_what_needs_torch_imports_it() -> None:
+    # One process for all: what a module brings in is looked at before the next one is imported, the light ones first.
+    light = [module for module in ORDER if module not in WITH_TORCH and module != "__main__"]
+    program = (
+        "import importlib, json, sys\n"
+        f"found = {{}}\n"
+        f"for module in {light!r}:\n"
+        "    importlib.import_module('reportgen.' + module)\n"
+        f"    found[module] = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "print(json.dumps(found))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == {module: [] for module in light}
+
+
+def test_help_does_not_wait_for_heavy_packages() -> None:
+    program = (
+        "import sys\n"
+        "from reportgen.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "assert not {'torch', 'transformers', 'bokeh', 'pydantic', 'numpy'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
