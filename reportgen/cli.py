@@ -112,7 +112,7 @@ def build(
     # Only now: torch takes seconds to import, and a wrong file should be told at once.
     from reportgen.run import Options, build_site
 
-    options = Options(device, dtype, shared_assets, trust_remote_code)
+    options = Options(device, dtype, shared_assets, trust_remote_code, update=bool(slugs))
     with watch(len(chosen), quiet=quiet, verbose=verbose) as progress:
         outcome = build_site(chosen, results, options, progress)
     for path in (*outcome.pages, outcome.index):

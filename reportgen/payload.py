@@ -4,8 +4,8 @@ A block is bytes, deflated (zlib format, RFC 1950) and written as base64: either
 *codes* of attention weights.
 
 A code is one byte: 255 times the square root of the weight, rounded. Square root, since most weights are small: with a
-linear byte more than half of them would become 0. The error of a weight ``w`` is at most ``sqrt(w) / 255 + 1 / 510**2``,
-below 0.004 everywhere; weights below ``1 / 510**2``, about 4e-6, become 0.
+linear byte more than half of them would become 0. The error of a weight ``w`` is at most
+``sqrt(w) / 255 + 1 / 510**2``, below 0.004 everywhere; weights below ``1 / 510**2``, about 4e-6, become 0.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ class ProgressBar:
             self._say(f"written: {outcome}")
 
     def _say(self, text: str, style: str = "") -> None:
-        # Not markup: a prompt may hold square brackets.
-        self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+        # Neither markup nor emoji codes: a prompt may hold square brackets and colons.
+        self._console.print(text, style=style, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from reportgen.model import LoadedModel, load_model, load_model_info
 from reportgen.pages import render_page
 from reportgen.prompts import check_selections, name_pages
 from reportgen.records import Failure, Prompt
-from reportgen.site import open_site, write_index, write_page
+from reportgen.site import open_site, read_cards, write_index, write_page
 
 _T = TypeVar("_T")
 
@@ -66,6 +66,7 @@ class Options:
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         shared_assets: keep BokehJS once beside the pages instead of in each.
         trust_remote_code: run code that comes with a model.
+        update: keep the pages of earlier runs in the index, beside those of this one.
         model: a loaded model to use for every prompt, whatever model it names.
     """
 
@@ -73,6 +74,7 @@ class Options:
     dtype: str = "auto"
     shared_assets: bool = False
     trust_remote_code: bool = False
+    update: bool = False
     model: LoadedModel | None = field(default=None, repr=False)
 
 
@@ -100,6 +102,7 @@ def build_site(
     """
     named = check_prompts(prompts, options)
     folder = open_site(Path(results), (prompt.slug for prompt in named), shared_assets=options.shared_assets)
+    earlier = {card.slug: card for card in read_cards(folder)} if options.update else {}
     cards: dict[str, Card | FailureCard] = {}
     pages: dict[str, Path] = {}
     failures: dict[str, Failure] = {}
@@ -118,7 +121,8 @@ def build_site(
                 cards[prompt.slug] = make_failure_card(failures[prompt.slug])
                 progress.done(prompt, failures[prompt.slug])
     finally:
-        index = write_index(folder, _in_order(named, cards))
+        made = {card.slug: card for card in _in_order(named, cards)}
+        index = write_index(folder, tuple({**earlier, **made}.values()))
     return Outcome(index, tuple(_in_order(named, pages)), tuple(_in_order(named, failures)))
 
 

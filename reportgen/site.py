@@ -78,7 +78,10 @@ def write_index(folder: Path, cards: Sequence[Card | FailureCard]) -> Path:
         else {"slug": card.slug, "status": "written", "title": card.title, "model": card.model, "page": card.href}
         for card in cards
     ]
-    _write(folder / REPORT_FILE, json.dumps({"generator": GENERATOR, "prompts": outcomes}, ensure_ascii=False, indent=1) + "\n")
+    _write(
+        folder / REPORT_FILE,
+        json.dumps({"generator": GENERATOR, "prompts": outcomes}, ensure_ascii=False, indent=1) + "\n",
+    )
     path = folder / INDEX_FILE
     _write(path, render_index(cards))
     return path

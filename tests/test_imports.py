@@ -16,7 +16,7 @@ PACKAGE = Path(reportgen.__file__).parent
 
 ORDER = (
     "errors", "paths", "selection", "records",
-    "prompt_lines", "prompt_problems", "prompt_keys", "prompt_names", "prompts",
+    "prompt_lines", "prompt_names", "prompt_keys", "prompt_problems", "prompts",
     "tokens",
     "model_loading", "embedded_conversion", "embedded", "model_source", "model_config", "model",
     "predictions", "generation", "attention", "captures",
@@ -56,7 +56,7 @@ def test_only_what_needs_torch_imports_it() -> None:
     light = [module for module in ORDER if module not in WITH_TORCH and module != "__main__"]
     program = (
         "import importlib, json, sys\n"
-        f"found = {{}}\n"
+        "found = {}\n"
         f"for module in {light!r}:\n"
         "    importlib.import_module('reportgen.' + module)\n"
         f"    found[module] = [name for name in {HEAVY!r} if name in sys.modules]\n"
