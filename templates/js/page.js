@@ -4,7 +4,7 @@ globalThis.reportgen ??= {};
 reportgen.page = (() => {
   "use strict";
 
-  const { payload, figures, heatmaps, state: states, store: stores, text, pattern, address, keys } = reportgen;
+  const { payload, figures, state: states, store: stores, text, pattern, address, keys } = reportgen;
   const PLAY_MILLISECONDS = 900;
   /** How far out of sight a figure may be and is drawn all the same. */
   const MARGIN = "300px";
@@ -179,7 +179,7 @@ reportgen.page = (() => {
     function makeView(name) {
       const figure = new figures.Figure(byId(`figure-${name}`), items[name]);
       const on = { hover, select: (find) => select(find(scene)) };
-      return { figure, drawn: "", turn: null, shown: null, ...heatmaps.VIEWS[name](figure, on) };
+      return { figure, drawn: "", turn: null, shown: null, ...reportgen.views.VIEWS[name](figure, on) };
     }
 
     function hover(find) {

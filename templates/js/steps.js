@@ -1,0 +1,158 @@
+// What is seen of one step: its context by head and by layer, and the log-probabilities of all steps.
+globalThis.reportgen ??= {};
+
+reportgen.steps = (() => {
+  "use strict";
+
+  const { pattern, scale } = reportgen;
+  const { SMALLEST_FRAME, UPWARD, tokenLabels, longest, color, keyOf, nameHead } = reportgen.heatmaps;
+  /** Most pixels across for one token of the context, and for one step. */
+  const CELL_PIXELS = 64;
+  const BAR_PIXELS = 96;
+
+  /**
+   * What one query reads: the context across, a row for each head of a layer or each layer of a head.
+   * @param {(scene) => {layer, head, label}[]} listRows which heads
+   */
+  function rows(figure, { select, hover }, listRows) {
+    let shown = [];
+    let codes = [];
+
+    async function draw(scene, isCurrent) {
+      const { state, bounds, content, store } = scene;
+      const listed = listRows(scene);
+      const patterns = await Promise.all(listed.map(({ layer, head }) => store.headCodes(layer, head)));
+      if (!isCurrent()) return;
+      shown = listed;
+      codes = patterns.map((one) => pattern.rowOf(one, state.queryPos));
+      const columns = state.queryPos + 1;
+      color(figure, scene, () =>
+        codes.reduce((most, row) => row.subarray(1).reduce((a, b) => Math.max(a, b), most), 0),
+      );
+      figure.setImages(keyOf(state, state.queryPos, ...shown.map(nameHead)), () => [
+        {
+          values: stack(state, columns),
+          rows: shown.length,
+          columns,
+          x: -0.5,
+          y: -0.5,
+          width: columns,
+          height: shown.length,
+        },
+      ]);
+      resize(columns, tokenLabels(content, figure.width).slice(0, columns), state, bounds);
+    }
+
+    function stack({ scale: name, withFirst }, columns) {
+      const display = scale.displayOf(name);
+      const values = new Float32Array(shown.length * columns);
+      codes.forEach((row, i) => {
+        values.set(
+          Float32Array.from(row, (code) => display[code]),
+          i * columns,
+        );
+        if (!withFirst) values[i * columns] = Number.NaN;
+      });
+      return values;
+    }
+
+    function resize(columns, labels, state, bounds) {
+      const height = shown.length * Math.max(11, Math.min(26, 320 / shown.length));
+      const width = Math.max(SMALLEST_FRAME, figure.width - 62);
+      figure.setFrameSize(
+        Math.min(width, columns * CELL_PIXELS),
+        height,
+        [-0.5, columns - 0.5],
+        [shown.length - 0.5, -0.5],
+      );
+      figure.model("x_axis").major_label_orientation = UPWARD;
+      figure.setLabels("x", labels);
+      figure.setLabels(
+        "y",
+        shown.map(({ label }) => label),
+      );
+      const selected = shown.findIndex(({ layer, head }) => layer === state.layer && head === state.head);
+      figure.setFrames([{ x: -0.5, y: selected - 0.5, width: columns, height: 1 }]);
+      const border = bounds.numPromptTokens - 0.5;
+      figure.setDividers(
+        columns - 0.5 > border
+          ? [
+              [
+                [border, -0.5],
+                [border, shown.length - 0.5],
+              ],
+            ]
+          : [],
+      );
+    }
+
+    figure.onPointer({
+      move: (x, y) =>
+        hover((scene) => {
+          const [row, keyPos] = [Math.round(y), Math.round(x)];
+          if (!shown[row] || codes[row][keyPos] === undefined) return null;
+          if (keyPos === 0 && !scene.state.withFirst) return nameHead(shown[row]);
+          return { place: nameHead(shown[row]), queryPos: scene.state.queryPos, keyPos, code: codes[row][keyPos] };
+        }),
+      leave: () => hover(null),
+      tap: (_, y) =>
+        select(() =>
+          shown[Math.round(y)] ? { layer: shown[Math.round(y)].layer, head: shown[Math.round(y)].head } : null,
+        ),
+    });
+    return { draw };
+  }
+
+  /** The log-probability of the chosen token by step. */
+  function logprobs(figure, { select, hover }) {
+    const floor = (logprob) => logprob ?? 0;
+
+    function draw({ state, bounds, content, theme }) {
+      const raw = content.steps.map((step) => floor(step.raw.logprob));
+      const filtered = content.steps.map((step) => floor(step.filtered.logprob));
+      const chosen = reportgen.state.stepOf(state.queryPos, bounds);
+      const steps = raw.map((_, step) => step);
+      figure.model("bars").data = {
+        step: steps,
+        logprob: raw,
+        color: steps.map((step) => (step === chosen ? theme["bar-chosen"] : theme.bar)),
+      };
+      const differs = steps.filter((step) => Math.abs(raw[step] - filtered[step]) > 1e-4);
+      figure.model("marks").data = { step: differs, logprob: differs.map((step) => filtered[step]) };
+      const lowest = Math.min(-0.1, ...raw, ...filtered) * 1.06;
+      const width = Math.max(SMALLEST_FRAME, figure.width - 72);
+      figure.setFrameSize(
+        Math.min(width, Math.max(260, steps.length * BAR_PIXELS)),
+        120,
+        [-0.6, steps.length - 0.4],
+        [lowest, 0],
+      );
+      const generated = tokenLabels(content, figure.width).slice(bounds.numPromptTokens);
+      const labels = generated.map((label, step) => `${step} ${label}`);
+      const upward = longest(labels) * steps.length > figure.plot.frame_width;
+      figure.model("x_axis").major_label_orientation = upward ? UPWARD : 0;
+      figure.setLabels("x", labels);
+    }
+
+    const stepAt = (x, { content }) => (content.steps[Math.round(x)] ? Math.round(x) : null);
+    figure.onPointer({
+      move: (x) =>
+        hover((scene) => {
+          const step = stepAt(x, scene);
+          if (step === null) return null;
+          const { raw, filtered } = scene.content.steps[step];
+          const shown = scene.content.tokens[scene.bounds.numPromptTokens + step][1];
+          return `step ${step}: ${shown}\n${scale.formatPercent(raw.logprob)} by the model, ${scale.formatPercent(filtered.logprob)} after sampling filters`;
+        }),
+      leave: () => hover(null),
+      tap: (x) =>
+        select((scene) => {
+          const step = stepAt(x, scene);
+          return step === null ? null : { queryPos: reportgen.state.queryPosOfStep(step, scene.bounds) };
+        }),
+    });
+    return { draw };
+  }
+
+  return { rows, logprobs };
+})();

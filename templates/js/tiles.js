@@ -1,0 +1,102 @@
+// Heatmaps of whole patterns side by side: the heads of a layer, or a head in every layer.
+globalThis.reportgen ??= {};
+
+reportgen.tiles = (() => {
+  "use strict";
+
+  const { pattern, scale } = reportgen;
+  const { color, keyOf, nameHead } = reportgen.heatmaps;
+  const SMALLEST_TILE = 140;
+
+  /** How many of `count` tiles to put in a row of at most `most`, so that all rows are about as long. */
+  function balance(count, most) {
+    return Math.ceil(count / Math.ceil(count / most));
+  }
+
+  /**
+   * Patterns side by side.
+   * @param {(scene) => {layer, head, label}[]} listTiles which heads
+   */
+  function tiles(figure, { select, hover }, listTiles) {
+    const GAP = 0.06;
+    const TITLE_PIXELS = 24;
+    let grid = { columns: 1, title: 0, shown: [], codes: [] };
+
+    async function draw(scene, isCurrent) {
+      const { state, bounds, store } = scene;
+      const shown = listTiles(scene);
+      const codes = await Promise.all(shown.map(({ layer, head }) => store.headCodes(layer, head)));
+      if (!isCurrent()) return;
+      const n = bounds.numTokens;
+      const columns = balance(shown.length, Math.max(2, Math.floor(figure.width / SMALLEST_TILE)));
+      const pixels = Math.min(240, (figure.width - 10) / columns);
+      grid = { columns, title: TITLE_PIXELS / pixels, shown, codes };
+      const side = sideOf(n, pixels);
+      color(figure, scene, () => Math.max(...codes.map((one) => pattern.strongestCode(one, n, state.withFirst))));
+      figure.setImages(keyOf(state, side, columns, ...shown.map(nameHead)), () => {
+        const display = scale.displayOf(state.scale);
+        const values = (one) => pattern.square(one, n, display, side, state.withFirst);
+        return codes.map((one, i) => ({ values: values(one), rows: side, columns: side, ...box(i) }));
+      });
+      const height = Math.ceil(shown.length / columns) * rowHeight();
+      figure.setFrameSize(pixels * columns, pixels * height, [0, columns], [height, 0]);
+      figure.model("labels").data = {
+        x: shown.map((_, i) => box(i).x),
+        y: shown.map((_, i) => box(i).y - 4 / pixels),
+        text: shown.map(({ label }) => label),
+      };
+      figure.setFrames(
+        shown.flatMap((tile, i) => (tile.layer === state.layer && tile.head === state.head ? [box(i)] : [])),
+      );
+      for (const note of figure.element.parentElement.querySelectorAll(".pooled")) note.hidden = side >= n;
+    }
+
+    /** Cells along the side of a tile: those of the pattern, as long as each has a pixel of its own. */
+    function sideOf(n, pixels) {
+      return Math.min(n, Math.floor(pixels * (1 - GAP) * Math.min(2, globalThis.devicePixelRatio || 1)));
+    }
+
+    /** A tile is one unit wide, its gap to the next one included; its title stands above it. */
+    function rowHeight() {
+      return 1 + grid.title;
+    }
+
+    function box(i) {
+      const [row, column] = [Math.floor(i / grid.columns), i % grid.columns];
+      return { x: column, y: row * rowHeight() + grid.title, width: 1 - GAP, height: 1 - GAP };
+    }
+
+    function at(x, y) {
+      return grid.shown.findIndex((_, i) => {
+        const { x: left, y: top, width, height } = box(i);
+        return x >= left && x < left + width && y >= top && y < top + height;
+      });
+    }
+
+    function cell(x, y, i, n) {
+      const { x: left, y: top, width, height } = box(i);
+      return { queryPos: Math.floor(((y - top) / height) * n), keyPos: Math.floor(((x - left) / width) * n) };
+    }
+
+    figure.onPointer({
+      move: (x, y) =>
+        hover((scene) => {
+          const i = at(x, y);
+          if (i < 0) return null;
+          const { queryPos, keyPos } = cell(x, y, i, scene.bounds.numTokens);
+          const place = nameHead(grid.shown[i]);
+          if (keyPos > queryPos || (keyPos === 0 && !scene.state.withFirst)) return place;
+          return { place, queryPos, keyPos, code: pattern.rowOf(grid.codes[i], queryPos)[keyPos] };
+        }),
+      leave: () => hover(null),
+      tap: (x, y) =>
+        select(() => {
+          const tile = grid.shown[at(x, y)];
+          return tile ? { layer: tile.layer, head: tile.head } : null;
+        }),
+    });
+    return { draw };
+  }
+
+  return { tiles };
+})();
