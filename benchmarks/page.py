@@ -1,0 +1,77 @@
+"""What a page costs by the length of its text: seconds to capture and to draw, bytes, seconds until it can be read.
+
+    python benchmarks/page.py [--runs N]
+
+runs the embedded model, all layers and heads, and opens each page from the disk in headless Chromium. Medians of N runs
+(default 5), after one that is not counted; two cores are enough to compare, absolute times are those of this machine.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from playwright.sync_api import Browser, sync_playwright
+from rich.console import Console
+from rich.table import Table
+
+from reportgen import Prompt, capture, load_model, render_page
+
+LENGTHS = (21, 41, 256, 400)
+"""Tokens of the prompt; nothing is generated, so that the text alone says how long a page is."""
+TEXT = "The cat ate the mat. And then sat on a rat. But what he wanted was a hat. "
+
+
+@click.command()
+@click.option("--runs", default=5, show_default=True, type=click.IntRange(min=1))
+def main(runs: int) -> None:
+    """Measure and print a table."""
+    model = load_model("smollm2-135m", device="cpu")
+    token_ids = model.tokenizer(TEXT * 30)["input_ids"]
+    table = Table("tokens", "capture, s", "draw, s", "size, MB", "open, s")
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+        chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        for length in LENGTHS:
+            prompt = Prompt(text=model.tokenizer.decode(token_ids[:length]), max_new_tokens=0)
+            captured = capture(model, prompt)
+            html = render_page(captured)
+            page = Path(folder) / f"{length}.html"
+            page.write_text(html, "utf-8")
+            seconds = (
+                median(lambda: capture(model, prompt), runs),
+                median(lambda: render_page(captured), runs),
+                median(lambda: read(browser, page), runs),
+            )
+            row = (f"{seconds[0]:.2f}", f"{seconds[1]:.2f}", f"{len(html.encode()) / 1e6:.2f}", f"{seconds[2]:.2f}")
+            table.add_row(str(captured.num_tokens), *row)
+        browser.close()
+    Console().print(table)
+
+
+def median(action: Callable[[], object], runs: int) -> float:
+    """Return the median number of seconds that an action takes, a first run left out."""
+    seconds = []
+    for _ in range(runs + 1):
+        start = time.perf_counter()
+        action()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[1:])
+
+
+def read(browser: Browser, page: Path) -> None:
+    """Open a page in a new tab and wait for its first heatmap."""
+    tab = browser.new_page()
+    tab.goto(page.as_uri())
+    tab.wait_for_selector("html[data-ready]", state="attached")
+    tab.close()
+
+
+if __name__ == "__main__":
+    main()
