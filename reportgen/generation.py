@@ -52,7 +52,7 @@ def generate(model: LoadedModel, prompt_ids: list[int], max_new_tokens: int, gen
             return_dict_in_generate=True,
             output_logits=True,
             output_scores=True,
-            **generation.settings(),
+            **_settings(generation),
         )
     token_ids = tuple(output.sequences[0, len(prompt_ids) :].tolist())
     rows = _rows_of(output, len(token_ids))
@@ -61,6 +61,12 @@ def generate(model: LoadedModel, prompt_ids: list[int], max_new_tokens: int, gen
         raw=tuple(logits[row] for logits, row in zip(output.logits, rows, strict=False)),
         filtered=tuple(scores[row] for scores, row in zip(output.scores, rows, strict=False)),
     )
+
+
+def _settings(generation: Generation) -> dict[str, Any]:
+    """What was asked for and no more: left to itself, ``generate`` samples from the 50 most probable tokens."""
+    given = generation.settings()
+    return {"top_k": 0, **given} if generation.do_sample else given
 
 
 def _rows_of(output: object, count: int) -> list[int]:

@@ -199,6 +199,15 @@ def test_filters_change_the_filtered_distribution_alone(tiny_llama: LoadedModel)
         assert step.filtered.logprob == pytest.approx(float(chosen), abs=1e-4)
 
 
+def test_nothing_is_filtered_that_was_not_asked_for(tiny_llama: LoadedModel) -> None:
+    """Of its own, transformers would keep the 50 most probable tokens."""
+    generation = Generation(do_sample=True, seed=3)
+    captured = capture(tiny_llama, Prompt(text="ab", max_new_tokens=8, generation=generation))
+    for step in captured.steps:
+        assert step.filtered.logprob == pytest.approx(step.raw.logprob, abs=1e-6)
+        assert step.filtered.entropy == pytest.approx(step.raw.entropy, abs=1e-6)
+
+
 def test_repetition_penalty_changes_the_filtered_distribution_alone(tiny_llama: LoadedModel) -> None:
     """A token that stands in the context already has its logit divided, or multiplied where it is negative."""
     captured = capture(tiny_llama, Prompt(text="aaaa", max_new_tokens=6, generation=Generation(repetition_penalty=3.0)))

@@ -1,0 +1,115 @@
+"""The README's commands run, its examples work, its tables are complete."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reportgen.cli import build
+from reportgen.prompt_keys import PromptKeys
+from reportgen.prompts import check_selections, load_prompts
+from reportgen.records import Generation
+from reportgen.run import load_model_info
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """Return the fenced code of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+def table(heading: str) -> list[list[str]]:
+    """Return the cells of the first table after a heading, its head left out."""
+    rows = re.search(rf"^#+ {re.escape(heading)}\n(?:[^|\n].*\n|\n)*((?:\|.*\n)+)", README, re.MULTILINE)
+    assert rows, heading
+    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows[1].strip().split("\n")[2:]]
+
+
+def names(cells: list[str]) -> set[str]:
+    """Return what stands in backticks."""
+    return {name for cell in cells for name in re.findall("`([^`]+)`", cell)}
+
+
+COMMANDS = [line for block in blocks("sh") for line in block.strip().split("\n")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder as a user has it after ``git clone``, as far as the commands read it."""
+    made = tmp_path_factory.mktemp("readme")
+    shutil.copy(ROOT / "prompts.yaml", made)
+    return made
+
+
+def run(folder: Path, *arguments: str) -> str:
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=folder, check=True, capture_output=True, text=True, timeout=300
+    ).stdout
+
+
+def test_every_make_command_is_what_has_to_pass() -> None:
+    given = {command for command in COMMANDS if command.startswith("make ")}
+    assert given == {"make report", "make test", "make lint"}
+    assert given <= set((ROOT / ".ci" / "run").read_text("utf-8").split("\n"))
+
+
+def test_every_other_command_runs_in_the_order_given(folder: Path) -> None:
+    others = [shlex.split(command) for command in COMMANDS if not command.startswith("make ")]
+    assert {command[0] for command in others} == {"reportgen"}
+    said = [run(folder, "-m", "reportgen", *arguments) for _, *arguments in others]
+    assert {command[1] for command in others} == {"check", "build", "index", "models", "schema"}
+    assert len(said[1].splitlines()) == 5
+    assert (folder / "results" / "index.html").read_text("utf-8").count('class="card') >= 4
+
+
+def test_python_example_runs(folder: Path) -> None:
+    (example,) = blocks("python")
+    shape, texts = run(folder, "-c", example).splitlines()
+    assert shape == "(8, 8)"
+    assert len(ast.literal_eval(texts)) == 3
+
+
+def test_yaml_example_is_a_prompt_file(tmp_path: Path) -> None:
+    (example,) = blocks("yaml")
+    path = tmp_path / "prompts.yaml"
+    path.write_text(example, "utf-8")
+    prompts = load_prompts(path)
+    check_selections(prompts, {"smollm2-135m": load_model_info("smollm2-135m")})
+    assert len(prompts) == 2
+
+
+def test_every_key_is_in_its_table() -> None:
+    rows = table("prompts.yaml")
+    assert names([row[0] for row in rows]) == set(PromptKeys.model_fields)
+    generation = next(row for row in rows if row[0] == "`generation`")
+    assert names([generation[1]]) == set(Generation.__dataclass_fields__)
+
+
+def test_every_option_of_build_is_in_its_table() -> None:
+    given = {name.split()[0] for name in names([row[0] for row in table("Options of `reportgen build`")])}
+    options = [option.opts for option in build.params if option.param_type_name == "option"]
+    assert [both for both in options if not given & set(both)] == []
+    assert given <= {name for both in options for name in both}
+
+
+def test_every_module_is_in_the_file_map() -> None:
+    named = {name.removesuffix(".py") for row in table("The folder") for name in names(row)}
+    modules = {path.stem for path in (ROOT / "reportgen").glob("*.py")}
+    assert modules - named == {"__init__", "__main__"}
+
+
+def test_every_file_that_is_named_exists() -> None:
+    paths = re.findall(r"`((?:[\w.]+/)+[\w.]*|\w+\.(?:md|json|yaml))`", README)
+    paths += re.findall(r"\]\((\w[^)]*)\)", README)
+    examples = ("models/", "results/")
+    assert [path for path in paths if not (ROOT / path).exists() and not path.startswith(examples)] == []
+    assert "docs/page.png" in paths
