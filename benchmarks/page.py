@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, sync_playwright
 from rich.console import Console
 from rich.table import Table
 
-from reportgen import Prompt, capture, load_model, render_page
+from reportgen import LoadedModel, Prompt, capture, load_model, render_page
 
 LENGTHS = (21, 41, 256, 400)
 """Tokens of the prompt; nothing is generated, so that the text alone says how long a page is."""
@@ -39,20 +39,19 @@ def main(runs: int) -> None:
         chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         for length in LENGTHS:
-            prompt = Prompt(text=model.tokenizer.decode(token_ids[:length]), max_new_tokens=0)
-            captured = capture(model, prompt)
-            html = render_page(captured)
-            page = Path(folder) / f"{length}.html"
-            page.write_text(html, "utf-8")
-            seconds = (
-                median(lambda: capture(model, prompt), runs),
-                median(lambda: render_page(captured), runs),
-                median(lambda: read(browser, page), runs),
-            )
-            row = (f"{seconds[0]:.2f}", f"{seconds[1]:.2f}", f"{len(html.encode()) / 1e6:.2f}", f"{seconds[2]:.2f}")
-            table.add_row(str(captured.num_tokens), *row)
+            prompt = Prompt(text=str(model.tokenizer.decode(token_ids[:length])), max_new_tokens=0)
+            table.add_row(*measure(model, prompt, browser, Path(folder) / f"{length}.html", runs))
         browser.close()
     Console().print(table)
+
+
+def measure(model: LoadedModel, prompt: Prompt, browser: Browser, page: Path, runs: int) -> tuple[str, ...]:
+    """Return the row of one prompt."""
+    captured = capture(model, prompt)
+    page.write_text(render_page(captured), "utf-8")
+    actions = (lambda: capture(model, prompt), lambda: render_page(captured), lambda: read(browser, page))
+    captures, draws, opens = (f"{median(action, runs):.2f}" for action in actions)
+    return str(captured.num_tokens), captures, draws, f"{page.stat().st_size / 1e6:.2f}", opens
 
 
 def median(action: Callable[[], object], runs: int) -> float:

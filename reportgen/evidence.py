@@ -8,21 +8,27 @@ from reportgen.records import Capture
 
 
 def find_opening_head(capture: Capture) -> tuple[int, int]:
-    """Return the head that a page opens on: the one that reads most from tokens with content to tell.
+    """Return the head that a page opens on: the one that singles out a token where most heads do not look.
 
-    Most heads put most of their weight on the first token, on the query itself or on the token before it. The page
-    opens on the head with the largest mean weight on all others, over the queries that have others.
+    Most heads put most of their weight on the first token, on the query itself or on the token before it. Among the
+    other keys each query has one that it reads most beyond what that key gets from all queries; the page opens on the
+    head where this surplus is the largest, as the mean over the queries that have such keys. Neither a head that
+    spreads its weight nor one that always reads the same token is one to open on.
 
     Returns:
-        ``(layer, head)``; the first captured one where no query has other tokens to read.
+        ``(layer, head)``; the first captured one where no two queries have such keys.
     """
     first = capture.layers[0], capture.heads[0]
-    if capture.num_tokens < 4:  # the fourth token is the first with a key that is none of the three
+    if capture.num_tokens < 5:  # up to the fourth token no key is read by two queries and is none of the three
         return first
     pairs = [(layer, head) for layer in capture.layers for head in capture.heads]
-    return max(pairs, key=lambda pair: _mass_elsewhere(capture.pattern(*pair)))
+    return max(pairs, key=lambda pair: _surplus(capture.pattern(*pair)))
 
 
-def _mass_elsewhere(pattern: np.ndarray) -> float:
-    """Mean over queries from 3 on of the weight on keys from 1 up to two before the query."""
-    return float(np.tril(pattern, -2)[3:, 1:].sum(axis=1).mean())
+def _surplus(pattern: np.ndarray) -> float:
+    """Mean over queries from 3 on of the largest weight beyond its key's mean, keys from 1 to two before the query."""
+    query_pos, key_pos = np.indices(pattern.shape)
+    elsewhere = (key_pos >= 1) & (key_pos <= query_pos - 2)
+    weights = np.where(elsewhere, pattern, 0)
+    key_means = weights.sum(axis=0) / np.maximum(elsewhere.sum(axis=0), 1)
+    return float(np.where(elsewhere, weights - key_means, -1)[3:].max(axis=1).mean())

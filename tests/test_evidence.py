@@ -36,19 +36,32 @@ def test_planted_induction_head_is_found() -> None:
     assert find_opening_head(with_patterns(capture, make_pattern("self", 8), uniform, induction)) == (4, 2)
 
 
+@pytest.mark.parametrize("kind", ["spread", "stripe"])
+def test_a_head_with_an_aim_is_preferred(kind: str) -> None:
+    """To one that reads all keys alike, and to one where all queries read the same key."""
+    capture = make_capture(tuple("abcdef"), (), layers=(0,), heads=(0, 1))
+    aimed, stripe = make_pattern("first", 6), make_pattern("first", 6)
+    for query_pos in range(3, 6):
+        aimed[query_pos, [0, query_pos - 2]] = 0.5
+        stripe[query_pos, [0, 1]] = 0, 1
+    other = make_pattern("uniform", 6) if kind == "spread" else stripe
+    assert find_opening_head(with_patterns(capture, other, aimed)) == (0, 1)
+
+
 def test_the_first_head_wins_among_equals() -> None:
     capture = make_capture(layers=(3,), heads=(2, 6))
     uniform = make_pattern("uniform", 8)
     assert find_opening_head(with_patterns(capture, uniform, uniform)) == (3, 2)
 
 
-@pytest.mark.parametrize("texts", [("a",), ("a", "b"), ("a", "b", "c")])
-def test_short_prompt_opens_on_the_first_head(texts: tuple[str, ...]) -> None:
-    assert find_opening_head(make_capture(texts, (), layers=(4, 5), heads=(0, 3))) == (4, 0)
+@pytest.mark.parametrize("texts", ["a", "ab", "abc", "abcd"])
+def test_short_prompt_opens_on_the_first_head(texts: str) -> None:
+    assert find_opening_head(make_capture(tuple(texts), (), layers=(4, 5), heads=(0, 3))) == (4, 0)
 
 
-def test_the_fourth_token_is_the_first_with_others_to_read() -> None:
-    capture = make_capture(tuple("abcd"), (), layers=(0,), heads=(0, 1))
-    other = make_pattern("self", 4)
-    other[3] = [0, 1, 0, 0]
-    assert find_opening_head(with_patterns(capture, make_pattern("self", 4), other)) == (0, 1)
+def test_from_five_tokens_on_there_is_a_choice() -> None:
+    capture = make_capture(tuple("abcde"), (), layers=(0,), heads=(0, 1))
+    other = make_pattern("self", 5)
+    other[4] = [0, 0, 1, 0, 0]
+    other[3] = [0, 1, 0, 0, 0]
+    assert find_opening_head(with_patterns(capture, make_pattern("self", 5), other)) == (0, 1)
