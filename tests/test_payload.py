@@ -215,7 +215,7 @@ def test_impossible_token_has_no_log_probability() -> None:
 
 
 def test_golden_payload_is_what_is_encoded_now() -> None:
-    """``tests/js/golden.test.js`` reads the same file; REPORTGEN_UPDATE_GOLDEN=1 writes it anew.
+    """``tests/js/payload.test.js`` reads the same file; REPORTGEN_UPDATE_GOLDEN=1 writes it anew.
 
     Blocks are compared by what they hold: another zlib deflates the same bytes to others.
     """

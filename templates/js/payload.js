@@ -15,7 +15,7 @@ reportgen.payload = (() => {
 
   /** @param {string} block base64 of zlib @returns {Promise<Uint8Array>} */
   async function decodeBytes(block) {
-    const deflated = new Blob([bytesOfBase64(block.trim())]).stream();
+    const deflated = new Blob([bytesOfBase64(block)]).stream();
     const inflated = deflated.pipeThrough(new DecompressionStream("deflate"));
     return new Uint8Array(await new Response(inflated).arrayBuffer());
   }

@@ -58,7 +58,6 @@ reportgen.scale = (() => {
   /** A weight as eight bits know it: two digits. */
   function formatWeight(weight) {
     if (weight === 0) return "0";
-    if (weight >= 0.995) return "1";
     if (weight < 0.0001) return "<0.0001";
     return String(Number(weight.toPrecision(2)));
   }

@@ -1,0 +1,71 @@
+const assert = require("node:assert/strict");
+const { test } = require("node:test");
+const { pattern } = require("./scripts.js");
+
+const codes = Uint8Array.of(255, 10, 20, 30, 40, 50);
+const identity = Float32Array.from({ length: 256 }, (_, code) => code);
+const { NaN: none } = Number;
+
+test("a triangle has a row more for each position", () => {
+  assert.deepEqual([0, 1, 2, 3, 400].map(pattern.triangleSize), [0, 1, 3, 6, 80200]);
+});
+
+test("heads and rows are parts of a layer, not copies", () => {
+  const layer = Uint8Array.of(1, 2, 3, 4, 5, 6);
+  assert.deepEqual(Array.from(pattern.headOf(layer, 1, 2)), [4, 5, 6]);
+  assert.equal(pattern.headOf(layer, 1, 2).buffer, layer.buffer);
+  assert.deepEqual(Array.from(pattern.rowOf(codes, 0)), [255]);
+  assert.deepEqual(Array.from(pattern.rowOf(codes, 2)), [30, 40, 50]);
+});
+
+test("a code is the square root of its weight", () => {
+  assert.equal(pattern.weightOf(0), 0);
+  assert.equal(pattern.weightOf(255), 1);
+  assert.ok(Math.abs(pattern.weightOf(51) - 0.04) < 1e-12);
+});
+
+test("the strongest code may leave the first key out", () => {
+  assert.equal(pattern.strongestCode(codes, 3, true), 255);
+  assert.equal(pattern.strongestCode(codes, 3, false), 50);
+  assert.equal(pattern.strongestCode(Uint8Array.of(255), 1, false), 0);
+});
+
+test("a square has its rows downwards and nothing above the diagonal", () => {
+  const image = pattern.square(codes, 3, identity, 3, true);
+  assert.deepEqual(Array.from(image), [255, none, none, 10, 20, none, 30, 40, 50]);
+});
+
+test("a square may leave the first key out", () => {
+  const image = pattern.square(codes, 3, identity, 3, false);
+  assert.deepEqual(Array.from(image), [none, none, none, none, 20, none, none, 40, 50]);
+});
+
+test("a smaller square keeps the strongest of the cells that it merges", () => {
+  const four = Uint8Array.of(1, 2, 3, 4, 9, 6, 7, 8, 5, 10);
+  assert.deepEqual(Array.from(pattern.square(four, 4, identity, 2, true)), [3, none, 9, 10]);
+});
+
+test("cells of a smaller square follow one another and take their share", () => {
+  for (const [n, side] of [
+    [27, 24],
+    [7, 3],
+    [400, 100],
+    [5, 5],
+    [3, 8],
+  ]) {
+    const cells = Array.from({ length: n }, (_, position) => pattern.cellOf(position, n, side));
+    for (const [position, cell] of cells.entries()) {
+      if (side >= n) assert.equal(cell, position);
+      else assert.ok(Math.floor((cell * n) / side) <= position && position < Math.floor(((cell + 1) * n) / side));
+    }
+  }
+});
+
+test("the strongest keys come first, equal ones in order of position", () => {
+  const row = Uint8Array.of(9, 3, 7, 7, 0);
+  const keys = (count, withFirst) => pattern.strongestKeys(row, count, withFirst).map(({ keyPos }) => keyPos);
+  assert.deepEqual(keys(3, true), [0, 2, 3]);
+  assert.deepEqual(keys(3, false), [2, 3, 1]);
+  assert.deepEqual(keys(9, true), [0, 2, 3, 1, 4]);
+  assert.deepEqual(pattern.strongestKeys(row, 1, true), [{ keyPos: 0, code: 9 }]);
+});

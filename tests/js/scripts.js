@@ -1,0 +1,12 @@
+// The page's scripts, loaded in the order in which a page joins them, and the payload that the Python tests wrote.
+const { readFileSync } = require("node:fs");
+const { join } = require("node:path");
+
+const SCRIPTS = join(__dirname, "../../templates/js");
+for (const name of ["payload", "pattern", "scale", "state", "store", "address", "keys", "filter"]) {
+  require(join(SCRIPTS, `${name}.js`));
+}
+
+const golden = JSON.parse(readFileSync(join(__dirname, "../golden/payload.json"), "utf-8"));
+
+module.exports = { golden, ...globalThis.reportgen };

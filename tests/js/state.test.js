@@ -1,0 +1,90 @@
+const assert = require("node:assert/strict");
+const { test } = require("node:test");
+const { state } = require("./scripts.js");
+
+const bounds = { layers: [2, 5, 7], heads: [1, 3], numTokens: 8, numPromptTokens: 5, opening: [5, 3] };
+const forwardOnly = { ...bounds, numTokens: 5 };
+
+test("a page opens on its opening head, at the query that chose the first token", () => {
+  assert.deepEqual(state.initial(bounds), { layer: 5, head: 3, queryPos: 4, scale: "sqrt", withFirst: true });
+});
+
+test("a step is predicted one position before its token", () => {
+  assert.equal(state.numSteps(bounds), 3);
+  assert.deepEqual(
+    [0, 1, 2].map((step) => state.queryPosOfStep(step, bounds)),
+    [4, 5, 6],
+  );
+  assert.deepEqual(
+    [3, 4, 5, 6, 7].map((queryPos) => state.stepOf(queryPos, bounds)),
+    [null, 0, 1, 2, null],
+  );
+  assert.equal(state.numSteps(forwardOnly), 0);
+  assert.equal(state.stepOf(4, forwardOnly), null);
+});
+
+test("a click on a generated token means the step that chose it", () => {
+  assert.deepEqual(
+    [0, 4, 5, 7].map((position) => state.queryPosOfToken(position, bounds)),
+    [0, 4, 4, 6],
+  );
+});
+
+test("every state has an address that leads back to it", () => {
+  let count = 0;
+  for (const layer of bounds.layers)
+    for (const head of bounds.heads)
+      for (let queryPos = 0; queryPos < bounds.numTokens; queryPos++)
+        for (const scale of ["sqrt", "linear"])
+          for (const withFirst of [true, false]) {
+            const given = { layer, head, queryPos, scale, withFirst };
+            assert.deepEqual(state.parse(state.format(given, bounds), bounds), given);
+            count++;
+          }
+  assert.equal(count, 192);
+});
+
+test("an address names a step where there is one, else the query", () => {
+  const at = (queryPos) => state.format({ ...state.initial(bounds), queryPos }, bounds);
+  assert.equal(at(5), "#layer=5&head=3&step=1");
+  assert.equal(at(2), "#layer=5&head=3&query=2");
+  assert.equal(at(7), "#layer=5&head=3&query=7");
+});
+
+test("what an address does not say, or says wrongly, is as at the opening", () => {
+  const wrong = [
+    "",
+    "#",
+    "#layer=3&head=2",
+    "#layer=-5",
+    "#layer=5.0",
+    "#layer=99999999999",
+    "#step=3",
+    "#query=8",
+    "#query=-1",
+    "#scale=log",
+    "#first=in",
+    "#layer=",
+    "#%E0%A4%A",
+    "#layer=five&step=x",
+  ];
+  for (const hash of wrong) assert.deepEqual(state.parse(hash, bounds), state.initial(bounds), hash);
+});
+
+test("a step goes over a query", () => {
+  assert.equal(state.parse("#query=1&step=2", bounds).queryPos, 6);
+  assert.equal(state.parse("#query=1&step=9", bounds).queryPos, 1);
+});
+
+test("moves go from one captured layer or head to the next, and the ends hold", () => {
+  const start = state.initial(bounds);
+  const after = (what, by) => state.move(start, what, by, bounds);
+  assert.equal(after("layer", 1).layer, 7);
+  assert.equal(after("layer", -1).layer, 2);
+  assert.equal(after("layer", -9).layer, 2);
+  assert.equal(after("head", 1).head, 3);
+  assert.equal(after("head", -1).head, 1);
+  assert.equal(after("query", 9).queryPos, 7);
+  assert.equal(after("query", -9).queryPos, 0);
+  assert.equal(start.layer, 5);
+});

@@ -1,0 +1,51 @@
+const assert = require("node:assert/strict");
+const { test } = require("node:test");
+const { store } = require("./scripts.js");
+
+/** A store of 2 heads and 2 tokens; every code of a layer is its number. */
+function makeStore({ layers = [0, 3, 5, 9], tokens = [1, 2] } = {}) {
+  const read = [];
+  const content = { layers, heads: [4, 6], tokens, opening: [3, 6] };
+  const made = store.makeStore(content, Uint8Array.of(7, 7, 7), async (layer) => {
+    read.push(layer);
+    return new Uint8Array(6).fill(layer).fill(layer + 1, 3);
+  });
+  return { ...made, read };
+}
+
+test("the opening head is there before its layer is", async () => {
+  const { headCodes, read } = makeStore();
+  assert.deepEqual(Array.from(await headCodes(3, 6)), [7, 7, 7]);
+  assert.deepEqual(read, []);
+});
+
+test("once its layer is there, the opening head comes out of it", async () => {
+  const { headCodes, layerCodes } = makeStore();
+  await layerCodes(3);
+  assert.deepEqual(Array.from(await headCodes(3, 6)), [4, 4, 4]);
+});
+
+test("heads are found by their numbers", async () => {
+  const { headCodes } = makeStore();
+  assert.deepEqual(Array.from(await headCodes(5, 4)), [5, 5, 5]);
+  assert.deepEqual(Array.from(await headCodes(5, 6)), [6, 6, 6]);
+});
+
+test("a layer is read once, even when asked for twice at the same time", async () => {
+  const { headCodes, layerCodes, read } = makeStore();
+  await Promise.all([headCodes(5, 4), layerCodes(5), headCodes(5, 6)]);
+  await layerCodes(5);
+  assert.deepEqual(read, [5]);
+});
+
+test("layers are read ahead in order of nearness", async () => {
+  const { readAhead, read } = makeStore();
+  await readAhead(5);
+  assert.deepEqual(read, [5, 3, 9, 0]);
+});
+
+test("of a capture that would fill the memory only the nearest are read ahead", async () => {
+  const { readAhead, read } = makeStore({ tokens: Array.from({ length: 5000 }) });
+  await readAhead(9);
+  assert.deepEqual(read, [9, 5, 3]);
+});
