@@ -1,0 +1,234 @@
+"""The whole program: prompts in, a site out, whatever happens in between."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from html_tree import parse_html
+from tiny import make_gpt2, make_llama, make_tokenizer
+
+from reportgen import run
+from reportgen.captures import capture
+from reportgen.errors import ModelError, PromptFileError
+from reportgen.model import LoadedModel
+from reportgen.payload import decode_weights
+from reportgen.prompts import load_prompts
+from reportgen.records import Capture, Failure, Prompt
+from reportgen.run import Options, Outcome, build_site
+from reportgen.selection import parse_selection
+from reportgen.site import read_cards
+
+ROOT = Path(__file__).parent.parent
+TOO_LONG = Prompt(text="x" * 600, slug="long", max_new_tokens=0)
+
+
+@dataclass
+class Recorder:
+    """Progress that remembers what it was told, and calls back."""
+
+    told: list[tuple[str, ...]] = field(default_factory=list)
+    on_stage: Callable[[Prompt, str], None] = lambda prompt, stage: None
+
+    def stage(self, prompt: Prompt, stage: str) -> None:
+        self.told.append((stage, prompt.slug))
+        self.on_stage(prompt, stage)
+
+    def done(self, prompt: Prompt, outcome: Path | Failure) -> None:
+        self.told.append(("done", prompt.slug, "failed" if isinstance(outcome, Failure) else outcome.name))
+
+
+def prompts(*slugs: str) -> list[Prompt]:
+    """Return short prompts with these slugs."""
+    return [Prompt(text=f"{slug} sat", slug=slug, max_new_tokens=2) for slug in slugs]
+
+
+def slugs_in_index(folder: Path) -> list[str]:
+    """Return the pages that an index links to, in its order."""
+    index = parse_html((folder / "index.html").read_text("utf-8"))
+    links = [str(link.attributes["href"]) for link in index.find("a")]
+    return [link.removesuffix(".html") for link in links if link.endswith(".html")]
+
+
+def save_models(folder: Path) -> tuple[str, str]:
+    """Save two tiny models into folders and return their names."""
+    for name, network in (("llama", make_llama()), ("gpt2", make_gpt2())):
+        network.save_pretrained(folder / name)
+        make_tokenizer().save_pretrained(folder / name)
+    return str(folder / "llama"), str(folder / "gpt2")
+
+
+def test_site_has_a_page_for_each_prompt_and_an_index(tiny_llama: LoadedModel, tmp_path: Path) -> None:
+    outcome = build_site(prompts("cat", "dog"), tmp_path / "site", Options(model=tiny_llama))
+    assert outcome == Outcome(
+        index=tmp_path / "site" / "index.html",
+        pages=(tmp_path / "site" / "cat.html", tmp_path / "site" / "dog.html"),
+        failures=(),
+    )
+    names = {path.name for path in (tmp_path / "site").iterdir()}
+    assert names == {"cat.html", "dog.html", "index.html", "report.json", ".nojekyll"}
+    assert slugs_in_index(tmp_path / "site") == ["cat", "dog"]
+
+
+def test_prompt_made_of_a_text_alone_is_named(tiny_llama: LoadedModel, tmp_path: Path) -> None:
+    outcome = build_site([Prompt(text="A cat"), Prompt(text="A cat")], str(tmp_path), Options(model=tiny_llama))
+    assert [path.name for path in outcome.pages] == ["a-cat.html", "a-cat-2.html"]
+
+
+def test_same_input_gives_the_same_bytes(tiny_llama: LoadedModel, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        build_site(prompts("cat"), tmp_path / name, Options(model=tiny_llama))
+    for file in ("cat.html", "index.html", "report.json"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_failing_prompt_is_shown_and_the_run_goes_on(tiny_llama: LoadedModel, tmp_path: Path) -> None:
+    cat, dog = prompts("cat", "dog")
+    outcome = build_site([cat, TOO_LONG, dog], tmp_path, Options(model=tiny_llama))
+    assert [path.name for path in outcome.pages] == ["cat.html", "dog.html"]
+    (failure,) = outcome.failures
+    assert failure.prompt.slug == "long"
+    assert "600" in failure.error
+    assert "512" in failure.error
+    assert failure.error in parse_html((tmp_path / "index.html").read_text("utf-8")).text
+    assert [card.slug for card in read_cards(tmp_path)] == ["cat", "long", "dog"]
+    assert not (tmp_path / "long.html").exists()
+
+
+def test_selection_that_the_model_lacks_stops_before_anything_is_written(
+    tiny_llama: LoadedModel, tmp_path: Path
+) -> None:
+    wrong = [
+        Prompt(text="a", layers=parse_selection("7"), slug="a"), Prompt(text="b", heads=parse_selection("-9"), slug="b")
+    ]  # fmt: skip
+    with pytest.raises(PromptFileError) as caught:
+        build_site([*prompts("cat"), *wrong], tmp_path / "site", Options(model=tiny_llama))
+    assert len(caught.value.problems) == 2
+    assert not (tmp_path / "site").exists()
+
+
+def test_every_stage_is_told(tiny_llama: LoadedModel, tmp_path: Path) -> None:
+    recorder = Recorder()
+    build_site([*prompts("cat"), TOO_LONG], tmp_path, Options(model=tiny_llama), recorder)
+    assert recorder.told == [
+        ("load", "cat"), ("capture", "cat"), ("page", "cat"), ("done", "cat", "cat.html"),
+        ("capture", "long"), ("done", "long", "failed"),
+    ]  # fmt: skip
+
+
+def test_interrupt_leaves_finished_pages_and_their_index(tiny_llama: LoadedModel, tmp_path: Path) -> None:
+    def interrupt(prompt: Prompt, stage: str) -> None:
+        if (prompt.slug, stage) == ("dog", "page"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_site(prompts("cat", "dog", "hen"), tmp_path, Options(model=tiny_llama), Recorder(on_stage=interrupt))
+    assert {path.name for path in tmp_path.glob("*.html")} == {"cat.html", "index.html"}
+    assert slugs_in_index(tmp_path) == ["cat"]
+
+
+def test_model_that_cannot_be_loaded_leaves_the_pages_of_the_one_before(tmp_path: Path) -> None:
+    llama, gpt2 = save_models(tmp_path)
+    (tmp_path / "gpt2" / "model.safetensors").unlink()
+    cat, dog = prompts("cat", "dog")
+    with pytest.raises(ModelError, match="gpt2"):
+        build_site([Prompt(**vars(cat) | {"model": llama}), Prompt(**vars(dog) | {"model": gpt2})], tmp_path / "site")
+    assert slugs_in_index(tmp_path / "site") == ["cat"]
+
+
+def test_each_model_is_loaded_once_and_pages_keep_the_order_of_the_prompts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llama, gpt2 = save_models(tmp_path)
+    given = [
+        Prompt(**vars(prompt) | {"model": model})
+        for prompt, model in zip(prompts("a", "b", "c", "d"), (llama, gpt2, llama, gpt2), strict=True)
+    ]
+    loaded, load = [], run.load_model
+    monkeypatch.setattr(run, "load_model", lambda name, **rest: loaded.append(name) or load(name, **rest))
+    recorder = Recorder()
+    outcome = build_site(given, tmp_path / "site", progress=recorder)
+    assert loaded == [llama, gpt2]
+    assert [slug for stage, slug, *_ in recorder.told if stage == "capture"] == ["a", "c", "b", "d"]
+    assert [path.stem for path in outcome.pages] == ["a", "b", "c", "d"] == slugs_in_index(tmp_path / "site")
+
+
+@pytest.mark.parametrize(("update", "shown"), [(False, ["dog"]), (True, ["cat", "dog", "hen"])])
+def test_earlier_pages_stay_in_the_index_on_demand(
+    tiny_llama: LoadedModel, tmp_path: Path, update: bool, shown: list[str]
+) -> None:
+    build_site(prompts("cat", "dog", "hen"), tmp_path, Options(model=tiny_llama))
+    build_site(prompts("dog"), tmp_path, Options(model=tiny_llama, update=update))
+    assert slugs_in_index(tmp_path) == shown
+    assert {path.stem for path in tmp_path.glob("*.html")} == {"cat", "dog", "hen", "index"}
+
+
+def test_shared_assets_make_pages_light(tiny_llama: LoadedModel, tmp_path: Path) -> None:
+    build_site(prompts("cat"), tmp_path, Options(model=tiny_llama, shared_assets=True))
+    (script,) = (tmp_path / "assets").iterdir()
+    assert f'src="assets/{script.name}"' in (tmp_path / "cat.html").read_text("utf-8")
+    assert (tmp_path / "cat.html").stat().st_size < 150_000 < script.stat().st_size
+
+
+@pytest.fixture(scope="module")
+def shipped(smollm2: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, dict[str, Capture]]:
+    """Run the shipped prompts on the embedded model, as ``make report`` does, and keep what was captured."""
+    captures: dict[str, Capture] = {}
+
+    def keep(model: LoadedModel, prompt: Prompt) -> Capture:
+        captures[prompt.slug] = capture(model, prompt)
+        return captures[prompt.slug]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "capture", keep)
+        folder = tmp_path_factory.mktemp("shipped")
+        outcome = build_site(load_prompts(ROOT / "prompts.yaml"), folder, Options(model=smollm2))
+    return outcome, captures
+
+
+def test_shipped_prompts_give_four_pages(shipped: tuple[Outcome, dict[str, Capture]]) -> None:
+    outcome, captures = shipped
+    assert outcome.failures == ()
+    assert [path.stem for path in outcome.pages] == list(captures)
+    assert len(captures) == 4
+    for captured in captures.values():
+        assert (len(captured.layers), len(captured.heads)) == (30, 9)
+        prompt_tokens = captured.tokens[: captured.num_prompt_tokens]
+        assert "".join(token.text for token in prompt_tokens) == captured.prompt.text
+        assert len(captured.steps) == captured.prompt.max_new_tokens
+        assert max(step.replay_difference for step in captured.steps) < 1e-4
+
+
+def test_ten_steps_follow_the_last_shipped_prompt(shipped: tuple[Outcome, dict[str, Capture]]) -> None:
+    captured = shipped[1]["generated-tokens"]
+    assert captured.num_prompt_tokens == 5
+    assert [captured.query_pos_of_step(step.step) for step in captured.steps] == list(range(4, 14))
+    assert all(step.raw.rank == 0 for step in captured.steps)
+
+
+def test_shipped_pages_carry_what_was_captured(shipped: tuple[Outcome, dict[str, Capture]]) -> None:
+    outcome, captures = shipped
+    for path in outcome.pages:
+        captured = captures[path.stem]
+        page = parse_html(path.read_text("utf-8"))
+        n = captured.num_tokens
+        for layer in (0, 17, 29):
+            (block,) = page.find("script", id=f"block-layer-{layer}")
+            codes = np.frombuffer(zlib.decompress(base64.b64decode(block.text)), np.uint8).reshape(9, -1)
+            for head in (0, 8):
+                weights = captured.pattern(layer, head)[np.tril_indices(n)]
+                assert np.abs(decode_weights(codes[head]) - weights).max() < 0.004
+        shown = [token.text for token in page.find(class_="token")]
+        assert shown == [token.shown for token in captured.tokens]
+
+
+def test_report_says_what_became_of_the_shipped_prompts(shipped: tuple[Outcome, dict[str, Capture]]) -> None:
+    outcome, captures = shipped
+    report = json.loads((outcome.index.parent / "report.json").read_text("utf-8"))
+    assert [(each["slug"], each["status"]) for each in report["prompts"]] == [(slug, "written") for slug in captures]
