@@ -113,8 +113,9 @@ def build_site(
                 captured = capture(model, prompt)
                 progress.stage(prompt, "page")
                 html = render_page(captured, shared_assets=options.shared_assets)
+                card = make_card(captured)
                 pages[prompt.slug] = write_page(folder, prompt.slug, html)
-                cards[prompt.slug] = make_card(captured)
+                cards[prompt.slug] = card
                 progress.done(prompt, pages[prompt.slug])
             except PromptError as error:
                 failures[prompt.slug] = Failure(prompt, str(error))

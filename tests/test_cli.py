@@ -1,0 +1,296 @@
+"""The command line: options over the file, errors shown, exit codes, what goes to which stream."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+import zlib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from tiny import make_llama, make_tokenizer
+
+from reportgen import __version__, cli
+from reportgen.errors import ModelError, PromptFileError
+from reportgen.site import read_cards
+
+ROOT = Path(__file__).parent.parent
+PROMPTS = """\
+model: {model}
+defaults: {{max_new_tokens: 2}}
+prompts:
+  - {{text: The cat, slug: cat}}
+  - {{text: A dog, slug: dog, layers: "1"}}
+"""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a tiny model."""
+    folder = tmp_path_factory.mktemp("models") / "llama"
+    make_llama().save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def here(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the working folder, with a prompt file in it."""
+    (tmp_path / "prompts.yaml").write_text(PROMPTS.format(model=model), "utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def call(*arguments: str) -> Result:
+    """Run the command in this process."""
+    return CliRunner().invoke(cli.main, arguments)
+
+
+def content_of(page: Path) -> dict[str, object]:
+    """Return what the script of a page reads."""
+    block = re.search('id="block-content">([^<]*)', page.read_text("utf-8"))
+    assert block
+    return json.loads(zlib.decompress(base64.b64decode(block[1])))
+
+
+def test_build_prints_the_pages_and_the_index_last(here: Path) -> None:
+    done = call("build")
+    assert done.exit_code == 0
+    assert done.stdout == "results/cat.html\nresults/dog.html\nresults/index.html\n"
+    assert done.stderr == ""
+    assert [card.slug for card in read_cards(here / "results")] == ["cat", "dog"]
+
+
+def test_flags_go_over_the_file(here: Path) -> None:
+    done = call(
+        "build", "prompts.yaml", "-o", "out/site", "--layers", "0,-1", "--heads", "3", "--max-new-tokens", "1",
+        "--seed", "5", "--dtype", "bfloat16", "--device", "cpu",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    for slug in ("cat", "dog"):
+        page = here / "out" / "site" / f"{slug}.html"
+        content = content_of(page)
+        assert (content["layers"], content["heads"]) == ([0, 2], [3])
+        assert len(content["steps"]) == 1  # pyright: ignore[reportArgumentType]
+        assert "bfloat16" in page.read_text("utf-8")
+
+
+def test_model_flag_goes_over_the_file(here: Path, model: Path) -> None:
+    (here / "prompts.yaml").write_text("- {text: a, model: no/such-model, max_new_tokens: 0, slug: a}\n", "utf-8")
+    assert call("build", "-m", str(model)).stdout == "results/a.html\nresults/index.html\n"
+
+
+def test_only_builds_one_beside_the_others(here: Path) -> None:
+    assert call("build").exit_code == 0
+    before = (here / "results" / "cat.html").read_bytes()
+    done = call("build", "--only", "dog", "--max-new-tokens", "0")
+    assert done.stdout == "results/dog.html\nresults/index.html\n"
+    assert (here / "results" / "cat.html").read_bytes() == before
+    assert [card.slug for card in read_cards(here / "results")] == ["cat", "dog"]
+
+
+def test_only_names_the_prompts_that_there_are(here: Path) -> None:
+    done = call("build", "--only", "cow")
+    assert done.exit_code == 2
+    assert "no prompt 'cow'; prompts.yaml has cat, dog" in done.stderr
+    assert not (here / "results").exists()
+
+
+def test_open_opens_the_index(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    assert call("build", "--open", "--shared-assets").exit_code == 0
+    assert opened == [(here / "results" / "index.html").as_uri()]
+    assert len(list((here / "results" / "assets").iterdir())) == 1
+
+
+def test_verbose_says_every_stage(here: Path, model: Path) -> None:
+    said = call("build", "-v").stderr.splitlines()
+    assert said == [
+        f"loading {model}",
+        "running cat", "drawing cat", "written: results/cat.html",
+        "running dog", "drawing dog", "written: results/dog.html",
+    ]  # fmt: skip
+
+
+def test_failing_prompt_is_exit_code_1_and_keeps_the_others(here: Path) -> None:
+    with (here / "prompts.yaml").open("a", encoding="utf-8") as file:
+        file.write(f"  - {{text: {'x' * 600}, slug: long}}\n")
+    done = call("build", "-q")
+    assert done.exit_code == 1
+    assert done.stdout == "results/cat.html\nresults/dog.html\nresults/index.html\n"
+    assert done.stderr.startswith("failed: prompts.yaml:6: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["build", "check"])
+def test_every_mistake_of_the_file_is_shown_and_nothing_written(here: Path, command: str) -> None:
+    (here / "prompts.yaml").write_text("- {text: a, max_new_token: 3}\n- 7\n- text: ''\n", "utf-8")
+    done = call(command)
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert [line.split(": ")[0] for line in done.stderr.removeprefix("error: ").splitlines()] == [
+        "prompts.yaml:1", "prompts.yaml:2", "prompts.yaml:3",
+    ]  # fmt: skip
+    assert "did you mean 'max_new_tokens'?" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (here / "results").exists()
+
+
+@pytest.mark.parametrize("command", ["build", "check"])
+def test_layer_that_the_model_lacks_is_told_before_anything_is_written(here: Path, command: str) -> None:
+    (here / "prompts.yaml").write_text((here / "prompts.yaml").read_text("utf-8").replace('"1"', '"1-7"'), "utf-8")
+    done = call(command)
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: prompts.yaml:5: layers '1-7' of ")
+    assert not (here / "results").exists()
+
+
+def test_missing_file_is_told(here: Path) -> None:
+    done = call("build", "absent.yaml")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: absent.yaml")
+
+
+def test_traceback_is_for_those_who_ask(here: Path) -> None:
+    assert isinstance(call("build", "absent.yaml", "-v").exception, PromptFileError)
+    assert isinstance(call("build", "absent.yaml").exception, SystemExit)
+
+
+def test_device_that_is_not_there_is_told(here: Path) -> None:
+    done = call("build", "--device", "tpu")
+    assert done.exit_code == 1
+    assert "unknown device 'tpu'; write auto, cpu, cuda or mps" in done.stderr
+
+
+def test_file_in_the_way_is_kept(here: Path) -> None:
+    (here / "results").mkdir()
+    (here / "results" / "index.html").write_text("mine", "utf-8")
+    done = call("build")
+    assert done.exit_code == 1
+    assert "was not made by reportgen" in done.stderr
+    assert (here / "results" / "index.html").read_text("utf-8") == "mine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (["build", "--layers", "0-x"], "write numbers and ranges such as 0-4,-1, or all"),
+        (["build", "--max-new-tokens", "-1"], "--max-new-tokens"),
+        (["build", "--dtype", "int8"], "bfloat16"),
+        (["build", "--seed", "x"], "--seed"),
+        (["build", "--layer", "3"], "--layers"),
+        (["build", "a.yaml", "b.yaml"], "b.yaml"),
+        (["biuld"], "No such command"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(here: Path, arguments: list[str], advice: str) -> None:
+    done = call(*arguments)
+    assert done.exit_code == 2
+    assert advice in done.stderr
+    assert not (here / "results").exists()
+
+
+def test_check_needs_no_weights(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reportgen.model._load_network", lambda *_, **__: pytest.fail("weights were loaded"))
+    done = call("check")
+    assert (done.exit_code, done.stdout) == (0, "prompts.yaml: 2 prompts, no problems\n")
+
+
+def test_check_tells_a_model_that_is_not_there(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    done = call("check", "-m", str(here / "absent"))
+    assert done.exit_code == 1
+    assert "absent" in done.stderr
+
+
+def test_schema_is_the_committed_one(here: Path) -> None:
+    done = call("schema")
+    assert done.exit_code == 0
+    assert done.stdout == (ROOT / "prompts.schema.json").read_text("utf-8")
+
+
+def test_models_lists_the_embedded_one(here: Path) -> None:
+    done = call("models")
+    assert done.exit_code == 0
+    assert "smollm2-135m" in done.stdout
+
+
+def test_fetch_prints_the_folder_of_a_model(here: Path) -> None:
+    done = call("models", "--fetch", "smollm2-135m")
+    assert done.exit_code == 0
+    assert (Path(done.stdout.strip()) / "config.json").is_file()
+
+
+def test_fetch_of_an_unknown_name_is_told(here: Path) -> None:
+    done = call("models", "--fetch", "smollm2-135")
+    assert done.exit_code == 1
+    assert "did you mean 'smollm2-135m'?" in done.stderr
+
+
+def test_index_is_made_anew_from_the_pages(here: Path) -> None:
+    assert call("build").exit_code == 0
+    made = (here / "results" / "index.html").read_bytes()
+    (here / "results" / "index.html").unlink()
+    assert call("index").stdout == "results/index.html\n"
+    assert (here / "results" / "index.html").read_bytes() == made
+
+
+def test_index_of_no_folder_makes_none(here: Path) -> None:
+    done = call("index", "absent")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert not (here / "absent").exists()
+
+
+@pytest.mark.parametrize("command", [[], ["build"], ["check"], ["schema"], ["models"], ["index"]])
+def test_help_explains_every_option(command: list[str]) -> None:
+    done = call(*command, "-h")
+    assert done.exit_code == 0
+    listed = cli.main.commands[command[0]].params if command else []
+    for option in listed:
+        if option.param_type_name == "option":
+            assert option.opts[-1] in done.stdout
+            assert option.help, option.name  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_version_is_told() -> None:
+    assert call("--version").stdout == f"reportgen, version {__version__}\n"
+
+
+def test_library_errors_are_shown_in_one_place(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ModelError("model 'x': is broken; take another")
+
+    monkeypatch.setattr("reportgen.run.build_site", fail)
+    done = call("build")
+    assert (done.exit_code, done.stderr) == (1, "error: model 'x': is broken; take another\n")
+
+
+def test_interrupt_leaves_finished_pages_and_a_valid_index(here: Path, model: Path) -> None:
+    lines = [f"- {{text: The cat sat, slug: p{number}, model: {model}}}" for number in range(1000)]
+    (here / "prompts.yaml").write_text("\n".join(lines), "utf-8")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "reportgen", "build"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not (here / "results" / "p1.html").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert (stdout, stderr) == ("", "stopped; finished pages and the index are kept\n")
+    pages = {path.stem for path in (here / "results").glob("*.html")} - {"index"}
+    shown = [card.slug for card in read_cards(here / "results")]
+    report = json.loads((here / "results" / "report.json").read_text("utf-8"))
+    assert {"p0", "p1"} <= set(shown) < {f"p{number}" for number in range(1000)}
+    # The page that was being written may have come into its place without the run having known it any more.
+    assert set(shown) <= pages
+    assert len(pages) - len(shown) <= 1
+    assert [each["slug"] for each in report["prompts"]] == sorted(shown, key=lambda slug: int(slug[1:]))
+    assert list((here / "results").glob(".*.html.*")) == []
