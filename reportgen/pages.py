@@ -48,6 +48,7 @@ from reportgen.tables import (
     make_settings,
     make_step_rows,
     make_token_views,
+    summarize_settings,
 )
 
 GENERATOR = f"reportgen {__version__}"
@@ -69,6 +70,7 @@ class PageContext:
     tokens: Sequence[TokenView]
     steps: Sequence[StepRow]
     prompt_rows: Sequence[PromptRow]
+    summary: str
     settings: Sequence[tuple[str, str]]
     replay: str
     palettes: Sequence[str]
@@ -130,6 +132,7 @@ def make_page_context(capture: Capture, *, shared_assets: bool = False) -> PageC
         tokens=make_token_views(capture),
         steps=make_step_rows(capture),
         prompt_rows=make_prompt_rows(capture),
+        summary=summarize_settings(capture),
         settings=make_settings(capture),
         replay=describe_replay(capture),
         palettes=tuple(PALETTES),

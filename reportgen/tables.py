@@ -114,6 +114,21 @@ def make_settings(capture: Capture) -> list[tuple[str, str]]:
     return [(name, value) for name, value in rows if value]
 
 
+def summarize_settings(capture: Capture) -> str:
+    """Return, in a line, what ran and how its tokens were chosen."""
+    model, generation = capture.model, capture.prompt.generation
+    kinds = ["sampled" if generation.do_sample else "greedy"]
+    if generation.num_beams > 1:
+        kinds.append(f"{generation.num_beams} beams")
+    given = [
+        f"{name} {value}" for name, value in generation.settings().items() if name not in {"do_sample", "num_beams"}
+    ]
+    if generation.do_sample:
+        given.append(f"seed {generation.seed}")
+    chosen = ", ".join((*kinds, *given)) if capture.prompt.max_new_tokens else "forward pass alone"
+    return " · ".join((model.architecture, f"{model.dtype} on {model.device}", chosen))
+
+
 def describe_replay(capture: Capture) -> str:
     """Return how far the pass that gave the attention was from the generation, in words."""
     if not capture.steps:

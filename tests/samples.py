@@ -74,9 +74,15 @@ def make_capture(
         )
         for step in range(len(generated))
     )
-    settings = {"title": "A cat and a mat", "slug": "cat", "max_new_tokens": len(generated), **prompt}
+    settings = {
+        "title": "A cat and a mat",
+        "slug": "cat",
+        "max_new_tokens": len(generated),
+        "generation": Generation(),
+        **prompt,
+    }
     return Capture(
-        prompt=Prompt(text="".join(texts), generation=Generation(), **settings),  # pyright: ignore[reportArgumentType]
+        prompt=Prompt(text="".join(texts), **settings),  # pyright: ignore[reportArgumentType]
         model=ModelInfo(
             "tiny", "", "LlamaForCausalLM", max(layers) + 1, max(heads) + 1, 2, 512, 7000, "float32", "cpu"
         ),

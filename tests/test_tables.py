@@ -21,6 +21,7 @@ from reportgen.tables import (
     make_settings,
     make_step_rows,
     make_token_views,
+    summarize_settings,
 )
 
 
@@ -113,6 +114,24 @@ def test_settings_say_what_it_takes_to_make_the_page_again() -> None:
         "torch": "2.13.0",
         "transformers": "5.24.0",
     }
+
+
+@pytest.mark.parametrize(
+    ("generation", "max_new_tokens", "chosen"),
+    [
+        (Generation(seed=3), 3, "greedy"),
+        (
+            Generation(do_sample=True, temperature=0.7, top_p=0.9, seed=3),
+            3,
+            "sampled, temperature 0.7, top_p 0.9, seed 3",
+        ),
+        (Generation(num_beams=4, repetition_penalty=1.2), 3, "greedy, 4 beams, repetition_penalty 1.2"),
+        (Generation(), 0, "forward pass alone"),
+    ],
+)
+def test_summary_says_how_tokens_were_chosen(generation: Generation, max_new_tokens: int, chosen: str) -> None:
+    summary = summarize_settings(make_capture(generation=generation, max_new_tokens=max_new_tokens))
+    assert summary == f"LlamaForCausalLM · float32 on cpu · {chosen}"
 
 
 def test_settings_tell_revision_and_chat_template() -> None:

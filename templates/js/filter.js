@@ -16,8 +16,8 @@ reportgen.filter = (() => {
       const query = box.value.trim().toLowerCase();
       for (const card of cards) card.hidden = !matches(query, card.dataset.words);
       const shown = cards.filter((card) => !card.hidden).length;
-      document.getElementById("count").textContent =
-        shown === cards.length ? `${shown} prompts` : `${shown} of ${cards.length} prompts`;
+      const all = `${cards.length} ${cards.length === 1 ? "prompt" : "prompts"}`;
+      document.getElementById("count").textContent = shown === cards.length ? all : `${shown} of ${all}`;
     };
     document.getElementById("search").addEventListener("submit", (event) => event.preventDefault());
     box.addEventListener("input", update);
