@@ -34,7 +34,8 @@ lock:
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable '.[test,lint]'
-	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
+	echo '# The versions that tests and pages were last seen to work with; make lock resolves them anew.' > constraints.txt
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' >> constraints.txt
 	touch .venv/.run .venv/.test .venv/.lint
 
 clean:
