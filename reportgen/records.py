@@ -23,7 +23,7 @@ DEFAULT_NEW_TOKENS = 10
 class Generation:
     """How tokens are chosen; the names are those of ``transformers.GenerationConfig``.
 
-    ``None`` leaves a setting out, so that transformers' own default holds; the model's shipped generation config is
+    ``None`` leaves a setting out: nothing is filtered that was not asked for. The model's shipped generation config is
     never used, so that two models under one prompt file are sampled alike.
     """
 
