@@ -91,11 +91,11 @@ class ModelRow:
 
 def list_models() -> tuple[ModelRow, ...]:
     """Return the embedded models, then the models in the hub's cache on this machine, by name."""
-    from huggingface_hub import CacheNotFound, scan_cache_dir
+    from huggingface_hub import CacheNotFound, constants, scan_cache_dir
 
     rows = [_row(name, model) for name, model in EMBEDDED.items()]
     try:
-        repos = sorted(scan_cache_dir().repos, key=lambda repo: repo.repo_id)
+        repos = sorted(scan_cache_dir(constants.HF_HUB_CACHE).repos, key=lambda repo: repo.repo_id)
     except CacheNotFound:
         repos = []
     hub = (repo for repo in repos if repo.repo_type == "model")

@@ -275,8 +275,13 @@ def test_library_errors_are_shown_in_one_place(here: Path, monkeypatch: pytest.M
 def test_interrupt_leaves_finished_pages_and_a_valid_index(here: Path, model: Path) -> None:
     lines = [f"- {{text: The cat sat, slug: p{number}, model: {model}}}" for number in range(1000)]
     (here / "prompts.yaml").write_text("\n".join(lines), "utf-8")
+    # A shell starts what runs in the background deaf to the signal, and its children inherit that.
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from reportgen.cli import main; main(['build'])"
+    )
     process = subprocess.Popen(
-        [sys.executable, "-m", "reportgen", "build"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + 120
     while not (here / "results" / "p1.html").exists() and process.poll() is None and time.monotonic() < deadline:
