@@ -19,6 +19,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from reportgen.errors import CaptureMismatch, UnsupportedModel
+from reportgen.head_scores import HeadMeasurer
 
 _ROW_SUM_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
 _HALF_TOLERANCE = 2e-2
@@ -31,11 +32,13 @@ class Attended:
     Attributes:
         layers: numbers of the layers kept, ascending.
         triangles: ``[layer, head, cell]`` float16, lower triangles row by row.
+        scores: of the heads, by name, ``[layer, head]`` float32 each; NaN where one is undefined.
         logits: ``[position, vocabulary]``.
     """
 
     layers: tuple[int, ...]
     triangles: NDArray[np.float16]
+    scores: dict[str, NDArray[np.float32]]
     logits: torch.Tensor
 
 
@@ -59,6 +62,8 @@ def attend(
         CaptureMismatch: what a layer gave is not causal attention over these tokens.
     """
     kept: dict[int, NDArray[np.float16]] = {}
+    scores: dict[int, dict[str, NDArray[np.float32]]] = {}
+    measurer = HeadMeasurer(token_ids, network.device)
     seen: set[int] = set()
 
     def take(layer: int, module: nn.Module, weights: torch.Tensor) -> None:
@@ -66,8 +71,11 @@ def attend(
             raise CaptureMismatch(f"layer {layer}: it gives attention more than once; take a model that does so once")
         seen.add(layer)
         if layer in layers:
-            _check(weights, layer, num_heads, len(token_ids), has_sink=hasattr(module, "sinks"))
-            kept[layer] = _pack(weights[0], heads)
+            has_sink = hasattr(module, "sinks")
+            _check(weights, layer, num_heads, len(token_ids), has_sink=has_sink)
+            chosen = weights[0] if len(heads) == num_heads else weights[0, list(heads)]
+            kept[layer] = _pack(chosen)
+            scores[layer] = measurer.measure(chosen, has_sink=has_sink)
 
     with torch.inference_mode(), _eager(network), _hooks(network, take):
         logits = network(**_inputs(network, token_ids)).logits[0]
@@ -78,7 +86,9 @@ def attend(
         )
     order = tuple(sorted(kept))
     triangles = np.stack([kept[layer] for layer in order]) if order else np.zeros((0, len(heads), 0), np.float16)
-    return Attended(order, triangles, logits)
+    names = scores[order[0]] if order else ()
+    by_name = {name: np.stack([scores[layer][name] for layer in order]) for name in names}
+    return Attended(order, triangles, by_name, logits)
 
 
 def _inputs(network: PreTrainedModel, token_ids: list[int]) -> dict[str, Any]:
@@ -167,8 +177,7 @@ def _check(weights: torch.Tensor, layer: int, num_heads: int, length: int, *, ha
         )
 
 
-def _pack(weights: torch.Tensor, heads: tuple[int, ...]) -> NDArray[np.float16]:
+def _pack(weights: torch.Tensor) -> NDArray[np.float16]:
     """``[head, query_pos, key_pos]`` to ``[head, cell]``."""
     query_pos, key_pos = torch.tril_indices(*weights.shape[1:], device=weights.device)
-    chosen = weights[list(heads)][:, query_pos, key_pos]
-    return chosen.to(torch.float16).cpu().numpy()
+    return weights[:, query_pos, key_pos].to(torch.float16).cpu().numpy()

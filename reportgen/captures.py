@@ -70,6 +70,7 @@ def capture(model: LoadedModel, prompt: Prompt) -> Capture:
             prompt_predictions=_predict_prompt(predictor, attended, prompt_ids),
             steps=_predict_steps(predictor, attended, generated, len(prompt_ids)),
             versions=_versions(),
+            scores=attended.scores,
         )
 
 

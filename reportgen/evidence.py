@@ -1,10 +1,85 @@
-"""Numbers that say what a head does."""
+"""Numbers that say what a head does: what they are called, what they mean, which heads they single out.
+
+``reportgen.head_scores`` measures them.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from reportgen.records import Capture
+
+LABEL_FROM = 0.5
+"""Share of the weight from which on a head is called by what it does."""
+
+
+@dataclass(frozen=True)
+class HeadScore:
+    """One score, as pages and tables name it.
+
+    Attributes:
+        name: key of ``Capture.scores``.
+        title: what a reader sees.
+        definition: the formula in words; ``a`` is attention, ``q`` the query's position, ``k`` the key's.
+        source: who defined it, or why it is defined so.
+        is_share: whether it is a share between 0 and 1; else it counts tokens.
+        label: what a head is called whose score is ``LABEL_FROM`` or more; empty where no score earns a name.
+    """
+
+    name: str
+    title: str
+    definition: str
+    source: str
+    is_share: bool = True
+    label: str = ""
+
+
+HEAD_SCORES = (
+    HeadScore(
+        "sink", "first token",
+        "Mean over queries q ≥ 1 of the weight on position 0; where a model learns a sink, what it takes counts too.",
+        "Attention sink: Xiao et al. 2023. Says that a head has little to find, not that the first token matters.",
+        label="rests on the first token",
+    ),
+    HeadScore(
+        "previous", "previous token", "Mean over queries q ≥ 1 of a[q, q−1].",
+        "Previous-token heads: Elhage et al. 2021.", label="previous-token head",
+    ),
+    HeadScore(
+        "duplicate", "duplicate token",
+        "Mean over queries whose token stood before, of the summed weight on its earlier places. n/a without repeats.",
+        "Duplicate-token heads: Wang et al. 2022.", label="duplicate-token head",
+    ),
+    HeadScore(
+        "induction", "induction",
+        "Mean over queries whose token stood before, of the summed weight on what followed it there (k + 1 < q). "
+        "n/a without repeats.",
+        "Prefix matching: Olsson et al. 2022. Other definitions are in use; on text that does not repeat itself, "
+        "few queries count.",
+        label="induction head",
+    ),
+    HeadScore(
+        "self", "itself", "Mean over queries q ≥ 1 of a[q, q].",
+        "The diagonal without its first cell, which is always 1.", label="attends to itself",
+    ),
+    HeadScore(
+        "entropy", "entropy",
+        "Mean over queries q ≥ 1 of −Σ a ln a, divided by ln(q + 1): 0 is one key, 1 is all alike.",
+        "The division is ours: early queries have fewer keys, and so a lower ceiling.",
+    ),
+    HeadScore(
+        "distance", "distance", "Mean over queries q ≥ 1 of Σ a · (q − k), in tokens.",
+        "Mean attention distance: Vig and Belinkov 2019. A head that rests on the first token seems to look far.",
+        is_share=False,
+    ),
+    HeadScore(
+        "distance_rest", "distance, first left out",
+        "The same over keys k ≥ 1, for queries q ≥ 2, the weights there made to sum to 1.",
+        "Ours, so that the first token does not decide.", is_share=False,
+    ),
+)  # fmt: skip
 
 
 def find_opening_head(capture: Capture) -> tuple[int, int]:

@@ -26,7 +26,7 @@ from reportgen.assets import (
     read_styles,
 )
 from reportgen.cards import Card, FailureCard, excerpt, make_card
-from reportgen.evidence import find_opening_head
+from reportgen.evidence import HEAD_SCORES, LABEL_FROM, find_opening_head
 from reportgen.figures import make_figures
 from reportgen.palettes import PALETTES
 from reportgen.paths import find_templates
@@ -41,10 +41,12 @@ from reportgen.payload import (
 from reportgen.records import Capture, ModelInfo
 from reportgen.tables import (
     PromptRow,
+    ScoreRow,
     StepRow,
     TokenView,
     describe_replay,
     make_prompt_rows,
+    make_score_rows,
     make_settings,
     make_step_rows,
     make_token_views,
@@ -70,6 +72,8 @@ class PageContext:
     tokens: Sequence[TokenView]
     steps: Sequence[StepRow]
     prompt_rows: Sequence[PromptRow]
+    score_rows: Sequence[ScoreRow]
+    label_from: float
     summary: str
     settings: Sequence[tuple[str, str]]
     replay: str
@@ -132,6 +136,8 @@ def make_page_context(capture: Capture, *, shared_assets: bool = False) -> PageC
         tokens=make_token_views(capture),
         steps=make_step_rows(capture),
         prompt_rows=make_prompt_rows(capture),
+        score_rows=make_score_rows(capture),
+        label_from=LABEL_FROM,
         summary=summarize_settings(capture),
         settings=make_settings(capture),
         replay=describe_replay(capture),
@@ -148,7 +154,12 @@ def make_page_context(capture: Capture, *, shared_assets: bool = False) -> PageC
 
 def _make_blocks(capture: Capture, *, with_bokeh: bool) -> dict[str, str]:
     opening = find_opening_head(capture)
-    content = describe_capture(capture) | {"opening": list(opening), "palettes": PALETTES}
+    content = describe_capture(capture) | {
+        "opening": list(opening),
+        "palettes": PALETTES,
+        "label_from": LABEL_FROM,
+        "score_kinds": [asdict(score) for score in HEAD_SCORES if score.name in capture.scores],
+    }
     blocks = {
         "figures": _figures_block(bool(capture.steps)),
         "content": encode_json(content),

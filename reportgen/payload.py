@@ -114,7 +114,7 @@ def describe_capture(capture: Capture) -> dict[str, Any]:
 
     Returns:
         Layers, heads, tokens as ``[token_id, shown, special]``, the predictions of each prompt token after the first,
-        and per step ``raw`` and ``filtered`` predictions.
+        per step ``raw`` and ``filtered`` predictions, and ``scores`` by name, ``[layer][head]``, null where undefined.
     """
     return {
         "layers": list(capture.layers),
@@ -127,6 +127,9 @@ def describe_capture(capture: Capture) -> dict[str, Any]:
             {"raw": _describe_prediction(step.raw), "filtered": _describe_prediction(step.filtered)}
             for step in capture.steps
         ],
+        "scores": {
+            name: [[_short(score) for score in row] for row in scores] for name, scores in capture.scores.items()
+        },
     }
 
 
@@ -144,5 +147,5 @@ def _describe_prediction(prediction: Prediction) -> dict[str, Any]:
 
 
 def _short(number: float) -> float | None:
-    """Five significant digits are more than a page shows; an impossible token has no finite log-probability."""
+    """Five significant digits are more than a page shows; what is undefined or infinite is null in JSON."""
     return float(f"{number:.{_DIGITS}g}") if np.isfinite(number) else None

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
+from reportgen.evidence import HEAD_SCORES, HeadScore
 from reportgen.records import Capture, Prediction, Token
 
 _RUNNERS_UP = 3
+_STRONGEST = 4
 _REPLAY_LIMIT = 0.01
 
 
@@ -46,6 +50,19 @@ class StepRow:
     entropy: str
     filtered_prob: str
     runners_up: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One head score and the heads where it is largest, as ``(layer, head, value)``; none where it is undefined."""
+
+    score: HeadScore
+    strongest: tuple[tuple[int, int, str], ...]
+
+
+def make_score_rows(capture: Capture) -> list[ScoreRow]:
+    """Return a row for each score of the capture."""
+    return [ScoreRow(score, _strongest_heads(capture, score)) for score in HEAD_SCORES if score.name in capture.scores]
 
 
 def make_token_views(capture: Capture) -> list[TokenView]:
@@ -150,6 +167,17 @@ def format_prob(logprob: float) -> str:
 def format_logprob(logprob: float) -> str:
     """Return a log-probability with three decimals."""
     return f"{logprob:.3f}".replace("-inf", "−∞").replace("-", "−")
+
+
+def _strongest_heads(capture: Capture, score: HeadScore) -> tuple[tuple[int, int, str], ...]:
+    values = capture.scores[score.name]
+    order = np.argsort(-values, axis=None, kind="stable")[:_STRONGEST]  # NaN comes last
+    places = ((*divmod(int(cell), len(capture.heads)), float(values.flat[cell])) for cell in order)
+    return tuple(
+        (capture.layers[row], capture.heads[column], f"{value:.3f}" if score.is_share else f"{value:.1f}")
+        for row, column, value in places
+        if not math.isnan(value)
+    )
 
 
 def _runners_up(prediction: Prediction, chosen: Token) -> tuple[tuple[str, str], ...]:

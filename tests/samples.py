@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 
+from reportgen.head_scores import HeadMeasurer
 from reportgen.records import Capture, Generation, ModelInfo, Prediction, Prompt, Step, Token
 
 HOSTILE = (
@@ -45,6 +47,13 @@ def make_pattern(kind: str, n: int) -> np.ndarray:
     pattern = np.zeros((n, n))
     pattern[rows, key_pos] = 1
     return pattern
+
+
+def measure(patterns: np.ndarray, texts: list[str]) -> dict[str, np.ndarray]:
+    """Return the scores of ``[layer, head, query_pos, key_pos]``, by name, ``[layer, head]`` each."""
+    measurer = HeadMeasurer([texts.index(text) for text in texts], torch.device("cpu"))
+    layers = [measurer.measure(torch.from_numpy(layer)) for layer in patterns]
+    return {name: np.stack([layer[name] for layer in layers]) for name in layers[0]}
 
 
 def make_capture(
@@ -94,4 +103,5 @@ def make_capture(
         prompt_predictions=tuple(make_prediction(token, others, 0.25) for token in tokens[1:num_prompt_tokens]),
         steps=steps,
         versions={"torch": "2.13.0", "transformers": "5.24.0"},
+        scores=measure(np.array(patterns), [token.text for token in tokens]),
     )

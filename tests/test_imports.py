@@ -19,13 +19,13 @@ ORDER = (
     "prompt_lines", "prompt_names", "prompt_keys", "prompt_problems", "prompts",
     "tokens",
     "model_loading", "embedded_conversion", "embedded", "model_source", "model_config", "model",
-    "predictions", "generation", "attention", "captures",
+    "predictions", "generation", "head_scores", "attention", "captures",
     "evidence", "payload", "palettes", "figures", "assets", "tables", "cards", "pages", "site",
     "run", "progress", "cli", "__main__",
 )  # fmt: skip
 """Each module may import those before it, and the package's own names."""
 
-WITH_TORCH = {"model_config", "model", "predictions", "generation", "attention", "captures", "run"}
+WITH_TORCH = {"model_config", "model", "predictions", "generation", "head_scores", "attention", "captures", "run"}
 HEAVY = ("torch", "transformers", "ray")
 
 

@@ -14,7 +14,7 @@ from jinja2 import Environment, UndefinedError, meta
 from samples import HOSTILE, make_capture, make_token
 
 from reportgen.cards import FailureCard, make_card
-from reportgen.evidence import find_opening_head
+from reportgen.evidence import HEAD_SCORES, LABEL_FROM, find_opening_head
 from reportgen.pages import (
     GENERATOR,
     IndexContext,
@@ -173,7 +173,12 @@ def test_blocks_hold_the_capture() -> None:
     assert [blocks[f"block-layer-{layer}"] for layer in (2, 5)] == [encode_layer(capture, layer) for layer in (2, 5)]
     content = json.loads(decode_bytes(blocks["block-content"]))
     palettes = {name: list(colours) for name, colours in PALETTES.items()}
-    assert content == describe_capture(capture) | {"opening": list(opening), "palettes": palettes}
+    assert content == describe_capture(capture) | {
+        "opening": list(opening),
+        "palettes": palettes,
+        "label_from": LABEL_FROM,
+        "score_kinds": [asdict(score) for score in HEAD_SCORES],
+    }
 
 
 def test_data_stands_last() -> None:
@@ -269,12 +274,28 @@ def test_facts_say_how_much_was_left_out() -> None:
 
 def test_tables_stand_in_the_page_itself() -> None:
     page = parse_html(render_page(make_capture()))
-    steps, prompt = page.find("details")
+    *_, steps, prompt = page.find("details")
     rows = [[cell.text for cell in row.find("td")] for row in steps.find("tbody")[0].find("tr")]
     assert rows[1] == ["1", "␣And", "16", "0.500", "−0.693", "1", "0.690", "0.800", "␣dog 0.250, ␣hat 0.250"]
     assert len(rows) == 3
     assert len(prompt.find("tbody")[0].find("tr")) == 5
     assert all(len(row.find("td")) == len(steps.find("th")) for row in steps.find("tbody")[0].find("tr"))
+
+
+def test_heads_of_the_largest_scores_stand_in_the_page_itself() -> None:
+    page = parse_html(render_page(make_capture(layers=(2, 5), heads=(1, 3))))
+    (section,) = [each for each in page.find("section") if each.attributes.get("aria-labelledby") == "scores-title"]
+    table = section.find("table")[1]
+    rows = {row.find("th")[0].text: row.find("td")[0].text for row in table.find("tbody")[0].find("tr")}
+    assert list(rows) == [score.title for score in HEAD_SCORES]
+    definitions = section.find("dl")[0].text
+    assert all(score.definition in definitions and score.source in definitions for score in HEAD_SCORES)
+
+
+def test_capture_without_scores_has_no_section_of_them() -> None:
+    page = parse_html(render_page(replace(make_capture(), scores={})))
+    assert page.find(id="scores-title") == []
+    assert [option.text for option in page.find("select", id="by")[0].find("option")] == ["pattern"]
 
 
 def test_generator_is_named_at_the_beginning() -> None:

@@ -168,11 +168,14 @@ def test_shrink_equals_a_loop(length: int, side: int, seed: int) -> None:
 
 
 def test_capture_is_described_in_json() -> None:
-    described = describe_capture(make_capture(("a ", "b"), ("c",), layers=(2, 5), heads=(1,)))
+    scores = {"self": np.array([[1 / 3], [np.nan]], np.float32)}
+    capture = replace(make_capture(("a ", "b"), ("c",), layers=(2, 5), heads=(1,)), scores=scores)
+    described = describe_capture(capture)
     others = [[90, "␣dog", -1.3863], [91, "␣hat", -1.3863]]
     assert described == {
         "layers": [2, 5],
         "heads": [1],
+        "scores": {"self": [[0.33333], [None]]},
         "num_prompt_tokens": 2,
         "thumbnail_side": 3,
         "tokens": [[10, "a␣", 0], [11, "b", 0], [12, "c", 0]],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from samples import make_capture, make_prediction, make_token
 
@@ -18,6 +19,7 @@ from reportgen.tables import (
     format_logprob,
     format_prob,
     make_prompt_rows,
+    make_score_rows,
     make_settings,
     make_step_rows,
     make_token_views,
@@ -113,6 +115,17 @@ def test_settings_say_what_it_takes_to_make_the_page_again() -> None:
         "special tokens added": "true",
         "torch": "2.13.0",
         "transformers": "5.24.0",
+    }
+
+
+def test_scores_name_the_heads_where_they_are_largest() -> None:
+    scores = {"sink": [[0.25, np.nan], [0.5, 0.25]], "induction": [[np.nan] * 2] * 2, "distance": [[1, 2], [3, 4.06]]}
+    capture = make_capture(layers=(2, 5), heads=(1, 3))
+    rows = make_score_rows(replace(capture, scores={name: np.array(values) for name, values in scores.items()}))
+    assert {row.score.name: row.strongest for row in rows} == {
+        "sink": ((5, 1, "0.500"), (2, 1, "0.250"), (5, 3, "0.250")),
+        "induction": (),
+        "distance": ((5, 3, "4.1"), (5, 1, "3.0"), (2, 3, "2.0"), (2, 1, "1.0")),
     }
 
 

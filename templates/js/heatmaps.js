@@ -6,7 +6,7 @@ globalThis.reportgen ??= {};
 reportgen.heatmaps = (() => {
   "use strict";
 
-  const { pattern, scale } = reportgen;
+  const { pattern, scale, scores } = reportgen;
   const LABEL_CHARACTERS = 12;
   const CHARACTER_PIXELS = 6.7;
   /** Below this many pixels across, labels are cut shorter. */
@@ -43,21 +43,36 @@ reportgen.heatmaps = (() => {
     let sized = "";
 
     function draw(scene) {
-      const { state, bounds, content, overviewCodes } = scene;
+      const { state, bounds } = scene;
       const [rows, columns] = [bounds.layers.length, bounds.heads.length];
+      if (state.by === "pattern") drawPatterns(scene, rows, columns);
+      else drawScore(scene, rows, columns);
+      if (sized !== `${figure.width}`) resize(rows, columns, bounds);
+      sized = `${figure.width}`;
+      const [row, column] = [bounds.layers.indexOf(state.layer), bounds.heads.indexOf(state.head)];
+      figure.setFrames([{ x: column, y: row, width: 1, height: 1 }]);
+    }
+
+    function drawPatterns(scene, rows, columns) {
+      const { state, content, overviewCodes } = scene;
       const side = content.thumbnail_side;
       const codes = state.withFirst ? overviewCodes : withoutFirstColumn(overviewCodes, side);
       color(figure, scene, () => codes.reduce((a, b) => Math.max(a, b), 0));
-      figure.setImages(keyOf(state), () => {
+      figure.setImages(keyOf(state, state.by), () => {
         const values = mosaic(codes, rows, columns, side, scale.displayOf(state.scale));
         return [
           { values, rows: rows * (side + 1), columns: columns * (side + 1), x: 0, y: 0, width: columns, height: rows },
         ];
       });
-      if (sized !== `${figure.width}`) resize(rows, columns, bounds);
-      sized = `${figure.width}`;
-      const [row, column] = [bounds.layers.indexOf(state.layer), bounds.heads.indexOf(state.head)];
-      figure.setFrames([{ x: column, y: row, width: 1, height: 1 }]);
+    }
+
+    /** A cell for each head, coloured from 0 to the largest score, whatever the scale of the weights. */
+    function drawScore({ state, content, palette }, rows, columns) {
+      figure.setColors(palette, scores.largest(content, state.by) || 1);
+      figure.setImages(state.by, () => {
+        const values = Float32Array.from(content.scores[state.by].flat(), (value) => value ?? Number.NaN);
+        return [{ values, rows, columns, x: 0, y: 0, width: columns, height: rows }];
+      });
     }
 
     function resize(rows, columns, bounds) {
@@ -67,6 +82,12 @@ reportgen.heatmaps = (() => {
       figure.setLabels("y", bounds.layers.map(String), (i) => i + 0.5);
     }
 
+    function describe(place, { state, content }) {
+      const kind = content.score_kinds.find(({ name }) => name === state.by);
+      if (!place || !kind) return nameHead(place);
+      return `${nameHead(place)}\n${kind.title} ${scores.format(scores.scoreOf(content, state.by, place.layer, place.head), kind)}`;
+    }
+
     function at(x, y, bounds) {
       const layer = bounds.layers[Math.floor(y)];
       const head = bounds.heads[Math.floor(x)];
@@ -74,7 +95,7 @@ reportgen.heatmaps = (() => {
     }
 
     figure.onPointer({
-      move: (x, y) => hover((scene) => nameHead(at(x, y, scene.bounds))),
+      move: (x, y) => hover((scene) => describe(at(x, y, scene.bounds), scene)),
       leave: () => hover(null),
       tap: (x, y) => select((scene) => at(x, y, scene.bounds)),
     });

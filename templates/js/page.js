@@ -4,7 +4,18 @@ globalThis.reportgen ??= {};
 reportgen.page = (() => {
   "use strict";
 
-  const { payload, figures, state: states, store: stores, text, pattern, address, keys } = reportgen;
+  const {
+    payload,
+    figures,
+    state: states,
+    store: stores,
+    text,
+    pattern,
+    scores,
+    scoreboard,
+    address,
+    keys,
+  } = reportgen;
   const PLAY_MILLISECONDS = 900;
   /** How far out of sight a figure may be and is drawn all the same. */
   const MARGIN = "300px";
@@ -44,6 +55,7 @@ reportgen.page = (() => {
       numTokens: content.tokens.length,
       numPromptTokens: content.num_prompt_tokens,
       opening: content.opening,
+      scores: Object.keys(content.scores),
     };
     const store = stores.makeStore(content, openingCodes, async (layer) =>
       payload.decodeBytes(await readBlock(`layer-${layer}`)),
@@ -87,6 +99,7 @@ reportgen.page = (() => {
     let drawing = Promise.resolve();
     let turn = Promise.resolve();
     let player = null;
+    let markChosen = null;
 
     /** Take on the colours of the theme; what is in sight is drawn anew. */
     function applyTheme() {
@@ -116,6 +129,7 @@ reportgen.page = (() => {
       );
       byId("scale").value = state.scale;
       byId("first").checked = state.withFirst;
+      byId("by").value = state.by;
       byId("head-name").textContent = `L${state.layer} H${state.head}`;
       byId("layer-name").textContent = `layer ${state.layer}`;
       byId("head-number").textContent = `Head ${state.head}`;
@@ -129,6 +143,18 @@ reportgen.page = (() => {
             ? "the selected query is not a step; ▸ or Play goes to the first"
             : `step ${step} of ${states.numSteps(bounds)}: which context the choice of “${scene.content.tokens[state.queryPos + 1][1]}” could read`;
       }
+    }
+
+    function drawScores() {
+      const { state, content } = scene;
+      if (content.score_kinds.length === 0) return;
+      byId("chosen-name").textContent = `L${state.layer} H${state.head}`;
+      scoreboard.drawChosen(byId("chosen"), byId("chosen-label"), scene);
+      markChosen?.(state);
+      const kind = content.score_kinds.find(({ name }) => name === state.by);
+      byId("overview-note").textContent = kind
+        ? `Colours from 0 to ${scores.format(scores.largest(content, kind.name), kind)}${kind.is_share ? "" : " tokens"}; click a head.`
+        : "Click a head.";
     }
 
     async function drawText(isCurrent) {
@@ -147,6 +173,7 @@ reportgen.page = (() => {
       const mine = ++version;
       const isCurrent = () => mine === version;
       drawControls();
+      drawScores();
       drawing = Promise.all([drawText(isCurrent), ...[...inView].map((name) => drawView(name, isCurrent))]);
       return drawing;
     }
@@ -286,6 +313,7 @@ reportgen.page = (() => {
       );
       byId("scale").addEventListener("change", (event) => select({ scale: event.target.value }));
       byId("first").addEventListener("change", (event) => select({ withFirst: event.target.checked }));
+      byId("by").addEventListener("change", (event) => select({ by: event.target.value }));
       byId("palette").addEventListener("change", applyTheme);
       byId("play")?.addEventListener("click", () => play(player === null));
       byId("theme").addEventListener("click", toggleTheme);
@@ -301,7 +329,21 @@ reportgen.page = (() => {
         draw();
       });
       matchMedia("(prefers-color-scheme: dark)").addEventListener("change", applyTheme);
+      listenToScores();
       listenToPointer();
+    }
+
+    function listenToScores() {
+      for (const button of document.querySelectorAll("[data-layer]")) {
+        button.addEventListener("click", () =>
+          select({ layer: Number(button.dataset.layer), head: Number(button.dataset.head) }),
+        );
+      }
+      // Hundreds of rows: they are made when somebody asks for them.
+      byId("all-heads")?.addEventListener("toggle", () => {
+        markChosen ??= scoreboard.makeTable(byId("heads"), scene.content, select);
+        markChosen(scene.state);
+      });
     }
 
     /** Where the pointer is, for the tooltip, which goes when anything moves beneath it. */

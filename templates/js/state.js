@@ -1,5 +1,5 @@
-// What is selected, and its address. A state is {layer, head, queryPos, scale, withFirst}; bounds say what there is:
-// {layers, heads, numTokens, numPromptTokens, opening: [layer, head]}.
+// What is selected, and its address. A state is {layer, head, queryPos, scale, withFirst, by}; bounds say what there is:
+// {layers, heads, numTokens, numPromptTokens, opening: [layer, head], scores: names}.
 globalThis.reportgen ??= {};
 
 reportgen.state = (() => {
@@ -26,7 +26,7 @@ reportgen.state = (() => {
   /** The state a page opens with. */
   function initial(bounds) {
     const [layer, head] = bounds.opening;
-    return { layer, head, queryPos: bounds.numPromptTokens - 1, scale: "sqrt", withFirst: true };
+    return { layer, head, queryPos: bounds.numPromptTokens - 1, scale: "sqrt", withFirst: true, by: "pattern" };
   }
 
   /** The state of an address; whatever it does not say, or says wrongly, is as at the opening. */
@@ -42,6 +42,7 @@ reportgen.state = (() => {
     else if (position !== null && position < bounds.numTokens) state.queryPos = position;
     if (SCALES.includes(given.get("scale"))) state.scale = given.get("scale");
     if (given.get("first") === "out") state.withFirst = false;
+    if (bounds.scores.includes(given.get("by"))) state.by = given.get("by");
     return state;
   }
 
@@ -53,6 +54,7 @@ reportgen.state = (() => {
     else given.set("step", step);
     if (state.scale !== "sqrt") given.set("scale", state.scale);
     if (!state.withFirst) given.set("first", "out");
+    if (state.by !== "pattern") given.set("by", state.by);
     return `#${given}`;
   }
 

@@ -190,5 +190,5 @@ reportgen.text = (() => {
     box.style.top = `${Math.max(4, top)}px`;
   }
 
-  return { drawStrip, drawSentence, drawStrongest, drawNext, describeCell, drawTooltip };
+  return { element, drawStrip, drawSentence, drawStrongest, drawNext, describeCell, drawTooltip };
 })();

@@ -33,9 +33,11 @@ def test_without_scripts_the_page_still_tells_its_numbers(browser: Browser, addr
         assert page.locator(".masthead .note").inner_text() == "Note of the author"
         assert "drawn by a script" in page.locator("#figure-head").inner_text()
         assert page.locator("#strip .token:visible").all_inner_texts()[:3] == ["The", "␣cat", "␣ate"]
-        rows = page.locator("details").first.locator("tbody tr:visible")
+        rows = page.locator("[aria-labelledby=tables-title] details").first.locator("tbody tr:visible")
         assert rows.nth(1).inner_text().split("\t")[:5] == ["1", "␣And", "16", "0.500", "−0.693"]
         assert "␣dog 0.250" in rows.nth(1).inner_text()
+        assert "L0 H1 1.000" in page.locator("[aria-labelledby=largest-title]").inner_text()
+        assert page.locator(".toolbar:visible, .scripted:visible").count() == 0
         page.locator("details summary").last.click()
         assert page.locator("details").last.locator("tbody tr:visible").count() == 5
 

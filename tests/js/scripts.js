@@ -3,7 +3,7 @@ const { readFileSync } = require("node:fs");
 const { join } = require("node:path");
 
 const SCRIPTS = join(__dirname, "../../templates/js");
-for (const name of ["payload", "pattern", "scale", "state", "store", "address", "keys", "filter"]) {
+for (const name of ["payload", "pattern", "scale", "scores", "state", "store", "address", "keys", "filter"]) {
   require(join(SCRIPTS, `${name}.js`));
 }
 

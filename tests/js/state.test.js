@@ -2,11 +2,25 @@ const assert = require("node:assert/strict");
 const { test } = require("node:test");
 const { state } = require("./scripts.js");
 
-const bounds = { layers: [2, 5, 7], heads: [1, 3], numTokens: 8, numPromptTokens: 5, opening: [5, 3] };
+const bounds = {
+  layers: [2, 5, 7],
+  heads: [1, 3],
+  numTokens: 8,
+  numPromptTokens: 5,
+  opening: [5, 3],
+  scores: ["sink", "induction"],
+};
 const forwardOnly = { ...bounds, numTokens: 5 };
 
 test("a page opens on its opening head, at the query that chose the first token", () => {
-  assert.deepEqual(state.initial(bounds), { layer: 5, head: 3, queryPos: 4, scale: "sqrt", withFirst: true });
+  assert.deepEqual(state.initial(bounds), {
+    layer: 5,
+    head: 3,
+    queryPos: 4,
+    scale: "sqrt",
+    withFirst: true,
+    by: "pattern",
+  });
 });
 
 test("a step is predicted one position before its token", () => {
@@ -36,12 +50,13 @@ test("every state has an address that leads back to it", () => {
     for (const head of bounds.heads)
       for (let queryPos = 0; queryPos < bounds.numTokens; queryPos++)
         for (const scale of ["sqrt", "linear"])
-          for (const withFirst of [true, false]) {
-            const given = { layer, head, queryPos, scale, withFirst };
-            assert.deepEqual(state.parse(state.format(given, bounds), bounds), given);
-            count++;
-          }
-  assert.equal(count, 192);
+          for (const withFirst of [true, false])
+            for (const by of ["pattern", "sink", "induction"]) {
+              const given = { layer, head, queryPos, scale, withFirst, by };
+              assert.deepEqual(state.parse(state.format(given, bounds), bounds), given);
+              count++;
+            }
+  assert.equal(count, 576);
 });
 
 test("an address names a step where there is one, else the query", () => {
@@ -64,6 +79,7 @@ test("what an address does not say, or says wrongly, is as at the opening", () =
     "#query=-1",
     "#scale=log",
     "#first=in",
+    "#by=entropy",
     "#layer=",
     "#%E0%A4%A",
     "#layer=five&step=x",

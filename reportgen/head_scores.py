@@ -1,0 +1,67 @@
+"""Scores of heads, measured in float32 on the weights of one layer while they are alive.
+
+``reportgen.evidence`` says in words what each score means and where it comes from.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+
+class HeadMeasurer:
+    """Measures the heads of one capture, layer by layer."""
+
+    def __init__(self, token_ids: list[int], device: torch.device) -> None:
+        """Find the pairs of equal tokens, which are the same in every layer."""
+        ids = torch.tensor(token_ids, device=device)
+        # [2, pair]: each query position with each earlier position of the same token.
+        self._duplicates = (ids[:, None] == ids[None, :]).tril(-1).nonzero().T
+        query_pos, key_pos = self._duplicates
+        followed = key_pos + 1 < query_pos
+        self._inductions = torch.stack([query_pos[followed], key_pos[followed] + 1])
+        self._positions = torch.arange(len(token_ids), dtype=torch.float32, device=device)
+
+    def measure(self, weights: torch.Tensor, *, has_sink: bool = False) -> dict[str, NDArray[np.float32]]:
+        """Return the scores of one layer's heads.
+
+        Args:
+            weights: attention, ``[head, query_pos, key_pos]``.
+            has_sink: rows may sum to less than 1, because a learned sink takes the rest.
+
+        Returns:
+            By the names of ``reportgen.evidence.HEAD_SCORES``, ``[head]`` each; NaN where a score is undefined.
+        """
+        weights = weights.float()
+        later = weights[:, 1:]  # the first query has nothing to choose from
+        sink = later[:, :, 0] + (1 - later.sum(-1) if has_sink else 0)
+        scores = {
+            "sink": sink.mean(-1),
+            "previous": weights.diagonal(-1, 1, 2).mean(-1),
+            "duplicate": _mean_of_pairs(weights, self._duplicates),
+            "induction": _mean_of_pairs(weights, self._inductions),
+            "self": weights.diagonal(0, 1, 2)[:, 1:].mean(-1),
+            "entropy": self._entropy(weights),
+            "distance": self._distance(weights, 0),
+            "distance_rest": self._distance(weights, 1),
+        }
+        return {name: score.cpu().numpy() for name, score in scores.items()}
+
+    def _entropy(self, weights: torch.Tensor) -> torch.Tensor:
+        # Head by head: the terms of all heads at once would take as much memory as the layer.
+        entropies = torch.stack([torch.special.entr(head[1:]).sum(-1) for head in weights])
+        return (entropies / torch.log(self._positions[1:] + 1)).mean(-1)
+
+    def _distance(self, weights: torch.Tensor, first_key: int) -> torch.Tensor:
+        """Mean distance to the keys from ``first_key`` on, over the queries that have two of them or more."""
+        rows = weights[:, first_key + 1 :, first_key:]
+        mass = rows.sum(-1)
+        distance = self._positions[first_key + 1 :] - rows @ self._positions[first_key:] / mass
+        return distance.where(mass > 0, torch.nan).nanmean(-1)
+
+
+def _mean_of_pairs(weights: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
+    """Sum of the weights at ``[2, pair]`` of (query, key), per query that occurs; NaN without pairs."""
+    query_pos, key_pos = pairs
+    return weights[:, query_pos, key_pos].sum(-1) / (len(query_pos.unique()) or torch.nan)
