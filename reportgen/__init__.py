@@ -10,11 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reportgen.captures import capture
+    from reportgen.captures.capture import capture
     from reportgen.errors import ReportgenError
-    from reportgen.model import LoadedModel, load_model, wrap_model
-    from reportgen.pages import render_page
-    from reportgen.prompts import load_prompts
+    from reportgen.models.model import LoadedModel, load_model, wrap_model
+    from reportgen.pages.page import render_page
+    from reportgen.prompts.prompt_file import load_prompts
     from reportgen.records import Capture, Generation, Prompt
     from reportgen.run import Options, Outcome, build_site
 
@@ -39,17 +39,17 @@ __all__ = [
 _HOMES = {
     "Capture": "records",
     "Generation": "records",
-    "LoadedModel": "model",
+    "LoadedModel": "models.model",
     "Options": "run",
     "Outcome": "run",
     "Prompt": "records",
     "ReportgenError": "errors",
     "build_site": "run",
-    "capture": "captures",
-    "load_model": "model",
-    "load_prompts": "prompts",
-    "render_page": "pages",
-    "wrap_model": "model",
+    "capture": "captures.capture",
+    "load_model": "models.model",
+    "load_prompts": "prompts.prompt_file",
+    "render_page": "pages.page",
+    "wrap_model": "models.model",
 }
 
 

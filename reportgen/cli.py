@@ -98,7 +98,7 @@ def build(
 ) -> None:  # fmt: skip
     """Run PROMPTS (default: prompts.yaml) and write one page for each, and an index."""
     from reportgen.progress import watch
-    from reportgen.prompts import load_prompts, override
+    from reportgen.prompts.prompt_file import load_prompts, override
 
     chosen = override(
         load_prompts(prompts), model=model, layers=layers, heads=heads, max_new_tokens=max_new_tokens, seed=seed
@@ -136,7 +136,7 @@ def check(
     verbose: bool,
 ) -> None:  # fmt: skip
     """Check PROMPTS (default: prompts.yaml) and its models' configs; no weights are loaded."""
-    from reportgen.prompts import load_prompts, override
+    from reportgen.prompts.prompt_file import load_prompts, override
 
     chosen = override(load_prompts(prompts), model=model, layers=layers, heads=heads)
 
@@ -149,7 +149,7 @@ def check(
 @main.command()
 def schema() -> None:
     """Print the JSON Schema of the prompt file, for editors."""
-    from reportgen.prompts import prompt_file_schema
+    from reportgen.prompts.prompt_file import prompt_file_schema
 
     click.echo(json.dumps(prompt_file_schema(), ensure_ascii=False, indent=2))
 
@@ -160,7 +160,7 @@ def schema() -> None:
 @_shows_errors
 def models(fetch: str | None, verbose: bool) -> None:
     """List the embedded models, and what the hub's cache on this machine holds."""
-    from reportgen.embedded import fetch_model, list_models
+    from reportgen.models.embedded import fetch_model, list_models
 
     if fetch is not None:
         click.echo(fetch_model(fetch))

@@ -194,8 +194,8 @@ class Capture:
         prompt_predictions: the raw distribution that each prompt token after the first met, ``[position - 1]``.
         steps: one for each generated token.
         versions: name and version of the packages that the numbers depend on.
-        scores: of each head, by the names of ``reportgen.evidence.HEAD_SCORES``, float32 ``[layer, head]``; NaN where
-            one is undefined.
+        scores: of each head, by the names of ``reportgen.evidence.definitions.HEAD_SCORES``, float32
+            ``[layer, head]``; NaN where one is undefined.
     """
 
     prompt: Prompt

@@ -8,12 +8,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from reportgen.captures import capture
-from reportgen.cards import Card, FailureCard, make_card, make_failure_card
+from reportgen.captures.capture import capture
 from reportgen.errors import PromptError
-from reportgen.model import LoadedModel, load_model, load_model_info
-from reportgen.pages import render_page
-from reportgen.prompts import check_selections, name_pages
+from reportgen.models.model import LoadedModel, load_model, load_model_info
+from reportgen.pages.cards import Card, FailureCard, make_card, make_failure_card
+from reportgen.pages.page import render_page
+from reportgen.prompts.prompt_file import check_selections, name_pages
 from reportgen.records import Failure, Prompt
 from reportgen.site import open_site, read_cards, write_index, write_page
 

@@ -15,10 +15,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from reportgen.assets import BOKEH_FILE, read_bokeh
-from reportgen.cards import Card, FailureCard, parse_card
 from reportgen.errors import SiteError
-from reportgen.pages import GENERATOR, render_index
+from reportgen.pages.assets import BOKEH_FILE, read_bokeh
+from reportgen.pages.cards import Card, FailureCard, parse_card
+from reportgen.pages.page import GENERATOR, render_index
 
 INDEX_FILE = "index.html"
 REPORT_FILE = "report.json"

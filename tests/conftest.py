@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tiny import make_gpt2, make_llama, make_tokenizer
 
-from reportgen.model import LoadedModel, load_model, wrap_model
+from reportgen.models.model import LoadedModel, load_model, wrap_model
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 
-from reportgen.head_scores import HeadMeasurer
+from reportgen.evidence.head_scores import HeadMeasurer
 from reportgen.records import Capture, Generation, ModelInfo, Prediction, Prompt, Step, Token
 
 HOSTILE = (

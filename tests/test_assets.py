@@ -12,7 +12,7 @@ import pytest
 from html_tree import parse_html
 from samples import HOSTILE, make_capture
 
-from reportgen.assets import (
+from reportgen.pages.assets import (
     BOKEH_FILE,
     INDEX_SCRIPTS,
     PAGE_SCRIPTS,
@@ -22,9 +22,9 @@ from reportgen.assets import (
     read_scripts,
     read_styles,
 )
-from reportgen.pages import render_index, render_page
+from reportgen.pages.page import render_index, render_page
+from reportgen.pages.payload import decode_bytes
 from reportgen.paths import find_templates
-from reportgen.payload import decode_bytes
 
 
 def directives_of(policy: str) -> dict[str, list[str]]:

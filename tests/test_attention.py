@@ -22,10 +22,10 @@ from transformers import (
     PreTrainedModel,
 )
 
-from reportgen.attention import attend
-from reportgen.captures import capture
+from reportgen.captures.attention import attend
+from reportgen.captures.capture import capture
 from reportgen.errors import CaptureMismatch, PromptError, UnsupportedModel
-from reportgen.model import wrap_model
+from reportgen.models.model import wrap_model
 from reportgen.records import Place, Prompt
 from reportgen.selection import parse_selection
 

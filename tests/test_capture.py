@@ -17,9 +17,9 @@ import torch
 from tiny import make_gpt2, make_llama, make_tokenizer
 from tokenizers import processors
 
-from reportgen.captures import capture
+from reportgen.captures.capture import capture
 from reportgen.errors import CaptureMismatch, PromptError, PromptTooLong
-from reportgen.model import LoadedModel, wrap_model
+from reportgen.models.model import LoadedModel, wrap_model
 from reportgen.records import Capture, Generation, Place, Prompt
 from reportgen.selection import parse_selection
 

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from samples import HOSTILE, make_capture
 
-from reportgen.cards import Card, FailureCard, draw_thumbnail, excerpt, make_card, make_failure_card, parse_card
-from reportgen.palettes import PALETTES
+from reportgen.pages.cards import Card, FailureCard, draw_thumbnail, excerpt, make_card, make_failure_card, parse_card
+from reportgen.pages.palettes import PALETTES
 from reportgen.records import Capture, Failure, Prompt
 
 

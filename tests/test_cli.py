@@ -198,7 +198,7 @@ def test_wrong_usage_is_exit_code_2(here: Path, arguments: list[str], advice: st
 
 
 def test_check_needs_no_weights(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reportgen.model._load_network", lambda *_, **__: pytest.fail("weights were loaded"))
+    monkeypatch.setattr("reportgen.models.model._load_network", lambda *_, **__: pytest.fail("weights were loaded"))
     done = call("check")
     assert (done.exit_code, done.stdout) == (0, "prompts.yaml: 2 prompts, no problems\n")
 

@@ -16,10 +16,10 @@ import pytest
 import torch
 from tiny import make_llama, make_tokenizer
 
-from reportgen import embedded
-from reportgen.embedded import EMBEDDED, EmbeddedModel, fetch_model, list_models
 from reportgen.errors import ModelError, ModelNotFound
-from reportgen.model import load_model
+from reportgen.models import embedded
+from reportgen.models.embedded import EMBEDDED, EmbeddedModel, fetch_model, list_models
+from reportgen.models.model import load_model
 
 GGUF_NAMES = {
     "model.embed_tokens": "token_embd",
@@ -273,5 +273,5 @@ def test_list_says_what_is_here(catalogue: EmbeddedModel, tmp_path: Path, monkey
 
 def test_list_needs_no_torch() -> None:
     """`reportgen models` starts at once."""
-    code = "import sys, reportgen.embedded as e; e.list_models(); sys.exit('torch' in sys.modules)"
+    code = "import sys, reportgen.models.embedded as e; e.list_models(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

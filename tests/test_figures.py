@@ -11,7 +11,7 @@ import pytest
 from bokeh.document import Document
 from bokeh.plotting import figure
 
-from reportgen.figures import draw_head, make_figures, rename_ids
+from reportgen.pages.figures import draw_head, make_figures, rename_ids
 from reportgen.paths import find_templates
 
 HEATMAP = {"image", "mapper", "x_range", "y_range", "x_axis", "y_axis"}

@@ -9,10 +9,10 @@ import pytest
 import torch
 from samples import make_pattern
 
-from reportgen.captures import capture
-from reportgen.evidence import HEAD_SCORES
-from reportgen.head_scores import HeadMeasurer
-from reportgen.model import LoadedModel
+from reportgen.captures.capture import capture
+from reportgen.evidence.definitions import HEAD_SCORES
+from reportgen.evidence.head_scores import HeadMeasurer
+from reportgen.models.model import LoadedModel
 from reportgen.records import Prompt
 
 REPEATED = [1, 2, 3, 4, 1, 2, 3, 4]

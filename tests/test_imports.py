@@ -16,34 +16,40 @@ PACKAGE = Path(reportgen.__file__).parent
 
 ORDER = (
     "errors", "paths", "selection", "records",
-    "prompt_lines", "prompt_names", "prompt_keys", "prompt_problems", "prompts",
-    "tokens",
-    "model_loading", "embedded_conversion", "embedded", "model_source", "model_config", "model",
-    "predictions", "generation", "head_scores", "attention", "captures",
-    "evidence", "payload", "palettes", "figures", "assets", "tables", "cards", "pages", "site",
-    "run", "progress", "cli", "__main__",
+    "prompts.lines", "prompts.names", "prompts.keys", "prompts.problems", "prompts.prompt_file",
+    "models.calls", "models.conversion", "models.embedded", "models.source", "models.config", "models.model",
+    "evidence.definitions", "evidence.head_scores",
+    "captures.tokens", "captures.predictions", "captures.generation", "captures.attention", "captures.capture",
+    "pages.payload", "pages.palettes", "pages.figures", "pages.assets", "pages.tables", "pages.cards", "pages.page",
+    "site", "run", "progress", "cli", "__main__",
 )  # fmt: skip
 """Each module may import those before it, and the package's own names."""
 
-WITH_TORCH = {"model_config", "model", "predictions", "generation", "head_scores", "attention", "captures", "run"}
+WITH_TORCH = {
+    "models.config", "models.model", "evidence.head_scores", "captures.predictions", "captures.generation",
+    "captures.attention", "captures.capture", "run",
+}  # fmt: skip
 HEAVY = ("torch", "transformers", "ray")
+
+
+def _path_of(module: str) -> Path:
+    return PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
 
 
 def _imports_of(module: str) -> set[str]:
     """Modules of this package that a module imports, inside functions too, type checking aside."""
-    tree = ast.parse((PACKAGE / f"{module}.py").read_text("utf-8"))
     found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            if node.module.startswith("reportgen."):
-                found.add(node.module.removeprefix("reportgen."))
-            elif node.module == "reportgen":
-                found.update(alias.name for alias in node.names if (PACKAGE / f"{alias.name}.py").exists())
+    for node in ast.walk(ast.parse(_path_of(module).read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "reportgen":
+            package = node.module.removeprefix("reportgen").removeprefix(".")
+            members = {".".join(filter(None, (package, alias.name))) for alias in node.names}
+            found |= {member for member in members if _path_of(member).exists()} or {package} - {""}
     return found
 
 
 def test_every_module_has_its_place() -> None:
-    assert {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"} == set(ORDER)
+    files = {path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py")}
+    assert {".".join(file.parts) for file in files if file.name != "__init__"} == set(ORDER)
 
 
 @pytest.mark.parametrize("module", ORDER)

@@ -14,9 +14,9 @@ from tiny import make_gpt2, make_llama, make_tokenizer
 from transformers import BertConfig, FalconConfig, GPTNeoXConfig, MambaConfig, MptConfig, RwkvConfig, T5Config
 
 from reportgen.errors import ModelError, ModelNotFound, UnsupportedModel
-from reportgen.model import load_model, load_model_info, wrap_model
-from reportgen.model_loading import calling_transformers, explain, quiet
-from reportgen.model_source import Source, find_source
+from reportgen.models.calls import calling_transformers, explain, quiet
+from reportgen.models.model import load_model, load_model_info, wrap_model
+from reportgen.models.source import Source, find_source
 
 TEXT = "The cat ate the mat."
 
@@ -353,7 +353,7 @@ def test_auto_picks_the_first_device_that_is_there(
     cuda: bool, mps: bool, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The order is cuda, mps, cpu; away from the CPU the checkpoint's own dtype is kept."""
-    from reportgen.model import _choose_device, _choose_dtype
+    from reportgen.models.model import _choose_device, _choose_dtype
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)

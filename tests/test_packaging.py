@@ -12,7 +12,7 @@ import pytest
 from samples import make_capture
 
 from reportgen import __version__
-from reportgen.pages import render_page
+from reportgen.pages.page import render_page
 
 ROOT = Path(__file__).parent.parent
 
@@ -47,7 +47,11 @@ def test_wheel_holds_package_and_templates_alone(wheel: Path) -> None:
     packed = {name.removeprefix("reportgen/") for name in names if name.startswith("reportgen/")}
     assert {name.split("/")[0] for name in names} == {"reportgen", f"reportgen-{__version__}.dist-info"}
     templates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "templates").rglob("*") if path.is_file()}
-    package = {path.name for path in (ROOT / "reportgen").iterdir() if path.is_file()}
+    package = {
+        path.relative_to(ROOT / "reportgen").as_posix()
+        for path in (ROOT / "reportgen").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
     assert packed == package | templates
     assert {"run.py", "py.typed", "templates/page.html.jinja2", "templates/js/page.js"} <= packed
 
@@ -55,7 +59,7 @@ def test_wheel_holds_package_and_templates_alone(wheel: Path) -> None:
 def test_installed_package_renders_the_same_page(installed: Path, tmp_path: Path) -> None:
     program = (
         "import pathlib, reportgen\n"
-        "from reportgen.pages import render_page\n"
+        "from reportgen.pages.page import render_page\n"
         "from samples import make_capture\n"
         "pathlib.Path('page.html').write_text(render_page(make_capture()), 'utf-8', newline='')\n"
         "print(reportgen.__file__)"

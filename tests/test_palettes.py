@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from reportgen.palettes import PALETTES, make_blues
+from reportgen.pages.palettes import PALETTES, make_blues
 
 
 def lightness_of(colours: tuple[str, ...]) -> np.ndarray:

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import HOSTILE, make_capture, make_prediction
 
-from reportgen.payload import (
+from reportgen.pages.payload import (
     decode_bytes,
     decode_weights,
     describe_capture,

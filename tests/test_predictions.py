@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny import make_tokenizer
 
-from reportgen.predictions import Predictor
+from reportgen.captures.predictions import Predictor
 
 INFINITY = float("inf")
 

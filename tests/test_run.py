@@ -15,11 +15,11 @@ from html_tree import parse_html
 from tiny import make_gpt2, make_llama, make_tokenizer
 
 from reportgen import run
-from reportgen.captures import capture
+from reportgen.captures.capture import capture
 from reportgen.errors import ModelError, PromptFileError
-from reportgen.model import LoadedModel
-from reportgen.payload import decode_weights
-from reportgen.prompts import load_prompts
+from reportgen.models.model import LoadedModel
+from reportgen.pages.payload import decode_weights
+from reportgen.prompts.prompt_file import load_prompts
 from reportgen.records import Capture, Failure, Prompt
 from reportgen.run import Options, Outcome, build_site
 from reportgen.selection import parse_selection

@@ -11,10 +11,10 @@ import pytest
 from html_tree import parse_html
 from samples import HOSTILE, make_capture
 
-from reportgen.assets import BOKEH_FILE, read_bokeh
-from reportgen.cards import Card, FailureCard, make_card
 from reportgen.errors import SiteError
-from reportgen.pages import render_page
+from reportgen.pages.assets import BOKEH_FILE, read_bokeh
+from reportgen.pages.cards import Card, FailureCard, make_card
+from reportgen.pages.page import render_page
 from reportgen.site import open_site, read_cards, write_index, write_page
 
 FAILURE = FailureCard("lost", "Lost", "gpt2", "prompts.yaml:5: too long; shorten it")

@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 from samples import make_capture, make_prediction, make_token
 
-from reportgen.records import Capture, Generation, Step
-from reportgen.selection import parse_selection
-from reportgen.tables import (
+from reportgen.pages.tables import (
     PromptRow,
     StepRow,
     TokenView,
@@ -25,6 +23,8 @@ from reportgen.tables import (
     make_token_views,
     summarize_settings,
 )
+from reportgen.records import Capture, Generation, Step
+from reportgen.selection import parse_selection
 
 
 def with_step(capture: Capture, **changes: object) -> Capture:

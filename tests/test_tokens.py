@@ -11,8 +11,8 @@ from tiny import make_tokenizer
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from reportgen.model import LoadedModel
-from reportgen.tokens import decode, make_token, make_tokens, show_text
+from reportgen.captures.tokens import decode, make_token, make_tokens, show_text
+from reportgen.models.model import LoadedModel
 
 BYTE_LEVEL = make_tokenizer()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from samples import HOSTILE, make_capture
 
-from reportgen.cards import FailureCard
+from reportgen.pages.cards import FailureCard
 
 CAPTURES = {
     "cat": make_capture(tags=("notebook",), note="Note of the author"),

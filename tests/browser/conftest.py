@@ -15,8 +15,8 @@ from browser.captures import CAPTURES, FAILURE
 from browser.reader import Reader
 from playwright.sync_api import Browser, sync_playwright
 
-from reportgen.cards import make_card
-from reportgen.pages import render_page
+from reportgen.pages.cards import make_card
+from reportgen.pages.page import render_page
 from reportgen.site import open_site, write_index, write_page
 
 ARGS = [

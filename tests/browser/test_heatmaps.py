@@ -11,7 +11,7 @@ import pytest
 from browser.captures import CAPTURES
 from browser.reader import Reader
 
-from reportgen.palettes import PALETTES
+from reportgen.pages.palettes import PALETTES
 
 NUM_TOKENS = 8
 MASKED = "#f1f2f4"

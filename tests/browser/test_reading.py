@@ -8,7 +8,7 @@ import pytest
 from browser.reader import Reader
 from playwright.sync_api import Browser, Page
 
-from reportgen.palettes import PALETTES
+from reportgen.pages.palettes import PALETTES
 
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 VIOLATIONS = """async () => {

@@ -1,7 +1,7 @@
 """``prompts.yaml`` to prompts, with every mistake of the file at once.
 
 The file is a list of prompts, each a text or a mapping, or a mapping of ``model``, ``defaults`` and ``prompts``.
-``reportgen.prompt_keys`` says what the keys are.
+``reportgen.prompts.keys`` says what the keys are.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 import yaml
 
 from reportgen.errors import PromptFileError
-from reportgen.prompt_keys import HeadKeys, PromptKeys, prompt_file_schema
-from reportgen.prompt_lines import Problems, child_of, key_lines, line_of, load_tree, to_data
-from reportgen.prompt_names import check_unique, name_pages
-from reportgen.prompt_problems import advise_quotes, check_keys, describe
+from reportgen.prompts.keys import HeadKeys, PromptKeys, prompt_file_schema
+from reportgen.prompts.lines import Problems, child_of, key_lines, line_of, load_tree, to_data
+from reportgen.prompts.names import check_unique, name_pages
+from reportgen.prompts.problems import advise_quotes, check_keys, describe
 from reportgen.records import Generation, ModelInfo, Place, Prompt
 from reportgen.selection import Selection
 

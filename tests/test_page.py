@@ -13,9 +13,9 @@ from html_tree import Element, parse_html
 from jinja2 import Environment, UndefinedError, meta
 from samples import HOSTILE, make_capture, make_token
 
-from reportgen.cards import FailureCard, make_card
-from reportgen.evidence import HEAD_SCORES, LABEL_FROM, find_opening_head
-from reportgen.pages import (
+from reportgen.evidence.definitions import HEAD_SCORES, LABEL_FROM, find_opening_head
+from reportgen.pages.cards import FailureCard, make_card
+from reportgen.pages.page import (
     GENERATOR,
     IndexContext,
     PageContext,
@@ -24,9 +24,9 @@ from reportgen.pages import (
     render_index,
     render_page,
 )
-from reportgen.palettes import PALETTES
+from reportgen.pages.palettes import PALETTES
+from reportgen.pages.payload import decode_bytes, describe_capture, encode_layer, encode_overview, encode_pattern
 from reportgen.paths import find_templates
-from reportgen.payload import decode_bytes, describe_capture, encode_layer, encode_overview, encode_pattern
 from reportgen.records import Capture
 
 FAILURE = FailureCard("lost", HOSTILE[0], HOSTILE[5], f"prompts.yaml:5: {HOSTILE[6]}")

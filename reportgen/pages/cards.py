@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from reportgen.palettes import PALETTES
-from reportgen.payload import shrink
+from reportgen.pages.palettes import PALETTES
+from reportgen.pages.payload import shrink
 from reportgen.records import Capture, Failure
 
 _EXCERPT = 300

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from reportgen.errors import PromptFileError
-from reportgen.prompt_names import check_slug
-from reportgen.prompts import check_selections, load_prompts, name_pages, override, prompt_file_schema
+from reportgen.prompts.names import check_slug
+from reportgen.prompts.prompt_file import check_selections, load_prompts, name_pages, override, prompt_file_schema
 from reportgen.records import DEFAULT_MODEL, Generation, ModelInfo, Place, Prompt
 from reportgen.selection import ALL, Selection, parse_selection
 
@@ -487,7 +487,8 @@ def test_place_is_no_part_of_a_prompt() -> None:
 
 
 def test_importing_prompts_imports_no_network_code() -> None:
-    code = "import sys, reportgen.prompts; print(sorted({'torch', 'transformers', 'bokeh', 'ray'} & set(sys.modules)))"
+    heavy = "{'torch', 'transformers', 'bokeh', 'ray'}"
+    code = f"import sys, reportgen.prompts.prompt_file; print(sorted({heavy} & set(sys.modules)))"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert result.stdout.strip() == "[]"

@@ -1,6 +1,6 @@
 """Scores of heads, measured in float32 on the weights of one layer while they are alive.
 
-``reportgen.evidence`` says in words what each score means and where it comes from.
+``reportgen.evidence.definitions`` says in words what each score means and where it comes from.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class HeadMeasurer:
             has_sink: rows may sum to less than 1, because a learned sink takes the rest.
 
         Returns:
-            By the names of ``reportgen.evidence.HEAD_SCORES``, ``[head]`` each; NaN where a score is undefined.
+            By the names of ``evidence.definitions.HEAD_SCORES``, ``[head]`` each; NaN where a score is undefined.
         """
         weights = weights.float()
         later = weights[:, 1:]  # the first query has nothing to choose from

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from reportgen.prompt_keys import DefaultKeys, FileKeys, GenerationKeys, HeadKeys, MessageKeys, PromptKeys
-from reportgen.prompt_lines import Problems, child_of, line_of
+from reportgen.prompts.keys import DefaultKeys, FileKeys, GenerationKeys, HeadKeys, MessageKeys, PromptKeys
+from reportgen.prompts.lines import Problems, child_of, line_of
 
 Keys = TypeVar("Keys", bound=BaseModel)
 

@@ -1,6 +1,6 @@
 """Numbers that say what a head does: what they are called, what they mean, which heads they single out.
 
-``reportgen.head_scores`` measures them.
+``reportgen.evidence.head_scores`` measures them.
 """
 
 from __future__ import annotations

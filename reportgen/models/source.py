@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reportgen.embedded import EMBEDDED, fetch_model
 from reportgen.errors import ModelError, ModelNotFound
+from reportgen.models.embedded import EMBEDDED, fetch_model
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _LOOKS_LIKE_PATH = re.compile(rf"[./~\\]|{_DRIVE.pattern}|.*\\")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reportgen.evidence import HEAD_SCORES, HeadScore
+from reportgen.evidence.definitions import HEAD_SCORES, HeadScore
 from reportgen.records import Capture, Prediction, Token
 
 _RUNNERS_UP = 3

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
-from reportgen.model import LoadedModel
+from reportgen.models.model import LoadedModel
 from reportgen.records import Generation
 
 

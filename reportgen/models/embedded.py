@@ -22,8 +22,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from reportgen.embedded_conversion import convert_gguf
 from reportgen.errors import ModelError, ModelNotFound
+from reportgen.models.conversion import convert_gguf
 
 _MANIFEST = "reportgen.json"
 

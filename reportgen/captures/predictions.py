@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from reportgen.captures.tokens import make_token
 from reportgen.records import Prediction, Token
-from reportgen.tokens import make_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable

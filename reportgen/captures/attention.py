@@ -19,7 +19,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from reportgen.errors import CaptureMismatch, UnsupportedModel
-from reportgen.head_scores import HeadMeasurer
+from reportgen.evidence.head_scores import HeadMeasurer
 
 _ROW_SUM_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
 _HALF_TOLERANCE = 2e-2

@@ -15,7 +15,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from reportgen import __version__
-from reportgen.assets import (
+from reportgen.evidence.definitions import HEAD_SCORES, LABEL_FROM, find_opening_head
+from reportgen.pages.assets import (
     BOKEH_FILE,
     INDEX_SCRIPTS,
     PAGE_SCRIPTS,
@@ -25,12 +26,10 @@ from reportgen.assets import (
     read_scripts,
     read_styles,
 )
-from reportgen.cards import Card, FailureCard, excerpt, make_card
-from reportgen.evidence import HEAD_SCORES, LABEL_FROM, find_opening_head
-from reportgen.figures import make_figures
-from reportgen.palettes import PALETTES
-from reportgen.paths import find_templates
-from reportgen.payload import (
+from reportgen.pages.cards import Card, FailureCard, excerpt, make_card
+from reportgen.pages.figures import make_figures
+from reportgen.pages.palettes import PALETTES
+from reportgen.pages.payload import (
     describe_capture,
     encode_bytes,
     encode_json,
@@ -38,8 +37,7 @@ from reportgen.payload import (
     encode_overview,
     encode_pattern,
 )
-from reportgen.records import Capture, ModelInfo
-from reportgen.tables import (
+from reportgen.pages.tables import (
     PromptRow,
     ScoreRow,
     StepRow,
@@ -52,6 +50,8 @@ from reportgen.tables import (
     make_token_views,
     summarize_settings,
 )
+from reportgen.paths import find_templates
+from reportgen.records import Capture, ModelInfo
 
 GENERATOR = f"reportgen {__version__}"
 """What every page and index names as its maker."""

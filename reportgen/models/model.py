@@ -19,9 +19,9 @@ from transformers import (
 )
 
 from reportgen.errors import ModelError, ModelNotFound
-from reportgen.model_config import check_attention, check_loadable, describe_config
-from reportgen.model_loading import calling_transformers, without_bars
-from reportgen.model_source import Source, find_source, suggest
+from reportgen.models.calls import calling_transformers, without_bars
+from reportgen.models.config import check_attention, check_loadable, describe_config
+from reportgen.models.source import Source, find_source, suggest
 from reportgen.records import ModelInfo
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

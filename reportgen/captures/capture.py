@@ -17,15 +17,15 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from reportgen import __version__
-from reportgen.attention import Attended, attend
+from reportgen.captures.attention import Attended, attend
+from reportgen.captures.generation import Generated, generate
+from reportgen.captures.predictions import Predictor
+from reportgen.captures.tokens import make_tokens
 from reportgen.errors import CaptureMismatch, PromptError, PromptTooLong, ReportgenError
-from reportgen.generation import Generated, generate
-from reportgen.model import LoadedModel
-from reportgen.model_loading import quiet
-from reportgen.predictions import Predictor
+from reportgen.models.calls import quiet
+from reportgen.models.model import LoadedModel
 from reportgen.records import Capture, Prediction, Prompt, Step
 from reportgen.selection import Selection
-from reportgen.tokens import make_tokens
 
 _NO_MEMORY = re.compile("out of memory|DefaultCPUAllocator")
 """What torch says where memory is full; only CUDA's has an error class of its own."""

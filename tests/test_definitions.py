@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from samples import make_capture, make_pattern
 
-from reportgen.evidence import find_opening_head
+from reportgen.evidence.definitions import find_opening_head
 from reportgen.records import Capture
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, TypeAdapter, WithJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
 
-from reportgen.prompt_names import SLUG_PATTERN, check_slug
+from reportgen.prompts.names import SLUG_PATTERN, check_slug
 from reportgen.records import DEFAULT_MODEL, DEFAULT_NEW_TOKENS
 from reportgen.selection import Selection, parse_selection
 

@@ -1,0 +1,1 @@
+"""A name to a loaded model: hub, folder, GGUF file, or the embedded one."""
