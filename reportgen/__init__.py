@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reportgen.captures.capture import capture
+    from reportgen.captures.record import Capture
     from reportgen.errors import ReportgenError
     from reportgen.models.model import LoadedModel, load_model, wrap_model
     from reportgen.pages.page import render_page
     from reportgen.prompts.prompt_file import load_prompts
-    from reportgen.records import Capture, Generation, Prompt
+    from reportgen.records import Generation, Prompt
     from reportgen.run import Options, Outcome, build_site
 
 __version__ = "0.1.0"
@@ -37,7 +38,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Capture": "records",
+    "Capture": "captures.record",
     "Generation": "records",
     "LoadedModel": "models.model",
     "Options": "run",

@@ -7,8 +7,10 @@ import math
 import numpy as np
 import torch
 
+from reportgen.captures.record import Capture
 from reportgen.evidence.head_scores import HeadMeasurer
-from reportgen.records import Capture, Generation, ModelInfo, Prediction, Prompt, Step, Token
+from reportgen.evidence.record import Attribution, Evidence, Lens
+from reportgen.records import Generation, ModelInfo, Prediction, Prompt, Step, Token
 
 HOSTILE = (
     "</script><script>document.title='owned'</script>",
@@ -54,6 +56,58 @@ def measure(patterns: np.ndarray, texts: list[str]) -> dict[str, np.ndarray]:
     measurer = HeadMeasurer([texts.index(text) for text in texts], torch.device("cpu"))
     layers = [measurer.measure(torch.from_numpy(layer)) for layer in patterns]
     return {name: np.stack([layer[name] for layer in layers]) for name in layers[0]}
+
+
+def make_evidence(
+    patterns: np.ndarray, tokens: tuple[Token, ...], num_prompt_tokens: int, rivals: tuple[Token, ...], num_layers: int
+) -> Evidence:
+    """Return evidence that a person can check.
+
+    A first token is written from with a quarter of the length of the others. Head ``h`` of the captured layer ``l``
+    writes ``(l + 1) * (1 - h)`` tenths of a logit at step 0, twice that at step 1 and so on, half of it against each
+    rival, from the tokens as it reads them. An MLP writes 1, the embedding 2, biases 0.5, other heads -1. The lens
+    gives the chosen token the probability ``(l + 1) / (num_layers + 1)``. Without head ``h`` the log-probability of
+    the token of step ``s`` falls by ``0.1 * h * (s + 1)``.
+    """
+    num_steps = len(tokens) - num_prompt_tokens
+    shape = patterns.shape[:2]
+    scores = measure(patterns, [token.text for token in tokens])
+    norms = np.ones((*shape, len(tokens)), np.float32)
+    norms[:, :, 0] = 0.25
+    rollout = make_pattern("uniform", len(tokens))[np.tril_indices(len(tokens))].astype(np.float32)
+    if not num_steps:
+        missing = dict.fromkeys(("attribution", "lens"), "no tokens were generated")
+        return Evidence(scores, norms, rollout=rollout, missing=missing)
+    layer, head = np.indices(shape)
+    step = np.arange(num_steps)[:, None, None]
+    share = np.array([1.0, *(0.5 for _ in rivals)])[:, None, None, None]
+    heads = (share * (step + 1) * (layer + 1) * (1 - head) / 10).astype(np.float32)
+    ones = np.ones(heads.shape[:2], np.float32)
+    mlps = np.ones((*heads.shape[:2], num_layers), np.float32)
+    rows = [patterns[:, :, num_prompt_tokens - 1 + s, : num_prompt_tokens + s] * heads[0, s][:, :, None]
+            for s in range(num_steps)]  # fmt: skip
+    attribution = Attribution(
+        rivals=(rivals,) * num_steps,
+        heads=heads,
+        layers=mlps,
+        embedding=2 * ones,
+        biases=0.5 * ones,
+        other_heads=-ones,
+        logits=(heads.sum((2, 3)) + mlps.sum(2) + 1.5).astype(np.float32),
+        residuals=np.full(num_steps, 1e-6, np.float32),
+        sources=np.concatenate(rows, axis=2).astype(np.float32),
+    )
+    grown = (np.arange(num_layers)[:, None] + np.ones(num_steps)) / (num_layers + 1)
+    chosen = tokens[num_prompt_tokens:]
+    lens = Lens(
+        layers=tuple(range(num_layers)),
+        logprobs=np.log(grown).astype(np.float32),
+        ranks=np.tile(np.arange(num_layers)[::-1, None], num_steps),
+        best=((rivals[0],) * num_steps,) * (num_layers - 1) + (chosen,),
+        best_logprobs=np.log(np.full((num_layers, num_steps), 0.75)).astype(np.float32),
+    )
+    ablation = np.broadcast_to(-0.1 * head * (step + 1), (num_steps, *shape)).astype(np.float32)
+    return Evidence(scores, norms, attribution, lens, rollout, {"zero": ablation})
 
 
 def make_capture(
@@ -103,5 +157,5 @@ def make_capture(
         prompt_predictions=tuple(make_prediction(token, others, 0.25) for token in tokens[1:num_prompt_tokens]),
         steps=steps,
         versions={"torch": "2.13.0", "transformers": "5.24.0"},
-        scores=measure(np.array(patterns), [token.text for token in tokens]),
+        evidence=make_evidence(np.array(patterns), tokens, num_prompt_tokens, others, max(layers) + 1),
     )

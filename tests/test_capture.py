@@ -18,9 +18,10 @@ from tiny import make_gpt2, make_llama, make_tokenizer
 from tokenizers import processors
 
 from reportgen.captures.capture import capture
+from reportgen.captures.record import Capture
 from reportgen.errors import CaptureMismatch, PromptError, PromptTooLong
 from reportgen.models.model import LoadedModel, wrap_model
-from reportgen.records import Capture, Generation, Place, Prompt
+from reportgen.records import Generation, Place, Prompt
 from reportgen.selection import parse_selection
 
 HALF_STEP = 2**-11

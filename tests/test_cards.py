@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 from samples import HOSTILE, make_capture
 
+from reportgen.captures.record import Capture
 from reportgen.pages.cards import Card, FailureCard, draw_thumbnail, excerpt, make_card, make_failure_card, parse_card
 from reportgen.pages.palettes import PALETTES
-from reportgen.records import Capture, Failure, Prompt
+from reportgen.records import Failure, Prompt
 
 
 def picture_of(address: str) -> np.ndarray:

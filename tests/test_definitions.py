@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from samples import make_capture, make_pattern
 
+from reportgen.captures.record import Capture
 from reportgen.evidence.definitions import find_opening_head
-from reportgen.records import Capture
 
 
 def with_patterns(capture: Capture, *patterns: np.ndarray) -> Capture:

@@ -143,8 +143,8 @@ def test_half_precision_is_measured_in_full() -> None:
 
 def test_every_score_is_defined_in_words(tiny_llama: LoadedModel) -> None:
     captured = capture(tiny_llama, Prompt(text="abcabc", max_new_tokens=0))
-    assert [score.name for score in HEAD_SCORES] == list(captured.scores)
-    assert {values.shape for values in captured.scores.values()} == {(3, 4)}
+    assert [score.name for score in HEAD_SCORES] == list(captured.evidence.scores)
+    assert {values.shape for values in captured.evidence.scores.values()} == {(3, 4)}
 
 
 def test_scores_of_a_capture_are_those_of_its_patterns(tiny_gpt2: LoadedModel) -> None:
@@ -154,7 +154,7 @@ def test_scores_of_a_capture_are_those_of_its_patterns(tiny_gpt2: LoadedModel) -
     for row, layer in enumerate(captured.layers):
         for column, head in enumerate(captured.heads):
             expected = measure(captured.pattern(layer, head), ids)
-            found = {name: float(values[row, column]) for name, values in captured.scores.items()}
+            found = {name: float(values[row, column]) for name, values in captured.evidence.scores.items()}
             assert found == pytest.approx(expected, abs=2e-3, nan_ok=True)
 
 
@@ -164,8 +164,8 @@ def test_selected_heads_have_the_scores_that_they_have_among_all(tiny_llama: Loa
     everything = capture(tiny_llama, Prompt(text="abcabc", max_new_tokens=0))
     some = Prompt(text="abcabc", max_new_tokens=0, layers=parse_selection("0,2"), heads=parse_selection("3,1"))
     selected = capture(tiny_llama, some)
-    for name, values in selected.scores.items():
-        assert np.array_equal(values, everything.scores[name][[0, 2]][:, [1, 3]], equal_nan=True)
+    for name, values in selected.evidence.scores.items():
+        assert np.array_equal(values, everything.evidence.scores[name][[0, 2]][:, [1, 3]], equal_nan=True)
 
 
 def test_real_induction_heads_come_out_on_top(smollm2: LoadedModel) -> None:
@@ -174,7 +174,7 @@ def test_real_induction_heads_come_out_on_top(smollm2: LoadedModel) -> None:
     ids = random.integers(1000, 40000, 40).tolist()
     text = str(smollm2.tokenizer.decode(ids))
     captured = capture(smollm2, Prompt(text=text * 2, max_new_tokens=0))
-    induction = captured.scores["induction"]
+    induction = captured.evidence.scores["induction"]
     best = np.unravel_index(np.argmax(induction), induction.shape)
     assert float(induction[best]) > 0.5
     assert float(np.median(induction)) < 0.1

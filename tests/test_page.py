@@ -13,7 +13,9 @@ from html_tree import Element, parse_html
 from jinja2 import Environment, UndefinedError, meta
 from samples import HOSTILE, make_capture, make_token
 
+from reportgen.captures.record import Capture
 from reportgen.evidence.definitions import HEAD_SCORES, LABEL_FROM, find_opening_head
+from reportgen.evidence.record import Evidence
 from reportgen.pages.cards import FailureCard, make_card
 from reportgen.pages.page import (
     GENERATOR,
@@ -27,7 +29,6 @@ from reportgen.pages.page import (
 from reportgen.pages.palettes import PALETTES
 from reportgen.pages.payload import decode_bytes, describe_capture, encode_layer, encode_overview, encode_pattern
 from reportgen.paths import find_templates
-from reportgen.records import Capture
 
 FAILURE = FailureCard("lost", HOSTILE[0], HOSTILE[5], f"prompts.yaml:5: {HOSTILE[6]}")
 
@@ -293,7 +294,7 @@ def test_heads_of_the_largest_scores_stand_in_the_page_itself() -> None:
 
 
 def test_capture_without_scores_has_no_section_of_them() -> None:
-    page = parse_html(render_page(replace(make_capture(), scores={})))
+    page = parse_html(render_page(replace(make_capture(), evidence=Evidence())))
     assert page.find(id="scores-title") == []
     assert [option.text for option in page.find("select", id="by")[0].find("option")] == ["pattern"]
 

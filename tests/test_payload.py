@@ -16,6 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import HOSTILE, make_capture, make_prediction
 
+from reportgen.captures.record import Capture
+from reportgen.evidence.record import Evidence
 from reportgen.pages.payload import (
     decode_bytes,
     decode_weights,
@@ -29,7 +31,7 @@ from reportgen.pages.payload import (
     shrink,
     thumbnail_side,
 )
-from reportgen.records import Capture, Token
+from reportgen.records import Token
 
 
 def codes_of(block: str) -> list[int]:
@@ -169,7 +171,7 @@ def test_shrink_equals_a_loop(length: int, side: int, seed: int) -> None:
 
 def test_capture_is_described_in_json() -> None:
     scores = {"self": np.array([[1 / 3], [np.nan]], np.float32)}
-    capture = replace(make_capture(("a ", "b"), ("c",), layers=(2, 5), heads=(1,)), scores=scores)
+    capture = replace(make_capture(("a ", "b"), ("c",), layers=(2, 5), heads=(1,)), evidence=Evidence(scores))
     described = describe_capture(capture)
     others = [[90, "␣dog", -1.3863], [91, "␣hat", -1.3863]]
     assert described == {

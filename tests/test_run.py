@@ -16,11 +16,12 @@ from tiny import make_gpt2, make_llama, make_tokenizer
 
 from reportgen import run
 from reportgen.captures.capture import capture
+from reportgen.captures.record import Capture
 from reportgen.errors import ModelError, PromptFileError
 from reportgen.models.model import LoadedModel
 from reportgen.pages.payload import decode_weights
 from reportgen.prompts.prompt_file import load_prompts
-from reportgen.records import Capture, Failure, Prompt
+from reportgen.records import Failure, Prompt
 from reportgen.run import Options, Outcome, build_site
 from reportgen.selection import parse_selection
 from reportgen.site import read_cards

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from samples import make_capture, make_prediction, make_token
 
+from reportgen.captures.record import Capture
+from reportgen.evidence.record import Evidence
 from reportgen.pages.tables import (
     PromptRow,
     StepRow,
@@ -23,7 +25,7 @@ from reportgen.pages.tables import (
     make_token_views,
     summarize_settings,
 )
-from reportgen.records import Capture, Generation, Step
+from reportgen.records import Generation, Step
 from reportgen.selection import parse_selection
 
 
@@ -121,7 +123,9 @@ def test_settings_say_what_it_takes_to_make_the_page_again() -> None:
 def test_scores_name_the_heads_where_they_are_largest() -> None:
     scores = {"sink": [[0.25, np.nan], [0.5, 0.25]], "induction": [[np.nan] * 2] * 2, "distance": [[1, 2], [3, 4.06]]}
     capture = make_capture(layers=(2, 5), heads=(1, 3))
-    rows = make_score_rows(replace(capture, scores={name: np.array(values) for name, values in scores.items()}))
+    rows = make_score_rows(
+        replace(capture, evidence=Evidence({name: np.array(values) for name, values in scores.items()}))
+    )
     assert {row.score.name: row.strongest for row in rows} == {
         "sink": ((5, 1, "0.500"), (2, 1, "0.250"), (5, 3, "0.250")),
         "induction": (),

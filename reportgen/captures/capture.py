@@ -20,11 +20,13 @@ from reportgen import __version__
 from reportgen.captures.attention import Attended, attend
 from reportgen.captures.generation import Generated, generate
 from reportgen.captures.predictions import Predictor
+from reportgen.captures.record import Capture
 from reportgen.captures.tokens import make_tokens
 from reportgen.errors import CaptureMismatch, PromptError, PromptTooLong, ReportgenError
+from reportgen.evidence.record import Evidence
 from reportgen.models.calls import quiet
 from reportgen.models.model import LoadedModel
-from reportgen.records import Capture, Prediction, Prompt, Step
+from reportgen.records import Prediction, Prompt, Step
 from reportgen.selection import Selection
 
 _NO_MEMORY = re.compile("out of memory|DefaultCPUAllocator")
@@ -70,7 +72,7 @@ def capture(model: LoadedModel, prompt: Prompt) -> Capture:
             prompt_predictions=_predict_prompt(predictor, attended, prompt_ids),
             steps=_predict_steps(predictor, attended, generated, len(prompt_ids)),
             versions=_versions(),
-            scores=attended.scores,
+            evidence=Evidence(scores=attended.scores),
         )
 
 

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reportgen.records import Capture
+from reportgen.captures.record import Capture
 
 LABEL_FROM = 0.5
 """Share of the weight from which on a head is called by what it does."""
+
+SUM_TOLERANCE = 1e-3
+"""How far the parts of an attribution may be from what they must add up to, relative to the largest of them."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class HeadScore:
     """One score, as pages and tables name it.
 
     Attributes:
-        name: key of ``Capture.scores``.
+        name: key of ``Evidence.scores``.
         title: what a reader sees.
         definition: the formula in words; ``a`` is attention, ``q`` the query's position, ``k`` the key's.
         source: who defined it, or why it is defined so.
@@ -78,6 +81,68 @@ HEAD_SCORES = (
         "distance_rest", "distance, first left out",
         "The same over keys k ≥ 1, for queries q ≥ 2, the weights there made to sum to 1.",
         "Ours, so that the first token does not decide.", is_share=False,
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One kind of evidence beside the head scores, as pages and documents name it.
+
+    Attributes:
+        name: of the field of ``Evidence``, or of an entry of ``Evidence.ablations``.
+        title: what a reader sees.
+        definition: the formula in words; ``a`` is attention, ``q`` the query's position, ``k`` the key's.
+        source: who defined it.
+        caution: how it misleads.
+    """
+
+    name: str
+    title: str
+    definition: str
+    source: str
+    caution: str
+
+
+WEIGHTED = Measure(
+    "value_norms", "weighted attention",
+    "‖a[q,k] · v_k W_O‖, the length of what the head writes from a key, as a share of its sum over the row.",
+    "Kobayashi et al. 2020.",
+    "A long vector need not point anywhere that matters, and lengths of several heads do not add up.",
+)  # fmt: skip
+ATTRIBUTION = Measure(
+    "attribution", "direct logit attribution",
+    "What a part wrote into the residual stream, through the final norm at the scale that it had in this run, along "
+    "the unembedding of the chosen token minus the mean over the vocabulary (or minus a rival token).",
+    "Direct logit attribution: Elhage et al. 2021, nostalgebraist 2020.",
+    "The direct path alone: what later layers make of it is counted there. A part that writes for every token alike "
+    "counts as nothing.",
+)  # fmt: skip
+LENS = Measure(
+    "lens", "logit lens",
+    "softmax(W_U · norm(residual stream after the layer)): what the model would say if it stopped there.",
+    "Logit lens: nostalgebraist 2020.",
+    "Early layers do not yet write in the language of the unembedding, so their best tokens can be noise.",
+)  # fmt: skip
+ROLLOUT = Measure(
+    "rollout", "attention rollout",
+    "Product over layers of ½ · (mean over heads of a + I), rows summing to 1.",
+    "Abnar and Zuidema 2020.",
+    "An average over all heads that drifts to the first token with every layer; it knows nothing of values and MLPs.",
+)  # fmt: skip
+ABLATIONS = (
+    Measure(
+        "zero", "ablation, head set to zero",
+        "Change of the log-probability of the step's token when the head's output is 0 at every position, the text "
+        "held as it was generated.",
+        "Zero ablation: Michel et al. 2019.",
+        "Later layers repair much of the loss, so it is a lower bound; an output of 0 is not one that the model knows.",
+    ),
+    Measure(
+        "mean", "ablation, head set to its mean",
+        "The same with the head's output set to its mean over the positions of this text.",
+        "Mean ablation: Wang et al. 2022, there over other texts.",
+        "Keeps what the head always writes, and so measures only what depends on the position.",
     ),
 )  # fmt: skip
 

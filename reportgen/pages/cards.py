@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from reportgen.captures.record import Capture
 from reportgen.pages.palettes import PALETTES
 from reportgen.pages.payload import shrink
-from reportgen.records import Capture, Failure
+from reportgen.records import Failure
 
 _EXCERPT = 300
 _THUMBNAIL_SIDE = 48

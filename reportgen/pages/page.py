@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from reportgen import __version__
+from reportgen.captures.record import Capture
 from reportgen.evidence.definitions import HEAD_SCORES, LABEL_FROM, find_opening_head
 from reportgen.pages.assets import (
     BOKEH_FILE,
@@ -51,7 +52,7 @@ from reportgen.pages.tables import (
     summarize_settings,
 )
 from reportgen.paths import find_templates
-from reportgen.records import Capture, ModelInfo
+from reportgen.records import ModelInfo
 
 GENERATOR = f"reportgen {__version__}"
 """What every page and index names as its maker."""
@@ -158,7 +159,7 @@ def _make_blocks(capture: Capture, *, with_bokeh: bool) -> dict[str, str]:
         "opening": list(opening),
         "palettes": PALETTES,
         "label_from": LABEL_FROM,
-        "score_kinds": [asdict(score) for score in HEAD_SCORES if score.name in capture.scores],
+        "score_kinds": [asdict(score) for score in HEAD_SCORES if score.name in capture.evidence.scores],
     }
     blocks = {
         "figures": _figures_block(bool(capture.steps)),

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reportgen.records import Capture, Prediction, Token
+from reportgen.captures.record import Capture
+from reportgen.records import Prediction, Token
 
 THUMBNAIL_SIDE = 24
 """Most cells along a side of one head's picture in the overview."""
@@ -128,7 +129,8 @@ def describe_capture(capture: Capture) -> dict[str, Any]:
             for step in capture.steps
         ],
         "scores": {
-            name: [[_short(score) for score in row] for row in scores] for name, scores in capture.scores.items()
+            name: [[_short(score) for score in row] for row in scores]
+            for name, scores in capture.evidence.scores.items()
         },
     }
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reportgen.captures.record import Capture
 from reportgen.evidence.definitions import HEAD_SCORES, HeadScore
-from reportgen.records import Capture, Prediction, Token
+from reportgen.records import Prediction, Token
 
 _RUNNERS_UP = 3
 _STRONGEST = 4
@@ -62,7 +63,11 @@ class ScoreRow:
 
 def make_score_rows(capture: Capture) -> list[ScoreRow]:
     """Return a row for each score of the capture."""
-    return [ScoreRow(score, _strongest_heads(capture, score)) for score in HEAD_SCORES if score.name in capture.scores]
+    return [
+        ScoreRow(score, _strongest_heads(capture, score))
+        for score in HEAD_SCORES
+        if score.name in capture.evidence.scores
+    ]
 
 
 def make_token_views(capture: Capture) -> list[TokenView]:
@@ -170,7 +175,7 @@ def format_logprob(logprob: float) -> str:
 
 
 def _strongest_heads(capture: Capture, score: HeadScore) -> tuple[tuple[int, int, str], ...]:
-    values = capture.scores[score.name]
+    values = capture.evidence.scores[score.name]
     order = np.argsort(-values, axis=None, kind="stable")[:_STRONGEST]  # NaN comes last
     places = ((*divmod(int(cell), len(capture.heads)), float(values.flat[cell])) for cell in order)
     return tuple(

@@ -11,7 +11,7 @@ def test_overview_colours_every_head_by_a_score(cat: Reader) -> None:
     cat.go("#layer=1&head=0&by=previous").look_at("overview")
     (image,) = cat.ask("data", "overview", "image")["image"]
     assert image["shape"] == [3, 4]
-    assert image["values"] == pytest.approx(CAPTURES["cat"].scores["previous"].ravel().tolist(), abs=1e-4)
+    assert image["values"] == pytest.approx(CAPTURES["cat"].evidence.scores["previous"].ravel().tolist(), abs=1e-4)
     assert cat.page.locator("#overview-note").inner_text() == "Colours from 0 to 1.000; click a head."
     assert cat.hover("overview", 0.5, 1.5) == "L1 H0\nprevious token 1.000"
 

@@ -1,0 +1,85 @@
+"""The record of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reportgen.evidence.record import Evidence
+from reportgen.records import ModelInfo, Prediction, Prompt, Step, Token
+
+
+@dataclass(frozen=True)
+class Capture:
+    """The record of one run: tokens, attention and predictions.
+
+    Attributes:
+        prompt: what was run.
+        model: what it was run on.
+        tokens: prompt tokens, then generated tokens, ``[position]``.
+        num_prompt_tokens: how many of them are the prompt's.
+        layers: the model's own numbers of the captured layers, those that have attention and were selected.
+        heads: the captured heads.
+        triangles: attention as float16, ``[layer, head, cell]``, the lower triangle of ``[query_pos, key_pos]`` row by
+            row; axes 0 and 1 follow ``layers`` and ``heads``.
+        prompt_predictions: the raw distribution that each prompt token after the first met, ``[position - 1]``.
+        steps: one for each generated token.
+        versions: name and version of the packages that the numbers depend on.
+        evidence: what stands beside the weights.
+    """
+
+    prompt: Prompt
+    model: ModelInfo
+    tokens: tuple[Token, ...]
+    num_prompt_tokens: int
+    layers: tuple[int, ...]
+    heads: tuple[int, ...]
+    triangles: NDArray[np.float16]
+    prompt_predictions: tuple[Prediction, ...]
+    steps: tuple[Step, ...]
+    versions: Mapping[str, str]
+    evidence: Evidence = field(default_factory=Evidence)
+
+    @property
+    def num_tokens(self) -> int:
+        """Prompt and generated tokens together: the side of every pattern."""
+        return len(self.tokens)
+
+    def query_pos_of_step(self, step: int) -> int:
+        """Return the position whose row of attention predicted the token of a step.
+
+        Args:
+            step: 0-based generation step.
+
+        Returns:
+            The query position; the token of that step stands one further.
+
+        Raises:
+            IndexError: there is no such step.
+        """
+        if not 0 <= step < len(self.steps):
+            raise IndexError(f"step {step}: this capture has {len(self.steps)} steps")
+        return self.num_prompt_tokens - 1 + step
+
+    def pattern(self, layer: int, head: int) -> NDArray[np.float32]:
+        """Return the attention of one head.
+
+        Args:
+            layer: the model's own number of the layer.
+            head: the model's own number of the head.
+
+        Returns:
+            ``[query_pos, key_pos]`` float32, 0 above the diagonal.
+
+        Raises:
+            KeyError: that layer or head was not captured.
+        """
+        if layer not in self.layers or head not in self.heads:
+            raise KeyError(f"L{layer} H{head} was not captured; layers {self.layers}, heads {self.heads}")
+        pattern = np.zeros((self.num_tokens, self.num_tokens), np.float32)
+        triangle = self.triangles[self.layers.index(layer), self.heads.index(head)]
+        pattern[np.tril_indices(self.num_tokens)] = triangle
+        return pattern
