@@ -17,6 +17,7 @@ import click
 
 from reportgen import __version__
 from reportgen.errors import ReportgenError
+from reportgen.records import EXTRA_EVIDENCE
 from reportgen.selection import Selection, parse_selection
 
 _INTERRUPTED = 130
@@ -85,6 +86,10 @@ def main() -> None:
     help="Number format of the weights; auto is float32 on the CPU.",
 )  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), help="Seed of sampling, for every prompt.")
+@click.option(
+    "--evidence", multiple=True, type=click.Choice(EXTRA_EVIDENCE),
+    help="Measure this too, for every prompt; may be given again. Takes minutes on a processor.",
+)  # fmt: skip
 @click.option("--shared-assets", is_flag=True, help="Keep BokehJS once beside the pages, not in each.")
 @_TRUST
 @click.option("--open", "open_index", is_flag=True, help="Open the index in a browser when done.")
@@ -94,14 +99,21 @@ def main() -> None:
 def build(
     prompts: Path, results: Path, model: str | None, layers: Selection | None, heads: Selection | None,
     slugs: tuple[str, ...], max_new_tokens: int | None, device: str, dtype: str, seed: int | None,
-    shared_assets: bool, trust_remote_code: bool, open_index: bool, verbose: bool, quiet: bool,
+    evidence: tuple[str, ...], shared_assets: bool, trust_remote_code: bool, open_index: bool, verbose: bool,
+    quiet: bool,
 ) -> None:  # fmt: skip
     """Run PROMPTS (default: prompts.yaml) and write one page for each, and an index."""
     from reportgen.progress import watch
     from reportgen.prompts.prompt_file import load_prompts, override
 
     chosen = override(
-        load_prompts(prompts), model=model, layers=layers, heads=heads, max_new_tokens=max_new_tokens, seed=seed
+        load_prompts(prompts),
+        model=model,
+        layers=layers,
+        heads=heads,
+        max_new_tokens=max_new_tokens,
+        seed=seed,
+        evidence=evidence or None,
     )
     if slugs:
         known = [prompt.slug for prompt in chosen]

@@ -8,6 +8,7 @@
     ├── PromptError         one prompt failed; the run goes on and the index shows it
     │   ├── PromptTooLong       more tokens than the model's context window
     │   └── CaptureMismatch     what was captured is not what attention must look like
+    ├── NoEvidence          one kind of evidence cannot be had; the capture goes on and the page says why
     ├── SiteError           the results folder cannot be written, or a file there is not ours
     └── TemplatesNotFound   names every folder that was searched
 
@@ -59,6 +60,10 @@ class PromptTooLong(PromptError):
 
 class CaptureMismatch(PromptError):
     """What was captured is not causal attention of the expected shape."""
+
+
+class NoEvidence(ReportgenError):
+    """One kind of evidence cannot be had of this network or run; says why."""
 
 
 class SiteError(ReportgenError):

@@ -21,6 +21,7 @@ class ProgressBar:
         """Take what ``watch`` has made."""
         self._console, self._bar, self._task = console, bar, task
         self._quiet, self._verbose = quiet, verbose
+        self._heads: TaskID | None = None
 
     def stage(self, prompt: Prompt, stage: str) -> None:
         """Show what is being done."""
@@ -28,6 +29,18 @@ class ProgressBar:
         self._bar.update(self._task, description=f"{_STAGES[stage]} {subject}")
         if self._verbose:
             self._say(f"{_STAGES[stage]} {subject}")
+
+    def ablating(self, prompt: Prompt, done: int, total: int, seconds: float) -> None:
+        """Show how many heads are ablated, on a bar of their own; say before the first how long it will take."""
+        if done == 0:
+            if not self._quiet:
+                self._say(f"ablating {total} heads of {prompt.slug}, about {max(1, round(seconds))} s")
+            self._heads = self._bar.add_task(f"ablating {prompt.slug}", total=total)
+        elif self._heads is not None:
+            self._bar.update(self._heads, completed=done)
+            if done == total:
+                self._bar.remove_task(self._heads)
+                self._heads = None
 
     def done(self, prompt: Prompt, outcome: Path | Failure) -> None:
         """Count a prompt; say why where it failed."""

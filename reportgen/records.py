@@ -14,6 +14,8 @@ from reportgen.selection import ALL, Selection
 
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_NEW_TOKENS = 10
+EXTRA_EVIDENCE = ("ablation", "mean-ablation")
+"""Evidence that takes so long that it is measured only where it is asked for."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Prompt:
         max_new_tokens: how many tokens to generate at most; 0 is the forward pass alone.
         generation: how tokens are chosen.
         add_special_tokens: whether the tokenizer adds its special tokens to ``text``.
+        evidence: what to measure beyond what every page has, of ``EXTRA_EVIDENCE``.
         place: where the prompt stands in its file; not part of its identity.
     """
 
@@ -89,6 +92,7 @@ class Prompt:
     max_new_tokens: int = DEFAULT_NEW_TOKENS
     generation: Generation = Generation()
     add_special_tokens: bool = True
+    evidence: tuple[str, ...] = ()
     place: Place = field(default_factory=Place, compare=False, repr=False)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -42,6 +43,10 @@ class Progress(Protocol):
         """A prompt entered a stage: ``load``, ``capture`` or ``page``."""
         ...
 
+    def ablating(self, prompt: Prompt, done: int, total: int, seconds: float) -> None:
+        """So many heads of so many are ablated, and about so many seconds are left; 0 before the first."""
+        ...
+
     def done(self, prompt: Prompt, outcome: Path | Failure) -> None:
         """A prompt has its page, or has failed."""
         ...
@@ -51,6 +56,9 @@ class Silence:
     """Progress that nobody watches."""
 
     def stage(self, prompt: Prompt, stage: str) -> None:
+        """Say nothing."""
+
+    def ablating(self, prompt: Prompt, done: int, total: int, seconds: float) -> None:
         """Say nothing."""
 
     def done(self, prompt: Prompt, outcome: Path | Failure) -> None:
@@ -110,7 +118,7 @@ def build_site(
         for prompt, model in _with_models(named, options, progress):
             try:
                 progress.stage(prompt, "capture")
-                captured = capture(model, prompt)
+                captured = capture(model, prompt, partial(progress.ablating, prompt))
                 progress.stage(prompt, "page")
                 html = render_page(captured, shared_assets=options.shared_assets)
                 card = make_card(captured)

@@ -107,7 +107,7 @@ def make_evidence(
         best_logprobs=np.log(np.full((num_layers, num_steps), 0.75)).astype(np.float32),
     )
     ablation = np.broadcast_to(-0.1 * head * (step + 1), (num_steps, *shape)).astype(np.float32)
-    return Evidence(scores, norms, attribution, lens, rollout, {"zero": ablation})
+    return Evidence(scores, norms, attribution, lens, rollout, {"ablation": ablation})
 
 
 def make_capture(

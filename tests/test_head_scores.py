@@ -18,10 +18,13 @@ from reportgen.records import Prompt
 REPEATED = [1, 2, 3, 4, 1, 2, 3, 4]
 
 
-def measure(pattern: np.ndarray, token_ids: list[int], *, has_sink: bool = False) -> dict[str, float]:
-    """Return the scores of one head."""
+def measure(
+    pattern: np.ndarray, token_ids: list[int], norms: np.ndarray | None = None, *, has_sink: bool = False
+) -> dict[str, float]:
+    """Return the scores of one head, which writes 1 from every key if nothing else is said."""
+    lengths = torch.ones(1, len(pattern)) if norms is None else torch.from_numpy(norms)[None].float()
     measurer = HeadMeasurer(token_ids, torch.device("cpu"))
-    scores = measurer.measure(torch.from_numpy(pattern)[None], has_sink=has_sink)
+    scores = measurer.measure(torch.from_numpy(pattern)[None].float(), lengths, has_sink=has_sink)
     assert {score.shape for score in scores.values()} == {(1,)}
     assert {score.dtype for score in scores.values()} == {np.dtype("float32")}
     return {name: float(score[0]) for name, score in scores.items()}
@@ -70,6 +73,7 @@ def test_uniform_head_by_hand() -> None:
     assert scores == pytest.approx(
         {
             "sink": (1 / 2 + 1 / 3 + 1 / 4) / 3,
+            "sink_weighted": (1 / 2 + 1 / 3 + 1 / 4) / 3,
             "previous": (1 / 2 + 1 / 3 + 1 / 4) / 3,
             "self": (1 / 2 + 1 / 3 + 1 / 4) / 3,
             "duplicate": 1 / 4,
@@ -98,9 +102,12 @@ def test_random_head_equals_loops_over_the_definitions(seed: int) -> None:
         sum(pattern[q, k] * (q - k) for k in range(1, q + 1)) / sum(pattern[q, 1 : q + 1]) for q in range(2, n)
     ]  # fmt: skip
     entropies = [-sum(a * math.log(a) for a in pattern[q, : q + 1] if a) / math.log(q + 1) for q in range(1, n)]
-    assert measure(pattern, ids) == pytest.approx(
+    norms = random.random(n)
+    written = [[pattern[q, k] * norms[k] for k in range(q + 1)] for q in range(1, n)]
+    assert measure(pattern, ids, norms) == pytest.approx(
         {
             "sink": pattern[1:, 0].mean(),
+            "sink_weighted": np.mean([row[0] / sum(row) for row in written]),
             "previous": np.mean([pattern[q, q - 1] for q in range(1, n)]),
             "duplicate": np.mean(duplicates),
             "induction": np.mean(inductions),
@@ -111,6 +118,21 @@ def test_random_head_equals_loops_over_the_definitions(seed: int) -> None:
         },
         rel=1e-5,
     )
+
+
+def test_first_token_that_is_read_and_writes_little() -> None:
+    """Half of each row is on it, and it writes a third as much as the others: a quarter of what is written."""
+    pattern = make_pattern("self", 4)
+    pattern[1:, 0] = pattern[range(1, 4), range(1, 4)] = 0.5
+    scores = measure(pattern, [1, 2, 3, 4], np.array([1, 3, 3, 3]))
+    assert (scores["sink"], scores["sink_weighted"]) == (0.5, 0.25)
+
+
+def test_head_of_unknown_lengths_has_no_weighted_score() -> None:
+    measurer = HeadMeasurer([1, 2], torch.device("cpu"))
+    scores = measurer.measure(torch.from_numpy(make_pattern("uniform", 2))[None])
+    assert np.isnan(scores["sink_weighted"]).all()
+    assert scores["sink"] == 0.5
 
 
 def test_what_a_learned_sink_takes_counts_as_the_sink_s() -> None:
@@ -153,7 +175,8 @@ def test_scores_of_a_capture_are_those_of_its_patterns(tiny_gpt2: LoadedModel) -
     ids = [token.token_id for token in captured.tokens]
     for row, layer in enumerate(captured.layers):
         for column, head in enumerate(captured.heads):
-            expected = measure(captured.pattern(layer, head), ids)
+            assert captured.evidence.value_norms is not None
+            expected = measure(captured.pattern(layer, head), ids, captured.evidence.value_norms[row, column])
             found = {name: float(values[row, column]) for name, values in captured.evidence.scores.items()}
             assert found == pytest.approx(expected, abs=2e-3, nan_ok=True)
 

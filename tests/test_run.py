@@ -41,6 +41,9 @@ class Recorder:
         self.told.append((stage, prompt.slug))
         self.on_stage(prompt, stage)
 
+    def ablating(self, prompt: Prompt, done: int, total: int, seconds: float) -> None:
+        pass
+
     def done(self, prompt: Prompt, outcome: Path | Failure) -> None:
         self.told.append(("done", prompt.slug, "failed" if isinstance(outcome, Failure) else outcome.name))
 
@@ -182,7 +185,7 @@ def shipped(smollm2: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> t
     """Run the shipped prompts on the embedded model, as ``make report`` does, and keep what was captured."""
     captures: dict[str, Capture] = {}
 
-    def keep(model: LoadedModel, prompt: Prompt) -> Capture:
+    def keep(model: LoadedModel, prompt: Prompt, _: object) -> Capture:
         captures[prompt.slug] = capture(model, prompt)
         return captures[prompt.slug]
 

@@ -14,31 +14,34 @@ from math import isnan
 from platform import python_version
 from typing import Any
 
+import torch
 from transformers import PreTrainedModel
 
 from reportgen import __version__
 from reportgen.captures.attention import Attended, attend
-from reportgen.captures.generation import Generated, generate
+from reportgen.captures.generation import Generated, find_rivals, generate
 from reportgen.captures.predictions import Predictor
 from reportgen.captures.record import Capture
 from reportgen.captures.tokens import make_tokens
 from reportgen.errors import CaptureMismatch, PromptError, PromptTooLong, ReportgenError
-from reportgen.evidence.record import Evidence
+from reportgen.evidence.ablation import Watch
+from reportgen.evidence.gather import Gatherer
 from reportgen.models.calls import quiet
 from reportgen.models.model import LoadedModel
-from reportgen.records import Prediction, Prompt, Step
+from reportgen.records import Prediction, Prompt, Step, Token
 from reportgen.selection import Selection
 
 _NO_MEMORY = re.compile("out of memory|DefaultCPUAllocator")
 """What torch says where memory is full; only CUDA's has an error class of its own."""
 
 
-def capture(model: LoadedModel, prompt: Prompt) -> Capture:
+def capture(model: LoadedModel, prompt: Prompt, watch: Watch = lambda *_: None) -> Capture:
     """Run one prompt.
 
     Args:
         model: what to run it on; the network is left as it was.
         prompt: what to run; its ``model`` is not looked at.
+        watch: told how far ablation is, if it is asked for: heads done, of how many, seconds left.
 
     Returns:
         The record of the run.
@@ -56,10 +59,15 @@ def capture(model: LoadedModel, prompt: Prompt) -> Capture:
     with _prompt_errors(prompt), _evaluating(model.network), quiet():
         generated = generate(model, prompt_ids, prompt.max_new_tokens, prompt.generation)
         token_ids = [*prompt_ids, *generated.token_ids]
-        attended = attend(model.network, token_ids, layers, heads, model.info.num_heads)
+        rivals = find_rivals(generated, model.network.device)
+        gatherer = Gatherer(model.network, token_ids, layers, heads, rivals)
+        attended = attend(
+            model.network, token_ids, layers, heads, model.info.num_heads, (gatherer,), gatherer.rows
+        )  # fmt: skip
         if not attended.layers:
             where = prompt.place.of("layers")
             raise PromptError(f"{where}: layers {prompt.layers} of {model.info.name} have no attention; select others")
+        gatherer.ablate(prompt.evidence, watch)
         predictor = Predictor(model.tokenizer)
         return Capture(
             prompt=prompt,
@@ -72,8 +80,12 @@ def capture(model: LoadedModel, prompt: Prompt) -> Capture:
             prompt_predictions=_predict_prompt(predictor, attended, prompt_ids),
             steps=_predict_steps(predictor, attended, generated, len(prompt_ids)),
             versions=_versions(),
-            evidence=Evidence(scores=attended.scores),
+            evidence=gatherer.finish(predictor.token, _make_rivals(predictor, rivals)),
         )
+
+
+def _make_rivals(predictor: Predictor, rivals: torch.Tensor) -> tuple[tuple[Token, ...], ...]:
+    return tuple(tuple(predictor.token(token_id) for token_id in row) for row in rivals.tolist())
 
 
 def _versions() -> dict[str, str]:

@@ -13,6 +13,9 @@ from transformers import GenerationConfig
 from reportgen.models.model import LoadedModel
 from reportgen.records import Generation
 
+_RIVALS = 3
+"""Tokens that the chosen one of a step is compared with."""
+
 
 @dataclass(frozen=True)
 class Generated:
@@ -61,6 +64,23 @@ def generate(model: LoadedModel, prompt_ids: list[int], max_new_tokens: int, gen
         raw=tuple(logits[row] for logits, row in zip(output.logits, rows, strict=False)),
         filtered=tuple(scores[row] for scores, row in zip(output.scores, rows, strict=False)),
     )
+
+
+def find_rivals(generated: Generated, device: torch.device) -> torch.Tensor:
+    """Return the most probable tokens of each step beside the one that was chosen.
+
+    Args:
+        generated: what ``generate`` made.
+        device: where the result shall be.
+
+    Returns:
+        Ids, best first, ``[step, rival]``; no rows where nothing was generated.
+    """
+    rows = [
+        [token_id for token_id in raw.topk(min(_RIVALS + 1, len(raw))).indices.tolist() if token_id != chosen][:_RIVALS]
+        for raw, chosen in zip(generated.raw, generated.token_ids, strict=True)
+    ]
+    return torch.tensor(rows, dtype=torch.long, device=device).reshape(len(rows), len(rows[0]) if rows else 0)
 
 
 def _settings(generation: Generation) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class Predictor:
 
     def __init__(self, tokenizer: Any) -> None:
         """Remember the tokens already made: the same few alternatives come up again and again."""
-        self._token: Callable[[int], Token] = lru_cache(maxsize=None)(lambda token_id: make_token(tokenizer, token_id))
+        self.token: Callable[[int], Token] = lru_cache(maxsize=None)(lambda token_id: make_token(tokenizer, token_id))
 
     def predict(self, logits: torch.Tensor, chosen: int) -> Prediction:
         """Return a distribution as a page shows it.
@@ -55,4 +55,4 @@ class Predictor:
         order = logprobs[token_ids].sort(descending=True, stable=True).indices[:_ALTERNATIVES]
         best = token_ids[order]
         pairs = zip(best.tolist(), logprobs[best].tolist(), strict=True)
-        return tuple((self._token(token_id), logprob) for token_id, logprob in pairs)
+        return tuple((self.token(token_id), logprob) for token_id, logprob in pairs)

@@ -47,6 +47,11 @@ HEAD_SCORES = (
         label="rests on the first token",
     ),
     HeadScore(
+        "sink_weighted", "first token, weighted",
+        "Mean over queries q ≥ 1 of ‖a[q, 0] · v_0 W_O‖ as a share of its sum over the row. n/a where heads are gated.",
+        "Norms of Kobayashi et al. 2020. Far below the score before it, the head reads that token and writes little.",
+    ),
+    HeadScore(
         "previous", "previous token", "Mean over queries q ≥ 1 of a[q, q−1].",
         "Previous-token heads: Elhage et al. 2021.", label="previous-token head",
     ),
@@ -90,7 +95,7 @@ class Measure:
     """One kind of evidence beside the head scores, as pages and documents name it.
 
     Attributes:
-        name: of the field of ``Evidence``, or of an entry of ``Evidence.ablations``.
+        name: of the field of ``Evidence``, or of an entry of ``Evidence.ablations`` and of ``records.EXTRA_EVIDENCE``.
         title: what a reader sees.
         definition: the formula in words; ``a`` is attention, ``q`` the query's position, ``k`` the key's.
         source: who defined it.
@@ -132,14 +137,14 @@ ROLLOUT = Measure(
 )  # fmt: skip
 ABLATIONS = (
     Measure(
-        "zero", "ablation, head set to zero",
+        "ablation", "ablation, head set to zero",
         "Change of the log-probability of the step's token when the head's output is 0 at every position, the text "
         "held as it was generated.",
         "Zero ablation: Michel et al. 2019.",
         "Later layers repair much of the loss, so it is a lower bound; an output of 0 is not one that the model knows.",
     ),
     Measure(
-        "mean", "ablation, head set to its mean",
+        "mean-ablation", "ablation, head set to its mean",
         "The same with the head's output set to its mean over the positions of this text.",
         "Mean ablation: Wang et al. 2022, there over other texts.",
         "Keeps what the head always writes, and so measures only what depends on the position.",

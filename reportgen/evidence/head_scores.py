@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from reportgen.evidence.weighted import weighted_sink
+
 
 class HeadMeasurer:
     """Measures the heads of one capture, layer by layer."""
@@ -23,11 +25,15 @@ class HeadMeasurer:
         self._inductions = torch.stack([query_pos[followed], key_pos[followed] + 1])
         self._positions = torch.arange(len(token_ids), dtype=torch.float32, device=device)
 
-    def measure(self, weights: torch.Tensor, *, has_sink: bool = False) -> dict[str, NDArray[np.float32]]:
+    def measure(
+        self, weights: torch.Tensor, norms: torch.Tensor | None = None, *, has_sink: bool = False
+    ) -> dict[str, NDArray[np.float32]]:
         """Return the scores of one layer's heads.
 
         Args:
             weights: attention, ``[head, query_pos, key_pos]``.
+            norms: length of what each head writes per unit of weight on a key, ``[head, key_pos]``; ``None`` where it
+                is not known.
             has_sink: rows may sum to less than 1, because a learned sink takes the rest.
 
         Returns:
@@ -38,6 +44,7 @@ class HeadMeasurer:
         sink = later[:, :, 0] + (1 - later.sum(-1) if has_sink else 0)
         scores = {
             "sink": sink.mean(-1),
+            "sink_weighted": sink.new_full((len(sink),), torch.nan) if norms is None else weighted_sink(weights, norms),
             "previous": weights.diagonal(-1, 1, 2).mean(-1),
             "duplicate": _mean_of_pairs(weights, self._duplicates),
             "induction": _mean_of_pairs(weights, self._inductions),

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidato
 from pydantic.json_schema import GenerateJsonSchema
 
 from reportgen.prompts.names import SLUG_PATTERN, check_slug
-from reportgen.records import DEFAULT_MODEL, DEFAULT_NEW_TOKENS
+from reportgen.records import DEFAULT_MODEL, DEFAULT_NEW_TOKENS, EXTRA_EVIDENCE
 from reportgen.selection import Selection, parse_selection
 
 _RANGE = r"-?[0-9]{1,6}(\s*-\s*-?[0-9]{1,6})?"
@@ -111,6 +111,9 @@ class DefaultKeys(_Keys):
         None, description="How tokens are chosen; merged key by key over the defaults."
     )
     add_special_tokens: bool = Field(True, description="Whether the tokenizer adds its special tokens to text.")
+    evidence: list[Literal[*EXTRA_EVIDENCE]] | None = Field(  # pyright: ignore[reportInvalidTypeForm]
+        None, description="What to measure beyond what every page has; takes minutes on a processor."
+    )
     tags: list[Words] | None = Field(None, description="Free words, shown on the index.")
     note: Words | None = Field(None, description="What you want to say about the prompt.")
 

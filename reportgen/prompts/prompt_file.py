@@ -83,6 +83,7 @@ def override(
     heads: Selection | None = None,
     max_new_tokens: int | None = None,
     seed: int | None = None,
+    evidence: tuple[str, ...] | None = None,
 ) -> tuple[Prompt, ...]:
     """Put what the command line says over what the file says.
 
@@ -93,11 +94,12 @@ def override(
         heads: heads to keep.
         max_new_tokens: how many tokens to generate at most.
         seed: start of the random numbers.
+        evidence: what to measure beyond what every page has.
 
     Returns:
         The prompts; ``None`` changes nothing.
     """
-    given = {"model": model, "layers": layers, "heads": heads, "max_new_tokens": max_new_tokens}
+    given = {"model": model, "layers": layers, "heads": heads, "max_new_tokens": max_new_tokens, "evidence": evidence}
     changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     prompts = tuple(replace(prompt, **changes) for prompt in prompts)
     if seed is None:

@@ -1,0 +1,255 @@
+"""Direct logit attribution, summed up layer by layer while a pass streams by.
+
+Elhage et al. 2021: the residual stream is the sum of what embedding, heads and MLPs wrote into it, and the logits are
+linear in it once the final norm's scale is held at what it was. So a token's logit, against the mean over the
+vocabulary or against a rival token, is a sum over those parts. Nothing here is taken on trust: that the layer added
+what its heads wrote is checked at every layer, and that the parts give back the logit at every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from reportgen.errors import NoEvidence
+from reportgen.evidence.definitions import SUM_TOLERANCE
+from reportgen.evidence.record import Attribution
+from reportgen.network.heads import SplitHeads
+from reportgen.network.norms import LinearNorm
+from reportgen.network.trace import Call, LayerTrace
+from reportgen.network.unembedding import LogitScale, Unembedding
+from reportgen.records import Token
+
+_TOLERANCE = 1e-3
+_HALF_TOLERANCE = 3e-2
+
+
+@dataclass(frozen=True)
+class _Written:
+    """How what an attention module wrote reached the residual stream: a norm of its own, then a factor."""
+
+    factor: float
+    norm: LinearNorm | None
+    scales: torch.Tensor | None
+    given: torch.Tensor
+
+    def pull_back(self, directions: torch.Tensor) -> torch.Tensor:
+        """Return directions in the residual stream as directions right behind the output projection."""
+        if self.norm is not None and self.scales is not None:
+            directions = self.norm.pull_back(directions) * self.scales[:, None]
+        return self.factor * directions
+
+
+class Attributor:
+    """Collects the parts of one pass; the final norm's scale, known at its end alone, is multiplied in last."""
+
+    def __init__(self, end: Unembedding, chosen: torch.Tensor, rivals: torch.Tensor, kept: Sequence[int]) -> None:
+        """Set out the directions.
+
+        Args:
+            end: final norm and unembedding.
+            chosen: ids of the tokens that the steps chose, ``[step]``.
+            rivals: ids of other tokens, ``[step, rival]``.
+            kept: heads whose sources are kept.
+        """
+        self._end, self._chosen, self._rivals, self._kept = end, chosen, rivals, list(kept)
+        self._logit_directions, self._bias = end.directions(chosen, rivals)
+        self._directions = end.norm.pull_back(self._logit_directions)  # [contrast, step, width]
+        self._pending: tuple[SplitHeads, torch.Tensor, torch.Tensor] | None = None
+        self._embedding: torch.Tensor | None = None
+        self._stream: torch.Tensor | None = None
+        self._biases = torch.zeros_like(self._bias)
+        self.heads: dict[int, torch.Tensor] = {}
+        self.layers: dict[int, torch.Tensor] = {}
+        self.sources: dict[int, torch.Tensor] = {}
+
+    def add_heads(self, heads: SplitHeads, weights: torch.Tensor, projected: torch.Tensor) -> None:
+        """Take what the attention module of the layer at work did.
+
+        Args:
+            heads: at the query positions of the steps.
+            weights: attention there, ``[head, step, key_pos]``.
+            projected: what the output projection gave there, ``[step, width]``.
+        """
+        self._pending = heads, weights.float(), projected
+
+    def add_layer(self, trace: LayerTrace) -> None:
+        """Take what a layer added to the residual stream, that of its heads among it.
+
+        Raises:
+            NoEvidence: it is not seen to add what its heads wrote.
+        """
+        self._check_stream(trace)
+        added = trace.after.float() - trace.before.float()
+        if self._pending is not None:
+            (heads, weights, projected), self._pending = self._pending, None
+            written = _find_written(trace, projected)
+            added = added - written.factor * written.given
+            self._attribute(trace.layer, heads, weights, written)
+        self.layers[trace.layer] = self._project(added)
+
+    def _check_stream(self, trace: LayerTrace) -> None:
+        if self._stream is None:
+            self._embedding = self._project(trace.before.float())
+        elif not torch.equal(self._stream, trace.before):
+            raise NoEvidence(f"layer {trace.layer} does not go on from what the layer before it left")
+        self._stream = trace.after
+
+    def _project(self, written: torch.Tensor) -> torch.Tensor:
+        return (written * self._directions).sum(-1)
+
+    def _attribute(self, layer: int, heads: SplitHeads, weights: torch.Tensor, written: _Written) -> None:
+        directions = written.pull_back(self._directions)
+        along = torch.einsum("hzw,csw->chsz", heads.weight, directions)  # [contrast, head, step, size]
+        self.heads[layer] = (along * heads.outputs).sum(-1).transpose(1, 2)
+        self._biases += (heads.bias * directions).sum(-1)
+        if written.norm is not None:
+            self._biases += written.factor * (written.norm.bias * self._directions).sum(-1)
+        kept = along[0] if heads.gates is None else along[0] * heads.gates
+        per_weight = kept[self._kept] @ heads.values[self._kept].transpose(1, 2)  # [head, step, key_pos]
+        self.sources[layer] = weights[self._kept] * per_weight
+
+    def finish(self, unembedded: torch.Tensor, logits: torch.Tensor, scale: LogitScale) -> _Finished:
+        """Multiply the final norm's scale in.
+
+        Args:
+            unembedded: what the unembedding read, ``[step, width]``.
+            logits: what the network gave there, but for a soft cap, ``[step, vocabulary]``.
+            scale: by what the network multiplies what comes out of its unembedding.
+
+        Raises:
+            NoEvidence: the final norm did not make what the unembedding read.
+        """
+        if self._stream is None or self._embedding is None:
+            raise NoEvidence("its layers were not seen to pass a residual stream on")
+        scales = self._end.norm.scales(self._stream, unembedded)
+        if scales is None:
+            raise NoEvidence("what its unembedding reads is not the normed residual stream")
+        by_step = scale.factor * scales
+        constants = scale.factor * ((self._end.norm.bias * self._logit_directions).sum(-1) + self._bias)
+        compared = torch.stack([logits.mean(-1), *logits.gather(1, self._rivals).T])
+        return _Finished(
+            heads={layer: part * by_step[:, None] for layer, part in self.heads.items()},
+            layers={layer: part * by_step for layer, part in self.layers.items()},
+            sources={layer: part * by_step[:, None] for layer, part in self.sources.items()},
+            embedding=self._embedding * by_step,
+            biases=self._biases * by_step + constants,
+            logits=logits.gather(1, self._chosen[:, None]).T - compared,
+            note="" if scale.cap is None else f"Parts of the logit before the model caps it at ±{scale.cap:g}.",
+        )
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """All parts of one pass, as ``evidence.record.Attribution`` names them, by layer and over all heads."""
+
+    heads: dict[int, torch.Tensor]  # [contrast, step, head]
+    layers: dict[int, torch.Tensor]  # [contrast, step]
+    sources: dict[int, torch.Tensor]  # [kept head, step, key_pos]
+    embedding: torch.Tensor
+    biases: torch.Tensor
+    logits: torch.Tensor
+    note: str
+
+    def record(
+        self, rivals: tuple[tuple[Token, ...], ...], layers: Sequence[int], heads: Sequence[int], first_row: int
+    ) -> Attribution:
+        """Return the record for the layers and heads that a capture keeps.
+
+        Args:
+            rivals: of each step.
+            layers: kept ones, all of them with attention.
+            heads: kept ones.
+            first_row: query position of step 0.
+        """
+        everything = torch.stack([part.sum(-1) for part in self.heads.values()]).sum(0)
+        kept = torch.stack([self.heads[layer][..., list(heads)] for layer in layers], 2)
+        mlps = torch.stack([self.layers[layer] for layer in sorted(self.layers)], 2)
+        total = everything + mlps.sum(-1) + self.embedding + self.biases
+        parts = [self.logits.abs(), kept.abs().amax((2, 3)), mlps.abs().amax(-1), self.embedding.abs()]
+        residuals = ((total - self.logits).abs() / torch.stack(parts).amax(0)).amax(0)
+        hold = torch.where(residuals <= SUM_TOLERANCE, 1.0, torch.nan)
+        cells = [
+            torch.stack([self.sources[layer][:, step, : first_row + step + 1] for layer in layers]) * hold[step]
+            for step in range(len(hold))
+        ]
+        return Attribution(
+            rivals=rivals,
+            heads=_array(kept * hold[:, None, None]),
+            layers=_array(mlps * hold[:, None]),
+            embedding=_array(self.embedding * hold),
+            biases=_array(self.biases * hold),
+            other_heads=_array((everything - kept.sum((2, 3))) * hold),
+            logits=_array(self.logits * hold),
+            residuals=_array(residuals),
+            sources=_array(torch.cat(cells, 2)),
+            note=self.note,
+        )
+
+
+def _array(values: torch.Tensor) -> NDArray[np.float32]:
+    return values.float().cpu().numpy()
+
+
+def _find_written(trace: LayerTrace, projected: torch.Tensor) -> _Written:
+    """Find how the output projection's result reached the residual stream, and see that it did."""
+    before, added = trace.before.float(), trace.after.float() - trace.before.float()
+    norm, scales, given = None, None, projected.float()
+    for call in trace.calls:
+        normed = call.given.shape == projected.shape and torch.equal(call.given, projected)
+        if normed and not torch.equal(call.given, call.gave):
+            norm = LinearNorm.probe(call.module, projected.shape[-1], projected)
+            scales = norm.scales(call.given, call.gave) if norm else None
+            given = call.gave.float()
+            if scales is None:
+                raise NoEvidence(f"layer {trace.layer}: what follows its heads is no norm")
+            break
+    tolerance = _TOLERANCE if trace.after.dtype == torch.float32 else _HALF_TOLERANCE
+    for find_factor in (_factor_in_sequence, _factor_side_by_side):
+        for call in trace.calls:
+            factor = find_factor(call, before, added, given)
+            if factor is not None and factor[0] and _is_close(*factor[1:], tolerance):
+                return _Written(factor[0], norm, scales, given)
+    raise NoEvidence(f"layer {trace.layer} is not seen to add what its heads wrote to the residual stream")
+
+
+def _factor_in_sequence(
+    call: Call, before: torch.Tensor, _: torch.Tensor, written: torch.Tensor
+) -> tuple[float, torch.Tensor, torch.Tensor] | None:
+    """A later part of the layer was given the residual stream with the heads' part in it, times a factor: mostly 1.
+
+    Returns:
+        The factor, what was added by it, and what was added in truth.
+    """
+    if call.given.shape != before.shape:
+        return None
+    between = call.given.float() - before
+    factor = _snap(float((between * written).sum() / (written * written).sum()))
+    return factor, factor * written, between
+
+
+def _factor_side_by_side(
+    call: Call, _: torch.Tensor, added: torch.Tensor, written: torch.Tensor
+) -> tuple[float, torch.Tensor, torch.Tensor] | None:
+    """The layer added the heads' part and what another part of it gave, each times a factor; returns as above."""
+    if call.gave.shape != added.shape or torch.equal(call.gave.float(), written):
+        return None
+    columns = torch.stack([written.flatten(), call.gave.float().flatten()], 1)
+    solved = torch.linalg.lstsq(columns.cpu(), added.flatten()[:, None].cpu()).solution[:, 0]
+    factor, other = (_snap(float(value)) for value in solved)
+    return factor, factor * written + other * call.gave.float(), added
+
+
+def _snap(factor: float) -> float:
+    """A factor that differs from 1 by rounding alone is 1, and one of nothing is 0."""
+    nearest = round(factor) if isfinite(factor) else 0
+    return float(nearest) if abs(factor - nearest) < _TOLERANCE else factor
+
+
+def _is_close(found: torch.Tensor, wanted: torch.Tensor, tolerance: float) -> bool:
+    return bool((found - wanted).abs().max() <= tolerance * wanted.abs().max())

@@ -1,0 +1,72 @@
+"""Logit lens (nostalgebraist 2020): what a network would say if it stopped after a layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from reportgen.network.unembedding import LogitScale, Unembedding
+
+_VOCABULARY = 4096
+"""Tokens at a time: their logits for some hundred rows stay in the processor's cache, which halves the time."""
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What the lens says of each row, ``[row]`` each: of the chosen token, and of the most probable one."""
+
+    logprobs: torch.Tensor
+    ranks: torch.Tensor
+    best_ids: torch.Tensor
+    best_logprobs: torch.Tensor
+
+
+def read_lens(end: Unembedding, scale: LogitScale, stream: torch.Tensor, chosen: torch.Tensor) -> Readings:
+    """Read the residual stream through final norm and unembedding.
+
+    Args:
+        end: final norm and unembedding; the norm is applied once, with the scale of the stream that it is given.
+        scale: what the network does to logits behind them.
+        stream: residual stream, ``[row, width]``.
+        chosen: id of a token for each row.
+
+    Returns:
+        Natural logarithms of probabilities, and ranks from 0.
+    """
+    normed = end.norm_module(stream[None])[0].to(end.weight.dtype)
+    chosen_logits = _chosen_logits(end, scale, normed, chosen)
+    best = torch.full_like(chosen_logits, -torch.inf)
+    best_chunk = torch.zeros_like(chosen)
+    total, ranks = torch.zeros_like(chosen_logits), torch.zeros_like(chosen_logits)
+    for start in range(0, len(end.weight), _VOCABULARY):
+        logits = _chunk(end, scale, normed, start)
+        inside = ((chosen >= start) & (chosen < start + logits.shape[1])).nonzero()[:, 0]
+        # To the last digit what it is compared with: rounding must not let a token outrank itself.
+        logits[inside, chosen[inside] - start] = chosen_logits[inside]
+        largest = logits.amax(-1)
+        ranks += (logits > chosen_logits[:, None]).sum(-1, dtype=ranks.dtype)
+        best_chunk = torch.where(largest > best, start, best_chunk)
+        higher = torch.maximum(best, largest)
+        total = total * torch.exp(best - higher) + logits.sub_(higher[:, None]).exp_().sum(-1)
+        best = higher
+    norms = best + total.log()
+    return Readings(chosen_logits - norms, ranks.long(), _best_ids(end, scale, normed, best_chunk), best - norms)
+
+
+def _chosen_logits(end: Unembedding, scale: LogitScale, normed: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    logits = (normed.float() * end.weight[chosen].float()).sum(-1)
+    return scale.apply(logits if end.bias is None else logits + end.bias[chosen].float())
+
+
+def _best_ids(end: Unembedding, scale: LogitScale, normed: torch.Tensor, chunks: torch.Tensor) -> torch.Tensor:
+    """Look for the largest logit's token in the chunk that held it; to note it on the way costs as much again."""
+    found = torch.empty_like(chunks)
+    for start in chunks.unique().tolist():
+        rows = chunks == start
+        found[rows] = start + _chunk(end, scale, normed[rows], start).argmax(-1)
+    return found
+
+
+def _chunk(end: Unembedding, scale: LogitScale, normed: torch.Tensor, start: int) -> torch.Tensor:
+    return scale.apply(end.logits(normed, slice(start, start + _VOCABULARY)))

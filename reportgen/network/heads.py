@@ -1,0 +1,79 @@
+"""Heads taken apart: what the output projection makes of each of them alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from reportgen.errors import NoEvidence
+from reportgen.network.parts import weight_of
+from reportgen.network.trace import HeadTrace
+
+_TOLERANCE = 1e-3
+_HALF_TOLERANCE = 3e-2
+
+
+@dataclass(frozen=True)
+class SplitHeads:
+    """The heads of one attention module, as far as they can be told apart behind it.
+
+    Attributes:
+        outputs: what the output projection read of each head at some positions, float32 ``[head, row, size]``.
+        values: what each head's weights mix, float32 ``[head, key_pos, size]``.
+        gates: what multiplied each head's mixture on its way to the projection, float32 ``[head, row, size]``; ``None``
+            where nothing did.
+        weight: of the output projection, float32 ``[head, size, width]``.
+        bias: of the output projection, float32 ``[width]``.
+    """
+
+    outputs: torch.Tensor
+    values: torch.Tensor
+    gates: torch.Tensor | None
+    weight: torch.Tensor
+    bias: torch.Tensor
+
+
+def split_heads(trace: HeadTrace, rows: slice) -> SplitHeads:
+    """Take the heads of one attention module apart.
+
+    Args:
+        trace: what the module did.
+        rows: positions at which to look.
+
+    Returns:
+        Heads whose outputs are their weights times their values, times a gate between 0 and 1 at most: only then is a
+        slice of what the projection reads the work of one head.
+
+    Raises:
+        NoEvidence: they cannot be told apart.
+    """
+    num_heads = trace.weights.shape[1]
+    if trace.projection is None or trace.mixed.shape[-1] % num_heads:
+        raise NoEvidence("no linear map follows its heads")
+    if trace.values is None:
+        raise NoEvidence("what its weights are multiplied with was not seen")
+    outputs = _by_head(trace.mixed[rows], num_heads)
+    values = trace.values.float()
+    mixture = trace.weights[0, :, rows].float() @ values
+    if mixture.shape != outputs.shape:
+        raise NoEvidence("its heads are not laid side by side before the output projection")
+    weight = weight_of(trace.projection).reshape(num_heads, outputs.shape[-1], -1)
+    bias = getattr(trace.projection, "bias", None)
+    bias = weight.new_zeros(weight.shape[-1]) if bias is None else bias.float()
+    return SplitHeads(outputs, values, _gates(mixture, outputs, trace.mixed.dtype), weight, bias)
+
+
+def _by_head(mixed: torch.Tensor, num_heads: int) -> torch.Tensor:
+    return mixed.float().reshape(len(mixed), num_heads, -1).transpose(0, 1)
+
+
+def _gates(mixture: torch.Tensor, outputs: torch.Tensor, dtype: torch.dtype) -> torch.Tensor | None:
+    tolerance = _TOLERANCE if dtype == torch.float32 else _HALF_TOLERANCE
+    if (mixture - outputs).abs().max() <= tolerance * outputs.abs().max():
+        return None
+    gates = torch.where(mixture == 0, 0, outputs / mixture)
+    # A sigmoid. Heads that are mixed with one another, or normed together, give ratios of any size and sign.
+    if (gates < -tolerance).any() or (gates > 1 + tolerance).any():
+        raise NoEvidence("its heads are mixed with one another or normed before the output projection")
+    return gates

@@ -1,0 +1,74 @@
+"""What stands where in a network: attention modules, layers, linear maps, norms outside the layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+
+def find_attention(network: PreTrainedModel) -> list[tuple[int, nn.Module]]:
+    """Return the attention modules with the numbers of their layers, as the modules' own paths give them."""
+    declared = tuple(_declared_classes(network))
+    found = []
+    for path, module in network.named_modules():
+        number = _number_in(path)
+        is_attention = isinstance(module, declared) if declared else type(module).__name__.endswith("Attention")
+        if is_attention and number is not None:
+            found.append((number, module))
+    return found
+
+
+def find_layers(network: PreTrainedModel) -> dict[int, nn.Module]:
+    """Return the layers that the residual stream passes through, by number: those with attention and their siblings.
+
+    Empty where the attention modules do not stand in one list of layers.
+    """
+    attention = {module for _, module in find_attention(network)}
+    stacks = {_stack_of(path) for path, module in network.named_modules() if module in attention}
+    if len(stacks) != 1:
+        return {}
+    stack = network.get_submodule(stacks.pop())
+    return {int(name): layer for name, layer in stack.named_children() if name.isdigit()}
+
+
+def linear_maps(module: nn.Module) -> list[nn.Module]:
+    """Return the linear maps inside a module."""
+    return [part for part in module.modules() if isinstance(part, nn.Linear | Conv1D)]
+
+
+def weight_of(linear: nn.Module) -> torch.Tensor:
+    """Return the weight of a linear map as float32 ``[in, out]``; transformers' Conv1D keeps it that way round."""
+    weight: torch.Tensor = linear.weight  # pyright: ignore[reportAssignmentType]
+    return (weight if isinstance(linear, Conv1D) else weight.T).float()
+
+
+def outer_leaves(network: PreTrainedModel) -> list[nn.Module]:
+    """Return the modules without parts that stand outside the layers, in the order in which they were made."""
+    inside = {part for layer in find_layers(network).values() for part in layer.modules()}
+    return [part for part in network.modules() if part not in inside and not any(part.children())]
+
+
+def _number_in(path: str) -> int | None:
+    return next((int(part) for part in path.split(".") if part.isdigit()), None)
+
+
+def _stack_of(path: str) -> str:
+    """``model.layers.3.self_attn`` to ``model.layers``; empty where no number is in it."""
+    parts = path.split(".")
+    numbers = [place for place, part in enumerate(parts) if part.isdigit()]
+    return ".".join(parts[: numbers[0]]) if numbers else ""
+
+
+def _declared_classes(network: PreTrainedModel) -> Iterator[type]:
+    """The classes that transformers itself records attention from: a class, a recorder of one, or a list of those."""
+    for module in network.modules():
+        recorded = getattr(module, "_can_record_outputs", None) or {}
+        specs = recorded.get("attentions", [])
+        for spec in specs if isinstance(specs, list) else [specs]:
+            target = getattr(spec, "target_class", spec)
+            if isinstance(target, type):
+                yield target
