@@ -109,4 +109,4 @@ def make_network(family: str, **changes: Any) -> PreTrainedModel:
         for parameter in network.parameters():
             if parameter.ndim == 1:  # a norm whose weight is 1 and bias 0 would hide what is left out
                 parameter.add_(0.3 * torch.randn_like(parameter))
-    return network.eval()
+    return network.eval().requires_grad_(False)
