@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from reportgen.selection import ALL, Selection
+from reportgen.errors import PromptError
+from reportgen.selection import ALL, Selection, parse_selection
 
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_NEW_TOKENS = 10
@@ -48,20 +49,32 @@ class Place:
         file: name of the file as the user wrote it; empty for a prompt made by hand.
         line: 1-based line of the prompt's first character.
         key_lines: 1-based line of each key of the prompt.
+        options: the keys that an option of the command line has overruled, with the name of that option.
     """
 
     file: str = ""
     line: int = 0
     key_lines: Mapping[str, int] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, key: str = "") -> str:
-        """Return ``file:line`` of a key, or of the prompt where the key is not written there."""
-        return f"{self.file}:{self.key_lines.get(key, self.line)}" if self.file else "prompt"
+        """Return ``file:line`` of a key, or of the prompt where the key is not written there; or the key's option."""
+        if key in self.options:
+            return self.options[key]
+        return f"{self.file}:{self.line_of(key)}" if self.file else "prompt"
+
+    def line_of(self, key: str = "") -> int:
+        """Return the 1-based line of a key, or of the prompt where the key is not written there; 0 for an option."""
+        return 0 if key in self.options else self.key_lines.get(key, self.line)
 
 
 @dataclass(frozen=True)
 class Prompt:
     """One prompt and how to run it; ``Prompt(text="…")`` is enough.
+
+    What is made by hand is checked here, so that a wrong value is told where it is written and not in the middle of a
+    run: ``PromptError`` says what is wrong. Layers and heads may be given as ``parse_selection`` takes them, as a text,
+    a number or a list.
 
     Attributes:
         text: the text that the model reads; empty where ``messages`` is given.
@@ -94,6 +107,31 @@ class Prompt:
     add_special_tokens: bool = True
     evidence: tuple[str, ...] = ()
     place: Place = field(default_factory=Place, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for key in ("layers", "heads"):
+            object.__setattr__(self, key, self._select(key))
+        if not isinstance(self.text, str):
+            raise self._wrong("text", f"must be text, got {self.text!r}")
+        if self.text and self.messages:
+            raise self._wrong("messages", "and text are both given; keep one")
+        if isinstance(self.max_new_tokens, bool) or not isinstance(self.max_new_tokens, int) or self.max_new_tokens < 0:
+            raise self._wrong("max_new_tokens", f"must be a whole number from 0 on, got {self.max_new_tokens!r}")
+        if isinstance(self.evidence, str) or not set(self.evidence) <= set(EXTRA_EVIDENCE):
+            raise self._wrong("evidence", f"must be some of {EXTRA_EVIDENCE}, got {self.evidence!r}")
+
+    def _select(self, key: str) -> Selection:
+        value = getattr(self, key)
+        if isinstance(value, Selection):
+            return value
+        try:
+            return parse_selection(list(value) if isinstance(value, tuple | range) else value)
+        except ValueError as error:
+            advice = "write numbers, ranges such as '0-4, -1', or 'all'"
+            raise self._wrong(key, f"cannot be read: {error}; {advice}") from error
+
+    def _wrong(self, key: str, what: str) -> PromptError:
+        return PromptError(f"{self.place.of(key)}: {key} {what}")
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def parse_selection(value: str | int | list[str | int]) -> Selection:
         The selection.
 
     Raises:
-        ValueError: the value is none of these, or is empty.
+        ValueError: the value is none of these, is empty, or holds a range that runs backwards in any model.
     """
     if isinstance(value, list):
         parts = [parse_selection(item) for item in value]
@@ -85,7 +85,11 @@ def _parse_range(text: str) -> tuple[int, int]:
     if match is None:
         raise ValueError(f"{text.strip()!r} is not a number or range")
     first = int(match[1])
-    return first, first if match[2] is None else int(match[2])
+    last = first if match[2] is None else int(match[2])
+    # Where one of the two counts from the end, only the model's count tells.
+    if first > last and (first < 0) == (last < 0):
+        raise ValueError(f"the range {first}-{last} runs backwards")
+    return first, last
 
 
 def _from_end(number: int, count: int) -> int:

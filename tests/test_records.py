@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from samples import make_capture, make_pattern
 
+from reportgen.errors import PromptError
 from reportgen.records import Generation, Place, Prompt
+from reportgen.selection import Selection
 
 
 def test_pattern_is_square_and_causal() -> None:
@@ -54,10 +56,39 @@ def test_place_names_the_line_of_a_key_or_of_the_prompt() -> None:
     place = Place("prompts.yaml", 3, {"text": 5})
     assert [place.of("text"), place.of("layers"), place.of()] == ["prompts.yaml:5", "prompts.yaml:3", "prompts.yaml:3"]
     assert Place().of("text") == "prompt"
+    place = Place("prompts.yaml", 3, {"layers": 5}, options={"layers": "--layers"})
+    assert [place.of("layers"), place.of()] == ["--layers", "prompts.yaml:3"]
 
 
 def test_where_a_prompt_stands_is_not_what_it_is() -> None:
     assert Prompt(text="a", place=Place("a.yaml", 1)) == Prompt(text="a")
+
+
+@pytest.mark.parametrize("layers", ["0-1, 3", [0, 1, 3], ["0-1", 3], (0, 1, 3)])
+def test_selections_are_read_as_they_are_written(layers: object) -> None:
+    prompt = Prompt(text="a", layers=layers, heads=2)  # type: ignore[arg-type]
+    assert prompt.layers.resolve(4) == (0, 1, 3)
+    assert prompt.heads == Selection(((2, 2),))
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"layers": "0..4"}, "layers cannot be read: '0..4' is not a number or range; write numbers, ranges such as"),
+        ({"heads": "3-1"}, "heads cannot be read: the range 3-1 runs backwards; write"),
+        ({"heads": None}, "heads cannot be read: None is not a number or range; write"),
+        ({"text": 3}, "text must be text, got 3"),
+        ({"messages": ({"role": "user", "content": "b"},)}, "messages and text are both given; keep one"),
+        ({"max_new_tokens": -1}, "max_new_tokens must be a whole number from 0 on, got -1"),
+        ({"max_new_tokens": 1.5}, "max_new_tokens must be a whole number from 0 on, got 1.5"),
+        ({"max_new_tokens": True}, "max_new_tokens must be a whole number from 0 on, got True"),
+        ({"evidence": ("ablaton",)}, "evidence must be some of .*, got"),
+        ({"evidence": "ablation"}, "evidence must be some of .*, got 'ablation'"),
+    ],
+)
+def test_prompt_made_by_hand_is_checked(keys: dict[str, object], message: str) -> None:
+    with pytest.raises(PromptError, match=f"^prompt: {message}"):
+        Prompt(**{"text": "a"} | keys)  # type: ignore[arg-type]
 
 
 def test_records_are_frozen() -> None:
