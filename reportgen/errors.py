@@ -2,6 +2,7 @@
 
     ReportgenError
     ├── PromptFileError     prompts.yaml cannot be read; holds every problem found, each with its line
+    ├── OptionError         an option of the command line asks for what a model lacks
     ├── ModelError          a model cannot be used
     │   ├── ModelNotFound       neither a hub name, a folder, a GGUF file nor an embedded model
     │   └── UnsupportedModel    found, but it has no attention that could be captured; says which part
@@ -36,6 +37,19 @@ class PromptFileError(ReportgenError):
         """Join the problems into one message, a line each."""
         self.problems = tuple(problems)
         super().__init__("\n".join(self.problems))
+
+
+class OptionError(ReportgenError):
+    """An option of the command line asks for what a model lacks.
+
+    Attributes:
+        option: its name, such as ``--layers``.
+    """
+
+    def __init__(self, option: str, message: str) -> None:
+        """Keep both, and put the option before the message."""
+        self.option, self.message = option, message
+        super().__init__(f"{option}: {message}")
 
 
 class ModelError(ReportgenError):

@@ -13,9 +13,16 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from reportgen.errors import PromptFileError
+from reportgen.errors import OptionError, PromptFileError
 from reportgen.prompts.names import check_slug
-from reportgen.prompts.prompt_file import check_selections, load_prompts, name_pages, override, prompt_file_schema
+from reportgen.prompts.prompt_file import (
+    check_selections,
+    load_prompts,
+    name_pages,
+    override,
+    prompt_file_schema,
+    read_prompts,
+)
 from reportgen.records import DEFAULT_MODEL, Generation, ModelInfo, Place, Prompt
 from reportgen.selection import ALL, Selection, parse_selection
 
@@ -416,17 +423,61 @@ def _info(name: str, num_layers: int, num_heads: int) -> ModelInfo:
 def test_selections_that_the_model_lacks() -> None:
     prompts = load(
         "model: small\ndefaults:\n  layers: 0-5\nprompts:\n- a\n- b\n- text: c\n  model: big\n"
-        "  heads: 3, -9\n- text: d\n  layers: 5-2\n  model: big\n- {text: e, model: other, heads: 99}\n"
+        "  heads: 3, -9\n- text: d\n  layers: -1-2\n  model: big\n- {text: e, model: other, heads: 99}\n"
     )
     with pytest.raises(PromptFileError) as caught:
         check_selections(prompts, {"small": _info("small", 5, 4), "big": _info("big", 6, 8)})
     assert caught.value.problems == (
         "p.yaml:3: layers '0-5' of small: there is no 5: the model has 5, 0 to 4",
         "p.yaml:9: heads '3, -9' of big: there is no -9: the model has 8, 0 to 7",
-        "p.yaml:11: layers '5-2' of big: the range 5-2 runs backwards",
+        "p.yaml:11: layers '-1-2' of big: the range -1-2 runs backwards",
     )
     check_selections(prompts, {})
     check_selections(prompts[:2], {"small": _info("small", 6, 4)})
+
+
+WRONG = """\
+model: small
+defaults: {layers: 4-9, tag: [a]}
+prompts:
+- a
+- {text: b, layer: 3, heads: "4"}
+- {text: c, messages: [{role: user, content: x}], heads: 3-1}
+- {text: d, model: 3, heads: 99}
+- {text: e, model: big, layers: [1, 99]}
+"""
+
+
+def test_what_a_model_lacks_is_told_with_the_mistakes_of_the_file() -> None:
+    Path("p.yaml").write_text(WRONG, "utf-8")
+    prompts, problems = read_prompts("p.yaml")
+    with pytest.raises(PromptFileError) as caught:
+        check_selections(prompts, {"small": _info("small", 5, 4), "big": _info("big", 12, 8)}, problems)
+    assert [problem.removeprefix("p.yaml:") for problem in caught.value.problems] == [
+        "2: unknown key 'tag' in defaults; did you mean 'tags'?",
+        "2: layers '4-9' of small: there is no 9: the model has 5, 0 to 4",
+        "5: unknown key 'layer' in prompt 2; did you mean 'layers'?",
+        "5: heads '4' of small: there is no 4: the model has 4, 0 to 3",
+        f"6: heads of prompt 3 cannot be read: the range 3-1 runs backwards; {NO_SELECTION}",
+        "6: prompt 3 has both 'text' and 'messages'; keep one",
+        '7: model of prompt 4 must be text, got the number 3; put it in quotes: "3"',
+        "8: layers '1, 99' of big: there is no 99: the model has 12, 0 to 11",
+    ]
+
+
+def test_an_option_is_blamed_for_what_it_says() -> None:
+    infos = {"small": _info("small", 5, 4)}
+    for prompts in (
+        load("- {text: a, model: small, layers: 1}\n- {text: b, model: small}\n"),
+        [Prompt("a", model="small")],
+    ):
+        with pytest.raises(OptionError) as caught:
+            check_selections(override(prompts, layers=parse_selection("99")), infos)
+        assert str(caught.value) == "--layers: layers '99' of small: there is no 99: the model has 5, 0 to 4"
+    wrong = load("- {text: a, model: small, heads: 4}\n")
+    with pytest.raises(PromptFileError) as both:
+        check_selections(override(wrong, layers=parse_selection("99")), infos)
+    assert [problem.split(": ")[0] for problem in both.value.problems] == ["p.yaml:1", "--layers"]
 
 
 def test_flags_go_over_the_file() -> None:

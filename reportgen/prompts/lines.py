@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from reportgen.errors import PromptFileError
+from reportgen.errors import OptionError, PromptFileError
+from reportgen.records import Place
 
 MAX_BYTES = 10_000_000
 MAX_DEPTH = 20
@@ -40,24 +41,44 @@ _ADVICE = {
 class Problems:
     """What is wrong with one file, collected so that all of it can be shown at once."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str = "") -> None:
         """Start with no problem.
 
         Args:
-            file: name of the file as the user wrote it.
+            file: name of the file as the user wrote it; empty for prompts made by hand.
         """
         self.file = file
-        self._found: list[tuple[int, str]] = []
+        self._found: list[tuple[int, str, str]] = []
+        self._options_alone = True
+
+    def __bool__(self) -> bool:
+        """Return whether there is a problem."""
+        return bool(self._found)
 
     def add(self, line: int, message: str) -> None:
         """Note one problem at a 1-based line."""
-        self._found.append((line, message))
+        self._found.append((line, f"{self.file}:{line}", message))
+        self._options_alone = False
+
+    def add_at(self, place: Place, key: str, message: str) -> None:
+        """Note one problem of a key of a prompt, which may be what an option of the command line has put there."""
+        self._found.append((place.line_of(key), place.of(key), message))
+        self._options_alone &= key in place.options
 
     def check_none(self) -> None:
-        """Raise PromptFileError with every problem in the order of the file, if there is one."""
-        if self._found:
-            ordered = dict.fromkeys(sorted(self._found, key=lambda found: found[0]))
-            raise PromptFileError(f"{self.file}:{line}: {message}" for line, message in ordered)
+        """Raise if there is a problem.
+
+        Raises:
+            PromptFileError: the file is wrong; holds every problem, in the order of the lines.
+            OptionError: only an option of the command line is wrong.
+        """
+        # What an option says comes last, so that the message begins with a place in the file.
+        ordered = dict.fromkeys(sorted(self._found, key=lambda found: (found[0] == 0, found[0])))
+        if ordered and self._options_alone:
+            _, option, message = next(iter(ordered))
+            raise OptionError(option, message)
+        if ordered:
+            raise PromptFileError(f"{where}: {message}" for _, where, message in ordered)
 
 
 def load_tree(path: str | Path) -> yaml.Node | None:

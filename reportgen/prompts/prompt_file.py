@@ -12,17 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from reportgen.errors import PromptFileError
-from reportgen.prompts.keys import HeadKeys, PromptKeys, prompt_file_schema
+from reportgen.prompts.keys import DefaultKeys, HeadKeys, PromptKeys, prompt_file_schema
 from reportgen.prompts.lines import Problems, child_of, key_lines, line_of, load_tree, to_data
 from reportgen.prompts.names import check_unique, name_pages
 from reportgen.prompts.problems import advise_quotes, check_keys, describe
-from reportgen.records import Generation, ModelInfo, Place, Prompt
+from reportgen.records import DEFAULT_MODEL, Generation, ModelInfo, Place, Prompt
 from reportgen.selection import Selection
 
-__all__ = ["check_selections", "load_prompts", "name_pages", "override", "prompt_file_schema"]
+__all__ = ["check_selections", "load_prompts", "name_pages", "override", "prompt_file_schema", "read_prompts"]
 
+_OPTIONS = {"model": "--model", "layers": "--layers", "heads": "--heads"}
+"""What is asked of a model: the keys, and the options of the command line that go over them."""
 _SAMPLING = ("temperature", "top_k", "top_p")
 
 
@@ -38,6 +41,25 @@ def load_prompts(path: str | Path) -> tuple[Prompt, ...]:
     Raises:
         PromptFileError: the file cannot be read or is wrong; holds every problem, in the order of the lines.
     """
+    prompts, problems = read_prompts(path)
+    problems.check_none()
+    return prompts
+
+
+def read_prompts(path: str | Path) -> tuple[tuple[Prompt, ...], Problems]:
+    """Read a prompt file that may be wrong, so that what its models lack can be told together with its own mistakes.
+
+    Args:
+        path: as ``load_prompts`` takes it.
+
+    Returns:
+        The prompts, and what is wrong. Where something is, the prompts are only good for being checked against their
+        models: they have no slugs, and of a wrong prompt there is what it asks of its model, as far as that can be
+        read.
+
+    Raises:
+        PromptFileError: the file cannot be read, or is no YAML.
+    """
     problems = Problems(str(path))
     root = load_tree(path)
     if root is None or root.tag.endswith(":null"):
@@ -46,21 +68,26 @@ def load_prompts(path: str | Path) -> tuple[Prompt, ...]:
     defaults, items = _read_head(data, root, problems)
     read = [_read_prompt(number, value, node, defaults, problems) for number, (value, node) in enumerate(items, 1)]
     _check_slugs(items, problems)
-    problems.check_none()
-    return name_pages([prompt for prompt in read if prompt])
+    prompts = tuple(prompt for prompt in read if prompt)
+    return (prompts if problems else name_pages(prompts)), problems
 
 
-def check_selections(prompts: Iterable[Prompt], infos: Mapping[str, ModelInfo]) -> None:
+def check_selections(
+    prompts: Iterable[Prompt], infos: Mapping[str, ModelInfo], problems: Problems | None = None
+) -> None:
     """Check that every model has the layers and heads that are asked of it.
 
     Args:
         prompts: the prompts of a run.
         infos: what is known of each model, by its name; a prompt whose model is not among them is passed over.
+        problems: what is wrong already, to be told together with what is found here.
 
     Raises:
-        PromptFileError: a selection names a layer or head that the model lacks; holds all of them.
+        PromptFileError: something is wrong already, or a selection names a layer or head that the model lacks; holds
+            all of it.
+        OptionError: the only such selections are those of the command line.
     """
-    problems = []
+    problems = Problems() if problems is None else problems
     for prompt in prompts:
         if info := infos.get(prompt.model):
             for key, selection, count in (
@@ -70,9 +97,8 @@ def check_selections(prompts: Iterable[Prompt], infos: Mapping[str, ModelInfo]) 
                 try:
                     selection.resolve(count)
                 except ValueError as error:
-                    problems.append(f"{prompt.place.of(key)}: {key} '{selection}' of {prompt.model}: {error}")
-    if problems:
-        raise PromptFileError(dict.fromkeys(problems))
+                    problems.add_at(prompt.place, key, f"{key} '{selection}' of {prompt.model}: {error}")
+    problems.check_none()
 
 
 def override(
@@ -101,7 +127,8 @@ def override(
     """
     given = {"model": model, "layers": layers, "heads": heads, "max_new_tokens": max_new_tokens, "evidence": evidence}
     changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    prompts = tuple(replace(prompt, **changes) for prompt in prompts)
+    options = {key: option for key, option in _OPTIONS.items() if key in changes}
+    prompts = tuple(replace(prompt, **changes, place=replace(prompt.place, options=options)) for prompt in prompts)
     if seed is None:
         return prompts
     return tuple(replace(prompt, generation=replace(prompt.generation, seed=seed)) for prompt in prompts)
@@ -152,11 +179,12 @@ def _read_defaults(data: dict[str, Any], root: yaml.Node, node: yaml.Node | None
     if "model" in data and "model" in inner:
         problems.add(lines["model"], "the model of all prompts is given twice, here and beside 'prompts'; keep one")
     do_sample = _check_sampling(inner, node, False, "defaults", problems)
+    lines.update({key: line for key, line in key_lines(root).items() if key == "model"})
     if keys is None:
-        return _Defaults({}, lines, do_sample)
+        model = {key: value for key, value in data.items() if key == "model"}
+        return _Defaults({**_readable(model), **_readable(inner)}, lines, do_sample)
     given = keys.given()
     shared = given.pop("defaults", {})
-    lines.update({key: line for key, line in key_lines(root).items() if key in given})
     return _Defaults({**given, **shared}, lines, do_sample)
 
 
@@ -174,7 +202,22 @@ def _read_prompt(number: int, data: Any, node: yaml.Node, defaults: _Defaults, p
     _check_input(data, lines, node, where, problems)
     _check_sampling(data, node, defaults.do_sample, where, problems)
     place = Place(problems.file, line_of(node), {**defaults.lines, **lines})
-    return _make_prompt(keys.given(), defaults.keys, place) if keys else None
+    if keys is None or problems:
+        inherited = {key: value for key, value in defaults.keys.items() if key in _OPTIONS}
+        asked = {**inherited, **_readable(data)}
+        return Prompt(**asked, place=place) if asked.get("model", DEFAULT_MODEL) else None
+    return _make_prompt(keys.given(), defaults.keys, place)
+
+
+def _readable(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a mapping asks of a model, as far as it can be read; the empty text for a model that cannot be."""
+    readable: dict[str, Any] = {}
+    for key in _OPTIONS.keys() & data.keys():
+        try:
+            readable |= DefaultKeys.model_validate({key: data[key]}).given()
+        except ValidationError:
+            readable |= {"model": ""} if key == "model" else {}
+    return readable
 
 
 def _check_input(
