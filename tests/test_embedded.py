@@ -16,10 +16,14 @@ import pytest
 import torch
 from tiny import make_llama, make_tokenizer
 
+from reportgen.check import check_prompts
 from reportgen.errors import ModelError, ModelNotFound
 from reportgen.models import embedded
+from reportgen.models.config import describe_config
 from reportgen.models.embedded import EMBEDDED, EmbeddedModel, fetch_model, list_models
-from reportgen.models.model import load_model
+from reportgen.models.model import _find, load_model, load_model_info
+from reportgen.records import ModelInfo, Prompt
+from reportgen.selection import parse_selection
 
 GGUF_NAMES = {
     "model.embed_tokens": "token_embd",
@@ -110,6 +114,7 @@ def catalogue(wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> E
         sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
         member="tiny_model/tiny.gguf",
         num_bytes=wheel.stat().st_size,
+        info=ModelInfo("tiny", "", "LlamaForCausalLM", 3, 4, 2, 512),
     )
     monkeypatch.setitem(EMBEDDED, "tiny", model)
     monkeypatch.setenv("REPORTGEN_CACHE", str(tmp_path / "cache"))
@@ -118,6 +123,22 @@ def catalogue(wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> E
     for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         monkeypatch.delenv(variable, raising=False)
     return model
+
+
+@pytest.mark.parametrize("name", ["smollm2-135m", "tiny"])
+def test_facts_of_the_catalogue_are_those_of_the_config(catalogue: EmbeddedModel, name: str, monkeypatch) -> None:
+    """What is said of a model before it is fetched is what its config says; the set-up has fetched the real one."""
+    if name != "tiny":
+        monkeypatch.delenv("REPORTGEN_CACHE")
+    _, config = _find(name, trust_remote_code=False)
+    assert EMBEDDED[name].info == describe_config(config, name)
+
+
+def test_facts_are_known_without_fetching(catalogue: EmbeddedModel, tmp_path: Path) -> None:
+    """A look at the facts leaves no cache behind."""
+    assert load_model_info("tiny") == catalogue.info
+    assert check_prompts([Prompt(text="a", model="tiny", layers=parse_selection("2"))])[0].slug == "a"
+    assert not (tmp_path / "cache").exists()
 
 
 def left_over(tmp_path: Path) -> list[str]:

