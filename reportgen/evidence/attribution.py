@@ -105,7 +105,8 @@ class Attributor:
 
     def _attribute(self, layer: int, heads: SplitHeads, weights: torch.Tensor, written: _Written) -> None:
         directions = written.pull_back(self._directions)
-        along = torch.einsum("hzw,csw->chsz", heads.weight, directions)  # [contrast, head, step, size]
+        flat = directions.flatten(0, 1) @ heads.weight.flatten(0, 1).T  # [contrast * step, head * size]
+        along = flat.reshape(*directions.shape[:2], *heads.weight.shape[:2]).transpose(1, 2)
         self.heads[layer] = (along * heads.outputs).sum(-1).transpose(1, 2)
         self._biases += (heads.bias * directions).sum(-1)
         if written.norm is not None:
@@ -211,7 +212,7 @@ def _find_written(trace: LayerTrace, projected: torch.Tensor) -> _Written:
             break
     tolerance = _TOLERANCE if trace.after.dtype == torch.float32 else _HALF_TOLERANCE
     for find_factor in (_factor_in_sequence, _factor_side_by_side):
-        for call in trace.calls:
+        for call in reversed(trace.calls):  # what comes after the heads shows it, and stands further back
             factor = find_factor(call, before, added, given)
             if factor is not None and factor[0] and _is_close(*factor[1:], tolerance):
                 return _Written(factor[0], norm, scales, given)

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from reportgen.evidence.weighted import weighted_sink
 
+_CELLS = 1 << 18
+"""Of patterns whose logarithms are taken at once."""
+
 
 class HeadMeasurer:
     """Measures the heads of one capture, layer by layer."""
@@ -23,6 +26,8 @@ class HeadMeasurer:
         query_pos, key_pos = self._duplicates
         followed = key_pos + 1 < query_pos
         self._inductions = torch.stack([query_pos[followed], key_pos[followed] + 1])
+        self._num_duplicated = len(query_pos.unique()) or torch.nan
+        self._num_inducing = len(self._inductions[0].unique()) or torch.nan
         self._positions = torch.arange(len(token_ids), dtype=torch.float32, device=device)
 
     def measure(
@@ -46,8 +51,8 @@ class HeadMeasurer:
             "sink": sink.mean(-1),
             "sink_weighted": sink.new_full((len(sink),), torch.nan) if norms is None else weighted_sink(weights, norms),
             "previous": weights.diagonal(-1, 1, 2).mean(-1),
-            "duplicate": _mean_of_pairs(weights, self._duplicates),
-            "induction": _mean_of_pairs(weights, self._inductions),
+            "duplicate": _sum_of_pairs(weights, self._duplicates) / self._num_duplicated,
+            "induction": _sum_of_pairs(weights, self._inductions) / self._num_inducing,
             "self": weights.diagonal(0, 1, 2)[:, 1:].mean(-1),
             "entropy": self._entropy(weights),
             "distance": self._distance(weights, 0),
@@ -56,8 +61,9 @@ class HeadMeasurer:
         return {name: score.cpu().numpy() for name, score in scores.items()}
 
     def _entropy(self, weights: torch.Tensor) -> torch.Tensor:
-        # Head by head: the terms of all heads at once would take as much memory as the layer.
-        entropies = torch.stack([torch.special.entr(head[1:]).sum(-1) for head in weights])
+        # Some heads at a time: the terms of all at once would take as much memory as the layer.
+        at_once = max(1, _CELLS // weights[0].numel())
+        entropies = torch.cat([torch.special.entr(some[:, 1:]).sum(-1) for some in weights.split(at_once)])
         return (entropies / torch.log(self._positions[1:] + 1)).mean(-1)
 
     def _distance(self, weights: torch.Tensor, first_key: int) -> torch.Tensor:
@@ -68,7 +74,7 @@ class HeadMeasurer:
         return distance.where(mass > 0, torch.nan).nanmean(-1)
 
 
-def _mean_of_pairs(weights: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
-    """Sum of the weights at ``[2, pair]`` of (query, key), per query that occurs; NaN without pairs."""
+def _sum_of_pairs(weights: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
+    """Sum of the weights at ``[2, pair]`` of (query, key), by head."""
     query_pos, key_pos = pairs
-    return weights[:, query_pos, key_pos].sum(-1) / (len(query_pos.unique()) or torch.nan)
+    return weights[:, query_pos, key_pos].sum(-1)

@@ -8,7 +8,7 @@ import torch
 
 from reportgen.network.unembedding import LogitScale, Unembedding
 
-_VOCABULARY = 4096
+_VOCABULARY = 2048
 """Tokens at a time: their logits for some hundred rows stay in the processor's cache, which halves the time."""
 
 
@@ -39,8 +39,9 @@ def read_lens(end: Unembedding, scale: LogitScale, stream: torch.Tensor, chosen:
     best = torch.full_like(chosen_logits, -torch.inf)
     best_chunk = torch.zeros_like(chosen)
     total, ranks = torch.zeros_like(chosen_logits), torch.zeros_like(chosen_logits)
+    room = end.weight.new_empty(len(normed) * _VOCABULARY)
     for start in range(0, len(end.weight), _VOCABULARY):
-        logits = _chunk(end, scale, normed, start)
+        logits = _chunk(end, scale, normed, start, room)
         inside = ((chosen >= start) & (chosen < start + logits.shape[1])).nonzero()[:, 0]
         # To the last digit what it is compared with: rounding must not let a token outrank itself.
         logits[inside, chosen[inside] - start] = chosen_logits[inside]
@@ -68,5 +69,13 @@ def _best_ids(end: Unembedding, scale: LogitScale, normed: torch.Tensor, chunks:
     return found
 
 
-def _chunk(end: Unembedding, scale: LogitScale, normed: torch.Tensor, start: int) -> torch.Tensor:
-    return scale.apply(end.logits(normed, slice(start, start + _VOCABULARY)))
+def _chunk(
+    end: Unembedding, scale: LogitScale, normed: torch.Tensor, start: int, room: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return logits of a part of the vocabulary; ``room`` is written over, which spares the memory's page faults."""
+    part = slice(start, start + _VOCABULARY)
+    if room is None or end.bias is not None:
+        return scale.apply(end.logits(normed, part))
+    weight = end.weight[part]
+    logits = room[: len(normed) * len(weight)].view(len(normed), len(weight))
+    return scale.apply(torch.matmul(normed, weight.T, out=logits).float())

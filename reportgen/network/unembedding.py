@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.utils.weak import WeakTensorKeyDictionary
 from transformers import PreTrainedModel
 
 from reportgen.errors import NoEvidence
@@ -74,11 +75,26 @@ class Unembedding:
             then minus each rival's row; and the same of the bias, ``[contrast, row]``.
         """
         weight, rows = self.weight, self.weight[chosen].float()
-        against = torch.stack([weight.mean(0, dtype=torch.float32).expand_as(rows), *weight[rivals.T].float()])
+        against = torch.stack([_mean_row(weight).expand_as(rows), *weight[rivals.T].float()])
         if self.bias is None:
             return rows - against, rows.new_zeros(against.shape[:2])
         bias = self.bias.float()
         return rows - against, bias[chosen] - torch.stack([bias.mean().expand(len(chosen)), *bias[rivals.T]])
+
+
+_MEANS = WeakTensorKeyDictionary()
+"""By unembedding: its version when the mean of its rows was taken, and that mean."""
+
+
+def _mean_row(weight: torch.Tensor) -> torch.Tensor:
+    """Return the mean over the vocabulary; it takes as long as a layer, and prompts of one model share it."""
+    if weight.is_inference():  # has no version that would tell of a change
+        return weight.mean(0, dtype=torch.float32)
+    version, mean = _MEANS.get(weight, (None, None))
+    if mean is None or version != weight._version:
+        mean = weight.mean(0, dtype=torch.float32)
+        _MEANS[weight] = weight._version, mean
+    return mean
 
 
 @dataclass(frozen=True)
