@@ -145,7 +145,7 @@ def make_capture(
         **prompt,
     }
     return Capture(
-        prompt=Prompt(text="".join(texts), **settings),  # pyright: ignore[reportArgumentType]
+        prompt=Prompt(text="" if "messages" in prompt else "".join(texts), **settings),  # pyright: ignore[reportArgumentType]
         model=ModelInfo(
             "tiny", "", "LlamaForCausalLM", max(layers) + 1, max(heads) + 1, 2, 512, 7000, "float32", "cpu"
         ),

@@ -11,24 +11,29 @@ import pytest
 from bokeh.document import Document
 from bokeh.plotting import figure
 
-from reportgen.pages.figures import draw_head, make_figures, rename_ids
+from reportgen.pages.figures import draw_pattern, make_figures, rename_ids
 from reportgen.paths import find_templates
 
 HEATMAP = {"image", "mapper", "x_range", "y_range", "x_axis", "y_axis"}
 FRAMES = {"frame", "frame_glyph"}
 DIVIDER = {"divider", "divider_glyph"}
+BAR = {"bar", "bar_ticker"}
 NAMES = {
-    "head": HEATMAP | FRAMES | DIVIDER | {"bar", "bar_ticker", "save"},
+    "head": HEATMAP | FRAMES | DIVIDER | BAR | {"save"},
     "overview": HEATMAP | FRAMES,
     "layer_tiles": HEATMAP | FRAMES | {"labels", "text"},
     "head_tiles": HEATMAP | FRAMES | {"labels", "text"},
     "step_heads": HEATMAP | FRAMES | DIVIDER,
     "step_layers": HEATMAP | FRAMES | DIVIDER,
     "logprobs": {"bars", "marks", "filtered", "x_range", "y_range", "x_axis", "y_axis"},
+    "grid": HEATMAP | FRAMES | BAR,
+    "lens": HEATMAP | FRAMES | BAR,
+    "rollout": HEATMAP | FRAMES | DIVIDER | BAR,
 }
 """Suffixes of the models' names, by figure."""
 
-FIGURES = make_figures(with_steps=True)
+EVIDENCE = frozenset({"grid", "lens", "rollout"})
+FIGURES = make_figures(with_steps=True, evidence=EVIDENCE)
 
 
 def objects_in(value: Any) -> Iterator[dict[str, Any]]:
@@ -42,6 +47,11 @@ def objects_in(value: Any) -> Iterator[dict[str, Any]]:
 def test_figures_of_steps_are_there_where_steps_are() -> None:
     assert list(FIGURES) == list(NAMES)
     assert list(make_figures(with_steps=False)) == ["head", "overview", "layer_tiles", "head_tiles"]
+
+
+def test_figures_of_evidence_are_there_where_the_evidence_is() -> None:
+    there = make_figures(with_steps=True, evidence=frozenset({"lens"}))
+    assert there.keys() & EVIDENCE == {"lens"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -83,7 +93,7 @@ def test_no_id_of_bokehs_own_is_left() -> None:
 def test_figures_do_not_depend_on_what_was_drawn_before() -> None:
     before = json.dumps(make_figures(with_steps=True))
     figure().scatter([1, 2], [3, 4])
-    draw_head()
+    draw_pattern("head")
     assert json.dumps(make_figures(with_steps=True)) == before
 
 

@@ -14,7 +14,16 @@ from jinja2 import Environment, UndefinedError, meta
 from samples import HOSTILE, make_capture, make_token
 
 from reportgen.captures.record import Capture
-from reportgen.evidence.definitions import HEAD_SCORES, LABEL_FROM, find_opening_head
+from reportgen.evidence.definitions import (
+    ABLATIONS,
+    ATTRIBUTION,
+    HEAD_SCORES,
+    LABEL_FROM,
+    LENS,
+    ROLLOUT,
+    WEIGHTED,
+    find_opening_head,
+)
 from reportgen.evidence.record import Evidence
 from reportgen.pages.cards import FailureCard, make_card
 from reportgen.pages.page import (
@@ -26,9 +35,10 @@ from reportgen.pages.page import (
     render_index,
     render_page,
 )
-from reportgen.pages.palettes import PALETTES
+from reportgen.pages.palettes import DIVERGING, PALETTES
 from reportgen.pages.payload import decode_bytes, describe_capture, encode_layer, encode_overview, encode_pattern
 from reportgen.paths import find_templates
+from reportgen.records import Token
 
 FAILURE = FailureCard("lost", HOSTILE[0], HOSTILE[5], f"prompts.yaml:5: {HOSTILE[6]}")
 
@@ -43,7 +53,22 @@ def make_hostile() -> Capture:
     evil = make_token(HOSTILE[6])
     steps = tuple(replace(step, raw=replace(step.raw, alternatives=((evil, -1.0),) * 3)) for step in capture.steps)
     model = replace(capture.model, name=HOSTILE[0], revision=HOSTILE[6], architecture=HOSTILE[5])
-    return replace(capture, tokens=tokens, steps=steps, model=model, versions={HOSTILE[0]: HOSTILE[5]})
+    return replace(
+        capture, tokens=tokens, steps=steps, model=model, versions={HOSTILE[0]: HOSTILE[5]},
+        evidence=with_tokens(capture, evil),
+    )  # fmt: skip
+
+
+def with_tokens(capture: Capture, token: Token) -> Evidence:
+    """Return the evidence of a capture in which every token is this one."""
+    evidence, num_steps = capture.evidence, len(capture.steps)
+    assert evidence.attribution
+    assert evidence.lens
+    return replace(
+        evidence,
+        attribution=replace(evidence.attribution, rivals=((token,),) * num_steps, note=token.text),
+        lens=replace(evidence.lens, best=((token,) * num_steps,) * len(evidence.lens.layers)),
+    )
 
 
 def make_harmless() -> Capture:
@@ -54,7 +79,9 @@ def make_harmless() -> Capture:
         replace(step, raw=replace(step.raw, alternatives=((make_token("g"), -1.0),) * 3)) for step in capture.steps
     )
     model = replace(capture.model, name="a", revision="b", architecture="c")
-    return replace(capture, steps=steps, model=model, versions={"a": "b"})
+    return replace(
+        capture, steps=steps, model=model, versions={"a": "b"}, evidence=with_tokens(capture, make_token("g"))
+    )
 
 
 def shape_of(page: Element) -> Counter[tuple[str, tuple[str, ...]]]:
@@ -82,7 +109,12 @@ def test_template_reads_its_context_and_nothing_else(template: str, context: typ
 def test_every_part_is_included() -> None:
     parts = {path.name for path in find_templates().glob("_*.jinja2")}
     source = (find_templates() / "page.html.jinja2").read_text("utf-8")
-    assert set(re.findall(r'include "(\w+\.html\.jinja2)"', source)) == parts
+    included = set(re.findall(r'include "(\w+\.html\.jinja2)"', source))
+    imported = {
+        name for part in included
+        for name in re.findall(r'from "(\w+\.html\.jinja2)"', (find_templates() / part).read_text("utf-8"))
+    }  # fmt: skip
+    assert included | imported == parts
 
 
 def test_a_name_without_a_value_is_an_error() -> None:
@@ -177,8 +209,11 @@ def test_blocks_hold_the_capture() -> None:
     assert content == describe_capture(capture) | {
         "opening": list(opening),
         "palettes": palettes,
+        "diverging": {theme: list(colours) for theme, colours in DIVERGING.items()},
+        "shows": ["weight", "weighted", "attribution"],
+        "measures": ["attribution", "rival-1", "rival-2", "ablation"],
         "label_from": LABEL_FROM,
-        "score_kinds": [asdict(score) for score in HEAD_SCORES],
+        "score_kinds": [asdict(score) for score in HEAD_SCORES if score.name in capture.evidence.scores],
     }
 
 
@@ -188,7 +223,8 @@ def test_data_stands_last() -> None:
     scripts = [script.attributes.get("id", "script") for script in page.find("script")]
     assert scripts == [
         "card", "block-bokeh", "block-figures", "block-content", "block-overview", "block-opening", "script",
-        "block-layer-0", "block-layer-3", "block-layer-4",
+        "block-evidence", "block-grids", "block-norms", "block-rollout", "block-layer-0", "block-sources-0",
+        "block-layer-3", "block-sources-3", "block-layer-4", "block-sources-4",
     ]  # fmt: skip
 
 
@@ -275,12 +311,21 @@ def test_facts_say_how_much_was_left_out() -> None:
 
 def test_tables_stand_in_the_page_itself() -> None:
     page = parse_html(render_page(make_capture()))
-    *_, steps, prompt = page.find("details")
+    *_, steps, evidence, prompt = page.find("details")
     rows = [[cell.text for cell in row.find("td")] for row in steps.find("tbody")[0].find("tr")]
     assert rows[1] == ["1", "␣And", "16", "0.500", "−0.693", "1", "0.690", "0.800", "␣dog 0.250, ␣hat 0.250"]
     assert len(rows) == 3
     assert len(prompt.find("tbody")[0].find("tr")) == 5
-    assert all(len(row.find("td")) == len(steps.find("th")) for row in steps.find("tbody")[0].find("tr"))
+    for table in (steps, evidence):
+        assert all(len(row.find("td")) == len(table.find("th")) for row in table.find("tbody")[0].find("tr"))
+    row = [cell.text for cell in evidence.find("tbody")[0].find("tr")[1].find("td")]
+    assert row[:4] == [
+        "1",
+        "␣And",
+        "L2 H0 +0.600, L1 H0 +0.400, L0 H0 +0.200",
+        "L2 H3 −1.200, L1 H3 −0.800, L2 H2 −0.600, L0 H3 −0.400",
+    ]
+    assert row[5] == "L0 ␣dog 0.750, L1 ␣dog 0.750, L2 ␣And 0.750"
 
 
 def test_heads_of_the_largest_scores_stand_in_the_page_itself() -> None:
@@ -288,15 +333,68 @@ def test_heads_of_the_largest_scores_stand_in_the_page_itself() -> None:
     (section,) = [each for each in page.find("section") if each.attributes.get("aria-labelledby") == "scores-title"]
     table = section.find("table")[1]
     rows = {row.find("th")[0].text: row.find("td")[0].text for row in table.find("tbody")[0].find("tr")}
-    assert list(rows) == [score.title for score in HEAD_SCORES]
+    measured = [score for score in HEAD_SCORES if score.name in make_capture().evidence.scores]
+    assert [title.partition("?")[0] for title in rows] == [score.title for score in measured]
     definitions = section.find("dl")[0].text
-    assert all(score.definition in definitions and score.source in definitions for score in HEAD_SCORES)
+    assert all(score.definition in definitions and score.source in definitions for score in measured)
 
 
 def test_capture_without_scores_has_no_section_of_them() -> None:
     page = parse_html(render_page(replace(make_capture(), evidence=Evidence())))
     assert page.find(id="scores-title") == []
     assert [option.text for option in page.find("select", id="by")[0].find("option")] == ["pattern"]
+
+
+CARDS = ("wrote-title", "lens-title", "rollout-title")
+BLOCKS = ("block-evidence", "block-grids", "block-norms", "block-rollout", "block-sources-0")
+
+
+def ids_of(evidence: Evidence, generated: tuple[str, ...] = (".", " And", " the")) -> set[str]:
+    """Return the ids in the page of a capture with this evidence."""
+    page = parse_html(render_page(replace(make_capture(generated=generated), evidence=evidence)))
+    return {element.attributes["id"] for element in page if "id" in element.attributes}
+
+
+def test_without_evidence_there_is_neither_card_nor_block_nor_switch() -> None:
+    assert not ids_of(Evidence()) & {*CARDS, *BLOCKS, "show-weight", "measure"}
+    assert ids_of(make_capture().evidence) >= {*CARDS, *BLOCKS, "show-attribution", "measure"}
+
+
+def test_evidence_without_steps_is_weighted_attention_and_rollout() -> None:
+    ids = ids_of(make_capture(generated=()).evidence, ())
+    assert not ids & {"wrote-title", "lens-title", "block-grids", "block-sources-0", "show-attribution"}
+    assert ids >= {"rollout-title", "show-weighted", "block-norms", "block-rollout"}
+
+
+def test_page_says_why_evidence_is_missing() -> None:
+    reasons = {
+        name: f"not available for this architecture: {HOSTILE[0]} {name}"
+        for name in ("value_norms", "attribution", "lens", "rollout", "ablations")
+    }
+    page = parse_html(render_page(replace(make_capture(), evidence=Evidence(missing=reasons))))
+    text = " ".join(hint.text for hint in page.find("p", class_="hint"))
+    assert all(reason in text for reason in reasons.values())
+    assert not page.find(class_="switch")
+
+
+def test_ablation_alone_has_its_card() -> None:
+    evidence = Evidence(ablations=make_capture().evidence.ablations)
+    page = parse_html(render_page(replace(make_capture(), evidence=evidence)))
+    assert [option.text for option in page.find("select", id="measure")[0].find("option")] == [
+        "ablation, head set to zero"
+    ]
+    assert not page.find(class_="switch")
+
+
+def test_every_question_mark_opens_its_answer() -> None:
+    page = parse_html(render_page(make_capture()))
+    asked = [button.attributes["popovertarget"] for button in page.find("button", class_="help")]
+    answers = [element.attributes["id"] for element in page if "popover" in element.attributes]
+    assert asked == answers
+    texts = {element.attributes["id"]: element.text for element in page if "popover" in element.attributes}
+    for measure in (WEIGHTED, ATTRIBUTION, LENS, ROLLOUT, ABLATIONS[0]):
+        text = texts[f"help-{measure.name}"]
+        assert all(part in text for part in (measure.definition, measure.source, measure.caution))
 
 
 def test_generator_is_named_at_the_beginning() -> None:

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from reportgen.pages.palettes import PALETTES, make_blues
+from reportgen.pages.palettes import DIVERGING, PALETTES, make_blues
 
 
 def lightness_of(colours: tuple[str, ...]) -> np.ndarray:
@@ -52,3 +52,21 @@ def test_ramps_of_other_lengths_have_the_same_ends() -> None:
     three = make_blues(3)
     assert len(three) == 3
     assert (three[0], three[-1]) == (PALETTES["blues"][0], PALETTES["blues"][-1])
+
+
+@pytest.mark.parametrize(("theme", "middle"), [("light", 0.985), ("dark", 0.16)])
+def test_both_arms_leave_the_middle_in_equal_steps(theme: str, middle: float) -> None:
+    lightness = lightness_of(DIVERGING[theme])
+    assert len(lightness) == 255
+    assert lightness[127] == pytest.approx(middle, abs=0.01)
+    assert lightness[:127] == pytest.approx(lightness[:127:-1], abs=0.03)
+    away = np.diff(lightness[127:])
+    assert (away < 0.002).all() if theme == "light" else (away > -0.002).all()
+
+
+@pytest.mark.parametrize("theme", DIVERGING)
+def test_against_is_red_and_for_is_blue(theme: str) -> None:
+    against, middle, towards = (bytes.fromhex(DIVERGING[theme][i][1:]) for i in (0, 127, 254))
+    assert against[0] > against[2]
+    assert towards[2] > towards[0]
+    assert max(middle) - min(middle) < 12

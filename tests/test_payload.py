@@ -18,6 +18,14 @@ from samples import HOSTILE, make_capture, make_prediction
 
 from reportgen.captures.record import Capture
 from reportgen.evidence.record import Evidence
+from reportgen.pages.evidence_blocks import (
+    SOURCE_FLOOR,
+    describe_evidence,
+    encode_sources,
+    list_grids,
+    list_shows,
+    make_evidence_blocks,
+)
 from reportgen.pages.payload import (
     decode_bytes,
     decode_weights,
@@ -247,7 +255,29 @@ def make_hostile() -> Capture:
     steps = list(capture.steps)
     steps[1] = replace(steps[1], filtered=ruled_out)
     triangles = patterns[:, :, *np.tril_indices(len(tokens))].astype(np.float16)
-    return replace(capture, tokens=tokens, steps=tuple(steps), triangles=triangles)
+    evidence = make_spread_evidence(capture.evidence)
+    return replace(capture, tokens=tokens, steps=tuple(steps), triangles=triangles, evidence=evidence)
+
+
+def make_spread_evidence(evidence: Evidence) -> Evidence:
+    """Return evidence with values of all sizes and both signs, and none at the last step."""
+    assert evidence.attribution
+    assert evidence.value_norms is not None
+
+    def spread(shape: tuple[int, ...]) -> np.ndarray:
+        count = np.arange(math.prod(shape), dtype=np.float32)
+        return ((((7 * count) % 23 - 11) / 11) ** 5).reshape(shape)
+
+    attribution = evidence.attribution
+    assert attribution.sources is not None
+    heads, sources = spread(attribution.heads.shape), 3 * spread(attribution.sources.shape)
+    heads[:, -1], sources[:, :, -26:] = np.nan, np.nan
+    return replace(
+        evidence,
+        value_norms=5 * np.abs(spread(evidence.value_norms.shape)),
+        rollout=np.abs(spread(evidence.rollout.shape)) if evidence.rollout is not None else None,
+        attribution=replace(attribution, heads=heads, sources=sources),
+    )
 
 
 def make_spread(layer: int, head: int, n: int) -> np.ndarray:
@@ -265,21 +295,38 @@ def make_spread(layer: int, head: int, n: int) -> np.ndarray:
 def make_golden() -> dict[str, Any]:
     """Return blocks, and the numbers and texts that must come out of them."""
     capture = make_hostile()
-    content = describe_capture(capture) | {"opening": [3, 2]}
+    evidence, grids = capture.evidence, list_grids(capture.evidence)
+    assert evidence.attribution
+    content = describe_capture(capture) | {"opening": [3, 2], "shows": list_shows(evidence), "measures": list(grids)}
     return {
         "blocks": {
             "content": encode_json(content),
             "overview": encode_overview(capture),
             "opening": encode_pattern(capture, 3, 2),
             **{f"layer-{layer}": encode_layer(capture, layer) for layer in capture.layers},
+            **make_evidence_blocks(capture),
+            **{f"sources-{layer}": encode_sources(capture, layer) for layer in capture.layers},
         },
         "content": content,
+        "facts": describe_evidence(capture),
+        "source_floor": SOURCE_FLOOR,
+        "grids": {name: round_all(grid) for name, grid in grids.items()},
+        "norms": round_all(evidence.value_norms),
+        "rollout": round_all(evidence.rollout),
+        "sources": round_all(evidence.attribution.sources),
         "weights": [[[round(float(cell), 6) for cell in head] for head in layer] for layer in capture.triangles],
         "strongest": {
             f"{layer} {head} {query_pos}": find_strongest(capture, layer, head, query_pos)
             for layer in capture.layers for head in capture.heads for query_pos in (0, 13, 26)
         },
     }  # fmt: skip
+
+
+def round_all(values: Any) -> Any:
+    """Return an array as lists of numbers with six decimals, null for NaN."""
+    if np.ndim(values):
+        return [round_all(value) for value in values]
+    return None if np.isnan(values) else round(float(values), 6)
 
 
 def find_strongest(capture: Capture, layer: int, head: int, query_pos: int) -> list[int]:

@@ -12,12 +12,16 @@ from samples import make_capture, make_prediction, make_token
 from reportgen.captures.record import Capture
 from reportgen.evidence.record import Evidence
 from reportgen.pages.tables import (
+    EvidenceRow,
     PromptRow,
     StepRow,
     TokenView,
+    describe_check,
     describe_replay,
     format_logprob,
     format_prob,
+    format_signed,
+    make_evidence_rows,
     make_prompt_rows,
     make_score_rows,
     make_settings,
@@ -131,6 +135,50 @@ def test_scores_name_the_heads_where_they_are_largest() -> None:
         "induction": (),
         "distance": ((5, 3, "4.1"), (5, 1, "3.0"), (2, 3, "2.0"), (2, 1, "1.0")),
     }
+
+
+def test_evidence_names_heads_on_both_sides_and_what_the_last_layers_say() -> None:
+    """The second head writes nothing, and nothing is said of it."""
+    capture = make_capture(layers=(2, 5), heads=(0, 1, 3))
+    assert capture.evidence.lens
+    (row, *_) = make_evidence_rows(capture)
+    dog, dot = capture.evidence.lens.best[0][0], capture.tokens[5]
+    assert row == EvidenceRow(
+        step=0,
+        token=dot,
+        check="parts +7.500, logit +7.500, apart by 1.0e-06 of the largest",
+        strongest_for=(("L5 H0", "+0.200"), ("L2 H0", "+0.100")),
+        strongest_against=(("L5 H3", "−0.200"), ("L2 H3", "−0.100")),
+        last_layers=(("L2", dog, "0.750"), ("L3", dog, "0.750"), ("L4", dog, "0.750"), ("L5", dot, "0.750")),
+    )
+
+
+def test_withheld_attribution_says_by_how_much_and_names_no_head() -> None:
+    capture = make_capture()
+    assert capture.evidence.attribution
+    attribution = replace(
+        capture.evidence.attribution,
+        residuals=np.array([2.1e-2, 1e-6, np.nan], np.float32),
+        heads=np.full_like(capture.evidence.attribution.heads, np.nan),
+    )
+    rows = make_evidence_rows(replace(capture, evidence=replace(capture.evidence, attribution=attribution)))
+    assert rows[0].check == "withheld: the parts add up to within 2.1e-02, more than 0.001"
+    assert (rows[0].strongest_for, rows[0].strongest_against) == ((), ())
+    assert describe_check(attribution, 2).startswith("withheld")
+
+
+def test_evidence_has_rows_for_what_there_is() -> None:
+    capture = make_capture()
+    without = replace(capture.evidence, attribution=None)
+    rows = make_evidence_rows(replace(capture, evidence=without))
+    assert [(row.check, len(row.last_layers)) for row in rows] == [("", 3)] * 3
+    assert make_evidence_rows(replace(capture, evidence=replace(without, lens=None))) == []
+    assert make_evidence_rows(make_capture(generated=())) == []
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.5, "+0.500"), (-0.5, "−0.500"), (0.0, "+0.000"), (math.nan, "n/a")])
+def test_signed_numbers_keep_their_sign(value: float, shown: str) -> None:
+    assert format_signed(value) == shown
 
 
 @pytest.mark.parametrize(

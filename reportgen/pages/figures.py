@@ -33,19 +33,12 @@ from reportgen.pages.palettes import PALETTES
 _FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 
 
-def draw_head() -> Plot:
-    """Return the heatmap of one head: query positions down, key positions across."""
-    plot = _heatmap("head", "key: the token attended to", "query: the token that attends", tools=True)
+def draw_pattern(name: str, *, tools: bool = False) -> Plot:
+    """Return a heatmap of query positions down and key positions across."""
+    plot = _heatmap(name, "key: the token attended to", "query: the token that attends", tools=tools)
     _lines(plot, "divider")
     _frames(plot, "frame")
-    bar = ColorBar(
-        name="head.bar",
-        color_mapper=plot.select_one({"name": "head.mapper"}),  # pyright: ignore[reportArgumentType]
-        ticker=FixedTicker(name="head.bar_ticker", ticks=[0, 1]),
-        width=12, padding=6, label_standoff=6, bar_line_color=None, background_fill_color=None,
-        major_tick_line_color=None,
-    )  # fmt: skip
-    plot.add_layout(bar, "right")
+    _bar(plot)
     return plot
 
 
@@ -78,6 +71,14 @@ def draw_rows(name: str, row_label: str) -> Plot:
     return plot
 
 
+def draw_grid(name: str, x_label: str, *, side: str = "above") -> Plot:
+    """Return a cell for each layer, downwards, and each head or step across."""
+    plot = _heatmap(name, x_label, "layer", side=side)
+    _frames(plot, "frame")
+    _bar(plot)
+    return plot
+
+
 def draw_logprobs() -> Plot:
     """Return the chart of the chosen token's log-probability over generation steps."""
     plot = _figure("logprobs", "step and its token", "log-probability (nats)")
@@ -91,17 +92,18 @@ def draw_logprobs() -> Plot:
     return plot
 
 
-def make_figures(*, with_steps: bool) -> dict[str, Any]:
+def make_figures(*, with_steps: bool, evidence: frozenset[str] = frozenset()) -> dict[str, Any]:
     """Return every figure of a page as a JSON item, ids renamed in order of appearance.
 
     Args:
         with_steps: whether tokens were generated; the figures of steps are left out otherwise.
+        evidence: the figures of evidence that there is: ``grid``, ``lens``, ``rollout``.
 
     Returns:
         Name of the figure to its item, as ``Bokeh.embed.embed_item`` takes it.
     """
     drawings: dict[str, Callable[[], Plot]] = {
-        "head": draw_head,
+        "head": lambda: draw_pattern("head", tools=True),
         "overview": draw_overview,
         "layer_tiles": lambda: draw_tiles("layer_tiles"),
         "head_tiles": lambda: draw_tiles("head_tiles"),
@@ -110,7 +112,15 @@ def make_figures(*, with_steps: bool) -> dict[str, Any]:
         drawings["step_heads"] = lambda: draw_rows("step_heads", "head")
         drawings["step_layers"] = lambda: draw_rows("step_layers", "layer")
         drawings["logprobs"] = draw_logprobs
+    drawings |= {name: draw for name, draw in _EVIDENCE.items() if name in evidence}
     return {name: rename_ids(json_item(draw()), prefix=name) for name, draw in drawings.items()}  # pyright: ignore
+
+
+_EVIDENCE: dict[str, Callable[[], Plot]] = {
+    "grid": lambda: draw_grid("grid", "head"),
+    "lens": lambda: draw_grid("lens", "step and its token", side="below"),
+    "rollout": lambda: draw_pattern("rollout"),
+}
 
 
 def rename_ids(item: Any, prefix: str) -> Any:
@@ -169,6 +179,18 @@ def _heatmap(name: str, x_label: str | None, y_label: str | None, *, side: str =
         # Left to itself, Bokeh takes too little room for its buttons and puts the last one into a menu.
         plot.toolbar.styles = {"min-width": "190px", "margin-left": "-25px"}
     return plot
+
+
+def _bar(plot: Any) -> None:
+    """The colours and what they stand for."""
+    bar = ColorBar(
+        name=f"{plot.name}.bar",
+        color_mapper=plot.select_one({"name": f"{plot.name}.mapper"}),
+        ticker=FixedTicker(name=f"{plot.name}.bar_ticker", ticks=[0, 1]),
+        width=12, padding=6, label_standoff=6, bar_line_color=None, background_fill_color=None,
+        major_tick_line_color=None, title_text_font_size="12px", title_text_font_style="normal", title_standoff=6,
+    )  # fmt: skip
+    plot.add_layout(bar, "right")
 
 
 def _frames(plot: Any, suffix: str) -> None:

@@ -16,7 +16,17 @@ from markupsafe import Markup
 
 from reportgen import __version__
 from reportgen.captures.record import Capture
-from reportgen.evidence.definitions import HEAD_SCORES, LABEL_FROM, find_opening_head
+from reportgen.evidence.definitions import (
+    ABLATIONS,
+    ATTRIBUTION,
+    HEAD_SCORES,
+    LABEL_FROM,
+    LENS,
+    ROLLOUT,
+    WEIGHTED,
+    Measure,
+    find_opening_head,
+)
 from reportgen.pages.assets import (
     BOKEH_FILE,
     INDEX_SCRIPTS,
@@ -28,8 +38,9 @@ from reportgen.pages.assets import (
     read_styles,
 )
 from reportgen.pages.cards import Card, FailureCard, excerpt, make_card
+from reportgen.pages.evidence_blocks import encode_sources, list_grids, list_shows, make_evidence_blocks
 from reportgen.pages.figures import make_figures
-from reportgen.pages.palettes import PALETTES
+from reportgen.pages.palettes import DIVERGING, PALETTES
 from reportgen.pages.payload import (
     describe_capture,
     encode_bytes,
@@ -39,11 +50,13 @@ from reportgen.pages.payload import (
     encode_pattern,
 )
 from reportgen.pages.tables import (
+    EvidenceRow,
     PromptRow,
     ScoreRow,
     StepRow,
     TokenView,
     describe_replay,
+    make_evidence_rows,
     make_prompt_rows,
     make_score_rows,
     make_settings,
@@ -56,6 +69,10 @@ from reportgen.records import ModelInfo
 
 GENERATOR = f"reportgen {__version__}"
 """What every page and index names as its maker."""
+
+
+_KINDS = ("value_norms", "attribution", "sources", "lens", "rollout", "ablations")
+"""Kinds of evidence that may be missing, each for a reason that the page says."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +91,19 @@ class PageContext:
     steps: Sequence[StepRow]
     prompt_rows: Sequence[PromptRow]
     score_rows: Sequence[ScoreRow]
+    evidence_rows: Sequence[EvidenceRow]
     label_from: float
+    shows: Sequence[str]
+    measures: Sequence[str]
+    has_lens: bool
+    has_rollout: bool
+    missing: Mapping[str, str]
+    attribution_note: str
+    definitions: Mapping[str, Measure]
+    show_titles: Mapping[str, str]
+    column_titles: Mapping[str, str]
+    by_titles: Mapping[str, str]
+    measure_titles: Mapping[str, str]
     summary: str
     settings: Sequence[tuple[str, str]]
     replay: str
@@ -82,7 +111,8 @@ class PageContext:
     card: Markup
     bokeh_file: str
     blocks: Mapping[str, str]
-    layer_blocks: Iterable[tuple[int, str]]
+    evidence_blocks: Mapping[str, str]
+    layer_blocks: Iterable[tuple[int, str, str | None]]
     style: Markup
     script: Markup
     policy: str
@@ -122,7 +152,7 @@ def render_index(cards: Sequence[Card | FailureCard]) -> str:
 
 def make_page_context(capture: Capture, *, shared_assets: bool = False) -> PageContext:
     """Return all that the page's templates read."""
-    prompt = capture.prompt
+    prompt, evidence = capture.prompt, capture.evidence
     script = read_scripts(PAGE_SCRIPTS)
     own_scripts = (script,) if shared_assets else (script, read_bokeh())
     return PageContext(
@@ -138,7 +168,19 @@ def make_page_context(capture: Capture, *, shared_assets: bool = False) -> PageC
         steps=make_step_rows(capture),
         prompt_rows=make_prompt_rows(capture),
         score_rows=make_score_rows(capture),
+        evidence_rows=make_evidence_rows(capture),
         label_from=LABEL_FROM,
+        shows=list_shows(evidence),
+        measures=tuple(list_grids(evidence)),
+        has_lens=evidence.lens is not None,
+        has_rollout=evidence.rollout is not None,
+        missing=dict.fromkeys(_KINDS, "") | dict(evidence.missing),
+        attribution_note="" if evidence.attribution is None else evidence.attribution.note,
+        show_titles={"weight": "weight", "weighted": WEIGHTED.title, "attribution": "attribution"},
+        column_titles={"weight": "weight", "weighted": "weighted", "attribution": "logits"},
+        by_titles={"attribution": "attribution, this step", **{kind.name: kind.title for kind in ABLATIONS}},
+        measure_titles=_name_measures(list_grids(evidence)),
+        definitions={measure.name: measure for measure in (WEIGHTED, ATTRIBUTION, LENS, ROLLOUT, *ABLATIONS)},
         summary=summarize_settings(capture),
         settings=make_settings(capture),
         replay=describe_replay(capture),
@@ -146,11 +188,21 @@ def make_page_context(capture: Capture, *, shared_assets: bool = False) -> PageC
         card=embed_json(asdict(make_card(capture))),
         bokeh_file=BOKEH_FILE if shared_assets else "",
         blocks=_make_blocks(capture, with_bokeh=not shared_assets),
-        layer_blocks=((layer, encode_layer(capture, layer)) for layer in capture.layers),
+        evidence_blocks=make_evidence_blocks(capture),
+        layer_blocks=(
+            (layer, encode_layer(capture, layer), encode_sources(capture, layer)) for layer in capture.layers
+        ),
         style=read_styles(),
         script=script,
         policy=make_policy(own_scripts, own_files=shared_assets),
     )
+
+
+def _name_measures(names: Iterable[str]) -> dict[str, str]:
+    """Return what the list of measures offers; the page's script names the rivals of the chosen step in it."""
+    known = {"attribution": "attribution, against the mean of the vocabulary"}
+    known |= {measure.name: measure.title for measure in ABLATIONS}
+    return {name: known.get(name, f"attribution, against {name.replace('-', ' ')}") for name in names}
 
 
 def _make_blocks(capture: Capture, *, with_bokeh: bool) -> dict[str, str]:
@@ -158,11 +210,14 @@ def _make_blocks(capture: Capture, *, with_bokeh: bool) -> dict[str, str]:
     content = describe_capture(capture) | {
         "opening": list(opening),
         "palettes": PALETTES,
+        "diverging": DIVERGING,
+        "shows": list_shows(capture.evidence),
+        "measures": list(list_grids(capture.evidence)),
         "label_from": LABEL_FROM,
         "score_kinds": [asdict(score) for score in HEAD_SCORES if score.name in capture.evidence.scores],
     }
     blocks = {
-        "figures": _figures_block(bool(capture.steps)),
+        "figures": _figures_block(bool(capture.steps), _list_figures(capture)),
         "content": encode_json(content),
         "overview": encode_overview(capture),
         "opening": encode_pattern(capture, *opening),
@@ -175,9 +230,16 @@ def _bokeh_block() -> str:
     return encode_bytes(read_bokeh().encode("utf-8"))
 
 
+def _list_figures(capture: Capture) -> frozenset[str]:
+    """Return the figures of evidence that a capture has."""
+    evidence = capture.evidence
+    there = {"grid": list_grids(evidence), "lens": evidence.lens, "rollout": evidence.rollout is not None}
+    return frozenset(name for name, what in there.items() if what)
+
+
 @cache
-def _figures_block(with_steps: bool) -> str:
-    return encode_json(make_figures(with_steps=with_steps))
+def _figures_block(with_steps: bool, evidence: frozenset[str]) -> str:
+    return encode_json(make_figures(with_steps=with_steps, evidence=evidence))
 
 
 @cache

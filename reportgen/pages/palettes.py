@@ -3,6 +3,9 @@
 The light ramp is made in OKLab (Ottosson 2020, "A perceptual color space for image processing"): lightness falls in
 equal steps, so that equal differences of weight look equally large. The dark one is matplotlib's magma, which has that
 property and ships with Bokeh.
+
+What can be for or against something is drawn on a ramp with two arms, rose and blue, from paper white or night black in
+the middle; at the same distance from it both arms are equally light.
 """
 
 from __future__ import annotations
@@ -41,6 +44,29 @@ def make_blues(count: int = 256) -> tuple[str, ...]:
     chroma = 0.105 * np.sin(np.pi * along**0.9) + 0.05 * along
     hue = np.deg2rad(248 + 14 * along)
     oklab = np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], axis=1)
+    return _to_hex(oklab)
+
+
+def make_diverging(middle: float, end: float, count: int = 255) -> tuple[str, ...]:
+    """Return a ramp from rose over a nearly grey middle to blue, equal steps of OKLab lightness on both arms.
+
+    Args:
+        middle: lightness of the middle.
+        end: lightness of both ends.
+        count: how many colours; odd, so that one is the middle's.
+
+    Returns:
+        Colours as ``#rrggbb``, what is most against first.
+    """
+    along = np.linspace(-1, 1, count)
+    far = np.abs(along)
+    lightness = middle + (end - middle) * far
+    chroma = 0.006 + 0.16 * np.sin(np.pi / 2 * far) - 0.02 * far**3
+    hue = np.deg2rad(np.where(along < 0, 12, 255))
+    return _to_hex(np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], axis=1))
+
+
+def _to_hex(oklab: NDArray[np.float64]) -> tuple[str, ...]:
     return tuple("#" + bytes(colour).hex() for colour in _to_srgb(oklab))
 
 
@@ -57,3 +83,6 @@ PALETTES: dict[str, tuple[str, ...]] = {
     "cividis": tuple(Cividis256),
 }
 """The ramps that a page offers, 256 colours each, weakest first."""
+
+DIVERGING: dict[str, tuple[str, ...]] = {"light": make_diverging(0.985, 0.44), "dark": make_diverging(0.16, 0.78)}
+"""The ramps of values with a sign, by theme, 255 colours each, what is most against first."""

@@ -24,7 +24,7 @@ from reportgen.records import Prediction, Token
 THUMBNAIL_SIDE = 24
 """Most cells along a side of one head's picture in the overview."""
 
-_DIGITS = 5
+_DIGITS = 5  # more than a page shows
 _LEVEL = 6
 """Of deflate: level 9 makes codes 2 % smaller and takes three times as long."""
 
@@ -122,32 +122,33 @@ def describe_capture(capture: Capture) -> dict[str, Any]:
         "heads": list(capture.heads),
         "num_prompt_tokens": capture.num_prompt_tokens,
         "thumbnail_side": thumbnail_side(capture.num_tokens),
-        "tokens": [_describe_token(token) for token in capture.tokens],
+        "tokens": [describe_token(token) for token in capture.tokens],
         "prompt_predictions": [_describe_prediction(prediction) for prediction in capture.prompt_predictions],
         "steps": [
             {"raw": _describe_prediction(step.raw), "filtered": _describe_prediction(step.filtered)}
             for step in capture.steps
         ],
         "scores": {
-            name: [[_short(score) for score in row] for row in scores]
+            name: [[shorten(score) for score in row] for row in scores]
             for name, scores in capture.evidence.scores.items()
         },
     }
 
 
-def _describe_token(token: Token) -> list[Any]:
+def describe_token(token: Token) -> list[Any]:
+    """Return a token as the page's script reads it: ``[token_id, shown, special]``."""
     return [token.token_id, token.shown, int(token.special)]
 
 
 def _describe_prediction(prediction: Prediction) -> dict[str, Any]:
     return {
-        "logprob": _short(prediction.logprob),
+        "logprob": shorten(prediction.logprob),
         "rank": prediction.rank,
-        "entropy": _short(prediction.entropy),
-        "alternatives": [[token.token_id, token.shown, _short(logprob)] for token, logprob in prediction.alternatives],
+        "entropy": shorten(prediction.entropy),
+        "alternatives": [[token.token_id, token.shown, shorten(logprob)] for token, logprob in prediction.alternatives],
     }
 
 
-def _short(number: float) -> float | None:
-    """Five significant digits are more than a page shows; what is undefined or infinite is null in JSON."""
-    return float(f"{number:.{_DIGITS}g}") if np.isfinite(number) else None
+def shorten(number: float, digits: int = _DIGITS) -> float | None:
+    """Return a number with so many significant digits; undefined or infinite, it is null, as JSON has it."""
+    return float(f"{number:.{digits}g}") if np.isfinite(number) else None

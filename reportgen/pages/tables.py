@@ -6,13 +6,16 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reportgen.captures.record import Capture
-from reportgen.evidence.definitions import HEAD_SCORES, HeadScore
+from reportgen.evidence.definitions import HEAD_SCORES, SUM_TOLERANCE, HeadScore
+from reportgen.evidence.record import Attribution, Lens
 from reportgen.records import Prediction, Token
 
 _RUNNERS_UP = 3
 _STRONGEST = 4
+_LAST_LAYERS = 4
 _REPLAY_LIMIT = 0.01
 
 
@@ -59,6 +62,60 @@ class ScoreRow:
 
     score: HeadScore
     strongest: tuple[tuple[int, int, str], ...]
+
+
+@dataclass(frozen=True)
+class EvidenceRow:
+    """What there is to say for one generated token; empty where it is not known.
+
+    Attributes:
+        step: 0-based.
+        token: that the step chose.
+        check: the sum of all parts beside the logit that the model gave, or why they are withheld.
+        strongest_for: heads that wrote most for the token, ``("L3 H7", "+0.512")`` each.
+        strongest_against: heads that wrote most against it.
+        last_layers: ``("L28", token, probability)`` of the best token after each of the last layers.
+    """
+
+    step: int
+    token: Token
+    check: str = ""
+    strongest_for: tuple[tuple[str, str], ...] = ()
+    strongest_against: tuple[tuple[str, str], ...] = ()
+    last_layers: tuple[tuple[str, Token, str], ...] = ()
+
+
+def make_evidence_rows(capture: Capture) -> list[EvidenceRow]:
+    """Return a row for each generated token; none where there is neither attribution nor a lens."""
+    attribution, lens = capture.evidence.attribution, capture.evidence.lens
+    if attribution is None and lens is None:
+        return []
+    rows = []
+    for step in range(len(capture.steps)):
+        values = None if attribution is None else attribution.heads[0, step]
+        rows.append(
+            EvidenceRow(
+                step=step,
+                token=capture.tokens[capture.num_prompt_tokens + step],
+                check="" if attribution is None else describe_check(attribution, step),
+                strongest_for=() if values is None else _top_heads(capture, values, 1),
+                strongest_against=() if values is None else _top_heads(capture, values, -1),
+                last_layers=() if lens is None else _last_layers(lens, step),
+            )
+        )
+    return rows
+
+
+def describe_check(attribution: Attribution, step: int) -> str:
+    """Return how far the parts of a step are from the logit that they must add up to, in words."""
+    residual = float(attribution.residuals[step])
+    if not residual <= SUM_TOLERANCE:
+        return f"withheld: the parts add up to within {residual:.1e}, more than {SUM_TOLERANCE:g}"
+    parts = (attribution.embedding, attribution.biases, attribution.other_heads)
+    total = sum(float(part[0, step]) for part in parts)
+    total += float(attribution.heads[0, step].sum()) + float(attribution.layers[0, step].sum())
+    logit = float(attribution.logits[0, step])
+    return f"parts {format_signed(total)}, logit {format_signed(logit)}, apart by {residual:.1e} of the largest"
 
 
 def make_score_rows(capture: Capture) -> list[ScoreRow]:
@@ -172,6 +229,27 @@ def format_prob(logprob: float) -> str:
 def format_logprob(logprob: float) -> str:
     """Return a log-probability with three decimals."""
     return f"{logprob:.3f}".replace("-inf", "−∞").replace("-", "−")
+
+
+def format_signed(value: float) -> str:
+    """Return a number with its sign and three decimals; n/a where it is undefined."""
+    return "n/a" if math.isnan(value) else f"{value:+.3f}".replace("-", "−")
+
+
+def _top_heads(capture: Capture, values: NDArray[np.float32], sign: int) -> tuple[tuple[str, str], ...]:
+    """Names and values of the heads ``[layer, head]`` that are farthest from 0 on the side of a sign."""
+    order = np.argsort(-sign * values, axis=None, kind="stable")[:_STRONGEST]  # NaN comes last
+    places = ((*divmod(int(cell), len(capture.heads)), float(values.flat[cell])) for cell in order)
+    return tuple(
+        (f"L{capture.layers[row]} H{capture.heads[column]}", format_signed(value))
+        for row, column, value in places
+        if sign * value > 0
+    )
+
+
+def _last_layers(lens: Lens, step: int) -> tuple[tuple[str, Token, str], ...]:
+    rows = list(zip(lens.layers, lens.best, lens.best_logprobs, strict=True))[-_LAST_LAYERS:]
+    return tuple((f"L{layer}", best[step], format_prob(float(logprobs[step]))) for layer, best, logprobs in rows)
 
 
 def _strongest_heads(capture: Capture, score: HeadScore) -> tuple[tuple[int, int, str], ...]:

@@ -94,28 +94,45 @@ reportgen.figures = (() => {
       }
     }
 
-    /** Label an axis: position `i` stands at `at(i)` and says `labels[i]`; those without room are left out. */
-    setLabels(letter, labels, at = (i) => i) {
-      this.labels[letter] = { labels, at };
+    /**
+     * Label an axis: position `i` stands at `at(i)` and says `labels[i]`; those without room are left out, but not the
+     * ones from `kept` on.
+     */
+    setLabels(letter, labels, at = (i) => i, kept = labels.length) {
+      this.labels[letter] = { labels, at, kept };
       this.relabel(letter);
     }
 
     relabel(letter) {
       if (this.labels[letter] === null) return;
-      const { labels, at } = this.labels[letter];
+      const { labels, at, kept } = this.labels[letter];
       const { start, end } = this.model(`${letter}_range`);
       const [low, high] = [Math.min(start, end), Math.max(start, end)];
-      const seen = labels.map((_, i) => i).filter((i) => at(i) >= low && at(i) <= high);
+      const inRange = labels.map((_, i) => i).filter((i) => at(i) >= low && at(i) <= high);
+      const seen = inRange.filter((i) => i < kept);
       const pixels = letter === "x" ? this.plot.frame_width : this.plot.frame_height;
-      const shown = seen.length ? reportgen.scale.thin(seen[0], seen.at(-1), pixels, LABEL_PIXELS) : [];
+      const thinned = seen.length ? reportgen.scale.thin(seen[0], seen.at(-1), pixels, LABEL_PIXELS) : [];
+      const shown = [...thinned, ...inRange.filter((i) => i >= kept)];
       const axis = this.model(`${letter}_axis`);
       axis.ticker.ticks = shown.map(at);
       axis.major_label_overrides = new Map(shown.map((i) => [at(i), labels[i]]));
     }
 
-    /** Colour weights: a palette from 0 to `high`, both as the scale shows them. */
-    setColors(palette, high) {
-      this.model("mapper").setv({ palette, low: 0, high });
+    /** Colour values: a palette from `low` to `high`, both as the scale shows them. */
+    setColors(palette, high, low = 0) {
+      this.model("mapper").setv({ palette, low, high });
+    }
+
+    /** Say beside the colours what they stand for: `{at, label}` each, under a title. */
+    setBar(title, ticks) {
+      this.model("bar_ticker").ticks = ticks.map(({ at }) => at);
+      this.model("bar").setv({ title, major_label_overrides: new Map(ticks.map(({ at, label }) => [at, label])) });
+    }
+
+    /** Say something in the card that the figure stands in, where there is a place for it. */
+    say(text) {
+      const place = this.element.closest(".card").querySelector(`[data-says="${this.name}"]`);
+      if (place) place.textContent = text;
     }
 
     /** Take on the colours of a theme. */
@@ -133,7 +150,7 @@ reportgen.figures = (() => {
       this.colorGlyph("divider_glyph", "line_color", theme.muted);
       this.colorGlyph("text", "text_color", theme.muted);
       this.colorGlyph("filtered", "line_color", theme.generated);
-      this.model("bar")?.setv({ major_label_text_color: theme.muted });
+      this.model("bar")?.setv({ major_label_text_color: theme.muted, title_text_color: theme.muted });
     }
 
     colorGlyph(suffix, property, color) {

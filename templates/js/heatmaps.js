@@ -1,12 +1,12 @@
 // Heatmaps of whole patterns: all heads in one image, and one head; with what every heatmap shares. Every view has
 // `draw(scene)` and tells `select` what was clicked and `hover` what is under the pointer.
-// A scene is {name, state, bounds, content, overviewCodes, store, palette, theme}.
+// A scene is {name, state, bounds, content, overviewCodes, store, evidence, palette, diverging, theme}.
 globalThis.reportgen ??= {};
 
 reportgen.heatmaps = (() => {
   "use strict";
 
-  const { pattern, scale, scores } = reportgen;
+  const { pattern, scale, scores, shows, ledger } = reportgen;
   const LABEL_CHARACTERS = 12;
   const CHARACTER_PIXELS = 6.7;
   /** Below this many pixels across, labels are cut shorter. */
@@ -26,26 +26,61 @@ reportgen.heatmaps = (() => {
     return Math.max(1, ...labels.map((label) => Array.from(label).length)) * CHARACTER_PIXELS;
   }
 
-  /** Colour a figure up to weight 1; where the first token is left out, up to the strongest of the rest. Returns that weight. */
-  function color(figure, { state, palette }, findStrongest) {
-    const high = state.withFirst ? 1 : pattern.weightOf(Math.max(1, findStrongest()));
-    figure.setColors(palette, scale.show[state.scale](high));
+  /**
+   * Colour a figure: shares up to 1, or up to the strongest where the first token is left out; values with a sign as far
+   * to both sides as the strongest is from 0.
+   * @returns {number} the value at the end of the scale
+   */
+  function color(figure, { state, palette, diverging }, signed, findStrongest) {
+    const show = scale.show[state.scale];
+    if (signed) {
+      const high = findStrongest() || 1;
+      figure.setColors(diverging, show(high), -show(high));
+      return high;
+    }
+    const high = state.withFirst ? 1 : findStrongest() || pattern.weightOf(1);
+    figure.setColors(palette, show(high));
     return high;
   }
 
+  /** Pixels beside a frame for its colour bar and what lies between; where there is little room the unit is left out. */
+  function barRoom(figure) {
+    return figure.width < NARROW ? 100 : 124;
+  }
+
+  /** The colour bar of a figure that was coloured up to `high`. */
+  function drawBar(figure, { state }, { signed, unit }, high) {
+    const title = figure.width < NARROW ? null : unit;
+    figure.setBar(title, signed ? scale.signedTicksOf(state.scale, high) : scale.ticksOf(state.scale, high));
+  }
+
+  /** What the colours of a figure without a bar reach to, in words. */
+  function sayRange({ signed, unit }, high) {
+    return signed
+      ? `${scale.formatSigned(-high)} to ${scale.formatSigned(high)} ${unit}`
+      : `0 to ${scale.formatWeight(high)}`;
+  }
+
   /** What an image depends on beside the heads that it shows. */
-  function keyOf({ scale, withFirst }, ...rest) {
-    return [scale, withFirst, ...rest].join(" ");
+  function keyOf({ scale, withFirst, show }, ...rest) {
+    return [scale, withFirst, show, ...rest].join(" ");
   }
 
   /** All patterns in one image. */
   function overview(figure, { select, hover }) {
     let sized = "";
+    let grid = null;
 
-    function draw(scene) {
+    async function draw(scene, isCurrent) {
       const { state, bounds } = scene;
       const [rows, columns] = [bounds.layers.length, bounds.heads.length];
+      const step = reportgen.state.stepOf(state.queryPos, bounds);
+      const found =
+        bounds.measures.includes(state.by) && step !== null ? await scene.evidence.grid(state.by, step) : null;
+      if (!isCurrent()) return;
+      grid = found;
       if (state.by === "pattern") drawPatterns(scene, rows, columns);
+      else if (bounds.measures.includes(state.by)) drawGrid(scene, rows, columns, step);
       else drawScore(scene, rows, columns);
       if (sized !== `${figure.width}`) resize(rows, columns, bounds);
       sized = `${figure.width}`;
@@ -57,9 +92,10 @@ reportgen.heatmaps = (() => {
       const { state, content, overviewCodes } = scene;
       const side = content.thumbnail_side;
       const codes = state.withFirst ? overviewCodes : withoutFirstColumn(overviewCodes, side);
-      color(figure, scene, () => codes.reduce((a, b) => Math.max(a, b), 0));
-      figure.setImages(keyOf(state, state.by), () => {
-        const values = mosaic(codes, rows, columns, side, scale.displayOf(state.scale));
+      color(figure, scene, false, () => pattern.weightOf(codes.reduce((a, b) => Math.max(a, b), 0)));
+      figure.say("Click a head.");
+      figure.setImages([state.scale, state.withFirst, state.by].join(" "), () => {
+        const values = mosaic(codes, rows, columns, side, scale.displayOf(state.scale, pattern.WEIGHTS));
         return [
           { values, rows: rows * (side + 1), columns: columns * (side + 1), x: 0, y: 0, width: columns, height: rows },
         ];
@@ -69,10 +105,27 @@ reportgen.heatmaps = (() => {
     /** A cell for each head, coloured from 0 to the largest score, whatever the scale of the weights. */
     function drawScore({ state, content, palette }, rows, columns) {
       figure.setColors(palette, scores.largest(content, state.by) || 1);
+      const kind = content.score_kinds.find(({ name }) => name === state.by);
+      const largest = scores.format(scores.largest(content, kind.name), kind);
+      figure.say(`Colours from 0 to ${largest}${kind.is_share ? "" : " tokens"}; click a head.`);
       figure.setImages(state.by, () => {
         const values = Float32Array.from(content.scores[state.by].flat(), (value) => value ?? Number.NaN);
         return [{ values, rows, columns, x: 0, y: 0, width: columns, height: rows }];
       });
+    }
+
+    /** A cell for each head, by what is known of it at the chosen step. */
+    function drawGrid(scene, rows, columns, step) {
+      const { state } = scene;
+      const values = grid ?? new Float32Array(rows * columns).fill(Number.NaN);
+      const kind = { signed: true, unit: ledger.unitOf(state.by) };
+      const high = color(figure, scene, true, () => pattern.largest(values));
+      figure.say(
+        step === null ? "Known for steps alone; select one." : `Step ${step}: ${sayRange(kind, high)}; click a head.`,
+      );
+      figure.setImages([state.by, state.scale, step].join(" "), () => [
+        { values: scale.displayOf(state.scale, values), rows, columns, x: 0, y: 0, width: columns, height: rows },
+      ]);
     }
 
     function resize(rows, columns, bounds) {
@@ -83,6 +136,11 @@ reportgen.heatmaps = (() => {
     }
 
     function describe(place, { state, content }) {
+      if (place && grid && content.measures.includes(state.by)) {
+        const value =
+          grid[content.layers.indexOf(place.layer) * content.heads.length + content.heads.indexOf(place.head)];
+        return `${nameHead(place)}\n${scale.formatSigned(value, 3)} ${ledger.unitOf(state.by)}`;
+      }
       const kind = content.score_kinds.find(({ name }) => name === state.by);
       if (!place || !kind) return nameHead(place);
       return `${nameHead(place)}\n${kind.title} ${scores.format(scores.scoreOf(content, state.by, place.layer, place.head), kind)}`;
@@ -123,62 +181,42 @@ reportgen.heatmaps = (() => {
     return place && `L${place.layer} H${place.head}`;
   }
 
-  /** One head, queries down, keys across. */
-  function head(figure, { select, hover }) {
+  /**
+   * Queries down, keys across.
+   * @param {object} what `load(scene)` a form, `kindOf(state)` as `shows.KINDS`, `keyOf(state)` what the image depends on,
+   *   `describe(cell, scene)` what the tooltip says
+   */
+  function square(figure, { select, hover }, what) {
     let sized = "";
-    let codes = new Uint8Array();
 
     async function draw(scene, isCurrent) {
-      const { state, bounds, content, store } = scene;
-      const drawn = await store.headCodes(state.layer, state.head);
+      const { state, bounds, content } = scene;
+      const form = await what.load(scene);
       if (!isCurrent()) return;
-      codes = drawn;
       const n = bounds.numTokens;
-      drawBar(
-        state.scale,
-        color(figure, scene, () => pattern.strongestCode(codes, n, state.withFirst)),
-      );
-      figure.setImages(keyOf(state, state.layer, state.head), () => {
-        const values = pattern.square(codes, n, scale.displayOf(state.scale), n, state.withFirst);
+      const kind = what.kindOf(state);
+      const high = color(figure, scene, kind.signed, () => pattern.strongest(form, n, state.withFirst));
+      drawBar(figure, scene, kind, high);
+      figure.setImages(what.keyOf(state), () => {
+        const display = scale.displayOf(state.scale, form.values);
+        const values = pattern.square(form.codes, n, display, n, state.withFirst);
         return [{ values, rows: n, columns: n, x: -0.5, y: -0.5, width: n, height: n }];
       });
-      figure.model("save").filename = `${scene.name}-L${state.layer}-H${state.head}`;
       if (sized !== `${figure.width}`) resize(bounds, content);
       sized = `${figure.width}`;
       figure.setFrames([{ x: -0.5, y: state.queryPos - 0.5, width: state.queryPos + 1, height: 1 }]);
     }
 
-    function drawBar(name, high) {
-      const ticks = scale.ticksOf(name, high);
-      figure.model("bar_ticker").ticks = ticks.map(({ at }) => at);
-      figure.model("bar").major_label_overrides = new Map(ticks.map(({ at, label }) => [at, label]));
-    }
-
     function resize(bounds, content) {
       const labels = tokenLabels(content, figure.width);
       const n = bounds.numTokens;
-      const room = figure.width - longest(labels) - 100;
+      const room = figure.width - longest(labels) - barRoom(figure);
       const frame = Math.max(SMALLEST_FRAME, Math.min(680, room));
       figure.setFrameSize(frame, frame, [-0.5, n - 0.5], [n - 0.5, -0.5]);
       figure.model("x_axis").major_label_orientation = UPWARD;
       figure.setLabels("x", labels);
       figure.setLabels("y", labels);
-      const border = bounds.numPromptTokens - 0.5;
-      const generated = n > bounds.numPromptTokens;
-      figure.setDividers(
-        generated
-          ? [
-              [
-                [border, border],
-                [border, n - 0.5],
-              ],
-              [
-                [-0.5, border],
-                [border, border],
-              ],
-            ]
-          : [],
-      );
+      figure.setDividers(bordersOf(bounds));
     }
 
     function cell(x, y) {
@@ -190,7 +228,7 @@ reportgen.heatmaps = (() => {
         hover((scene) => {
           const { queryPos, keyPos } = cell(x, y);
           if (keyPos > queryPos || (keyPos === 0 && !scene.state.withFirst)) return null;
-          return { queryPos, keyPos, code: pattern.rowOf(codes, queryPos)[keyPos] };
+          return what.describe({ queryPos, keyPos }, scene);
         }),
       leave: () => hover(null),
       tap: (x, y) => select(() => ({ queryPos: cell(x, y).queryPos })),
@@ -198,5 +236,48 @@ reportgen.heatmaps = (() => {
     return { draw };
   }
 
-  return { SMALLEST_FRAME, UPWARD, tokenLabels, longest, color, keyOf, nameHead, overview, head };
+  /** Where the prompt ends, in a pattern that goes on behind it. */
+  function bordersOf({ numTokens: n, numPromptTokens }) {
+    const border = numPromptTokens - 0.5;
+    if (n <= numPromptTokens) return [];
+    return [
+      [
+        [border, border],
+        [border, n - 0.5],
+      ],
+      [
+        [-0.5, border],
+        [border, border],
+      ],
+    ];
+  }
+
+  /** The chosen head. */
+  function head(figure, on) {
+    return square(figure, on, {
+      load: ({ state, evidence, name }) => {
+        figure.model("save").filename = `${name}-L${state.layer}-H${state.head}`;
+        return evidence.form(state.show, state.layer, state.head);
+      },
+      kindOf: ({ show }) => shows.KINDS[show],
+      keyOf: (state) => keyOf(state, state.layer, state.head),
+      describe: (cell, { state }) => ({ ...cell, layer: state.layer, head: state.head }),
+    });
+  }
+
+  return {
+    SMALLEST_FRAME,
+    UPWARD,
+    tokenLabels,
+    longest,
+    color,
+    barRoom,
+    drawBar,
+    sayRange,
+    keyOf,
+    nameHead,
+    square,
+    overview,
+    head,
+  };
 })();

@@ -5,90 +5,22 @@ reportgen.page = (() => {
   "use strict";
 
   const {
-    payload,
     figures,
     state: states,
-    store: stores,
     text,
-    pattern,
-    scores,
+    theme,
+    blocks,
+    captions,
+    player,
     scoreboard,
+    strongest,
     address,
     keys,
   } = reportgen;
-  const PLAY_MILLISECONDS = 900;
   /** How far out of sight a figure may be and is drawn all the same. */
   const MARGIN = "300px";
   const byId = (id) => document.getElementById(id);
-  const frame = () => new Promise((done) => requestAnimationFrame(done));
   const painted = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
-
-  /** Text of a block; those of layers stand at the end and may not have arrived yet. */
-  async function readBlock(name) {
-    while (!byId(`block-${name}`) && document.readyState === "loading") await frame();
-    // A block that the parser is still inside of is whole once something stands after it, or all is read.
-    while (!byId(`block-${name}`).nextSibling && document.readyState === "loading") await frame();
-    return byId(`block-${name}`).textContent;
-  }
-
-  /** Run BokehJS out of its block; where the site shares it, it has run already. */
-  async function startBokeh() {
-    if (byId("block-bokeh")) {
-      const script = document.createElement("script");
-      script.textContent = await payload.decodeText(await readBlock("bokeh"));
-      document.head.append(script);
-    }
-    if (!globalThis.Bokeh) throw new Error("BokehJS is missing; the folder assets must stand beside this page");
-  }
-
-  async function readScene() {
-    const [content, items, overviewCodes, openingCodes] = await Promise.all([
-      readBlock("content").then(payload.decodeJson),
-      readBlock("figures").then(payload.decodeJson),
-      readBlock("overview").then(payload.decodeBytes),
-      readBlock("opening").then(payload.decodeBytes),
-      startBokeh(),
-    ]);
-    const bounds = {
-      layers: content.layers,
-      heads: content.heads,
-      numTokens: content.tokens.length,
-      numPromptTokens: content.num_prompt_tokens,
-      opening: content.opening,
-      scores: Object.keys(content.scores),
-    };
-    const store = stores.makeStore(content, openingCodes, async (layer) =>
-      payload.decodeBytes(await readBlock(`layer-${layer}`)),
-    );
-    return {
-      items,
-      scene: {
-        name: JSON.parse(byId("card").textContent).slug,
-        content,
-        bounds,
-        overviewCodes,
-        store,
-        state: states.parse(location.hash, bounds),
-      },
-    };
-  }
-
-  /** Colours of the theme as the browser resolves them, since Bokeh draws on canvases that know no variables. */
-  function readTheme() {
-    const probe = document.body.appendChild(document.createElement("span"));
-    const theme = {};
-    for (const name of ["ink", "muted", "line", "accent", "card", "masked", "bar", "bar-chosen", "generated"]) {
-      probe.style.color = `var(--${name})`;
-      theme[name] = getComputedStyle(probe).color;
-    }
-    probe.remove();
-    return theme;
-  }
-
-  function isDark() {
-    const chosen = document.documentElement.dataset.theme;
-    return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  }
 
   function makePage(items, scene) {
     const views = new Map();
@@ -98,14 +30,19 @@ reportgen.page = (() => {
     let look = 0;
     let drawing = Promise.resolve();
     let turn = Promise.resolve();
-    let player = null;
+    let playing = null;
     let markChosen = null;
+    /** Evidence stands behind the first heatmap in the file: before that is drawn, nobody waits for it. */
+    let begun = false;
+    let pointed = 0;
 
     /** Take on the colours of the theme; what is in sight is drawn anew. */
     function applyTheme() {
       const chosen = byId("palette").value;
-      scene.theme = readTheme();
-      scene.palette = scene.content.palettes[chosen === "auto" ? (isDark() ? "magma" : "blues") : chosen];
+      const { palettes, diverging } = scene.content;
+      scene.theme = theme.readColors();
+      scene.palette = palettes[chosen === "auto" ? (theme.isDark() ? "magma" : "blues") : chosen];
+      scene.diverging = diverging[theme.isDark() ? "dark" : "light"];
       look++;
       return draw();
     }
@@ -118,61 +55,37 @@ reportgen.page = (() => {
       draw();
     }
 
-    function drawControls() {
-      const { state, bounds } = scene;
-      byId("layer").value = state.layer;
-      byId("head").value = state.head;
-      byId("query").value = state.queryPos;
-      byId("query").setAttribute(
-        "aria-valuetext",
-        `position ${state.queryPos}, ${scene.content.tokens[state.queryPos][1]}`,
-      );
-      byId("scale").value = state.scale;
-      byId("first").checked = state.withFirst;
-      byId("by").value = state.by;
-      byId("head-name").textContent = `L${state.layer} H${state.head}`;
-      byId("layer-name").textContent = `layer ${state.layer}`;
-      byId("head-number").textContent = `Head ${state.head}`;
-      for (const name of document.querySelectorAll("[data-name]")) {
-        name.textContent = name.dataset.name === "layer" ? `layer ${state.layer}` : state.head;
-      }
-      const step = states.stepOf(state.queryPos, bounds);
-      if (byId("generation-of")) {
-        byId("generation-of").textContent =
-          step === null
-            ? "the selected query is not a step; ▸ or Play goes to the first"
-            : `step ${step} of ${states.numSteps(bounds)}: which context the choice of “${scene.content.tokens[state.queryPos + 1][1]}” could read`;
-      }
-    }
-
     function drawScores() {
       const { state, content } = scene;
       if (content.score_kinds.length === 0) return;
       byId("chosen-name").textContent = `L${state.layer} H${state.head}`;
       scoreboard.drawChosen(byId("chosen"), byId("chosen-label"), scene);
       markChosen?.(state);
-      const kind = content.score_kinds.find(({ name }) => name === state.by);
-      byId("overview-note").textContent = kind
-        ? `Colours from 0 to ${scores.format(scores.largest(content, kind.name), kind)}${kind.is_share ? "" : " tokens"}; click a head.`
-        : "Click a head.";
     }
 
+    /** First what the weights say, which is there at once; then what evidence adds to it. */
     async function drawText(isCurrent) {
-      const { state } = scene;
-      const codes = await scene.store.headCodes(state.layer, state.head);
-      if (!isCurrent()) return;
-      const row = pattern.rowOf(codes, state.queryPos);
-      text.drawStrip(byId("strip"), scene, row);
+      const { layer, head, queryPos, show } = scene.state;
       text.drawSentence(byId("sentence"), scene);
-      text.drawStrongest(byId("strongest"), byId("strongest-of"), scene, row);
       text.drawNext(byId("next"), byId("next-of"), byId("next-note"), scene);
+      for (const asked of [["weight"], ...(begun && scene.bounds.shows.length > 1 ? [scene.bounds.shows] : [])]) {
+        const row = await scene.evidence.row(layer, head, queryPos, asked);
+        if (!isCurrent()) return;
+        if (!begun || asked.includes(show)) strongest.draw(byId("strongest"), byId("strongest-of"), scene, row);
+        if (asked.includes(show)) drawStrip(row[show]);
+      }
+    }
+
+    function drawStrip(row) {
+      const nothing = new Float32Array(scene.state.queryPos + 1);
+      text.drawStrip(byId("strip"), scene, row ?? nothing, scene.state.show === "attribution");
     }
 
     /** Draw everything in sight; a later call makes an earlier one stop where it waits. */
     function draw() {
       const mine = ++version;
       const isCurrent = () => mine === version;
-      drawControls();
+      captions.draw(scene);
       drawScores();
       drawing = Promise.all([drawText(isCurrent), ...[...inView].map((name) => drawView(name, isCurrent))]);
       return drawing;
@@ -209,9 +122,16 @@ reportgen.page = (() => {
       return { figure, drawn: "", turn: null, shown: null, ...reportgen.views.VIEWS[name](figure, on) };
     }
 
-    function hover(find) {
+    /** Show what is known of the cell under the pointer, unless it has moved on by then. */
+    async function hover(find) {
+      const mine = ++pointed;
       const cell = find && pointer.type !== "touch" ? find(scene) : null;
-      text.drawTooltip(byId("tooltip"), cell ? text.describeCell(cell, scene) : null, pointer);
+      const known = cell?.layer === undefined ? cell : { ...cell, lines: await describe(cell) };
+      if (mine === pointed) text.drawTooltip(byId("tooltip"), known && text.describeCell(known, scene), pointer);
+    }
+
+    async function describe({ layer, head, queryPos, keyPos }) {
+      return strongest.describe(await scene.evidence.row(layer, head, queryPos), keyPos);
     }
 
     /** Figures are kept up to date as long as they are in sight, and follow the width that they have. */
@@ -233,29 +153,10 @@ reportgen.page = (() => {
       }
     }
 
-    function play(on) {
-      clearInterval(player);
-      player = null;
-      byId("play").setAttribute("aria-pressed", String(on));
-      byId("play").textContent = on ? "Pause" : "Play";
-      if (!on) return;
-      const steps = states.numSteps(scene.bounds);
-      const next = () => {
-        const step = states.stepOf(scene.state.queryPos, scene.bounds);
-        const following = step === null ? 0 : step + 1;
-        if (following >= steps) return play(false);
-        select({ queryPos: states.queryPosOfStep(following, scene.bounds) }, { replace: true });
-      };
-      if (states.stepOf(scene.state.queryPos, scene.bounds) === steps - 1) {
-        select({ queryPos: states.queryPosOfStep(0, scene.bounds) }, { replace: true });
-      }
-      player = setInterval(next, PLAY_MILLISECONDS);
-    }
-
     const go = (what, by) => select(states.move(scene.state, what, by, scene.bounds), { replace: true });
 
     function toggleTheme() {
-      document.documentElement.dataset.theme = isDark() ? "light" : "dark";
+      theme.toggle();
       applyTheme();
     }
 
@@ -268,8 +169,9 @@ reportgen.page = (() => {
       l: () => go("head", 1),
       s: () => select({ scale: scene.state.scale === "sqrt" ? "linear" : "sqrt" }),
       f: () => select({ withFirst: !scene.state.withFirst }),
+      w: () => select(states.cycleShow(scene.state, scene.bounds)),
       d: toggleTheme,
-      " ": () => byId("play") && play(player === null),
+      " ": () => playing?.toggle(),
     };
     const OVERVIEW_KEYS = {
       ArrowUp: () => go("layer", -1),
@@ -314,8 +216,14 @@ reportgen.page = (() => {
       byId("scale").addEventListener("change", (event) => select({ scale: event.target.value }));
       byId("first").addEventListener("change", (event) => select({ withFirst: event.target.checked }));
       byId("by").addEventListener("change", (event) => select({ by: event.target.value }));
+      byId("measure")?.addEventListener("change", (event) => select({ measure: event.target.value }));
+      for (const button of document.querySelectorAll("[name=show]")) {
+        button.addEventListener("change", (event) => select({ show: event.target.value }));
+      }
       byId("palette").addEventListener("change", applyTheme);
-      byId("play")?.addEventListener("click", () => play(player === null));
+      if (byId("play")) {
+        playing = player.makePlayer(byId("play"), scene, (queryPos) => select({ queryPos }, { replace: true }));
+      }
       byId("theme").addEventListener("click", toggleTheme);
       byId("copy").addEventListener("click", copyLink);
       byId("strip").addEventListener("click", (event) => {
@@ -362,6 +270,7 @@ reportgen.page = (() => {
       await applyTheme();
       document.documentElement.dataset.ready = "true";
       await painted();
+      begun = true;
       watchViews();
       await scene.store.readAhead(scene.state.layer);
     }
@@ -370,7 +279,7 @@ reportgen.page = (() => {
   }
 
   async function open() {
-    const { items, scene } = await readScene();
+    const { items, scene } = await blocks.readScene(JSON.parse(byId("card").textContent).slug);
     const page = makePage(items, scene);
     // For whoever measures or tests: a promise that holds until what was asked for is given to Bokeh, which paints it in the next frame.
     globalThis.__settled = page.settled;

@@ -1,4 +1,5 @@
-// Lower triangles of codes: one byte for each query and key, row by row; a code is 255 times the square root of a weight.
+// Lower triangles of codes: one byte for each query and key, row by row. What a byte stands for is a table of 256 values,
+// NaN where it stands for nothing; for weights it is 255 times their square root.
 globalThis.reportgen ??= {};
 
 reportgen.pattern = (() => {
@@ -26,22 +27,33 @@ reportgen.pattern = (() => {
     return (code / 255) ** 2;
   }
 
-  /** The largest code, the first key left out on demand. */
-  function strongestCode(codes, n, withFirst) {
-    let largest = 0;
+  /** What the codes of weights stand for. */
+  const WEIGHTS = Float32Array.from({ length: 256 }, (_, code) => weightOf(code));
+
+  /** The largest absolute value; what is not a number is none. */
+  function largest(values) {
+    let most = 0;
+    for (const value of values) if (Math.abs(value) > most) most = Math.abs(value);
+    return most;
+  }
+
+  /** The largest absolute value in a pattern, the first key left out on demand; 0 where there is none. */
+  function strongest({ codes, values }, n, withFirst) {
+    const seen = new Uint8Array(256);
     for (let queryPos = 0, cell = 0; queryPos < n; queryPos++) {
-      for (let keyPos = 0; keyPos <= queryPos; keyPos++, cell++) {
-        if (codes[cell] > largest && (withFirst || keyPos > 0)) largest = codes[cell];
-      }
+      if (withFirst) seen[codes[cell]] = 1;
+      cell++;
+      for (let keyPos = 1; keyPos <= queryPos; keyPos++, cell++) seen[codes[cell]] = 1;
     }
-    return largest;
+    return largest(values.filter((_, code) => seen[code]));
   }
 
   /**
    * A pattern as a square image, rows downwards.
    * @param {Uint8Array} codes lower triangle of n positions
    * @param {Float32Array} display what to draw for each code
-   * @param {number} side cells along a side; where it is below n, each cell is the strongest of those it stands for
+   * @param {number} side cells along a side; where it is below n, each cell is that of those it stands for which is
+   *   farthest from 0, with its sign
    * @param {boolean} withFirst whether the first key is drawn
    * @returns {Float32Array} side × side; NaN where there is nothing to draw
    */
@@ -54,7 +66,7 @@ reportgen.pattern = (() => {
         if (keyPos === 0 && !withFirst) continue;
         const value = display[codes[cell]];
         const at = row + column[keyPos];
-        if (!(image[at] >= value)) image[at] = value;
+        if (!Number.isNaN(value) && !(Math.abs(image[at]) >= Math.abs(value))) image[at] = value;
       }
     }
     return image;
@@ -65,14 +77,16 @@ reportgen.pattern = (() => {
     return side >= n ? position : Math.floor(((position + 1) * side - 1) / n);
   }
 
-  /** The keys with the largest codes, strongest first, equal ones in order of position. */
+  /** The keys with the values farthest from 0, strongest first, equal ones in order of position; NaN is none. */
   function strongestKeys(row, count, withFirst) {
-    const keys = Array.from(row, (code, keyPos) => ({ keyPos, code }));
-    const shown = withFirst ? keys : keys.slice(1);
-    return shown.sort((a, b) => b.code - a.code || a.keyPos - b.keyPos).slice(0, count);
+    const keys = Array.from(row, (value, keyPos) => ({ keyPos, value }));
+    return keys
+      .filter(({ keyPos, value }) => !Number.isNaN(value) && (withFirst || keyPos > 0))
+      .sort((a, b) => Math.abs(b.value) - Math.abs(a.value) || a.keyPos - b.keyPos)
+      .slice(0, count);
   }
 
-  return { triangleSize, headOf, rowOf, weightOf, strongestCode, square, cellOf, strongestKeys };
+  return { WEIGHTS, triangleSize, headOf, rowOf, weightOf, largest, strongest, square, cellOf, strongestKeys };
 })();
 
 if (typeof module !== "undefined") module.exports = reportgen.pattern;

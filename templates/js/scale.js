@@ -4,15 +4,16 @@ globalThis.reportgen ??= {};
 reportgen.scale = (() => {
   "use strict";
 
-  const SHOW = { sqrt: Math.sqrt, linear: (weight) => weight };
+  /** Where a value stands; the square root keeps the sign. */
+  const SHOW = { sqrt: (value) => Math.sign(value) * Math.sqrt(Math.abs(value)), linear: (value) => value };
   const TICKS = {
     sqrt: [0, 0.01, 0.05, 0.1, 0.25, 0.5, 1],
     linear: [0, 0.25, 0.5, 0.75, 1],
   };
 
-  /** What is drawn for each of the 256 codes under a scale. */
-  function displayOf(scale) {
-    return Float32Array.from({ length: 256 }, (_, code) => SHOW[scale]((code / 255) ** 2));
+  /** What is drawn under a scale for each of the 256 values that codes stand for. */
+  function displayOf(scale, values) {
+    return values.map(SHOW[scale]);
   }
 
   /**
@@ -23,7 +24,13 @@ reportgen.scale = (() => {
   function ticksOf(scale, high) {
     const round = TICKS[scale].filter((weight) => weight < high * 0.86);
     const steps = round.length > 2 ? round : [0, high / (scale === "sqrt" ? 4 : 2)];
-    return [...steps, high].map((weight) => ({ at: SHOW[scale](weight), label: formatWeight(weight) }));
+    return [...steps, high].map((weight) => ({ at: SHOW[scale](weight), label: formatFine(weight) }));
+  }
+
+  /** Ticks of a colour bar that reaches from `-high` over 0 to `high`. */
+  function signedTicksOf(scale, high) {
+    const between = high / (scale === "sqrt" ? 4 : 2);
+    return [-high, -between, 0, between, high].map((value) => ({ at: SHOW[scale](value), label: formatSigned(value) }));
   }
 
   /**
@@ -62,6 +69,21 @@ reportgen.scale = (() => {
     return String(Number(weight.toPrecision(2)));
   }
 
+  /** A share that is known better than eight bits know it. */
+  function formatFine(share) {
+    return share > 0 && share < 0.0001 ? share.toExponential(1) : formatWeight(share);
+  }
+
+  /** A value with its sign: two digits, or so many decimals. */
+  function formatSigned(value, decimals) {
+    if (value === null || Number.isNaN(value)) return "n/a";
+    const size = Math.abs(value);
+    const digits = decimals === undefined ? String(Number(size.toPrecision(2))) : size.toFixed(decimals);
+    const shown = digits.includes("e") ? size.toExponential(1) : digits;
+    if (Number(shown) === 0) return shown;
+    return `${value < 0 ? "−" : "+"}${shown}`;
+  }
+
   /** A log-probability as a percentage; null is an impossible token. */
   function formatPercent(logprob) {
     if (logprob === null) return "0 %";
@@ -70,7 +92,18 @@ reportgen.scale = (() => {
     return `${percent >= 99.95 && percent < 100 ? percent.toFixed(2) : Number(percent.toPrecision(3))} %`;
   }
 
-  return { displayOf, ticksOf, thin, cut, formatWeight, formatPercent, show: SHOW };
+  return {
+    displayOf,
+    ticksOf,
+    signedTicksOf,
+    thin,
+    cut,
+    formatWeight,
+    formatFine,
+    formatSigned,
+    formatPercent,
+    show: SHOW,
+  };
 })();
 
 if (typeof module !== "undefined") module.exports = reportgen.scale;

@@ -1,5 +1,5 @@
-// What is selected, and its address. A state is {layer, head, queryPos, scale, withFirst, by}; bounds say what there is:
-// {layers, heads, numTokens, numPromptTokens, opening: [layer, head], scores: names}.
+// What is selected, and its address. A state is {layer, head, queryPos, scale, withFirst, by, show, measure}; bounds say
+// what there is: {layers, heads, numTokens, numPromptTokens, opening: [layer, head], scores, shows, measures: names}.
 globalThis.reportgen ??= {};
 
 reportgen.state = (() => {
@@ -26,7 +26,16 @@ reportgen.state = (() => {
   /** The state a page opens with. */
   function initial(bounds) {
     const [layer, head] = bounds.opening;
-    return { layer, head, queryPos: bounds.numPromptTokens - 1, scale: "sqrt", withFirst: true, by: "pattern" };
+    return {
+      layer,
+      head,
+      queryPos: bounds.numPromptTokens - 1,
+      scale: "sqrt",
+      withFirst: true,
+      by: "pattern",
+      show: "weight",
+      measure: bounds.measures[0] ?? "",
+    };
   }
 
   /** The state of an address; whatever it does not say, or says wrongly, is as at the opening. */
@@ -42,7 +51,9 @@ reportgen.state = (() => {
     else if (position !== null && position < bounds.numTokens) state.queryPos = position;
     if (SCALES.includes(given.get("scale"))) state.scale = given.get("scale");
     if (given.get("first") === "out") state.withFirst = false;
-    if (bounds.scores.includes(given.get("by"))) state.by = given.get("by");
+    if ([...bounds.scores, ...bounds.measures].includes(given.get("by"))) state.by = given.get("by");
+    if (bounds.shows.includes(given.get("show"))) state.show = given.get("show");
+    if (bounds.measures.includes(given.get("measure"))) state.measure = given.get("measure");
     return state;
   }
 
@@ -55,6 +66,8 @@ reportgen.state = (() => {
     if (state.scale !== "sqrt") given.set("scale", state.scale);
     if (!state.withFirst) given.set("first", "out");
     if (state.by !== "pattern") given.set("by", state.by);
+    if (state.show !== "weight") given.set("show", state.show);
+    if (state.measure !== (bounds.measures[0] ?? "")) given.set("measure", state.measure);
     return `#${given}`;
   }
 
@@ -66,6 +79,11 @@ reportgen.state = (() => {
     return { ...state, queryPos: clamp(state.queryPos + by, bounds.numTokens) };
   }
 
+  /** The state that shows the next of what a heatmap can show; after the last comes the first. */
+  function cycleShow(state, { shows }) {
+    return { ...state, show: shows[(shows.indexOf(state.show) + 1) % shows.length] };
+  }
+
   /** The query that a click on a token means: the token itself, or for a generated token the step that chose it. */
   function queryPosOfToken(position, bounds) {
     return position < bounds.numPromptTokens ? position : position - 1;
@@ -75,7 +93,7 @@ reportgen.state = (() => {
     return Math.min(Math.max(value, 0), count - 1);
   }
 
-  return { numSteps, queryPosOfStep, stepOf, initial, parse, format, move, queryPosOfToken };
+  return { numSteps, queryPosOfStep, stepOf, initial, parse, format, move, cycleShow, queryPosOfToken };
 })();
 
 if (typeof module !== "undefined") module.exports = reportgen.state;

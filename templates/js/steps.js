@@ -4,8 +4,8 @@ globalThis.reportgen ??= {};
 reportgen.steps = (() => {
   "use strict";
 
-  const { pattern, scale } = reportgen;
-  const { SMALLEST_FRAME, UPWARD, tokenLabels, longest, color, keyOf, nameHead } = reportgen.heatmaps;
+  const { pattern, scale, shows } = reportgen;
+  const { SMALLEST_FRAME, UPWARD, tokenLabels, longest, color, sayRange, keyOf, nameHead } = reportgen.heatmaps;
   /** Most pixels across for one token of the context, and for one step. */
   const CELL_PIXELS = 64;
   const BAR_PIXELS = 96;
@@ -16,19 +16,23 @@ reportgen.steps = (() => {
    */
   function rows(figure, { select, hover }, listRows) {
     let shown = [];
-    let codes = [];
+    let values = [];
 
     async function draw(scene, isCurrent) {
-      const { state, bounds, content, store } = scene;
+      const { state, bounds, content, evidence } = scene;
       const listed = listRows(scene);
-      const patterns = await Promise.all(listed.map(({ layer, head }) => store.headCodes(layer, head)));
+      const forms = await Promise.all(listed.map(({ layer, head }) => evidence.form(state.show, layer, head)));
       if (!isCurrent()) return;
       shown = listed;
-      codes = patterns.map((one) => pattern.rowOf(one, state.queryPos));
-      const columns = state.queryPos + 1;
-      color(figure, scene, () =>
-        codes.reduce((most, row) => row.subarray(1).reduce((a, b) => Math.max(a, b), most), 0),
+      values = forms.map((form) =>
+        Float32Array.from(pattern.rowOf(form.codes, state.queryPos), (code) => form.values[code]),
       );
+      const columns = state.queryPos + 1;
+      const kind = shows.KINDS[state.show];
+      const high = color(figure, scene, kind.signed, () =>
+        Math.max(...values.map((row) => pattern.largest(row.subarray(state.withFirst ? 0 : 1)))),
+      );
+      figure.say(`${kind.label}, ${sayRange(kind, high)}`);
       figure.setImages(keyOf(state, state.queryPos, ...shown.map(nameHead)), () => [
         {
           values: stack(state, columns),
@@ -44,16 +48,12 @@ reportgen.steps = (() => {
     }
 
     function stack({ scale: name, withFirst }, columns) {
-      const display = scale.displayOf(name);
-      const values = new Float32Array(shown.length * columns);
-      codes.forEach((row, i) => {
-        values.set(
-          Float32Array.from(row, (code) => display[code]),
-          i * columns,
-        );
-        if (!withFirst) values[i * columns] = Number.NaN;
+      const image = new Float32Array(shown.length * columns);
+      values.forEach((row, i) => {
+        image.set(scale.displayOf(name, row), i * columns);
+        if (!withFirst) image[i * columns] = Number.NaN;
       });
-      return values;
+      return image;
     }
 
     function resize(columns, labels, state, bounds) {
@@ -90,9 +90,9 @@ reportgen.steps = (() => {
       move: (x, y) =>
         hover((scene) => {
           const [row, keyPos] = [Math.round(y), Math.round(x)];
-          if (!shown[row] || codes[row][keyPos] === undefined) return null;
+          if (!shown[row] || values[row][keyPos] === undefined) return null;
           if (keyPos === 0 && !scene.state.withFirst) return nameHead(shown[row]);
-          return { place: nameHead(shown[row]), queryPos: scene.state.queryPos, keyPos, code: codes[row][keyPos] };
+          return { ...shown[row], place: nameHead(shown[row]), queryPos: scene.state.queryPos, keyPos };
         }),
       leave: () => hover(null),
       tap: (_, y) =>

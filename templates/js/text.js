@@ -5,7 +5,6 @@ reportgen.text = (() => {
   "use strict";
 
   const { pattern, scale } = reportgen;
-  const STRONGEST = 6;
   /** Most alternatives that a prediction lists. */
   const ALTERNATIVES = 10;
 
@@ -31,12 +30,17 @@ reportgen.text = (() => {
     return raw ? { raw, filtered: null } : null;
   }
 
-  function drawStrip(strip, { state, bounds }, row) {
+  /** Shade every token by a value of the selected query: a share, or one with a sign, as far as the strongest is. */
+  function drawStrip(strip, { state, bounds }, row, signed) {
+    const shown = state.withFirst ? row : row.subarray(1);
+    const high = (signed && pattern.largest(shown)) || 1;
     const selected = strip.querySelector('[aria-pressed="true"]');
     for (const token of strip.querySelectorAll(".token")) {
       const position = Number(token.dataset.position);
       const seen = position <= state.queryPos && (position > 0 || state.withFirst);
-      const weight = (seen ? Math.sqrt(pattern.weightOf(row[position])) : 0).toFixed(2);
+      const value = seen && !Number.isNaN(row[position]) ? row[position] : 0;
+      const weight = Math.sqrt(Math.abs(value) / high).toFixed(2);
+      token.classList.toggle("against", value < 0);
       // Most weights are near 0 and stay so; a style that is set anew costs time even where it is the same.
       if (token.style.getPropertyValue("--weight") !== weight) token.style.setProperty("--weight", weight);
       token.classList.toggle("next", position === state.queryPos + 1 && position < bounds.numTokens);
@@ -81,28 +85,6 @@ reportgen.text = (() => {
         ? "the model's first choice"
         : `the model's choice number ${raw.rank + 1}; its first is “${guess}”, ${scale.formatPercent(guessLogprob)}`;
     paragraph.textContent = `${where}. ${what}${link} ${quote(state.queryPos + 1)}, ${scale.formatPercent(raw.logprob)}, ${rest}.`;
-  }
-
-  function drawStrongest(table, caption, { state, content }, row) {
-    caption.textContent = `for query “${content.tokens[state.queryPos][1]}”`;
-    const keys = pattern.strongestKeys(row, STRONGEST, state.withFirst);
-    table.tBodies[0].replaceChildren(
-      ...keys.map(({ keyPos, code }) => {
-        const weight = pattern.weightOf(code);
-        return element(
-          "tr",
-          {},
-          element(
-            "td",
-            {},
-            tokenCode(content.tokens[keyPos][1]),
-            element("span", { class: "bar", style: { "--share": weight } }),
-          ),
-          element("td", { class: "number" }, String(keyPos)),
-          element("td", { class: "number" }, scale.formatWeight(weight)),
-        );
-      }),
-    );
   }
 
   function drawNext(table, caption, note, scene) {
@@ -162,19 +144,18 @@ reportgen.text = (() => {
     );
   }
 
-  /** What the tooltip says of a cell: `{place, queryPos, keyPos, code}`, or a text. */
+  /** What the tooltip says of a cell: `{place, queryPos, keyPos, lines}`, or a text. */
   function describeCell(cell, { content }) {
     if (typeof cell === "string") return [cell];
     const token = (position) => element("b", {}, content.tokens[position][1]);
     const place = cell.place ? [`${cell.place}\n`] : [];
-    const weight = `weight ${scale.formatWeight(pattern.weightOf(cell.code))}`;
     return [
       ...place,
       "query ",
       token(cell.queryPos),
       ` at ${cell.queryPos}\nkey `,
       token(cell.keyPos),
-      ` at ${cell.keyPos}\n${weight}`,
+      ` at ${cell.keyPos}\n${cell.lines.join("\n")}`,
     ];
   }
 
@@ -190,5 +171,5 @@ reportgen.text = (() => {
     box.style.top = `${Math.max(4, top)}px`;
   }
 
-  return { element, drawStrip, drawSentence, drawStrongest, drawNext, describeCell, drawTooltip };
+  return { element, tokenCode, drawStrip, drawSentence, drawNext, describeCell, drawTooltip };
 })();

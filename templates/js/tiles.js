@@ -4,8 +4,8 @@ globalThis.reportgen ??= {};
 reportgen.tiles = (() => {
   "use strict";
 
-  const { pattern, scale } = reportgen;
-  const { color, keyOf, nameHead } = reportgen.heatmaps;
+  const { pattern, scale, shows } = reportgen;
+  const { color, sayRange, keyOf, nameHead } = reportgen.heatmaps;
   const SMALLEST_TILE = 140;
 
   /** How many of `count` tiles to put in a row of at most `most`, so that all rows are about as long. */
@@ -20,23 +20,27 @@ reportgen.tiles = (() => {
   function tiles(figure, { select, hover }, listTiles) {
     const GAP = 0.06;
     const TITLE_PIXELS = 24;
-    let grid = { columns: 1, title: 0, shown: [], codes: [] };
+    let grid = { columns: 1, title: 0, shown: [] };
 
     async function draw(scene, isCurrent) {
-      const { state, bounds, store } = scene;
+      const { state, bounds, evidence } = scene;
       const shown = listTiles(scene);
-      const codes = await Promise.all(shown.map(({ layer, head }) => store.headCodes(layer, head)));
+      const forms = await Promise.all(shown.map(({ layer, head }) => evidence.form(state.show, layer, head)));
       if (!isCurrent()) return;
       const n = bounds.numTokens;
       const columns = balance(shown.length, Math.max(2, Math.floor(figure.width / SMALLEST_TILE)));
       const pixels = Math.min(240, (figure.width - 10) / columns);
-      grid = { columns, title: TITLE_PIXELS / pixels, shown, codes };
+      grid = { columns, title: TITLE_PIXELS / pixels, shown };
       const side = sideOf(n, pixels);
-      color(figure, scene, () => Math.max(...codes.map((one) => pattern.strongestCode(one, n, state.withFirst))));
+      const kind = shows.KINDS[state.show];
+      const high = color(figure, scene, kind.signed, () =>
+        Math.max(...forms.map((form) => pattern.strongest(form, n, state.withFirst))),
+      );
+      figure.say(`Shown: ${kind.label}, ${sayRange(kind, high)}.`);
       figure.setImages(keyOf(state, side, columns, ...shown.map(nameHead)), () => {
-        const display = scale.displayOf(state.scale);
-        const values = (one) => pattern.square(one, n, display, side, state.withFirst);
-        return codes.map((one, i) => ({ values: values(one), rows: side, columns: side, ...box(i) }));
+        const imageOf = ({ codes, values }) =>
+          pattern.square(codes, n, scale.displayOf(state.scale, values), side, state.withFirst);
+        return forms.map((form, i) => ({ values: imageOf(form), rows: side, columns: side, ...box(i) }));
       });
       const height = Math.ceil(shown.length / columns) * rowHeight();
       figure.setFrameSize(pixels * columns, pixels * height, [0, columns], [height, 0]);
@@ -86,7 +90,7 @@ reportgen.tiles = (() => {
           const { queryPos, keyPos } = cell(x, y, i, scene.bounds.numTokens);
           const place = nameHead(grid.shown[i]);
           if (keyPos > queryPos || (keyPos === 0 && !scene.state.withFirst)) return place;
-          return { place, queryPos, keyPos, code: pattern.rowOf(grid.codes[i], queryPos)[keyPos] };
+          return { ...grid.shown[i], place, queryPos, keyPos };
         }),
       leave: () => hover(null),
       tap: (x, y) =>

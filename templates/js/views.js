@@ -7,6 +7,9 @@ reportgen.views = (() => {
   const { overview, head } = reportgen.heatmaps;
   const { tiles } = reportgen.tiles;
   const { rows, logprobs } = reportgen.steps;
+  const { grid } = reportgen.grid;
+  const { lens } = reportgen.lens;
+  const { rollout } = reportgen.rollout;
 
   const headsOfLayer = ({ state, bounds }, label) =>
     bounds.heads.map((head) => ({ layer: state.layer, head, label: label(head) }));
@@ -22,6 +25,9 @@ reportgen.views = (() => {
     step_heads: (figure, on) => rows(figure, on, (scene) => headsOfLayer(scene, String)),
     step_layers: (figure, on) => rows(figure, on, (scene) => layersOfHead(scene, String)),
     logprobs,
+    grid,
+    lens,
+    rollout,
   };
 
   return { VIEWS };

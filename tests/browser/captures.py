@@ -2,9 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 from samples import HOSTILE, make_capture
 
+from reportgen.captures.record import Capture
+from reportgen.evidence.record import Evidence
 from reportgen.pages.cards import FailureCard
+
+
+def make_withheld() -> Capture:
+    """Return a capture whose attribution was withheld at step 1, since its parts do not add up."""
+    capture = make_capture(slug="withheld", title="A sum that fails")
+    attribution = capture.evidence.attribution
+    assert attribution
+    assert attribution.sources is not None
+    changed = {name: getattr(attribution, name).copy() for name in ("heads", "layers", "logits", "sources")}
+    for name in ("heads", "layers", "logits"):
+        changed[name][:, 1] = np.nan
+    changed["sources"][:, :, 5:11] = np.nan
+    residuals = np.array([1e-6, 2.1e-2, 1e-6], np.float32)
+    withheld = replace(attribution, residuals=residuals, **changed)
+    return replace(capture, evidence=replace(capture.evidence, attribution=withheld))
+
+
+def make_bare() -> Capture:
+    """Return a capture without evidence, and the reasons for that."""
+    reason = "not available for TinyForCausalLM: its heads were not found"
+    missing = dict.fromkeys(("value_norms", "attribution", "lens", "rollout"), reason)
+    return replace(make_capture(slug="bare", title="No evidence"), evidence=Evidence(missing=missing))
+
 
 CAPTURES = {
     "cat": make_capture(tags=("notebook",), note="Note of the author"),
@@ -15,6 +43,8 @@ CAPTURES = {
         tuple(f" t{i}" for i in range(396)), slug="long", title="Long", layers=(0, 1, 2, 3), heads=(0, 1)
     ),
     "selected": make_capture(slug="selected", title="Some layers", layers=(2, 5, 7), heads=(1, 3)),
+    "withheld": make_withheld(),
+    "bare": make_bare(),
 }
 """By the slugs of their pages."""
 

@@ -49,6 +49,11 @@ globalThis.probe = (() => {
       return [start, end];
     },
     size: (figure) => [find(figure).plot.frame_width, find(figure).plot.frame_height],
+    /** What stands beside the colours: the unit and the ticks' labels, from the lowest to the highest. */
+    bar(figure) {
+      const { title, major_label_overrides: labels } = find(figure).model("bar");
+      return [title, [...labels.values()]];
+    },
     palette: (figure) => find(figure).model("mapper").palette,
   };
 })();
@@ -98,7 +103,7 @@ class Reader:
         self.page.locator(f"#figure-{figure} canvas").first.wait_for()
         self.settle()
         self.page.locator(f"#figure-{figure}").scroll_into_view_if_needed()
-        return self
+        return self.settle()  # a tooltip goes when the page scrolls
 
     def go(self, hash_: str) -> Reader:
         """Follow a link into the page."""

@@ -26,6 +26,7 @@ def reader(cat: Reader) -> Reader:
         ("ArrowLeft", {"query": "1"}),
         ("s", {"scale": "linear"}),
         ("f", {"first": "out"}),
+        ("w", {"show": "weighted"}),
         ("Control+j", {}),
         ("Alt+l", {}),
         ("x", {}),

@@ -30,7 +30,10 @@ def test_rows_follow_layer_and_head(cat: Reader) -> None:
     cat.go("#layer=1&head=0&step=0").look_at("step_heads")
     (image,) = cat.ask("data", "step_heads", "image")["image"]
     assert image["values"][:5] == [0, 0, 0, 1, 0]
-    assert cat.hover("step_heads", 3, 0) == "L1 H0\nquery ␣mat at 4\nkey ␣the at 3\nweight 1"
+    assert (
+        cat.hover("step_heads", 3, 0)
+        == "L1 H0\nquery ␣mat at 4\nkey ␣the at 3\nweight 1\nweighted share 1\nattribution +0.2 logits"
+    )
     cat.click("step_heads", 2, 2)
     assert cat.address()["head"] == "2"
     cat.look_at("step_layers").click("step_layers", 1, 2)
@@ -84,7 +87,7 @@ def test_prompt_tokens_have_probabilities_too(cat: Reader) -> None:
 def test_strongest_keys_stand_beside_the_heatmap(cat: Reader) -> None:
     cat.go("#layer=0&head=1&query=3")
     first = cat.page.locator("#strongest tbody tr").nth(0).inner_text().split()
-    assert first == ["␣ate", "2", "1"]
+    assert first == ["␣ate", "2", "1", "1"]
 
 
 def test_module_had_no_problem(cat: Reader) -> None:

@@ -72,8 +72,8 @@ def test_equal_tokens_have_places_of_their_own(cat: Reader) -> None:
     for letter in ("x", "y"):
         assert cat.ask("labels", "head", letter) == shown
         assert cat.ask("ticks", "head", letter) == list(range(NUM_TOKENS))
-    assert cat.hover("head", 3, 7) == "query ␣the at 7\nkey ␣the at 3\nweight 0.12"
-    assert cat.hover("head", 7, 7) == "query ␣the at 7\nkey ␣the at 7\nweight 0.12"
+    assert cat.hover("head", 3, 7) == "query ␣the at 7\nkey ␣the at 3\nweight 0.12\nweighted share 0.14"
+    assert cat.hover("head", 7, 7) == "query ␣the at 7\nkey ␣the at 7\nweight 0.12\nweighted share 0.14"
 
 
 def test_nothing_is_said_above_the_diagonal_or_beside_the_frame(cat: Reader) -> None:

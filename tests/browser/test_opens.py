@@ -9,8 +9,8 @@ from browser.captures import CAPTURES
 from browser.reader import Reader
 from samples import HOSTILE
 
-FIGURES = ("overview", "head", "layer_tiles", "head_tiles")
-STEP_FIGURES = ("logprobs", "step_heads", "step_layers")
+FIGURES = ("overview", "head", "layer_tiles", "head_tiles", "rollout")
+STEP_FIGURES = ("logprobs", "step_heads", "step_layers", "grid", "lens")
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,20 @@ def test_page_draws_every_figure_and_asks_for_nothing(new_reader, addresses, slu
             assert reader.ask("images", figure) > 0, figure
     assert reader.problems == []
     assert [url for url in reader.requests if not url.startswith(("data:", "blob:", "about:"))] == [address]
+
+
+def test_first_heatmap_does_not_wait_for_evidence(new_reader, addresses, folder) -> None:
+    """The rest of the file never arrives."""
+    head, found, _ = (
+        (folder / "cat.html").read_text("utf-8").partition('<script type="text/plain" id="block-evidence">')
+    )
+    assert found
+    reader: Reader = new_reader()
+    reader.page.route("**/cat.html", lambda route: route.fulfill(body=head, content_type="text/html"))
+    reader.page.goto(f"{addresses['http']}/cat.html")
+    reader.page.locator("html[data-ready]").wait_for(state="attached")
+    assert reader.page.locator("#figure-head canvas").first.is_visible()
+    assert reader.page.locator("#strongest tbody tr").count() > 0
 
 
 @pytest.mark.parametrize("scheme", ["file", "http"])
@@ -65,7 +79,7 @@ def hostile(new_reader: Callable[..., Reader], addresses: dict[str, str]) -> Rea
 
 
 def test_hostile_tokens_run_nothing(hostile: Reader) -> None:
-    for figure in ("head", "layer_tiles", "step_heads", "logprobs"):
+    for figure in ("head", "layer_tiles", "step_heads", "logprobs", "grid", "lens", "rollout"):
         hostile.look_at(figure)
     for position in range(len(HOSTILE)):
         hostile.go(f"#layer=0&head=3&query={position}")

@@ -38,6 +38,10 @@ def test_without_scripts_the_page_still_tells_its_numbers(browser: Browser, addr
         assert "␣dog 0.250" in rows.nth(1).inner_text()
         assert "L0 H1 1.000" in page.locator("[aria-labelledby=largest-title]").inner_text()
         assert page.locator(".toolbar:visible, .scripted:visible").count() == 0
+        page.locator("summary", has_text="Evidence by generated token").click()
+        evidence = page.locator("details", has_text="Evidence by generated token").locator("tbody tr:visible").first
+        assert "L2 H3 −0.600" in evidence.inner_text()
+        assert "parts +3.300, logit +3.300" in evidence.inner_text()
         page.locator("details summary").last.click()
         assert page.locator("details").last.locator("tbody tr:visible").count() == 5
 
@@ -75,7 +79,17 @@ def test_theme_and_palette_can_be_chosen(new_reader, addresses) -> None:
 def test_phone_scrolls_downwards_alone(new_reader, addresses, slug: str, width: int) -> None:
     reader: Reader = new_reader(viewport={"width": width, "height": 800}, has_touch=True, is_mobile=True)
     reader.open(f"{addresses['file']}/{slug}.html#layer=0&head=3&step=1")
-    for figure in ("head", "overview", "step_heads", "logprobs", "layer_tiles", "head_tiles"):
+    for figure in (
+        "head",
+        "overview",
+        "step_heads",
+        "logprobs",
+        "grid",
+        "lens",
+        "layer_tiles",
+        "head_tiles",
+        "rollout",
+    ):
         reader.look_at(figure)
         drawn, room = reader.page.evaluate(
             "(box) => [box.firstElementChild.offsetWidth, box.clientWidth]",
@@ -146,7 +160,7 @@ def index(browser: Browser, addresses) -> Page:
 def test_index_filters_by_text_model_and_tag(index: Page, addresses) -> None:
     index.goto(f"{addresses['http']}/index.html")
     cards, count, box = index.locator("#cards > li:visible"), index.locator("#count"), index.locator("#filter")
-    assert count.inner_text() == "7 prompts"
+    assert count.inner_text() == "9 prompts"
     for words, titles in {
         "NOTHING gener": ["Nothing generated"],
         "notebook": ["A cat and a mat"],
@@ -157,7 +171,7 @@ def test_index_filters_by_text_model_and_tag(index: Page, addresses) -> None:
     }.items():
         box.fill(words)
         assert cards.locator("h2").all_inner_texts() == titles, words
-        assert count.inner_text() == f"{len(titles)} of 7 prompts"
+        assert count.inner_text() == f"{len(titles)} of 9 prompts"
     box.press("Enter")
     assert index.url.endswith("/index.html")
 
@@ -169,7 +183,9 @@ def test_index_shows_failures_and_links_to_its_pages(index: Page, addresses) -> 
     assert "prompts.yaml:5: the prompt is too long" in failed.inner_text()
     assert failed.locator("a").count() == 0
     hrefs = index.locator("#cards a").evaluate_all("(links) => links.map((link) => link.getAttribute('href'))")
-    assert hrefs == [f"{slug}.html" for slug in ("cat", "one", "plain", "hostile", "long", "selected")]
+    assert hrefs == [
+        f"{slug}.html" for slug in ("cat", "one", "plain", "hostile", "long", "selected", "withheld", "bare")
+    ]
     index.get_by_role("link", name="Some layers").click()
     assert index.title() == "Some layers · tiny"
     index.get_by_role("link", name="All reports").click()

@@ -39,7 +39,7 @@ def test_undefined_scores_are_not_drawn(new_reader, addresses) -> None:
 def test_chosen_head_has_its_scores_and_ranks(cat: Reader) -> None:
     cat.go("#layer=0&head=1")
     rows = [row.split("\t") for row in cat.page.locator("#chosen tbody").inner_text().split("\n")]
-    assert rows[1] == ["previous token", "1.000", "1 of 12"]
+    assert ["previous token", "1.000", "1 of 12"] in rows
     assert cat.page.locator("#chosen-label").inner_text() == "previous-token head, by a score of 0.5 or more"
     cat.go("#layer=0&head=3")
     assert "none of 0.5 or more" in cat.page.locator("#chosen-label").inner_text()

@@ -24,10 +24,18 @@ test("a code is the square root of its weight", () => {
   assert.ok(Math.abs(pattern.weightOf(51) - 0.04) < 1e-12);
 });
 
-test("the strongest code may leave the first key out", () => {
-  assert.equal(pattern.strongestCode(codes, 3, true), 255);
-  assert.equal(pattern.strongestCode(codes, 3, false), 50);
-  assert.equal(pattern.strongestCode(Uint8Array.of(255), 1, false), 0);
+test("the strongest cell may leave the first key out", () => {
+  assert.equal(pattern.strongest({ codes, values: identity }, 3, true), 255);
+  assert.equal(pattern.strongest({ codes, values: identity }, 3, false), 50);
+  assert.equal(pattern.strongest({ codes: Uint8Array.of(255), values: identity }, 1, false), 0);
+});
+
+test("the strongest cell may be a negative one, and none where nothing is", () => {
+  const values = identity.map((code) => (code === 30 ? -300 : code === 255 ? none : code));
+  assert.equal(pattern.strongest({ codes, values }, 3, true), 300);
+  assert.equal(pattern.strongest({ codes, values: values.fill(none) }, 3, true), 0);
+  assert.equal(pattern.largest([none, -2, 1]), 2);
+  assert.equal(pattern.largest([]), 0);
 });
 
 test("a square has its rows downwards and nothing above the diagonal", () => {
@@ -43,6 +51,12 @@ test("a square may leave the first key out", () => {
 test("a smaller square keeps the strongest of the cells that it merges", () => {
   const four = Uint8Array.of(1, 2, 3, 4, 9, 6, 7, 8, 5, 10);
   assert.deepEqual(Array.from(pattern.square(four, 4, identity, 2, true)), [3, none, 9, 10]);
+});
+
+test("a smaller square keeps signs, and what is nothing hides nothing", () => {
+  const four = Uint8Array.of(1, 2, 3, 4, 9, 6, 7, 8, 5, 10);
+  const values = identity.map((code) => (code === 9 ? -9 : code === 10 ? none : code));
+  assert.deepEqual(Array.from(pattern.square(four, 4, values, 2, true)), [3, none, -9, 6]);
 });
 
 test("cells of a smaller square follow one another and take their share", () => {
@@ -67,5 +81,14 @@ test("the strongest keys come first, equal ones in order of position", () => {
   assert.deepEqual(keys(3, true), [0, 2, 3]);
   assert.deepEqual(keys(3, false), [2, 3, 1]);
   assert.deepEqual(keys(9, true), [0, 2, 3, 1, 4]);
-  assert.deepEqual(pattern.strongestKeys(row, 1, true), [{ keyPos: 0, code: 9 }]);
+  assert.deepEqual(pattern.strongestKeys(row, 1, true), [{ keyPos: 0, value: 9 }]);
+});
+
+test("keys far below 0 are strong, and those without a value are none", () => {
+  const keys = pattern.strongestKeys([1, none, -3, 2], 9, true);
+  assert.deepEqual(keys, [
+    { keyPos: 2, value: -3 },
+    { keyPos: 3, value: 2 },
+    { keyPos: 0, value: 1 },
+  ]);
 });

@@ -1,13 +1,13 @@
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
-const { scale } = require("./scripts.js");
+const { scale, pattern } = require("./scripts.js");
 
 test("codes are drawn by their weight or its root", () => {
   for (const [name, middle] of [
     ["linear", (102 / 255) ** 2],
     ["sqrt", 102 / 255],
   ]) {
-    const display = scale.displayOf(name);
+    const display = scale.displayOf(name, pattern.WEIGHTS);
     assert.equal(display.length, 256);
     assert.deepEqual([display[0], display[255]], [0, 1]);
     assert.ok(Math.abs(display[102] - middle) < 1e-6);
@@ -28,6 +28,21 @@ test("ticks go from nothing to the largest weight", () => {
     scale.ticksOf("sqrt", 1).map(({ label }) => label),
     ["0", "0.01", "0.05", "0.1", "0.25", "0.5", "1"],
   );
+});
+
+test("a scale keeps the sign, and what is nothing", () => {
+  assert.deepEqual(Array.from(scale.displayOf("sqrt", Float32Array.of(-4, 0, 9, Number.NaN))), [-2, 0, 3, Number.NaN]);
+});
+
+test("ticks of values with a sign stand as far on both sides", () => {
+  for (const name of ["sqrt", "linear"]) {
+    const ticks = scale.signedTicksOf(name, 0.5);
+    assert.deepEqual(
+      ticks.map(({ at }) => at),
+      ticks.map(({ at }) => -at || 0).reverse(),
+    );
+    assert.deepEqual([ticks[0].label, ticks[2].label, ticks[4].label], ["−0.5", "0", "+0.5"]);
+  }
 });
 
 test("labels are all shown where they have room", () => {
@@ -57,6 +72,19 @@ test("a text is cut between characters, not inside one", () => {
 test("a weight has the digits that eight bits know", () => {
   const shown = [0, 0.00002, 0.00123, 0.0456, 0.5, 0.994, 0.996, 1].map(scale.formatWeight);
   assert.deepEqual(shown, ["0", "<0.0001", "0.0012", "0.046", "0.5", "0.99", "1", "1"]);
+});
+
+test("a share that is known well is not rounded away", () => {
+  assert.deepEqual([0, 0.00002, 0.00123, 1].map(scale.formatFine), ["0", "2.0e-5", "0.0012", "1"]);
+});
+
+test("a value with a sign has it said", () => {
+  const shown = [0, 0.0123, -0.0123, -12.345, 1e-9, Number.NaN, null].map((value) => scale.formatSigned(value));
+  assert.deepEqual(shown, ["0", "+0.012", "−0.012", "−12", "+1.0e-9", "n/a", "n/a"]);
+  assert.deepEqual(
+    [0.5, -0.00001, -2].map((value) => scale.formatSigned(value, 3)),
+    ["+0.500", "0.000", "−2.000"],
+  );
 });
 
 test("a probability is never rounded to certainty or to nothing", () => {

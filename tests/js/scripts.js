@@ -3,7 +3,8 @@ const { readFileSync } = require("node:fs");
 const { join } = require("node:path");
 
 const SCRIPTS = join(__dirname, "../../templates/js");
-for (const name of ["payload", "pattern", "scale", "scores", "state", "store", "address", "keys", "filter"]) {
+const PURE = ["payload", "pattern", "scale", "scores", "state", "store", "shows", "evidence", "ledger"];
+for (const name of [...PURE, "address", "keys", "filter"]) {
   require(join(SCRIPTS, `${name}.js`));
 }
 

@@ -9,6 +9,8 @@ const bounds = {
   numPromptTokens: 5,
   opening: [5, 3],
   scores: ["sink", "induction"],
+  shows: ["weight", "weighted", "attribution"],
+  measures: ["attribution", "rival-1", "ablation"],
 };
 const forwardOnly = { ...bounds, numTokens: 5 };
 
@@ -20,6 +22,8 @@ test("a page opens on its opening head, at the query that chose the first token"
     scale: "sqrt",
     withFirst: true,
     by: "pattern",
+    show: "weight",
+    measure: "attribution",
   });
 });
 
@@ -51,12 +55,14 @@ test("every state has an address that leads back to it", () => {
       for (let queryPos = 0; queryPos < bounds.numTokens; queryPos++)
         for (const scale of ["sqrt", "linear"])
           for (const withFirst of [true, false])
-            for (const by of ["pattern", "sink", "induction"]) {
-              const given = { layer, head, queryPos, scale, withFirst, by };
-              assert.deepEqual(state.parse(state.format(given, bounds), bounds), given);
-              count++;
-            }
-  assert.equal(count, 576);
+            for (const by of ["pattern", "sink", "ablation"])
+              for (const show of bounds.shows)
+                for (const measure of bounds.measures) {
+                  const given = { layer, head, queryPos, scale, withFirst, by, show, measure };
+                  assert.deepEqual(state.parse(state.format(given, bounds), bounds), given);
+                  count++;
+                }
+  assert.equal(count, 5184);
 });
 
 test("an address names a step where there is one, else the query", () => {
@@ -80,11 +86,31 @@ test("what an address does not say, or says wrongly, is as at the opening", () =
     "#scale=log",
     "#first=in",
     "#by=entropy",
+    "#show=logits",
+    "#measure=rival-9",
     "#layer=",
     "#%E0%A4%A",
     "#layer=five&step=x",
   ];
   for (const hash of wrong) assert.deepEqual(state.parse(hash, bounds), state.initial(bounds), hash);
+});
+
+test("without evidence there is nothing to choose", () => {
+  const bare = { ...bounds, shows: ["weight"], measures: [] };
+  const opening = state.initial(bare);
+  assert.equal(opening.measure, "");
+  assert.deepEqual(state.parse("#show=weighted&measure=attribution", bare), opening);
+  assert.equal(state.format(opening, bare), "#layer=5&head=3&step=0");
+  assert.deepEqual(state.cycleShow(opening, bare), opening);
+});
+
+test("what is shown goes round", () => {
+  let at = state.initial(bounds);
+  const seen = bounds.shows.map(() => {
+    at = state.cycleShow(at, bounds);
+    return at.show;
+  });
+  assert.deepEqual(seen, ["weighted", "attribution", "weight"]);
 });
 
 test("a step goes over a query", () => {

@@ -1,0 +1,56 @@
+// What the controls and the titles say of the selection.
+globalThis.reportgen ??= {};
+
+reportgen.captions = (() => {
+  "use strict";
+
+  const { shows, state: states } = reportgen;
+  const byId = (id) => document.getElementById(id);
+
+  /** What a row of a heatmap is, and what its colours mean, by what is shown. */
+  const HINTS = {
+    weight: "a row is one query",
+    weighted: "what the head writes from each key, as a share of its row",
+    attribution:
+      "what the head wrote from each key towards the token that the step chose, in logits; rows of steps alone",
+  };
+
+  function draw({ state, bounds, content }) {
+    drawControls(state, content);
+    drawNames(state);
+    const step = states.stepOf(state.queryPos, bounds);
+    if (!byId("generation-of")) return;
+    byId("generation-of").textContent =
+      step === null
+        ? "the selected query is not a step; ▸ or Play goes to the first"
+        : `step ${step} of ${states.numSteps(bounds)}: which context the choice of “${content.tokens[state.queryPos + 1][1]}” could read`;
+  }
+
+  function drawControls(state, content) {
+    const { queryPos } = state;
+    byId("layer").value = state.layer;
+    byId("head").value = state.head;
+    byId("query").value = queryPos;
+    byId("query").setAttribute("aria-valuetext", `position ${queryPos}, ${content.tokens[queryPos][1]}`);
+    byId("scale").value = state.scale;
+    byId("first").checked = state.withFirst;
+    byId("by").value = state.by;
+    if (byId("measure")) byId("measure").value = state.measure;
+    for (const button of document.querySelectorAll("[name=show]")) button.checked = button.value === state.show;
+  }
+
+  function drawNames({ layer, head, show }) {
+    byId("head-name").textContent = `L${layer} H${head}`;
+    byId("layer-name").textContent = `layer ${layer}`;
+    byId("head-number").textContent = `Head ${head}`;
+    for (const name of document.querySelectorAll("[data-name]")) {
+      name.textContent = name.dataset.name === "layer" ? `layer ${layer}` : head;
+    }
+    byId("head-shown").textContent = shows.KINDS[show].title;
+    byId("head-hint").textContent = HINTS[show];
+    byId("strip-shown").textContent = shows.KINDS[show].title.toLowerCase();
+    document.documentElement.dataset.show = show;
+  }
+
+  return { draw };
+})();

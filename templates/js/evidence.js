@@ -1,0 +1,111 @@
+// What stands beside the weights, decoded when it is first looked at: the mirror of reportgen/pages/evidence_blocks.py.
+globalThis.reportgen ??= {};
+
+reportgen.evidence = (() => {
+  "use strict";
+
+  const { shows } = reportgen;
+  /** Forms that are kept: those of all heads that a view has beside one another, and some more. */
+  const KEPT = 96;
+  const NO_GRID_VALUE = -(2 ** 15);
+
+  /** A function that is called once for each name, whoever asks for it. */
+  function once(make) {
+    const made = new Map();
+    return (name) => {
+      if (!made.has(name)) made.set(name, make(name));
+      return made.get(name);
+    };
+  }
+
+  /**
+   * @param {object} content what the page reads at its start, with `shows` and `measures`
+   * @param {object} store of weights
+   * @param {(name: string) => Promise<Uint8Array>} readBytes a block
+   * @param {(name: string) => Promise<object>} readJson a block
+   */
+  function makeEvidence(content, store, readBytes, readJson) {
+    const n = content.tokens.length;
+    const { layers, heads, num_prompt_tokens: numPromptTokens } = content;
+    const bytes = once(readBytes);
+    const json = once(readJson);
+    const forms = new Map();
+
+    /** What is looked up: parts of every sum, the lens, the scales of the arrays. */
+    const facts = () => json("evidence");
+
+    async function normsOf(layer, head) {
+      const start = (layers.indexOf(layer) * heads.length + heads.indexOf(head)) * n;
+      return (await bytes("norms")).subarray(start, start + n);
+    }
+
+    async function sourcesOf(layer, head) {
+      const all = await bytes(`sources-${layer}`);
+      const size = all.length / heads.length;
+      return new Int8Array(all.buffer, all.byteOffset + heads.indexOf(head) * size, size);
+    }
+
+    /** What a heatmap shows of a head, as `{codes, values}`. */
+    function form(show, layer, head) {
+      const name = `${show} ${layer} ${head}`;
+      if (!forms.has(name)) {
+        if (forms.size >= KEPT) forms.delete(forms.keys().next().value);
+        forms.set(name, makeForm(show, layer, head));
+      }
+      return forms.get(name);
+    }
+
+    async function makeForm(show, layer, head) {
+      if (show === "attribution") {
+        const [sources, { source_scales: scales }] = await Promise.all([sourcesOf(layer, head), facts()]);
+        return shows.formOfSources(sources, scales, n, numPromptTokens);
+      }
+      const codes = await store.headCodes(layer, head);
+      return show === "weighted"
+        ? shows.formOfShares(codes, await normsOf(layer, head), n)
+        : shows.formOfWeights(codes);
+    }
+
+    /** All that is known of one query of a head, by what a heatmap can show; null where that is not known. */
+    async function row(layer, head, queryPos, asked = content.shows) {
+      const codes = await store.headCodes(layer, head);
+      const step = queryPos - numPromptTokens + 1;
+      const isStep = step >= 0 && step < n - numPromptTokens;
+      const [norms, sources, known] = await Promise.all([
+        asked.includes("weighted") ? normsOf(layer, head) : null,
+        asked.includes("attribution") && isStep ? sourcesOf(layer, head) : null,
+        asked.includes("attribution") && isStep ? facts() : null,
+      ]);
+      return {
+        weight: shows.weightsOf(codes, queryPos),
+        weighted: norms && shows.sharesOf(codes, norms, queryPos),
+        attribution: sources && shows.attributionOf(sources, known.source_scales, step, numPromptTokens),
+      };
+    }
+
+    /** A number for each head at a step, layer by layer; NaN where there is none. */
+    async function grid(measure, step) {
+      const [all, { grid_scales: scales }] = await Promise.all([bytes("grids"), facts()]);
+      const size = layers.length * heads.length;
+      const start = (content.measures.indexOf(measure) * (n - numPromptTokens) + step) * size;
+      const view = new DataView(all.buffer, all.byteOffset + 2 * start, 2 * size);
+      return Float32Array.from({ length: size }, (_, i) => {
+        const code = view.getInt16(2 * i, true);
+        return code === NO_GRID_VALUE ? Number.NaN : (code / 32767) * scales[measure][step];
+      });
+    }
+
+    /** Rollout over all layers and heads: a lower triangle of shares. */
+    const rollout = once(async (name) => {
+      const all = await bytes(name);
+      const view = new DataView(all.buffer, all.byteOffset, all.length);
+      return Float32Array.from({ length: all.length / 2 }, (_, i) => (view.getUint16(2 * i, true) / 65535) ** 2);
+    });
+
+    return { facts, form, row, grid, rollout: () => rollout("rollout") };
+  }
+
+  return { makeEvidence };
+})();
+
+if (typeof module !== "undefined") module.exports = reportgen.evidence;

@@ -1,0 +1,90 @@
+// What wrote a token: the parts of the sum, and the heads and MLPs that wrote most for it and against it.
+globalThis.reportgen ??= {};
+
+reportgen.ledger = (() => {
+  "use strict";
+
+  /** Which contrast of the attribution a measure is, 0 for the mean of the vocabulary; null for an ablation. */
+  function contrastOf(measure) {
+    if (measure === "attribution") return 0;
+    const rival = /^rival-(\d+)$/.exec(measure);
+    return rival ? Number(rival[1]) : null;
+  }
+
+  /** What the values of a measure are counted in. */
+  function unitOf(measure) {
+    return contrastOf(measure) === null ? "nats" : "logits";
+  }
+
+  /** The token that a step's token is compared with, as text; null for the mean of the vocabulary and for none. */
+  function rivalOf({ attribution }, measure, step) {
+    const contrast = contrastOf(measure);
+    return (contrast && step !== null && attribution.rivals[step][contrast - 1]?.[1]) || null;
+  }
+
+  /** Why a step's attribution is not shown; empty where it is. */
+  function withheld({ attribution }, measure, step) {
+    if (contrastOf(measure) === null) return "";
+    const residual = attribution.residuals[step];
+    if (residual === null) return "withheld: the sum of its parts is not a number";
+    if (residual <= attribution.tolerance) return "";
+    return `withheld: the parts add up to within ${residual.toExponential(1)}, more than ${attribution.tolerance}`;
+  }
+
+  /** What the MLPs of the captured layers wrote; null for ablations, which leave them alone. */
+  function mlpsOf({ attribution }, measure, step, layers) {
+    const contrast = contrastOf(measure);
+    return contrast === null ? null : layers.map((layer) => attribution.layers[contrast][step][layer] ?? Number.NaN);
+  }
+
+  /** The sum of all parts and what the model gave, `{name, value}` each; null for ablations. */
+  function sumOf({ attribution }, measure, step) {
+    const contrast = contrastOf(measure);
+    if (contrast === null || attribution.logits[contrast][step] === null) return null;
+    const at = (name) => attribution[name][contrast][step];
+    const parts = [
+      ["heads", at("heads")],
+      ["heads not shown", at("other_heads")],
+      ["MLPs of all layers", at("mlps")],
+      ["embedding", at("embedding")],
+      ["biases", at("biases")],
+    ].map(([name, value]) => ({ name, value }));
+    const total = parts.reduce((sum, { value }) => sum + value, 0);
+    return {
+      parts: parts.filter(({ name, value }) => name !== "heads not shown" || value !== 0),
+      total,
+      logit: at("logits"),
+      residual: attribution.residuals[step],
+    };
+  }
+
+  /**
+   * Heads and MLPs with the largest and the smallest values.
+   * @returns {{most: object[], least: object[]}} `{name, layer, head, value}` each, `head` null for an MLP
+   */
+  function rank(grid, mlps, { layers, heads }, count) {
+    const parts = [
+      ...Array.from(grid, (value, i) => {
+        const [layer, head] = [layers[Math.floor(i / heads.length)], heads[i % heads.length]];
+        return { name: `L${layer} H${head}`, layer, head, value };
+      }),
+      ...(mlps ?? []).map((value, i) => ({ name: `L${layers[i]} MLP`, layer: layers[i], head: null, value })),
+    ];
+    const top = (sign) =>
+      parts
+        .filter(({ value }) => sign * value > 0)
+        .sort((a, b) => sign * (b.value - a.value))
+        .slice(0, count);
+    return { most: top(1), least: top(-1) };
+  }
+
+  /** Index of the first layer from which on a token stays the most probable one; -1 where it is not at the end. */
+  function settledFrom(ranks) {
+    const lastOther = ranks.findLastIndex((rank) => rank !== 0);
+    return lastOther === ranks.length - 1 ? -1 : lastOther + 1;
+  }
+
+  return { contrastOf, unitOf, rivalOf, withheld, mlpsOf, sumOf, rank, settledFrom };
+})();
+
+if (typeof module !== "undefined") module.exports = reportgen.ledger;

@@ -1,0 +1,58 @@
+// The table of the keys that the selected query reads most, with all that is known of each.
+globalThis.reportgen ??= {};
+
+reportgen.strongest = (() => {
+  "use strict";
+
+  const { pattern, scale, shows } = reportgen;
+  const { element, tokenCode } = reportgen.text;
+  const LISTED = 6;
+  const FORMATS = {
+    weight: scale.formatWeight,
+    weighted: scale.formatWeight,
+    attribution: (v) => scale.formatSigned(v),
+  };
+
+  /**
+   * @param {HTMLTableElement} table
+   * @param {HTMLElement} caption
+   * @param {object} scene
+   * @param {object} row values of the query by what a heatmap can show; null, or not there, where it is not known
+   */
+  function draw(table, caption, { state, content }, row) {
+    const by = row[state.show] ? state.show : "weight";
+    caption.textContent = `for query “${content.tokens[state.queryPos][1]}”, by ${shows.KINDS[by].label}`;
+    const keys = pattern.strongestKeys(row[by], LISTED, state.withFirst);
+    const largest = shows.KINDS[by].signed ? Math.abs(keys[0]?.value) || 1 : 1;
+    table.tBodies[0].replaceChildren(
+      ...keys.map(({ keyPos, value }) => {
+        const bar = {
+          class: value < 0 ? "bar against" : shows.KINDS[by].signed ? "bar for" : "bar",
+          style: { "--share": Math.abs(value) / largest },
+        };
+        return element(
+          "tr",
+          {},
+          element("td", {}, tokenCode(content.tokens[keyPos][1]), element("span", bar)),
+          element("td", { class: "number" }, String(keyPos)),
+          ...content.shows.map((name) => {
+            const known = row[name] && !Number.isNaN(row[name][keyPos]);
+            return element("td", { class: "number" }, known ? FORMATS[name](row[name][keyPos]) : "");
+          }),
+        );
+      }),
+    );
+  }
+
+  /** What is known of one key, line by line. */
+  function describe(row, keyPos) {
+    return Object.keys(FORMATS)
+      .filter((name) => row[name] && !Number.isNaN(row[name][keyPos]))
+      .map((name) => {
+        const { label, unit, signed } = shows.KINDS[name];
+        return `${label} ${FORMATS[name](row[name][keyPos])}${signed ? ` ${unit}` : ""}`;
+      });
+  }
+
+  return { draw, describe };
+})();

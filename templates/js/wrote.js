@@ -1,0 +1,96 @@
+// The text beside the grid of what wrote a token: who wrote most for it and against it, and what it all adds up to.
+globalThis.reportgen ??= {};
+
+reportgen.wrote = (() => {
+  "use strict";
+
+  const { pattern, ledger, scale } = reportgen;
+  const { element } = reportgen.text;
+  const LISTED = 10;
+  const DECIMALS = 3;
+
+  /**
+   * @param {object} scene
+   * @param {object} facts of the evidence
+   * @param {object} found `step`, `why` nothing is shown, values of `heads` and `mlps`
+   * @param {(change) => void} select
+   */
+  function draw({ state, content, bounds }, facts, { step, why, heads, mlps }, select) {
+    const { measure } = state;
+    const shown = step === null ? "" : content.tokens[bounds.numPromptTokens + step][1];
+    const { most, least } = ledger.rank(heads, mlps, content, LISTED);
+    const isAblation = ledger.contrastOf(measure) === null;
+    const place = (name) => document.getElementById(name);
+    place("wrote-of").textContent = why || nameStep(facts, measure, step, shown);
+    place("most-title").textContent = isAblation ? "More probable without" : "Most for it";
+    place("least-title").textContent = isAblation ? "Less probable without" : "Most against it";
+    const largest = pattern.largest([...most, ...least].map(({ value }) => value)) || 1;
+    drawParts(place("most"), most, largest, select);
+    drawParts(place("least"), least, largest, select);
+    drawSum(place("sum"), why || step === null ? null : ledger.sumOf(facts, measure, step), facts, measure, step);
+  }
+
+  function nameStep(facts, measure, step, shown) {
+    if (ledger.contrastOf(measure) === null)
+      return `step ${step}: change of the log-probability of “${shown}” without a head; red where it falls`;
+    const rival = ledger.rivalOf(facts, measure, step);
+    if (ledger.contrastOf(measure) === 0) return `step ${step}: “${shown}” against the mean of the vocabulary`;
+    return rival === null ? `step ${step} has no such rival` : `step ${step}: “${shown}” against “${rival}”`;
+  }
+
+  function drawParts(table, parts, largest, select) {
+    table.tBodies[0].replaceChildren(
+      ...parts.map(({ name, layer, head, value }) => {
+        const button = head === null ? name : element("button", { type: "button", class: "link" }, name);
+        if (head !== null) button.addEventListener("click", () => select(() => ({ layer, head })));
+        const bar = { class: `bar ${value < 0 ? "against" : "for"}`, style: { "--share": Math.abs(value) / largest } };
+        return element(
+          "tr",
+          {},
+          element("td", {}, button),
+          element("td", {}, element("span", bar)),
+          element("td", { class: "number" }, scale.formatSigned(value, DECIMALS)),
+        );
+      }),
+    );
+  }
+
+  function drawSum(table, sum, facts, measure, step) {
+    table.hidden = sum === null;
+    if (sum === null) return;
+    const rival = ledger.rivalOf(facts, measure, step);
+    const than = rival === null ? "the vocabulary's mean" : `that of “${rival}”`;
+    const line = (name, value, attributes = {}) =>
+      element(
+        "tr",
+        attributes,
+        element("th", { scope: "row" }, name),
+        element("td", { class: "number" }, typeof value === "string" ? value : scale.formatSigned(value, DECIMALS)),
+      );
+    table.tBodies[0].replaceChildren(
+      ...sum.parts.map(({ name, value }) => line(name, value)),
+      line("sum of the parts", sum.total, { class: "total" }),
+      line(`the model's logit, less ${than}`, sum.logit),
+      line("apart, of the largest part", sum.residual.toExponential(1)),
+    );
+  }
+
+  /** The measure whose definition holds for another: one for all contrasts of the attribution. */
+  const explainedBy = (measure) => (ledger.contrastOf(measure) === null ? measure : "attribution");
+
+  /** Name the rivals of a step in the list of measures, and leave the chosen measure's question mark alone. */
+  function nameMeasures(facts, measures, step) {
+    const list = document.getElementById("measure");
+    for (const answer of document.querySelectorAll("[data-explains]")) {
+      answer.hidden = answer.dataset.explains !== explainedBy(list.value);
+    }
+    for (const [i, measure] of measures.entries()) {
+      if (!ledger.contrastOf(measure)) continue;
+      const rival = ledger.rivalOf(facts, measure, step);
+      list.options[i].textContent =
+        `attribution, against ${rival === null ? `rival ${ledger.contrastOf(measure)}` : `“${rival}”`}`;
+    }
+  }
+
+  return { draw, nameMeasures };
+})();
