@@ -1,0 +1,52 @@
+"""Does the induction score find heads that matter? Random tokens said twice, every head taken out in turn.
+
+    python benchmarks/induction.py
+
+Prints the heads with the largest induction scores on the embedded model, what taking each out does to the mean
+log-probability of the second half's tokens, and the same for the median head.
+"""
+
+from __future__ import annotations
+
+import click
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from reportgen import Prompt, capture, load_model
+from reportgen.evidence.ablation import Ablator
+
+NUM_TOKENS = 24
+STRONGEST = 5
+
+
+@click.command()
+@click.option("--seed", default=0, show_default=True)
+def main(seed: int) -> None:
+    """Measure and print a table."""
+    model = load_model("smollm2-135m", device="cpu")
+    token_ids = np.random.default_rng(seed).integers(1000, 40000, NUM_TOKENS).tolist()
+    captured = capture(model, Prompt(text=str(model.tokenizer.decode(token_ids)) * 2, max_new_tokens=0))
+    tokens = [token.token_id for token in captured.tokens]
+    rows = slice(len(tokens) // 2, len(tokens) - 1)
+    projections = {number: block.self_attn.o_proj for number, block in enumerate(model.network.model.layers)}
+    with torch.inference_mode():
+        ablator = Ablator(model.network, tokens, rows, None, None)
+        changes = ablator.ablate(projections, captured.heads, len(captured.heads), "ablation", lambda *_: None).mean(0)
+    induction = captured.evidence.scores["induction"]
+    ranks = changes.ravel().argsort().argsort().reshape(changes.shape)
+    table = Table("head", "induction", "change of log-probability", "rank among ablations")
+    for place in np.argsort(-induction, axis=None)[:STRONGEST]:
+        layer, head = divmod(int(place), len(captured.heads))
+        score, change = induction[layer, head], changes[layer, head]
+        table.add_row(
+            f"L{layer} H{head}", f"{score:.3f}", f"{change:+.3f}", f"{ranks[layer, head] + 1} of {ranks.size}"
+        )
+    table.add_row("median of all", f"{np.nanmedian(induction):.3f}", f"{np.median(changes):+.3f}", "")
+    Console().print(table)
+    print(f"correlation of the two over all heads: {np.corrcoef(induction.ravel(), -changes.ravel())[0, 1]:.2f}")
+
+
+if __name__ == "__main__":
+    main()
