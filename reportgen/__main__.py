@@ -1,6 +1,17 @@
-"""``python -m reportgen``."""
+"""``python -m reportgen``, and the command ``reportgen``."""
 
-from reportgen.cli import main
+import sys
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C while it is still being imported ends it without a traceback."""
+    try:
+        from reportgen.cli import main as run
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; nothing was written\n")
+        raise SystemExit(130) from None
+    run()
+
 
 if __name__ == "__main__":
     main()

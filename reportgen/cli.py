@@ -7,8 +7,14 @@ what was written to standard output.
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
+import sys
+import threading
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -16,11 +22,15 @@ from typing import Any
 import click
 
 from reportgen import __version__
-from reportgen.errors import ReportgenError
-from reportgen.records import EXTRA_EVIDENCE
+from reportgen.errors import OptionError, PromptFileError, ReportgenError
+from reportgen.records import EXPORT_FORMATS, EXTRA_EVIDENCE, Prompt
 from reportgen.selection import Selection, parse_selection
 
 _INTERRUPTED = 130
+_NO_PAGE = " before a page was finished; earlier pages are kept"
+_NOT_WRITTEN = "; nothing was written"
+_NAMED = 10
+"""So many pages are named in a note; the others are counted."""
 
 
 class _SelectionType(click.ParamType):
@@ -35,27 +45,88 @@ class _SelectionType(click.ParamType):
             self.fail(f"{error}; write numbers and ranges such as 0-4,-1, or all", param, ctx)
 
 
-def _shows_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn the library's errors into a message and exit code 1; ``-v`` lets the traceback through."""
+class _DeviceType(click.ParamType):
+    """A device by its name; whether this machine has it is found out later, since that takes torch."""
 
-    @wraps(command)
-    def shown(*args: Any, **options: Any) -> None:
-        try:
-            command(*args, **options)
-        except ReportgenError as error:
-            if options.get("verbose"):
-                raise
-            click.echo(f"error: {error}", err=True)
-            raise SystemExit(1) from error
-        except KeyboardInterrupt:
-            click.echo("stopped; finished pages and the index are kept", err=True)
-            raise SystemExit(_INTERRUPTED) from None
+    name = "device"
 
-    return shown
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not re.fullmatch(r"auto|(cpu|cuda|mps)(:\d{1,3})?", value):
+            self.fail(
+                f"unknown device {value!r}; write auto, cpu, cuda or mps, or with a number, as cuda:1", param, ctx
+            )
+        return value
+
+
+class _ModelType(click.ParamType):
+    """The name of a model."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not value.strip():
+            self.fail("is empty; write a model, such as smollm2-135m, or leave the option out", param, ctx)
+        return value
+
+
+def _shows_errors(stopped: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Turn the library's errors into a message and an exit code; ``-v`` lets the traceback through.
+
+    Args:
+        stopped: what is true when Ctrl-C ends the command, unless the interrupt itself says more.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def shown(*args: Any, **options: Any) -> None:
+            try:
+                command(*args, **options)
+            except OptionError as error:
+                context = click.get_current_context()
+                raise click.BadParameter(error.message, ctx=context, param_hint=f"'{error.option}'") from error
+            except ReportgenError as error:
+                if options.get("verbose"):
+                    raise
+                # What is wrong with a file begins with its place, so that editors and scripts find it.
+                click.echo(error if isinstance(error, PromptFileError) else f"error: {error}", err=True)
+                raise SystemExit(1) from error
+            except KeyboardInterrupt as interrupt:
+                click.echo(f"stopped{next(iter(interrupt.args), stopped)}", err=True)
+                raise SystemExit(_INTERRUPTED) from None
+
+        return shown
+
+    return decorate
+
+
+@contextmanager
+def _importing(stopped: str) -> Iterator[None]:
+    """Let Ctrl-C end the program at once while torch is imported, before anything is written.
+
+    Inside that import an interrupt gets lost, or turns into an error of another kind.
+
+    Args:
+        stopped: what is true then.
+    """
+
+    def stop(*_: object) -> None:
+        sys.stderr.write(f"stopped{stopped}\n")
+        sys.stderr.flush()
+        os._exit(_INTERRUPTED)
+
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 _PROMPTS = click.argument("prompts", type=click.Path(path_type=Path), default=Path("prompts.yaml"))
-_MODEL = click.option("-m", "--model", help="Model for every prompt, over what the file says.")
+_MODEL = click.option("-m", "--model", type=_ModelType(), help="Model for every prompt, over what the file says.")
 _LAYERS = click.option("--layers", type=_SelectionType(), help="Layers to keep, such as 0-4,-1. Default: all.")
 _HEADS = click.option("--heads", type=_SelectionType(), help="Heads to keep. Default: all.")
 _TRUST = click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with the model.")
@@ -80,7 +151,10 @@ def main() -> None:
 @_HEADS
 @click.option("--only", "slugs", multiple=True, metavar="SLUG", help="Build this prompt alone; may be given again.")
 @click.option("--max-new-tokens", type=click.IntRange(min=0), help="Tokens to generate; 0 is the forward pass alone.")
-@click.option("--device", default="auto", show_default=True, help="auto (cuda, mps, cpu in that order), cuda:1, cpu …")
+@click.option(
+    "--device", type=_DeviceType(), default="auto", show_default=True,
+    help="auto (cuda, mps, cpu in that order), cuda:1, cpu …",
+)  # fmt: skip
 @click.option(
     "--dtype", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto", show_default=True,
     help="Number format of the weights; auto is float32 on the CPU.",
@@ -90,24 +164,31 @@ def main() -> None:
     "--evidence", multiple=True, type=click.Choice(EXTRA_EVIDENCE),
     help="Measure this too, for every prompt; may be given again. Takes minutes on a processor.",
 )  # fmt: skip
+@click.option(
+    "--export-data",
+    type=click.Choice(EXPORT_FORMATS),
+    help="Write every table of numbers to data/SLUG/ too.",
+)
 @click.option("--shared-assets", is_flag=True, help="Keep BokehJS once beside the pages, not in each.")
 @_TRUST
 @click.option("--open", "open_index", is_flag=True, help="Open the index in a browser when done.")
 @_VERBOSE
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar; failures are still shown.")
-@_shows_errors
+@_shows_errors(_NO_PAGE)
 def build(
     prompts: Path, results: Path, model: str | None, layers: Selection | None, heads: Selection | None,
     slugs: tuple[str, ...], max_new_tokens: int | None, device: str, dtype: str, seed: int | None,
-    evidence: tuple[str, ...], shared_assets: bool, trust_remote_code: bool, open_index: bool, verbose: bool,
-    quiet: bool,
+    evidence: tuple[str, ...], export_data: str | None, shared_assets: bool, trust_remote_code: bool, open_index: bool,
+    verbose: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Run PROMPTS (default: prompts.yaml) and write one page for each, and an index."""
+    from reportgen.check import check_prompts
     from reportgen.progress import watch
-    from reportgen.prompts.prompt_file import load_prompts, override
+    from reportgen.prompts.prompt_file import override, read_prompts
 
+    chosen, problems = read_prompts(prompts)
     chosen = override(
-        load_prompts(prompts),
+        chosen,
         model=model,
         layers=layers,
         heads=heads,
@@ -115,24 +196,43 @@ def build(
         seed=seed,
         evidence=evidence or None,
     )
+    if problems:
+        with _importing(_NO_PAGE):
+            check_prompts(chosen, trust_remote_code=trust_remote_code, problems=problems)
     if slugs:
-        known = [prompt.slug for prompt in chosen]
-        if unknown := [slug for slug in slugs if slug not in known]:
-            raise click.BadParameter(f"no prompt {unknown[0]!r}; {prompts} has {', '.join(known)}", param_hint="--only")
-        chosen = tuple(prompt for prompt in chosen if prompt.slug in slugs)
+        chosen = _pick(chosen, slugs, prompts)
 
     # Only now: torch takes seconds to import, and a wrong file should be told at once.
-    from reportgen.run import Options, build_site
+    with _importing(_NO_PAGE):
+        from reportgen.run import Options, build_site
 
-    options = Options(device, dtype, shared_assets, trust_remote_code, update=bool(slugs))
+    options = Options(device, dtype, shared_assets, trust_remote_code, update=bool(slugs), export_data=export_data or "")
     with watch(len(chosen), quiet=quiet, verbose=verbose) as progress:
-        outcome = build_site(chosen, results, options, progress)
+        try:
+            outcome = build_site(chosen, results, options, progress)
+        except KeyboardInterrupt as interrupt:
+            what = ("; finished pages and the index are kept",) if progress.num_pages else ()
+            raise KeyboardInterrupt(*what) from interrupt
+    _note_left_out(outcome.left_out)
     for path in (*outcome.pages, outcome.index):
         click.echo(path)
     if open_index:
         webbrowser.open(outcome.index.resolve().as_uri())
     if outcome.failures:
         raise SystemExit(1)
+
+
+def _pick(prompts: Sequence[Prompt], slugs: Sequence[str], file: Path) -> tuple[Prompt, ...]:
+    known = [prompt.slug for prompt in prompts]
+    if unknown := [slug for slug in slugs if slug not in known]:
+        raise click.BadParameter(f"no prompt {unknown[0]!r}; {file} has {', '.join(known)}", param_hint="--only")
+    return tuple(prompt for prompt in prompts if prompt.slug in slugs)
+
+
+def _note_left_out(pages: Sequence[Path]) -> None:
+    if pages:
+        more = f" and {len(pages) - _NAMED} more" if len(pages) > _NAMED else ""
+        click.echo(f"kept, not in the index: {', '.join(map(str, pages[:_NAMED]))}{more}", err=True)
 
 
 @main.command()
@@ -142,20 +242,20 @@ def build(
 @_HEADS
 @_TRUST
 @_VERBOSE
-@_shows_errors
+@_shows_errors(_NOT_WRITTEN)
 def check(
     prompts: Path, model: str | None, layers: Selection | None, heads: Selection | None, trust_remote_code: bool,
     verbose: bool,
 ) -> None:  # fmt: skip
     """Check PROMPTS (default: prompts.yaml) and its models' configs; no weights are loaded."""
-    from reportgen.prompts.prompt_file import load_prompts, override
+    from reportgen.check import check_prompts
+    from reportgen.prompts.prompt_file import override, read_prompts
 
-    chosen = override(load_prompts(prompts), model=model, layers=layers, heads=heads)
-
-    from reportgen.run import Options, check_prompts
-
-    check_prompts(chosen, Options(trust_remote_code=trust_remote_code))
-    click.echo(f"{prompts}: {len(chosen)} prompts, no problems")
+    chosen, problems = read_prompts(prompts)
+    chosen = override(chosen, model=model, layers=layers, heads=heads)
+    with _importing(_NOT_WRITTEN):
+        check_prompts(chosen, trust_remote_code=trust_remote_code, problems=problems)
+    click.echo(f"{prompts}: {len(chosen)} prompt{'s' if len(chosen) > 1 else ''}, no problems")
 
 
 @main.command()
@@ -169,7 +269,7 @@ def schema() -> None:
 @main.command()
 @click.option("--fetch", metavar="NAME", help="Put an embedded model on this machine and print its folder.")
 @_VERBOSE
-@_shows_errors
+@_shows_errors("; nothing of the model is kept")
 def models(fetch: str | None, verbose: bool) -> None:
     """List the embedded models, and what the hub's cache on this machine holds."""
     from reportgen.models.embedded import fetch_model, list_models
@@ -184,10 +284,17 @@ def models(fetch: str | None, verbose: bool) -> None:
 @main.command()
 @click.argument("results", type=click.Path(path_type=Path, file_okay=False), default=Path("results"))
 @_VERBOSE
-@_shows_errors
+@_shows_errors(_NOT_WRITTEN)
 def index(results: Path, verbose: bool) -> None:
-    """Write the index of RESULTS (default: results) anew from the pages that are there."""
-    from reportgen.site import open_site, read_cards, write_index
+    """Write the index of RESULTS (default: results) anew from the pages that are there.
+
+    Pages that the last build left out stay out; without report.json in RESULTS every page comes in.
+    """
+    with _importing(_NOT_WRITTEN):
+        from reportgen.site import open_site, read_cards, read_left_out, write_index
 
     cards = read_cards(results)  # first: a folder that is not there is a wrong name, not one to be made
-    click.echo(write_index(open_site(results), cards))
+    left_out = read_left_out(results)
+    written = write_index(open_site(results), cards, left_out)
+    _note_left_out([results / f"{slug}.html" for slug in left_out])
+    click.echo(written)

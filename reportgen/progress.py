@@ -22,6 +22,8 @@ class ProgressBar:
         self._console, self._bar, self._task = console, bar, task
         self._quiet, self._verbose = quiet, verbose
         self._heads: TaskID | None = None
+        self._said = ""
+        self.num_pages = 0
 
     def stage(self, prompt: Prompt, stage: str) -> None:
         """Show what is being done."""
@@ -43,12 +45,15 @@ class ProgressBar:
                 self._heads = None
 
     def done(self, prompt: Prompt, outcome: Path | Failure) -> None:
-        """Count a prompt; say why where it failed."""
+        """Count a prompt; say why where it failed, once for all prompts that fail for the same reason."""
         self._bar.advance(self._task)
-        if isinstance(outcome, Failure):
+        if isinstance(outcome, Path):
+            self.num_pages += 1
+            if self._verbose:
+                self._say(f"written: {outcome}")
+        elif outcome.error != self._said:
+            self._said = outcome.error
             self._say(f"failed: {outcome.error}", style="red")
-        elif self._verbose:
-            self._say(f"written: {outcome}")
 
     def _say(self, text: str, style: str = "") -> None:
         # Neither markup nor emoji codes: a prompt may hold square brackets and colons.

@@ -15,6 +15,7 @@ from reportgen.selection import ALL, Selection, parse_selection
 
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_NEW_TOKENS = 10
+EXPORT_FORMATS = ("csv", "parquet")
 EXTRA_EVIDENCE = ("ablation", "mean-ablation")
 """Evidence that takes so long that it is measured only where it is asked for."""
 

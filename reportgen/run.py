@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from reportgen.captures.capture import capture
-from reportgen.errors import PromptError
-from reportgen.models.model import LoadedModel, load_model, load_model_info
+from reportgen.check import check_prompts
+from reportgen.errors import ModelError, PromptError
+from reportgen.export import check_format, encode_tables
+from reportgen.models.model import LoadedModel, check_settings, load_model
 from reportgen.pages.cards import Card, FailureCard, make_card, make_failure_card
 from reportgen.pages.page import render_page
-from reportgen.prompts.prompt_file import check_selections, name_pages
 from reportgen.records import Failure, Prompt
-from reportgen.site import open_site, read_cards, write_index, write_page
+from reportgen.site import find_pages, open_site, read_cards, write_index, write_page, write_tables
 
 _T = TypeVar("_T")
 
@@ -29,11 +30,13 @@ class Outcome:
         index: path of the index.
         pages: paths of the pages written, in the order of the prompts.
         failures: the prompts that gave no page, in that order too.
+        left_out: paths of the pages that are in the folder and not in the index.
     """
 
     index: Path
     pages: tuple[Path, ...]
     failures: tuple[Failure, ...]
+    left_out: tuple[Path, ...] = ()
 
 
 class Progress(Protocol):
@@ -75,6 +78,7 @@ class Options:
         shared_assets: keep BokehJS once beside the pages instead of in each.
         trust_remote_code: run code that comes with a model.
         update: keep the pages of earlier runs in the index, beside those of this one.
+        export_data: write the tables of numbers too, as ``csv`` or ``parquet``; empty writes none.
         model: a loaded model to use for every prompt, whatever model it names.
     """
 
@@ -83,6 +87,7 @@ class Options:
     shared_assets: bool = False
     trust_remote_code: bool = False
     update: bool = False
+    export_data: str = ""
     model: LoadedModel | None = field(default=None, repr=False)
 
 
@@ -91,8 +96,9 @@ def build_site(
 ) -> Outcome:
     """Run prompts and write their pages and index.
 
-    A prompt that fails becomes a shown failure and the run goes on. However the run ends, the index shows what was
-    done.
+    A prompt that fails becomes a shown failure and the run goes on; so do all prompts of a model that cannot be loaded.
+    However the run ends, the index shows what was done. Earlier pages stay in it where the run ended early or made no
+    page; otherwise they are kept, and left out of it.
 
     Args:
         prompts: what to run.
@@ -104,19 +110,31 @@ def build_site(
         What was written and what failed.
 
     Raises:
-        PromptFileError: prompts select layers or heads that their model lacks; nothing is written.
-        ModelError: a model cannot be used; pages already made are kept.
+        PromptFileError: prompts select layers or heads that their model lacks, or their file names a model that cannot
+            be used; nothing is written.
+        ModelError: another model, the device or the dtype cannot be used; nothing is written.
         SiteError: the folder cannot be written.
+        ReportgenError: what ``export_data`` needs is not installed; nothing is written.
     """
-    named = check_prompts(prompts, options)
+    check_format(options.export_data)
+    named = check_prompts(
+        prompts, model=options.model and options.model.info, trust_remote_code=options.trust_remote_code
+    )
+    if options.model is None:
+        check_settings(options.device, options.dtype)
     folder = open_site(Path(results), (prompt.slug for prompt in named), shared_assets=options.shared_assets)
-    earlier = {card.slug: card for card in read_cards(folder)} if options.update else {}
+    before = find_pages(folder)
+    if options.update:
+        read_cards(folder)  # what cannot be read is told now rather than after the work
+    keep_earlier = True  # until the run has come to its end
     cards: dict[str, Card | FailureCard] = {}
     pages: dict[str, Path] = {}
     failures: dict[str, Failure] = {}
     try:
         for prompt, model in _with_models(named, options, progress):
             try:
+                if isinstance(model, ModelError):
+                    raise model
                 progress.stage(prompt, "capture")
                 captured = capture(model, prompt, partial(progress.ablating, prompt))
                 progress.stage(prompt, "page")
@@ -124,49 +142,52 @@ def build_site(
                 card = make_card(captured)
                 pages[prompt.slug] = write_page(folder, prompt.slug, html)
                 cards[prompt.slug] = card
+                if options.export_data:
+                    write_tables(folder, prompt.slug, encode_tables(captured, options.export_data))
                 progress.done(prompt, pages[prompt.slug])
-            except PromptError as error:
+            except (PromptError, ModelError) as error:
                 failures[prompt.slug] = Failure(prompt, str(error))
                 cards[prompt.slug] = make_failure_card(failures[prompt.slug])
                 progress.done(prompt, failures[prompt.slug])
+        keep_earlier = options.update or not pages
     finally:
-        made = {card.slug: card for card in _in_order(named, cards)}
-        index = write_index(folder, tuple({**earlier, **made}.values()))
-    return Outcome(index, tuple(_in_order(named, pages)), tuple(_in_order(named, failures)))
-
-
-def check_prompts(prompts: Iterable[Prompt], options: Options = Options()) -> tuple[Prompt, ...]:
-    """Return prompts ready to run, each with a slug and a title, after a look at their models' configs.
-
-    Raises:
-        PromptFileError: prompts select layers or heads that their model lacks.
-        ModelError: a model cannot be used.
-    """
-    named = name_pages(tuple(prompts))
-    if options.model is not None:
-        info = options.model.info
-        named = tuple(replace(prompt, model=info.name) for prompt in named)
-        infos = {info.name: info}
-    else:
-        names = dict.fromkeys(prompt.model for prompt in named)
-        infos = {name: load_model_info(name, trust_remote_code=options.trust_remote_code) for name in names}
-    check_selections(named, infos)
-    return named
+        index, left_out = _write_index(folder, _in_order(named, cards), before, keep_earlier)
+    return Outcome(index, tuple(_in_order(named, pages)), tuple(_in_order(named, failures)), left_out)
 
 
 def _with_models(
     prompts: Sequence[Prompt], options: Options, progress: Progress
-) -> Iterator[tuple[Prompt, LoadedModel]]:
-    """Pair each prompt with its model; one model is in memory at a time, and each is loaded once."""
+) -> Iterator[tuple[Prompt, LoadedModel | ModelError]]:
+    """Pair each prompt with its model, or with why that cannot be loaded.
+
+    One model is in memory at a time, and each is loaded once.
+    """
     first_use = {prompt.model: place for place, prompt in reversed(list(enumerate(prompts)))}
     by_model = groupby(sorted(prompts, key=lambda prompt: first_use[prompt.model]), key=lambda prompt: prompt.model)
     for name, group in by_model:
         members = list(group)
         progress.stage(members[0], "load")
-        model = options.model or load_model(
-            name, device=options.device, dtype=options.dtype, trust_remote_code=options.trust_remote_code
-        )
+        model = options.model or _load(name, options)
         yield from ((prompt, model) for prompt in members)
+
+
+def _load(name: str, options: Options) -> LoadedModel | ModelError:
+    try:
+        return load_model(name, device=options.device, dtype=options.dtype, trust_remote_code=options.trust_remote_code)
+    except ModelError as error:
+        return error
+
+
+def _write_index(
+    folder: Path, cards: Sequence[Card | FailureCard], before: Sequence[str], keep_earlier: bool
+) -> tuple[Path, tuple[Path, ...]]:
+    """Write the index of a run; return its path, and those of the pages from before that are not in it."""
+    earlier = read_cards(folder) if keep_earlier and before else []
+    shown = {card.slug: card for card in earlier if card.slug in before or isinstance(card, FailureCard)}
+    shown.update({card.slug: card for card in cards})
+    left_out = [slug for slug in before if not isinstance(shown.get(slug), Card)]
+    index = write_index(folder, tuple(shown.values()), left_out)
+    return index, tuple(folder / f"{slug}.html" for slug in left_out)
 
 
 def _in_order(prompts: Sequence[Prompt], by_slug: dict[str, _T]) -> list[_T]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,12 @@ from reportgen.pages.page import GENERATOR, render_index
 
 INDEX_FILE = "index.html"
 REPORT_FILE = "report.json"
+DATA_FOLDER = "data"
 _MARKS = (b'<meta name="generator" content="reportgen', b'"generator": "reportgen')
 """How the beginning of a page, and of a report, says who made it."""
 _HEAD_BYTES = 4096
+_CARD = re.compile('<script type="application/json" id="card">(.*?)</script>', re.DOTALL)
+"""Where a page carries its card; what a prompt says cannot look like it, since its angle brackets are escaped."""
 
 
 def open_site(folder: Path, slugs: Iterable[str] = (), *, shared_assets: bool = False) -> Path:
@@ -62,12 +65,39 @@ def write_page(folder: Path, slug: str, html: str) -> Path:
     return path
 
 
-def write_index(folder: Path, cards: Sequence[Card | FailureCard]) -> Path:
+def write_tables(folder: Path, slug: str, files: Mapping[str, bytes]) -> None:
+    """Write the tables of one page to ``data/<slug>/``.
+
+    Args:
+        folder: the site.
+        slug: of the page.
+        files: content by name.
+
+    Raises:
+        SiteError: they cannot be written.
+    """
+    data = folder / DATA_FOLDER / slug
+    _make_folder(data)
+    for name, content in files.items():
+        _write(data / name, content)
+
+
+def find_pages(folder: Path) -> list[str]:
+    """Return the slugs of all pages in a folder, by name.
+
+    Raises:
+        SiteError: a file in it cannot be read.
+    """
+    return [path.stem for path in sorted(folder.glob("*.html")) if _is_page(path)]
+
+
+def write_index(folder: Path, cards: Sequence[Card | FailureCard], left_out: Sequence[str] = ()) -> Path:
     """Write ``index.html`` and ``report.json``, what became of each prompt, and return the path of the index.
 
     Args:
         folder: the site.
         cards: pages and failures, in the order in which the index shows them.
+        left_out: slugs of pages that are in the folder and not among the cards; ``read_cards`` leaves them out too.
 
     Raises:
         SiteError: they cannot be written.
@@ -80,7 +110,10 @@ def write_index(folder: Path, cards: Sequence[Card | FailureCard]) -> Path:
     ]
     _write(
         folder / REPORT_FILE,
-        json.dumps({"generator": GENERATOR, "prompts": outcomes}, ensure_ascii=False, indent=1) + "\n",
+        json.dumps(
+            {"generator": GENERATOR, "prompts": outcomes, "left_out": list(left_out)}, ensure_ascii=False, indent=1
+        )
+        + "\n",
     )
     path = folder / INDEX_FILE
     _write(path, render_index(cards))
@@ -88,18 +121,21 @@ def write_index(folder: Path, cards: Sequence[Card | FailureCard]) -> Path:
 
 
 def read_cards(folder: Path) -> list[Card | FailureCard]:
-    """Return the cards of all pages in a folder, those of the last run first and in its order, then by name.
+    """Return the cards of the pages in a folder, those of the last run first and in its order, then by name.
 
-    Failures of the last run are kept where no page has their slug.
+    Pages that the last run left out of the index stay out. Failures of the last run are kept where no page has their
+    slug.
 
     Raises:
         SiteError: there is no such folder, or a page or the report of the last run in it cannot be read.
     """
     if not folder.is_dir():
         raise SiteError(f"{folder}: is not a folder; name the folder that reportgen build wrote")
-    pages = {card.slug: card for path in sorted(folder.glob("*.html")) if (card := _read_card(path)) is not None}
+    left_out = read_left_out(folder)
+    paths = [folder / f"{slug}.html" for slug in find_pages(folder) if slug not in left_out]
+    pages = {card.slug: card for card in map(_read_card, paths)}
     cards: list[Card | FailureCard] = []
-    for outcome in _read_outcomes(folder / REPORT_FILE):
+    for outcome in _read_report(folder / REPORT_FILE)[0]:
         slug = str(outcome.get("slug", ""))
         if slug in pages:
             cards.append(pages.pop(slug))
@@ -108,40 +144,39 @@ def read_cards(folder: Path) -> list[Card | FailureCard]:
     return [*cards, *pages.values()]
 
 
-class _CardFinder(HTMLParser):
-    """Collects the text of ``<script id="card">``."""
+def read_left_out(folder: Path) -> list[str]:
+    """Return the slugs of the pages in a folder that the last run left out of the index.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.inside = False
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.inside = tag == "script" and ("id", "card") in attrs
-
-    def handle_data(self, data: str) -> None:
-        if self.inside:
-            self.text += data
+    Raises:
+        SiteError: the report of the last run cannot be read.
+    """
+    return [slug for slug in _read_report(folder / REPORT_FILE)[1] if (folder / f"{slug}.html").is_file()]
 
 
-def _read_card(path: Path) -> Card | None:
+def _is_page(path: Path) -> bool:
     try:
-        if path.name == INDEX_FILE or not path.is_file() or not _is_ours(path):
-            return None
-        # The card stands before the first large block, so the rest of the file need not be parsed.
-        head, _, _ = path.read_text("utf-8").partition('id="block-')
-        finder = _CardFinder()
-        finder.feed(head)
-        return parse_card(json.loads(finder.text))
+        return path.name != INDEX_FILE and path.is_file() and _is_ours(path)
+    except OSError as error:
+        raise SiteError(f"{path}: cannot be read, {error.strerror}; choose another folder with --results") from error
+
+
+def _read_card(path: Path) -> Card:
+    try:
+        card = _CARD.search(path.read_text("utf-8"))
+        if card is None:
+            raise ValueError("there is none")
+        return parse_card(json.loads(card[1]))
     except (OSError, ValueError, TypeError) as error:
         raise SiteError(f"{path}: holds no readable card, {error}; build that page again") from error
 
 
-def _read_outcomes(path: Path) -> list[dict[str, Any]]:
+def _read_report(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return what became of each prompt, and the slugs of the pages that were left out."""
     try:
-        return [dict(outcome) for outcome in json.loads(path.read_text("utf-8"))["prompts"]]
+        report = json.loads(path.read_text("utf-8"))
+        return [dict(outcome) for outcome in report["prompts"]], [str(slug) for slug in report.get("left_out", ())]
     except FileNotFoundError:
-        return []
+        return [], []
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SiteError(
             f"{path}: cannot be read, {error}; without it the index is made from the pages alone"
@@ -170,13 +205,13 @@ def _is_ours(path: Path) -> bool:
     return any(mark in head for mark in _MARKS)
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: str | bytes) -> None:
     """Write beside the place, then rename: there is either the old file or the new one, whole."""
     try:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-                file.write(text)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content if isinstance(content, bytes) else content.encode("utf-8"))
                 file.flush()
                 os.fsync(file.fileno())
             Path(temporary).chmod(0o644)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,6 +97,25 @@ def test_only_builds_one_beside_the_others(here: Path) -> None:
     assert [card.slug for card in read_cards(here / "results")] == ["cat", "dog"]
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_numbers_are_written_beside_the_pages_on_demand(here: Path, kind: str) -> None:
+    assert call("build", "--only", "dog", "--max-new-tokens", "2", "--export-data", kind).exit_code == 0
+    written = {path.name for path in (here / "results" / "data" / "dog").iterdir()}
+    assert written == {f"{name}.{kind}" for name in ("heads", "tokens", "steps", "attribution", "lens")}
+    assert call("build", "--only", "cat").exit_code == 0
+    assert not (here / "results" / "data" / "cat").exists()
+
+
+def test_numbers_without_their_package_are_refused_before_anything_is_run(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reportgen.export.find_spec", lambda _: None)
+    done = call("build", "--export-data", "parquet")
+    assert done.exit_code == 1
+    assert "parquet needs pyarrow" in done.stderr
+    assert not (here / "results").exists()
+
+
 def test_only_names_the_prompts_that_there_are(here: Path) -> None:
     done = call("build", "--only", "cow")
     assert done.exit_code == 2
@@ -135,7 +156,7 @@ def test_every_mistake_of_the_file_is_shown_and_nothing_written(here: Path, comm
     done = call(command)
     assert done.exit_code == 1
     assert done.stdout == ""
-    assert [line.split(": ")[0] for line in done.stderr.removeprefix("error: ").splitlines()] == [
+    assert [line.split(": ")[0] for line in done.stderr.splitlines()] == [
         "prompts.yaml:1", "prompts.yaml:2", "prompts.yaml:3",
     ]  # fmt: skip
     assert "did you mean 'max_new_tokens'?" in done.stderr
@@ -148,14 +169,35 @@ def test_layer_that_the_model_lacks_is_told_before_anything_is_written(here: Pat
     (here / "prompts.yaml").write_text((here / "prompts.yaml").read_text("utf-8").replace('"1"', '"1-7"'), "utf-8")
     done = call(command)
     assert done.exit_code == 1
-    assert done.stderr.startswith("error: prompts.yaml:5: layers '1-7' of ")
+    assert done.stderr.startswith("prompts.yaml:5: layers '1-7' of ")
+    assert not (here / "results").exists()
+
+
+@pytest.mark.parametrize("command", ["build", "check"])
+def test_what_models_lack_and_models_that_are_not_there_are_told_with_all_else(
+    here: Path, model: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    lines = [
+        f"- {{text: a, model: {model}, layers: 3}}", "- {text: b, model: smollm2-135}", "- {text: c, heads: 9}",
+        "- {text: d, model: ./nowhere}", "- {text: e, tag: [x]}", "- {text: f, layers: 4-2}",
+    ]  # fmt: skip
+    (here / "prompts.yaml").write_text("\n".join(lines), "utf-8")
+    done = call(command)
+    assert (done.exit_code, done.stdout) == (1, "")
+    problems = done.stderr.splitlines()
+    assert [problem.split(": ")[0] for problem in problems] == [f"prompts.yaml:{line}" for line in range(1, 7)]
+    assert problems[0].endswith("there is no 3: the model has 3, 0 to 2")
+    assert problems[1].endswith("; did you mean 'smollm2-135m'?")
+    assert problems[2].endswith("heads '9' of smollm2-135m: there is no 9: the model has 9, 0 to 8")
+    assert "model './nowhere': no such folder" in problems[3]
     assert not (here / "results").exists()
 
 
 def test_missing_file_is_told(here: Path) -> None:
     done = call("build", "absent.yaml")
     assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr.startswith("error: absent.yaml")
+    assert done.stderr.startswith("absent.yaml: there is no such file")
 
 
 def test_traceback_is_for_those_who_ask(here: Path) -> None:
@@ -163,10 +205,44 @@ def test_traceback_is_for_those_who_ask(here: Path) -> None:
     assert isinstance(call("build", "absent.yaml").exception, SystemExit)
 
 
-def test_device_that_is_not_there_is_told(here: Path) -> None:
-    done = call("build", "--device", "tpu")
+def test_device_that_is_not_there_leaves_the_site_as_it_was(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert call("build").exit_code == 0
+    made = (here / "results" / "index.html").read_bytes()
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    done = call("build", "--device", "cuda")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == "error: device 'cuda': this torch sees no cuda device; write --device auto or cpu\n"
+    assert (here / "results" / "index.html").read_bytes() == made
+
+
+def test_model_that_cannot_be_loaded_fails_its_prompts_alone(here: Path, model: Path) -> None:
+    broken = here / "broken"
+    shutil.copytree(model, broken)
+    (broken / "model.safetensors").write_bytes(b"broken")
+    with (here / "prompts.yaml").open("a", encoding="utf-8") as file:
+        file.write(f"  - {{text: x, slug: x, model: {broken}}}\n  - {{text: y, slug: y, model: {broken}}}\n")
+    done = call("build")
     assert done.exit_code == 1
-    assert "unknown device 'tpu'; write auto, cpu, cuda or mps" in done.stderr
+    assert done.stdout == "results/cat.html\nresults/dog.html\nresults/index.html\n"
+    assert done.stderr.startswith(f"failed: model '{broken}': its weights ")
+    assert done.stderr.count("\n") == 1
+    assert [card.slug for card in read_cards(here / "results")] == ["cat", "dog", "x", "y"]
+
+
+def test_pages_that_another_file_made_are_named_and_stay_out(here: Path, model: Path) -> None:
+    assert call("build").exit_code == 0
+    (here / "other.yaml").write_text(f"- {{text: hen, slug: hen, model: {model}, max_new_tokens: 0}}\n", "utf-8")
+    note = "kept, not in the index: results/cat.html, results/dog.html\n"
+    for arguments in (["build", "other.yaml"], ["index"], ["build", "other.yaml", "--only", "hen"]):
+        done = call(*arguments)
+        assert (done.exit_code, done.stderr) == (0, note)
+        assert [card.slug for card in read_cards(here / "results")] == ["hen"]
+    assert call("build").stderr == "kept, not in the index: results/hen.html\n"
+
+
+def test_note_counts_the_pages_that_it_does_not_name(capsys: pytest.CaptureFixture[str]) -> None:
+    cli._note_left_out([Path(f"p{number}.html") for number in range(12)])
+    assert capsys.readouterr().err.endswith("p8.html, p9.html and 2 more\n")
 
 
 def test_file_in_the_way_is_kept(here: Path) -> None:
@@ -182,6 +258,13 @@ def test_file_in_the_way_is_kept(here: Path) -> None:
     ("arguments", "advice"),
     [
         (["build", "--layers", "0-x"], "write numbers and ranges such as 0-4,-1, or all"),
+        (["build", "--layers", "3-1"], "'--layers': the range 3-1 runs backwards"),
+        (["build", "--layers", "99"], "'--layers': layers '99' of "),
+        (["check", "--heads", "4"], "'--heads': heads '4' of "),
+        (["build", "--device", "tpu"], "'--device': unknown device 'tpu'; write auto, cpu, cuda or mps"),
+        (["build", "--device", "cuda:x"], "'--device': unknown device 'cuda:x'"),
+        (["build", "-m", ""], "'-m' / '--model': is empty; write a model"),
+        (["check", "-m", " "], "'-m' / '--model': is empty; write a model"),
         (["build", "--max-new-tokens", "-1"], "--max-new-tokens"),
         (["build", "--dtype", "int8"], "bfloat16"),
         (["build", "--seed", "x"], "--seed"),
@@ -201,6 +284,20 @@ def test_check_needs_no_weights(here: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("reportgen.models.model._load_network", lambda *_, **__: pytest.fail("weights were loaded"))
     done = call("check")
     assert (done.exit_code, done.stdout) == (0, "prompts.yaml: 2 prompts, no problems\n")
+    (here / "prompts.yaml").write_text("- a\n", "utf-8")
+    assert call("check").stdout == "prompts.yaml: 1 prompt, no problems\n"
+
+
+def test_check_of_the_embedded_model_needs_neither_it_nor_torch(here: Path) -> None:
+    (here / "prompts.yaml").write_text("- a\n", "utf-8")
+    program = (
+        "import sys\nfrom reportgen.cli import main\nmain(['check'], standalone_mode=False)\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules)\n"
+    )
+    environment = {**os.environ, "REPORTGEN_CACHE": str(here / "cache"), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "prompts.yaml: 1 prompt, no problems\n", "")
+    assert not (here / "cache").exists()
 
 
 def test_check_tells_a_model_that_is_not_there(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,6 +367,45 @@ def test_library_errors_are_shown_in_one_place(here: Path, monkeypatch: pytest.M
     monkeypatch.setattr("reportgen.run.build_site", fail)
     done = call("build")
     assert (done.exit_code, done.stderr) == (1, "error: model 'x': is broken; take another\n")
+
+
+def interrupt(where: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command and send it the signal of Ctrl-C where a function is called or a module is imported."""
+    program = f"""
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+def watch(frame, event, _):
+    if event == "call" and {where!r} in (frame.f_code.co_qualname, frame.f_globals.get("__name__")):
+        sys.setprofile(None)
+        os.kill(os.getpid(), signal.SIGINT)
+from reportgen.__main__ import main
+sys.argv = ["reportgen", *{arguments!r}]
+sys.setprofile(watch)
+main()
+"""
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize(
+    ("where", "arguments", "said"),
+    [
+        ("click", ("build",), "stopped; nothing was written"),
+        ("numpy._core.multiarray", ("build",), "stopped before a page was finished; earlier pages are kept"),
+        ("transformers.modeling_utils", ("build",), "stopped before a page was finished; earlier pages are kept"),
+        ("capture", ("build",), "stopped before a page was finished; earlier pages are kept"),
+        ("torch", ("check",), "stopped; nothing was written"),
+        ("_fetch_into", ("models", "--fetch", "smollm2-135m"), "stopped; nothing of the model is kept"),
+    ],
+)
+def test_interrupt_says_what_is_true(
+    here: Path, monkeypatch: pytest.MonkeyPatch, where: str, arguments: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.setenv("REPORTGEN_CACHE", str(here / "cache"))
+    for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(variable, raising=False)
+    done = interrupt(where, *arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", f"{said}\n")
+    assert not list(here.glob("cache/models/*"))
 
 
 def test_interrupt_leaves_finished_pages_and_a_valid_index(here: Path, model: Path) -> None:

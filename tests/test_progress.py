@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,14 @@ def run(*, quiet: bool, verbose: bool) -> None:
             progress.stage(PROMPT, stage)
         progress.done(PROMPT, Path("results/cat.html"))
         progress.done(PROMPT, FAILURE)
+
+
+def test_reason_that_many_prompts_share_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with watch(3, quiet=False, verbose=False) as progress:
+        for failure in (FAILURE, replace(FAILURE, prompt=replace(PROMPT, slug="dog")), replace(FAILURE, error="other")):
+            progress.done(failure.prompt, failure)
+        assert progress.num_pages == 0
+    assert capsys.readouterr().err == f"failed: {FAILURE.error}\nfailed: other\n"
 
 
 @pytest.mark.parametrize("quiet", [False, True])

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from reportgen.cli import build
+from reportgen.models.model import load_model_info
 from reportgen.prompts.keys import PromptKeys
 from reportgen.prompts.prompt_file import check_selections, load_prompts
 from reportgen.records import Generation
-from reportgen.run import load_model_info
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")

@@ -15,7 +15,7 @@ from reportgen.errors import SiteError
 from reportgen.pages.assets import BOKEH_FILE, read_bokeh
 from reportgen.pages.cards import Card, FailureCard, make_card
 from reportgen.pages.page import render_page
-from reportgen.site import open_site, read_cards, write_index, write_page
+from reportgen.site import find_pages, open_site, read_cards, read_left_out, write_index, write_page
 
 FAILURE = FailureCard("lost", "Lost", "gpt2", "prompts.yaml:5: too long; shorten it")
 
@@ -203,6 +203,17 @@ def test_cards_keep_the_order_of_the_last_run_and_its_failures(tmp_path: Path) -
     assert read_cards(tmp_path) == [cards[0], FAILURE, cards[2], cards[1]]
     write_index(tmp_path, read_cards(tmp_path))
     assert read_cards(tmp_path) == [cards[0], FAILURE, cards[2], cards[1]]
+
+
+def test_pages_that_the_last_run_left_out_stay_out_and_later_ones_come_in(tmp_path: Path) -> None:
+    cards = write_pages(tmp_path, "a", "b", "c")
+    write_index(tmp_path, cards[1:2], ["a", "c", "gone"])
+    assert find_pages(tmp_path) == ["a", "b", "c"]
+    assert read_left_out(tmp_path) == ["a", "c"]
+    (copied,) = write_pages(tmp_path, "d")
+    assert read_cards(tmp_path) == [cards[1], copied]
+    (tmp_path / "report.json").unlink()
+    assert slugs_of(tmp_path) == ["a", "b", "c", "d"]
 
 
 def test_cards_without_a_report_are_in_order_of_name(tmp_path: Path) -> None:

@@ -55,8 +55,7 @@ class HeadMeasurer:
             "induction": _sum_of_pairs(weights, self._inductions) / self._num_inducing,
             "self": weights.diagonal(0, 1, 2)[:, 1:].mean(-1),
             "entropy": self._entropy(weights),
-            "distance": self._distance(weights, 0),
-            "distance_rest": self._distance(weights, 1),
+            **self._distances(weights),
         }
         return {name: score.cpu().numpy() for name, score in scores.items()}
 
@@ -66,12 +65,17 @@ class HeadMeasurer:
         entropies = torch.cat([torch.special.entr(some[:, 1:]).sum(-1) for some in weights.split(at_once)])
         return (entropies / torch.log(self._positions[1:] + 1)).mean(-1)
 
-    def _distance(self, weights: torch.Tensor, first_key: int) -> torch.Tensor:
-        """Mean distance to the keys from ``first_key`` on, over the queries that have two of them or more."""
-        rows = weights[:, first_key + 1 :, first_key:]
-        mass = rows.sum(-1)
-        distance = self._positions[first_key + 1 :] - rows @ self._positions[first_key:] / mass
-        return distance.where(mass > 0, torch.nan).nanmean(-1)
+    def _distances(self, weights: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Mean distances to all keys, and to those from 1 on, over the queries that have two of them or more."""
+        reached = weights @ self._positions  # position 0 adds nothing, so it is the same for both
+        rest = weights[:, :, 1:].sum(-1)
+        mass = {"distance": (weights[:, :, 0] + rest, 1), "distance_rest": (rest, 2)}
+        return {
+            name: (self._positions[first:] - reached[:, first:] / some[:, first:])
+            .where(some[:, first:] > 0, torch.nan)
+            .nanmean(-1)
+            for name, (some, first) in mass.items()
+        }
 
 
 def _sum_of_pairs(weights: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:

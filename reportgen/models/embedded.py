@@ -71,7 +71,7 @@ EMBEDDED = {
             num_heads=9,
             num_kv_heads=3,
             context_window=8192,
-        ),  # fmt: skip
+        ),
     )
 }
 

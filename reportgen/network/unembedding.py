@@ -90,11 +90,11 @@ def _mean_row(weight: torch.Tensor) -> torch.Tensor:
     """Return the mean over the vocabulary; it takes as long as a layer, and prompts of one model share it."""
     if weight.is_inference():  # has no version that would tell of a change
         return weight.mean(0, dtype=torch.float32)
-    version, mean = _MEANS.get(weight, (None, None))
-    if mean is None or version != weight._version:
-        mean = weight.mean(0, dtype=torch.float32)
-        _MEANS[weight] = weight._version, mean
-    return mean
+    kept: tuple[int, torch.Tensor] | None = _MEANS.get(weight)
+    if kept is None or kept[0] != weight._version:
+        kept = weight._version, weight.mean(0, dtype=torch.float32)
+        _MEANS[weight] = kept
+    return kept[1]
 
 
 @dataclass(frozen=True)
