@@ -28,6 +28,8 @@ format: .venv/.lint node_modules/.installed
 
 bench: .venv/.test
 	$(BIN)/python benchmarks/page.py
+	$(BIN)/python benchmarks/evidence.py
+	$(BIN)/python benchmarks/induction.py
 
 # What pip resolved, pinned for everyone. A local build tag such as +cpu is left out: it names one machine's torch.
 lock:

@@ -1,6 +1,6 @@
 """What evidence costs: seconds and processor seconds of a capture with it, against a capture without it, in pairs.
 
-    python benchmarks/evidence.py [--runs N]
+    python benchmarks/evidence.py [--runs N] [--quick]
 
 runs the embedded model, all layers and heads. Each pair is run one right after the other; the ratio is the median of
 the pairs' ratios, after one pair that is not counted. Ablation, which is measured only on demand, is timed once.
@@ -57,16 +57,19 @@ def without_evidence():
 
 @click.command()
 @click.option("--runs", default=7, show_default=True, type=click.IntRange(min=1))
-def main(runs: int) -> None:
+@click.option("--quick", is_flag=True, help="The shortest case alone, and no ablation.")
+def main(runs: int, quick: bool) -> None:
     """Measure and print a table."""
     model = load_model("smollm2-135m", device="cpu")
     table = Table("prompt + generated", "alone, s", "with evidence, s", "ratio", "ratio of processor time")
-    for num_tokens, num_steps in CASES:
+    for num_tokens, num_steps in CASES[:1] if quick else CASES:
         prompt = make_prompt(model, num_tokens, num_steps)
         table.add_row(
             f"{num_tokens} + {num_steps}", *compare(lambda prompt=prompt: captures.capture(model, prompt), runs)
         )
     Console().print(table)
+    if quick:
+        return
     estimates: list[float] = []
     prompt = make_prompt(model, *ABLATED, evidence=("ablation",))
     start = time.perf_counter()

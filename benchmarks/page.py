@@ -1,6 +1,6 @@
 """What a page costs by the length of its text: seconds to capture and to draw, bytes, seconds until it can be read.
 
-    python benchmarks/page.py [--runs N]
+    python benchmarks/page.py [--runs N] [--quick]
 
 runs the embedded model, all layers and heads, and opens each page from the disk in headless Chromium. Medians of N runs
 (default 5), after one that is not counted; two cores are enough to compare, absolute times are those of this machine.
@@ -30,7 +30,8 @@ TEXT = "The cat ate the mat. And then sat on a rat. But what he wanted was a hat
 
 @click.command()
 @click.option("--runs", default=5, show_default=True, type=click.IntRange(min=1))
-def main(runs: int) -> None:
+@click.option("--quick", is_flag=True, help="The shortest text alone.")
+def main(runs: int, quick: bool) -> None:
     """Measure and print a table."""
     model = load_model("smollm2-135m", device="cpu")
     token_ids = model.tokenizer(TEXT * 30)["input_ids"]
@@ -38,7 +39,7 @@ def main(runs: int) -> None:
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        for length in LENGTHS:
+        for length in LENGTHS[:1] if quick else LENGTHS:
             prompt = Prompt(text=str(model.tokenizer.decode(token_ids[:length])), max_new_tokens=0)
             table.add_row(*measure(model, prompt, browser, Path(folder) / f"{length}.html", runs))
         browser.close()

@@ -206,7 +206,9 @@ def build(
     with _importing(_NO_PAGE):
         from reportgen.run import Options, build_site
 
-    options = Options(device, dtype, shared_assets, trust_remote_code, update=bool(slugs), export_data=export_data or "")
+    options = Options(
+        device, dtype, shared_assets, trust_remote_code, update=bool(slugs), export_data=export_data or ""
+    )
     with watch(len(chosen), quiet=quiet, verbose=verbose) as progress:
         try:
             outcome = build_site(chosen, results, options, progress)
