@@ -27,6 +27,7 @@ format: .venv/.lint node_modules/.installed
 	npx biome check --write
 
 bench: .venv/.test
+	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/page.py
 	$(BIN)/python benchmarks/evidence.py
 	$(BIN)/python benchmarks/induction.py

@@ -17,3 +17,9 @@ def test_benchmark_prints_its_table(name: str, column: str) -> None:
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
     assert column in done.stdout
     assert len(done.stdout.splitlines()) >= 5
+
+
+def test_start_prints_its_table() -> None:
+    command = [sys.executable, str(FOLDER / "start.py"), "--runs", "1"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+    assert "beyond torch, s" in done.stdout

@@ -297,11 +297,24 @@ def test_wrong_weights_are_reported(folder: Path) -> None:
     with pytest.raises(ModelError, match="9 of the weights of LlamaForCausalLM are missing, the first 'model.layers.3"):
         load_model(str(folder), device="cpu")
     (folder / "model.safetensors").write_bytes(b"broken")
-    with pytest.raises(ModelError, match="its weights cannot be loaded: SafetensorError"):
+    with pytest.raises(
+        ModelError, match="its weights cannot be read: .*; the file is broken or cut short, get it again"
+    ):
         load_model(str(folder), device="cpu")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(ModelError, match="it has no weights"):
+    with pytest.raises(ModelError, match="it has no weights; put model.safetensors beside its config.json"):
         load_model(str(folder), device="cpu")
+    (folder / "pytorch_model.bin").write_bytes(b"broken")
+    with pytest.raises(ModelError, match="its weights cannot be read: .*get it again"):
+        load_model(str(folder), device="cpu")
+
+
+@pytest.mark.parametrize("content", [b"", b"broken", b"GGUF\3\0\0\0" + b"\0" * 16, b"GGUF\3\0\0\0" + b"\1" * 60])
+def test_broken_gguf_file_is_reported(tmp_path: Path, content: bytes) -> None:
+    """Empty, of another kind, or cut short: the error says what to do."""
+    (tmp_path / "a.gguf").write_bytes(content)
+    with pytest.raises(ModelError, match="its .gguf file is broken or cut short; get that file again"):
+        load_model_info(str(tmp_path / "a.gguf"))
 
 
 class Intruder:
@@ -388,6 +401,7 @@ def hub_error(kind: type[Exception]) -> OSError:
         (hub_error(errors.LocalEntryNotFoundError), ModelNotFound, "the hub cannot be reached"),
         (hub_error(errors.RemoteEntryNotFoundError), ModelError, "not the file that is needed"),
         (MemoryError(), ModelError, "not enough memory"),
+        (ValueError("GGUF model with architecture x is not supported yet."), UnsupportedModel, "take the model's safe"),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), ModelError, "--dtype bfloat16"),
         (RuntimeError("DefaultCPUAllocator: not enough memory: you tried"), ModelError, "a smaller model"),
         (RuntimeError("\n something\nelse"), ModelError, "its weights cannot be loaded: RuntimeError: something$"),

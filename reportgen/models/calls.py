@@ -15,6 +15,8 @@ from reportgen.errors import ModelError, ModelNotFound, ReportgenError, Unsuppor
 
 _MEMORY = "there is not enough memory for it; take a smaller model, --dtype bfloat16, or another --device"
 
+_UNREADABLE = ("SafetensorError", "UnpicklingError", "EOFError", "IndexError")
+
 # What transformers and torch say only in words: a pattern of the message, what it means to the user.
 _WORDS: tuple[tuple[str, type[ModelError], str], ...] = (
     (
@@ -41,7 +43,21 @@ _WORDS: tuple[tuple[str, type[ModelError], str], ...] = (
         ModelError,
         "its weights are pickled Python objects that are not safe to load; convert them to safetensors",
     ),
-    ("no file named|not appear to have a file named", ModelError, "it has no weights (model.safetensors)"),
+    (
+        "no file named|not appear to have a file named",
+        ModelError,
+        "it has no weights; put model.safetensors beside its config.json, or get the whole model again",
+    ),
+    (
+        "GGUF model with architecture",
+        UnsupportedModel,
+        "transformers reads no .gguf file of its architecture; take the model's safetensors",
+    ),
+    (
+        "GGUF magic bytes|`general.architecture`|cannot mmap an empty file|unpack_from requires",
+        ModelError,
+        "its .gguf file is broken or cut short; get that file again, and compare its size with the source's",
+    ),
 )
 
 
@@ -94,7 +110,12 @@ def explain(error: Exception, name: str, part: str = "config") -> ModelError:
             if re.search(pattern, str(cause)):
                 return kind(f"model {name!r}: {meaning}")
     first_line = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
-    return ModelError(f"model {name!r}: its {part} cannot be loaded: {type(error).__name__}: {first_line}")
+    reason = f"{type(error).__name__}: {first_line}"
+    # The class is safetensors' own; to name it would take an import.
+    if part == "weights" and type(error).__name__ in _UNREADABLE:
+        advice = "the file is broken or cut short, get it again"
+        return ModelError(f"model {name!r}: its weights cannot be read: {reason}; {advice}")
+    return ModelError(f"model {name!r}: its {part} cannot be loaded: {reason}")
 
 
 def _explain_hub(error: BaseException) -> tuple[type[ModelError], str] | None:
