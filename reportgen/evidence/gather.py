@@ -53,6 +53,7 @@ class Gatherer(Observer):
         self._chosen = torch.tensor(token_ids[len(token_ids) - len(rivals) :], device=network.device, dtype=torch.long)
         self._measurer = HeadMeasurer(token_ids, network.device)
         self._rollout = Rollout()
+        self._seen: list[int] = []
         self._scores: dict[int, dict[str, NDArray[np.float32]]] = {}
         self._norms: dict[int, torch.Tensor] = {}
         self._projections: dict[int, nn.Module] = {}
@@ -94,7 +95,8 @@ class Gatherer(Observer):
         split = self._try("heads", lambda: split_heads(trace, self.rows))
         norms = self._try("value_norms", lambda: measure_value_norms(self._need(split)))
         if trace.layer in self._layers:
-            self._measure(trace, weights, norms)
+            self._seen.append(trace.layer)
+            self._try("scores", lambda: self._measure(trace, weights, norms))
             if split is not None and trace.projection is not None:
                 self._projections[trace.layer] = trace.projection
                 self._num_heads = len(weights)
@@ -146,7 +148,7 @@ class Gatherer(Observer):
                 self._ablations[method] = changes
 
     def _ablate(self, method: str, watch: Watch) -> NDArray[np.float32]:
-        if len(self._projections) < len(self._scores):
+        if len(self._projections) < len(self._seen):
             self._need(None)
         scale = None if self._ended is None else self._ended[2]
         ablator = Ablator(self._network, self._token_ids, self.rows, self._end, scale)
@@ -159,12 +161,12 @@ class Gatherer(Observer):
             make_token: a token of the tokenizer by its id.
             rivals: as tokens, ``[step][rival]``.
         """
-        layers = [layer for layer in self._layers if layer in self._scores]
+        layers = sorted(self._seen)
         attribution = self._try("attribution", lambda: self._finish_attribution(rivals, layers))
         lens = self._try("lens", lambda: self._read_lens(make_token))
         rollout = self._try("rollout", self._rollout.result)
         norms = [self._norms[layer].cpu().numpy() for layer in layers if layer in self._norms]
-        names = self._scores[layers[0]] if layers else ()
+        names = self._scores[layers[0]] if layers and "scores" not in self.missing else ()
         return Evidence(
             scores={name: np.stack([self._scores[layer][name] for layer in layers]) for name in names},
             value_norms=np.stack(norms) if norms and "value_norms" not in self.missing else None,
