@@ -220,7 +220,7 @@ def test_without_steps_there_is_none(tiny_llama: LoadedModel) -> None:
 
 
 def test_capture_is_never_lost_for_its_evidence(tiny_llama: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("no kernel image")
 
     for name in ("split_heads", "read_lens", "measure_value_norms"):

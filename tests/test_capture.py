@@ -355,7 +355,7 @@ def test_special_tokens_are_added_as_asked() -> None:
         (Prompt(text=""), PromptError, "5: it has no tokens in tiny-llama; give it some text"),
         (Prompt(text="a", layers=parse_selection("1-3")), PromptError, "6: layers 1-3: there is no 3: .* 0 to 2"),
         (Prompt(text="a", heads=parse_selection(-5)), PromptError, "7: heads -5: there is no -5: .* has 4, 0 to 3"),
-        (Prompt(text="a", layers=parse_selection("2-1")), PromptError, "6: .*backwards"),
+        (Prompt(text="a", layers=parse_selection("2--3")), PromptError, "6: .*backwards"),
     ],
 )
 def test_prompts_that_cannot_run(
