@@ -77,8 +77,18 @@ def test_thumbnail_is_the_mean_of_all_heads() -> None:
     assert picture_of(draw_thumbnail(replace(capture, triangles=triangles))).tolist() == [[0, 0], [0, 255]]
 
 
-def test_thumbnail_of_one_token_is_blank() -> None:
-    assert picture_of(draw_thumbnail(one_head(np.ones((1, 1))))).tolist() == [[0]]
+def test_thumbnail_of_one_token_shows_it() -> None:
+    """There is no other that the first token could hide."""
+    assert picture_of(draw_thumbnail(one_head(np.ones((1, 1))))).tolist() == [[255]]
+
+
+def test_card_of_a_chat_shows_what_the_user_said_last() -> None:
+    said = (
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Yes?"},
+        {"role": "user", "content": "So"},
+    )
+    assert make_card(make_capture(messages=said)).text == "So"
 
 
 def test_thumbnail_of_a_long_prompt_is_small() -> None:

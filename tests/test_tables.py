@@ -113,7 +113,7 @@ def test_settings_say_what_it_takes_to_make_the_page_again() -> None:
         "layers shown": "2, 5",
         "heads shown": "all",
         "most new tokens": "3",
-        "do_sample": "True",
+        "do_sample": "true",
         "temperature": "0.7",
         "top_p": "0.9",
         "num_beams": "1",

@@ -90,19 +90,23 @@ def make_failure_card(failure: Failure) -> FailureCard:
 
 
 def excerpt(capture: Capture) -> str:
-    """Return the beginning of the prompt as the model read it."""
+    """Return the beginning of the prompt: of a chat what the user said last, else the text as the model read it."""
+    said = [message.get("content", "") for message in capture.prompt.messages if message.get("role") == "user"]
+    if said and said[-1]:
+        return said[-1][:_EXCERPT]
     return "".join(token.text for token in capture.tokens[: capture.num_prompt_tokens])[:_EXCERPT]
 
 
 def draw_thumbnail(capture: Capture) -> str:
-    """Return a picture of the attention averaged over layers and heads, the first token left out.
+    """Return a picture of the attention averaged over layers and heads, the first token left out where another is.
 
     Returns:
         A PNG as a ``data:`` address.
     """
     mean = np.zeros((capture.num_tokens, capture.num_tokens), np.float32)
     mean[np.tril_indices(capture.num_tokens)] = capture.triangles.mean(axis=(0, 1), dtype=np.float32)
-    mean[:, 0] = 0
+    if capture.num_tokens > 1:
+        mean[:, 0] = 0
     shade = np.sqrt(shrink(mean, _THUMBNAIL_SIDE) / max(float(mean.max()), 1e-9))
     picture = Image.fromarray(np.rint(255 * shade).astype(np.uint8)).convert("P")
     picture.putpalette([int(color[i : i + 2], 16) for color in PALETTES["blues"] for i in (1, 3, 5)])

@@ -36,8 +36,10 @@ _FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', mono
 def draw_pattern(name: str, *, tools: bool = False) -> Plot:
     """Return a heatmap of query positions down and key positions across."""
     plot = _heatmap(name, "key: the token attended to", "query: the token that attends", tools=tools)
-    _lines(plot, "divider")
-    _frames(plot, "frame")
+    # Zoomed, it must stay inside the frame, which clips glyphs alone; it still lies on the image, drawn before.
+    level = "glyph" if tools else "overlay"
+    _lines(plot, "divider", level)
+    _frames(plot, "frame", level)
     _bar(plot)
     return plot
 
@@ -178,6 +180,11 @@ def _heatmap(name: str, x_label: str | None, y_label: str | None, *, side: str =
         plot.toolbar_location = "above"
         # Left to itself, Bokeh takes too little room for its buttons and puts the last one into a menu.
         plot.toolbar.styles = {"min-width": "190px", "margin-left": "-25px"}
+        # Colours of the theme, and nothing on paper. Bokeh's own style comes first and is as specific.
+        plot.toolbar.stylesheets = [
+            ":host > .bk-divider { background-color: var(--line) !important; }",
+            "@media print { :host { visibility: hidden; } }",
+        ]
     return plot
 
 
@@ -193,19 +200,19 @@ def _bar(plot: Any) -> None:
     plot.add_layout(bar, "right")
 
 
-def _frames(plot: Any, suffix: str) -> None:
+def _frames(plot: Any, suffix: str, level: str = "overlay") -> None:
     """Outlines of what is selected, as rectangles by their edges."""
     source = ColumnDataSource({"left": [], "right": [], "top": [], "bottom": []}, name=f"{plot.name}.{suffix}")
     plot.quad(
         left="left", right="right", top="top", bottom="bottom", source=source, fill_alpha=0, line_width=2,
-        level="overlay", name=f"{plot.name}.{suffix}_glyph",
+        level=level, name=f"{plot.name}.{suffix}_glyph",
     )  # fmt: skip
 
 
-def _lines(plot: Any, suffix: str) -> None:
+def _lines(plot: Any, suffix: str, level: str = "overlay") -> None:
     """Lines between the prompt and what was generated."""
     source = ColumnDataSource({"xs": [], "ys": []}, name=f"{plot.name}.{suffix}")
     plot.multi_line(
-        xs="xs", ys="ys", source=source, line_width=1.25, line_dash=[3, 3], level="overlay",
+        xs="xs", ys="ys", source=source, line_width=1.25, line_dash=[3, 3], level=level,
         name=f"{plot.name}.{suffix}_glyph",
     )  # fmt: skip

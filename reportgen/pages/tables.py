@@ -185,7 +185,7 @@ def make_settings(capture: Capture) -> list[tuple[str, str]]:
         ("layers shown", str(prompt.layers)),
         ("heads shown", str(prompt.heads)),
         ("most new tokens", str(prompt.max_new_tokens)),
-        *((name, str(value)) for name, value in generation.settings().items()),
+        *((name, _say(value)) for name, value in generation.settings().items()),
         ("seed", str(generation.seed)),
         ("special tokens added", "by the chat template" if prompt.messages else str(prompt.add_special_tokens).lower()),
         *capture.versions.items(),
@@ -234,6 +234,10 @@ def format_logprob(logprob: float) -> str:
 def format_signed(value: float) -> str:
     """Return a number with its sign and three decimals; n/a where it is undefined."""
     return "n/a" if math.isnan(value) else f"{value:+.3f}".replace("-", "−")
+
+
+def _say(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _top_heads(capture: Capture, values: NDArray[np.float32], sign: int) -> tuple[tuple[str, str], ...]:

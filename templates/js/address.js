@@ -9,6 +9,8 @@ reportgen.address = (() => {
 
   let pending = null;
   let timer = null;
+  /** Whether the current entry of the history is a walk, which its next step may replace. */
+  let walking = false;
 
   /** Write what waits to be written. */
   function flush() {
@@ -20,16 +22,18 @@ reportgen.address = (() => {
   /**
    * Make a hash the page's address.
    * @param {string} hash
-   * @param {boolean} replace whether it takes the place of the current one, once no other follows; else back leads there
+   * @param {boolean} walk whether it is one of many small steps: the first is an entry of its own, so that back leads to
+   *   what was chosen before; those that follow take its place, once no other follows
    */
-  function write(hash, replace) {
+  function write(hash, walk) {
     clearTimeout(timer);
-    if (replace) {
+    if (walk && walking) {
       pending = hash;
       timer = setTimeout(flush, REST_MILLISECONDS);
       return;
     }
     flush();
+    walking = walk;
     if (hash !== location.hash) history.pushState(null, "", hash);
   }
 
@@ -38,6 +42,7 @@ reportgen.address = (() => {
     addEventListener("hashchange", () => {
       clearTimeout(timer);
       pending = null;
+      walking = false;
       callback();
     });
   }

@@ -22,7 +22,7 @@ reportgen.captions = (() => {
     if (!byId("generation-of")) return;
     byId("generation-of").textContent =
       step === null
-        ? "the selected query is not a step; ▸ or Play goes to the first"
+        ? "the selected query is not a step; the buttons lead to one"
         : `step ${step} of ${states.numSteps(bounds)}: which context the choice of “${content.tokens[state.queryPos + 1][1]}” could read`;
   }
 

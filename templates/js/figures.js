@@ -7,6 +7,15 @@ reportgen.figures = (() => {
   /** Pixels that one label needs along its axis. */
   const LABEL_PIXELS = 11.5;
 
+  /** Take the layers that Bokeh listens on out of the tab order: they have no name, and no key does anything there. */
+  function untab(element) {
+    for (const child of element.children) {
+      if (child.matches(".bk-events")) child.tabIndex = -1;
+      untab(child);
+      if (child.shadowRoot) untab(child.shadowRoot);
+    }
+  }
+
   class Figure {
     /** @param {HTMLElement} element where it will stand; @param {object} item its JSON item */
     constructor(element, item) {
@@ -17,10 +26,15 @@ reportgen.figures = (() => {
       this.name = this.plot.name;
       this.labels = { x: null, y: null };
       this.drawn = null;
+      this.leave = () => {};
+      this.element.style.setProperty("--room", this.width);
       // A finger that moves over a figure scrolls the page; whoever wants to zoom with it picks the tool.
       if (matchMedia("(pointer: coarse)").matches) this.plot.toolbar.setv({ active_drag: null, active_scroll: null });
       for (const letter of ["x", "y"]) {
-        this.model(`${letter}_range`).change.connect(() => this.relabel(letter));
+        this.model(`${letter}_range`).change.connect(() => {
+          this.relabel(letter);
+          this.leave();
+        });
       }
     }
 
@@ -33,12 +47,14 @@ reportgen.figures = (() => {
     async show() {
       this.element.replaceChildren();
       await Bokeh.embed.add_document_standalone(this.document, this.element);
+      untab(this.element);
     }
 
     /** Look again how many pixels the figure may take across, and say whether that changed. */
     measure() {
       const before = this.width;
       this.width = this.element.clientWidth;
+      this.element.style.setProperty("--room", this.width);
       return this.width !== before;
     }
 
@@ -123,6 +139,13 @@ reportgen.figures = (() => {
       this.model("mapper").setv({ palette, low, high });
     }
 
+    /** Show the colour bar and what the rows are, or leave them out where there is no room. */
+    showMargins(shown) {
+      this.rowLabel ??= this.model("y_axis").axis_label;
+      this.model("y_axis").axis_label = shown ? this.rowLabel : null;
+      this.model("bar").visible = shown;
+    }
+
     /** Say beside the colours what they stand for: `{at, label}` each, under a title. */
     setBar(title, ticks) {
       this.model("bar_ticker").ticks = ticks.map(({ at }) => at);
@@ -160,6 +183,7 @@ reportgen.figures = (() => {
 
     /** Tell of the pointer over the frame, in data units: `move(x, y)`, `leave()` and `tap(x, y)`. */
     onPointer({ move, leave, tap }) {
+      this.leave = leave;
       this.plot.on_event("mousemove", ({ x, y }) => (this.inFrame(x, y) ? move(x, y) : leave()));
       this.plot.on_event("mouseleave", leave);
       // The second of two quick clicks is a tap like any other.

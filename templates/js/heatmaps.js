@@ -11,8 +11,10 @@ reportgen.heatmaps = (() => {
   const CHARACTER_PIXELS = 6.7;
   /** Below this many pixels across, labels are cut shorter. */
   const NARROW = 480;
-  const NARROW_CHARACTERS = 7;
+  const NARROW_CHARACTERS = 6;
   const SMALLEST_FRAME = 120;
+  /** Cells along a tile of the overview. */
+  const SMALLEST_SIDE = 12;
   /** Labels read from the bottom to the top, so that they end where the axis is. */
   const UPWARD = Math.PI / 2;
 
@@ -43,22 +45,25 @@ reportgen.heatmaps = (() => {
     return high;
   }
 
-  /** Pixels beside a frame for its colour bar and what lies between; where there is little room the unit is left out. */
+  /** Pixels beside a frame for its colour bar and what lies between; where there is little room there is no bar. */
   function barRoom(figure) {
-    return figure.width < NARROW ? 100 : 124;
+    return figure.width < NARROW ? 24 : 138;
   }
 
-  /** The colour bar of a figure that was coloured up to `high`. */
-  function drawBar(figure, { state }, { signed, unit }, high) {
-    const title = figure.width < NARROW ? null : unit;
-    figure.setBar(title, signed ? scale.signedTicksOf(state.scale, high) : scale.ticksOf(state.scale, high));
+  /** The colour bar of a figure that was coloured up to `high`; where it has no room, words say what the colours reach to. */
+  function drawBar(figure, { state }, kind, high) {
+    const { signed, unit } = kind;
+    const wide = figure.width >= NARROW;
+    figure.showMargins(wide);
+    figure.say(wide ? "" : `; colours: ${signed ? "" : `${unit} `}${sayRange(kind, high)}`);
+    figure.setBar(unit, signed ? scale.signedTicksOf(state.scale, high) : scale.ticksOf(state.scale, high));
   }
 
   /** What the colours of a figure without a bar reach to, in words. */
   function sayRange({ signed, unit }, high) {
     return signed
       ? `${scale.formatSigned(-high)} to ${scale.formatSigned(high)} ${unit}`
-      : `0 to ${scale.formatWeight(high)}`;
+      : `0 to ${scale.formatFine(high)}`;
   }
 
   /** What an image depends on beside the heads that it shows. */
@@ -92,13 +97,15 @@ reportgen.heatmaps = (() => {
       const { state, content, overviewCodes } = scene;
       const side = content.thumbnail_side;
       const codes = state.withFirst ? overviewCodes : withoutFirstColumn(overviewCodes, side);
-      color(figure, scene, false, () => pattern.weightOf(codes.reduce((a, b) => Math.max(a, b), 0)));
-      figure.say("Click a head.");
+      const high = color(figure, scene, false, () => pattern.weightOf(codes.reduce((a, b) => Math.max(a, b), 0)));
+      figure.say(`Colours: weight ${sayRange({ signed: false }, high)}; click a head.`);
       figure.setImages([state.scale, state.withFirst, state.by].join(" "), () => {
-        const values = mosaic(codes, rows, columns, side, scale.displayOf(state.scale, pattern.WEIGHTS));
-        return [
-          { values, rows: rows * (side + 1), columns: columns * (side + 1), x: 0, y: 0, width: columns, height: rows },
-        ];
+        const display = scale.displayOf(state.scale, pattern.WEIGHTS);
+        // A line between tiles is one cell wide: those of few cells are drawn with several each, or it would be too wide.
+        const grown = Math.max(1, Math.floor(SMALLEST_SIDE / side));
+        const values = mosaic(codes, rows, columns, side, display, grown);
+        const across = side * grown + 1;
+        return [{ values, rows: rows * across, columns: columns * across, x: 0, y: 0, width: columns, height: rows }];
       });
     }
 
@@ -164,14 +171,21 @@ reportgen.heatmaps = (() => {
     return codes.map((code, i) => (i % side === 0 ? 0 : code));
   }
 
-  /** Thumbnails `[layer, head, row, column]` beside one another, with an undefined line between any two. */
-  function mosaic(codes, rows, columns, side, display) {
-    const width = columns * (side + 1);
-    const values = new Float32Array(rows * (side + 1) * width).fill(Number.NaN);
-    for (let tile = 0, cell = 0; tile < rows * columns; tile++) {
-      const corner = Math.floor(tile / columns) * (side + 1) * width + (tile % columns) * (side + 1);
-      for (let i = 0; i < side; i++) {
-        for (let j = 0; j < side; j++, cell++) if (j <= i) values[corner + i * width + j] = display[codes[cell]];
+  /**
+   * Thumbnails `[layer, head, row, column]` beside one another, each code `grown` cells wide and high, with an undefined
+   * line between any two.
+   */
+  function mosaic(codes, rows, columns, side, display, grown) {
+    const across = side * grown + 1;
+    const width = columns * across;
+    const values = new Float32Array(rows * across * width).fill(Number.NaN);
+    for (let tile = 0; tile < rows * columns; tile++) {
+      const corner = Math.floor(tile / columns) * across * width + (tile % columns) * across;
+      for (let y = 0; y < side * grown; y++) {
+        const i = Math.floor(y / grown);
+        for (let x = 0; x < (i + 1) * grown; x++) {
+          values[corner + y * width + x] = display[codes[(tile * side + i) * side + Math.floor(x / grown)]];
+        }
       }
     }
     return values;

@@ -6,7 +6,7 @@ reportgen.keys = (() => {
 
   /** Where keys keep the meaning that the browser gives them. */
   const OWN_KEYS = "input:not([type=checkbox]), select, textarea";
-  const PRESSED_BY_SPACE = "button, input, summary, a";
+  const PRESSED_BY_SPACE = "button, input, summary, a, .bk-tool-icon, .bk-ToolButton";
 
   /**
    * Find what a key press means here.
@@ -16,7 +16,9 @@ reportgen.keys = (() => {
    * @returns {(() => void) | undefined} undefined where the key is left to the browser
    */
   function actionOf(event, actions, within = {}) {
-    const { target, key } = event;
+    const { key } = event;
+    // The event itself names the host of a shadow root; tools of a figure stand inside one.
+    const target = event.composedPath?.()[0] ?? event.target;
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return undefined;
     const inside = (selector) => Boolean(target.matches?.(selector));
     if (inside(OWN_KEYS) || (key === " " && inside(PRESSED_BY_SPACE))) return undefined;

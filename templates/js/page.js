@@ -19,7 +19,10 @@ reportgen.page = (() => {
   } = reportgen;
   /** How far out of sight a figure may be and is drawn all the same. */
   const MARGIN = "300px";
+  /** How long a selection stands before figures out of sight are drawn for it. */
+  const REST_MILLISECONDS = 1200;
   const byId = (id) => document.getElementById(id);
+  const idle = () => new Promise((done) => (globalThis.requestIdleCallback ?? setTimeout)(done));
   const painted = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
 
   function makePage(items, scene) {
@@ -88,8 +91,29 @@ reportgen.page = (() => {
       captions.draw(scene);
       drawScores();
       drawing = Promise.all([drawText(isCurrent), ...[...inView].map((name) => drawView(name, isCurrent))]);
+      drawAhead(isCurrent);
       return drawing;
     }
+
+    /** Draw what is out of sight too once the selection rests, one figure after the other, so that all of it can be printed. */
+    async function drawAhead(isCurrent) {
+      await drawing;
+      await new Promise((done) => setTimeout(done, REST_MILLISECONDS));
+      for (const name of begun ? Object.keys(items) : []) {
+        await idle();
+        if (!isCurrent()) return;
+        await drawView(name, isCurrent);
+      }
+    }
+
+    /** Before printing, which waits for nothing: mark the figures that show no longer, or not yet, what is selected. */
+    function markStale() {
+      for (const name of Object.keys(items)) {
+        byId(`figure-${name}`).toggleAttribute("data-stale", views.get(name)?.drawn !== wantedOf(views.get(name)));
+      }
+    }
+
+    const wantedOf = (view) => view && `${states.format(scene.state, scene.bounds)} ${view.figure.width} ${look}`;
 
     /** Figures come into being when they come into sight: filled first, then shown, so that they are laid out once. */
     async function drawView(name, isCurrent) {
@@ -99,7 +123,7 @@ reportgen.page = (() => {
       await view.turn;
       // Bokeh does not notice what changes while it builds a figure.
       await view.shown;
-      const wanted = `${states.format(scene.state, scene.bounds)} ${view.figure.width} ${look}`;
+      const wanted = wantedOf(view);
       if (!isCurrent() || view.drawn === wanted) return;
       view.figure.setTheme(scene.theme);
       await view.draw(scene, isCurrent);
@@ -222,7 +246,8 @@ reportgen.page = (() => {
       }
       byId("palette").addEventListener("change", applyTheme);
       if (byId("play")) {
-        playing = player.makePlayer(byId("play"), scene, (queryPos) => select({ queryPos }, { replace: true }));
+        const buttons = [...document.querySelectorAll("[data-play]")];
+        playing = player.makePlayer(buttons, scene, (queryPos) => select({ queryPos }, { replace: true }));
       }
       byId("theme").addEventListener("click", toggleTheme);
       byId("copy").addEventListener("click", copyLink);
@@ -232,6 +257,7 @@ reportgen.page = (() => {
       });
       byId("controls").addEventListener("submit", (event) => event.preventDefault());
       document.addEventListener("keydown", onKey);
+      addEventListener("beforeprint", markStale);
       address.onChange(() => {
         scene.state = states.parse(location.hash, bounds);
         draw();

@@ -8,20 +8,22 @@ reportgen.player = (() => {
   const MILLISECONDS = 900;
 
   /**
-   * @param {HTMLButtonElement} button that starts and pauses
+   * @param {HTMLButtonElement[]} buttons that start and pause
    * @param {object} scene
    * @param {(queryPos: number) => void} go
    */
-  function makePlayer(button, scene, go) {
+  function makePlayer(buttons, scene, go) {
     let timer = null;
 
     function play(on) {
       clearInterval(timer);
       timer = null;
-      button.setAttribute("aria-pressed", String(on));
-      button.textContent = on ? "Pause" : "Play";
+      for (const button of buttons) {
+        button.setAttribute("aria-pressed", String(on));
+        button.textContent = on ? "Pause" : "Play";
+      }
       if (!on) return;
-      if (currentStep() === states.numSteps(scene.bounds) - 1) goToStep(0);
+      if (currentStep() === null || currentStep() === states.numSteps(scene.bounds) - 1) goToStep(0);
       timer = setInterval(next, MILLISECONDS);
     }
 
@@ -36,7 +38,7 @@ reportgen.player = (() => {
     }
 
     const toggle = () => play(timer === null);
-    button.addEventListener("click", toggle);
+    for (const button of buttons) button.addEventListener("click", toggle);
     return { toggle };
   }
 

@@ -76,7 +76,14 @@ reportgen.state = (() => {
     const along = (list, value) => list[clamp(list.indexOf(value) + by, list.length)];
     if (what === "layer") return { ...state, layer: along(bounds.layers, state.layer) };
     if (what === "head") return { ...state, head: along(bounds.heads, state.head) };
+    if (what === "step") return { ...state, queryPos: queryPosOfStep(stepAfter(state.queryPos, by, bounds), bounds) };
     return { ...state, queryPos: clamp(state.queryPos + by, bounds.numTokens) };
+  }
+
+  /** The step that a move from a query leads to; from what is no step, to the step that is nearest. */
+  function stepAfter(queryPos, by, bounds) {
+    const nearest = clamp(queryPos - bounds.numPromptTokens + 1, numSteps(bounds));
+    return stepOf(queryPos, bounds) === null ? nearest : clamp(nearest + by, numSteps(bounds));
   }
 
   /** The state that shows the next of what a heatmap can show; after the last comes the first. */

@@ -34,6 +34,9 @@ reportgen.text = (() => {
   function drawStrip(strip, { state, bounds }, row, signed) {
     const shown = state.withFirst ? row : row.subarray(1);
     const high = (signed && pattern.largest(shown)) || 1;
+    document.getElementById("strip-range").textContent = signed
+      ? `, up to ${scale.formatSigned(high).slice(1)} logits`
+      : "";
     const selected = strip.querySelector('[aria-pressed="true"]');
     for (const token of strip.querySelectorAll(".token")) {
       const position = Number(token.dataset.position);

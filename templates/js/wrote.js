@@ -71,7 +71,7 @@ reportgen.wrote = (() => {
       ...sum.parts.map(({ name, value }) => line(name, value)),
       line("sum of the parts", sum.total, { class: "total" }),
       line(`the model's logit, less ${than}`, sum.logit),
-      line("apart, of the largest part", sum.residual.toExponential(1)),
+      line("distance, relative to the largest part", sum.residual.toExponential(1)),
     );
   }
 

@@ -176,7 +176,7 @@ def test_parts_are_added_up_beside_what_the_model_gave(cat: Reader) -> None:
         ["biases", "+0.500"],
         ["sum of the parts", "+3.300"],
         ["the model's logit, less the vocabulary's mean", "+3.300"],
-        ["apart, of the largest part", "1.0e-6"],
+        ["distance, relative to the largest part", "1.0e-6"],
     ]
 
 
@@ -263,7 +263,7 @@ def test_overview_is_coloured_by_what_heads_wrote_at_the_step(cat: Reader) -> No
     cat.go("#layer=0&head=0&query=1&by=ablation")
     assert cat.page.locator("#overview-note").inner_text() == "Known for steps alone; select one."
     cat.go("#layer=0&head=0&step=1")
-    assert cat.page.locator("#overview-note").inner_text() == "Click a head."
+    assert cat.page.locator("#overview-note").inner_text() == "Colours: weight 0 to 1; click a head."
 
 
 def test_question_mark_explains_and_escape_closes(cat: Reader) -> None:

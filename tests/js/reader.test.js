@@ -13,6 +13,7 @@ beforeEach(() => {
     globalThis.location.hash = hash;
   };
   globalThis.history = { pushState: write("push"), replaceState: write("replace") };
+  address.write("#old", false); // whoever walked before has stopped
 });
 
 afterEach(() => {
@@ -26,23 +27,28 @@ test("a choice is an entry in the history at once, and the same one is none", ()
   assert.deepEqual(written, [["push", "#a"]]);
 });
 
-test("a held key is written once, when it rests", () => {
+test("a held key is an entry of its own at once, and written once more when it rests", () => {
   for (const hash of ["#a", "#b", "#c"]) {
     address.write(hash, true);
     mock.timers.tick(100);
   }
-  assert.deepEqual(written, []);
+  assert.deepEqual(written, [["push", "#a"]]);
   mock.timers.tick(100);
-  assert.deepEqual(written, [["replace", "#c"]]);
+  assert.deepEqual(written, [
+    ["push", "#a"],
+    ["replace", "#c"],
+  ]);
 });
 
 test("what waits is written before the next choice, so that back leads there", () => {
   address.write("#a", true);
-  address.write("#b", false);
+  address.write("#b", true);
+  address.write("#c", false);
   mock.timers.tick(1000);
   assert.deepEqual(written, [
-    ["replace", "#a"],
-    ["push", "#b"],
+    ["push", "#a"],
+    ["replace", "#b"],
+    ["push", "#c"],
   ]);
 });
 
@@ -55,9 +61,10 @@ test("going back drops what waits", () => {
   let called = 0;
   address.onChange(() => called++);
   address.write("#a", true);
+  address.write("#b", true);
   listener();
   mock.timers.tick(1000);
-  assert.deepEqual([called, written], [1, []]);
+  assert.deepEqual([called, written], [1, [["push", "#a"]]]);
 });
 
 /** A key press on an element of the given tag. */
