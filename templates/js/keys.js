@@ -6,7 +6,7 @@ reportgen.keys = (() => {
 
   /** Where keys keep the meaning that the browser gives them. */
   const OWN_KEYS = "input:not([type=checkbox]), select, textarea";
-  const PRESSED_BY_SPACE = "button, input, summary, a, .bk-tool-icon, .bk-ToolButton";
+  const PRESSED_BY_SPACE = "button, input, summary, a, .bk-OnOffButton, .bk-ClickButton";
 
   /**
    * Find what a key press means here.

@@ -154,6 +154,22 @@ def test_play_goes_through_all_steps_and_stops(reader: Reader) -> None:
     assert button.get_attribute("aria-pressed") == "false"
 
 
+def test_space_on_a_tool_of_a_figure_is_not_play(reader: Reader) -> None:
+    reader.look_at("head").page.evaluate("() => document.activeElement.blur()")
+    tool = reader.page.locator("#figure-head .bk-OnOffButton").first
+    tool.focus()
+    reader.press("Space")
+    assert reader.page.locator("#play").inner_text() == "Play"
+    assert reader.address()["query"] == HERE["query"]
+
+
+def test_layers_of_a_figure_are_no_tab_stops(reader: Reader) -> None:
+    reader.look_at("head")
+    layers = reader.page.locator("#figure-head .bk-events")
+    assert layers.count() > 0
+    assert {layer.get_attribute("tabindex") for layer in layers.all()} == {"-1"}
+
+
 def test_play_can_be_paused(reader: Reader) -> None:
     reader.page.locator("#play").click()
     reader.page.locator("#play").click()

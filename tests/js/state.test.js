@@ -126,6 +126,10 @@ test("moves go from one captured layer or head to the next, and the ends hold", 
   assert.equal(after("layer", -9).layer, 2);
   assert.equal(after("head", 1).head, 3);
   assert.equal(after("head", -1).head, 1);
+  assert.equal(after("step", 1).queryPos, 5);
+  assert.equal(after("step", -1).queryPos, 4);
+  assert.equal(state.move({ ...start, queryPos: 0 }, "step", 1, bounds).queryPos, 4);
+  assert.equal(state.move({ ...start, queryPos: 7 }, "step", 1, bounds).queryPos, 6);
   assert.equal(after("query", 9).queryPos, 7);
   assert.equal(after("query", -9).queryPos, 0);
   assert.equal(start.layer, 5);
