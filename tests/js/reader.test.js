@@ -93,6 +93,8 @@ test("keys are left to the browser where it needs them", () => {
   assert.equal(meaning(press(" ", { tag: "button" })), undefined);
   assert.equal(meaning(press("j", { tag: "button" })), "layer");
   assert.equal(meaning(press(" ")), "play");
+  const tool = press(" ", { tag: "button" }).target;
+  assert.equal(meaning({ ...press(" "), composedPath: () => [tool] }), undefined);
 });
 
 test("the filter asks for every word, in any order", () => {
