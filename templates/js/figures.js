@@ -52,6 +52,8 @@ reportgen.figures = (() => {
 
     /** Look again how many pixels the figure may take across, and say whether that changed. */
     measure() {
+      // On paper it keeps the size that it was drawn in, and the style makes it fit.
+      if (matchMedia("print").matches) return false;
       const before = this.width;
       this.width = this.element.clientWidth;
       this.element.style.setProperty("--room", this.width);

@@ -109,11 +109,12 @@ reportgen.page = (() => {
     /** Before printing, which waits for nothing: mark the figures that show no longer, or not yet, what is selected. */
     function markStale() {
       for (const name of Object.keys(items)) {
-        byId(`figure-${name}`).toggleAttribute("data-stale", views.get(name)?.drawn !== wantedOf(views.get(name)));
+        const view = views.get(name);
+        byId(`figure-${name}`).toggleAttribute("data-stale", !view || view.drawn !== wantedOf(view));
       }
     }
 
-    const wantedOf = (view) => view && `${states.format(scene.state, scene.bounds)} ${view.figure.width} ${look}`;
+    const wantedOf = (view) => `${states.format(scene.state, scene.bounds)} ${view.figure.width} ${look}`;
 
     /** Figures come into being when they come into sight: filled first, then shown, so that they are laid out once. */
     async function drawView(name, isCurrent) {

@@ -140,6 +140,28 @@ def test_print_keeps_the_figures_and_drops_the_controls(cat: Reader) -> None:
     cat.page.emulate_media(media="screen")
 
 
+def test_paper_has_every_figure_whole_once_the_selection_rests(new_reader, addresses) -> None:
+    reader: Reader = new_reader(viewport={"width": 1400, "height": 900}).open(f"{addresses['file']}/cat.html")
+    stale = reader.page.locator(".figure[data-stale]")
+    reader.page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+    assert stale.count() > 0  # what was never in sight is not drawn yet, and says so
+    reader.page.locator("#figure-rollout canvas").first.wait_for(state="attached")
+    reader.page.wait_for_timeout(300)
+    reader.page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+    assert stale.count() == 0
+    reader.page.emulate_media(media="print")
+    reader.page.set_viewport_size({"width": 703, "height": 990})
+    reader.settle()
+    cut = reader.page.evaluate(
+        """() => [...document.querySelectorAll(".figure")].filter((box) => {
+          const [drawn, room] = [box.firstElementChild, box].map((one) => one.getBoundingClientRect().width);
+          return !(drawn > 100 && drawn <= room);
+        }).map((box) => box.id)"""
+    )
+    assert cut == []
+    assert reader.problems == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["cat", "index"])
 def test_axe_finds_nothing(browser: Browser, addresses, name: str, scheme: str) -> None:
