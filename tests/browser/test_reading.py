@@ -145,10 +145,12 @@ def test_paper_has_every_figure_whole_once_the_selection_rests(new_reader, addre
     stale = reader.page.locator(".figure[data-stale]")
     reader.page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
     assert stale.count() > 0  # what was never in sight is not drawn yet, and says so
-    reader.page.locator("#figure-rollout canvas").first.wait_for(state="attached")
-    reader.page.wait_for_timeout(300)
-    reader.page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
-    assert stale.count() == 0
+    reader.page.wait_for_function(
+        """() => {
+          dispatchEvent(new Event("beforeprint"));
+          return !document.querySelector(".figure[data-stale]");
+        }"""
+    )
     reader.page.emulate_media(media="print")
     reader.page.set_viewport_size({"width": 703, "height": 990})
     reader.settle()
