@@ -21,12 +21,12 @@ from reportgen.evidence.definitions import SUM_TOLERANCE
 from reportgen.evidence.record import Attribution
 from reportgen.network.heads import SplitHeads
 from reportgen.network.norms import LinearNorm
+from reportgen.network.parts import tolerance_of
 from reportgen.network.trace import Call, LayerTrace
 from reportgen.network.unembedding import LogitScale, Unembedding
 from reportgen.records import Token
 
 _TOLERANCE = 1e-3
-_HALF_TOLERANCE = 3e-2
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ def _find_written(trace: LayerTrace, projected: torch.Tensor) -> _Written:
             if scales is None:
                 raise NoEvidence(f"layer {trace.layer}: what follows its heads is no norm")
             break
-    tolerance = _TOLERANCE if trace.after.dtype == torch.float32 else _HALF_TOLERANCE
+    tolerance = tolerance_of(trace.after.dtype)
     for find_factor in (_factor_in_sequence, _factor_side_by_side):
         for call in reversed(trace.calls):  # what comes after the heads shows it, and stands further back
             factor = find_factor(call, before, added, given)

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 import torch
 
 from reportgen.errors import NoEvidence
-from reportgen.network.parts import weight_of
+from reportgen.network.parts import tolerance_of, weight_of
 from reportgen.network.trace import HeadTrace
-
-_TOLERANCE = 1e-3
-_HALF_TOLERANCE = 3e-2
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ def _by_head(mixed: torch.Tensor, num_heads: int) -> torch.Tensor:
 
 
 def _gates(mixture: torch.Tensor, outputs: torch.Tensor, dtype: torch.dtype) -> torch.Tensor | None:
-    tolerance = _TOLERANCE if dtype == torch.float32 else _HALF_TOLERANCE
+    tolerance = tolerance_of(dtype)
     if (mixture - outputs).abs().max() <= tolerance * outputs.abs().max():
         return None
     gates = torch.where(mixture == 0, 0, outputs / mixture)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from reportgen.network.parts import tolerance_of
+
 _TOLERANCE = 1e-3
 
 
@@ -58,7 +60,7 @@ class LinearNorm:
         Returns:
             ``[row]``, the least-squares fit.
         """
-        tolerance = _TOLERANCE if outputs.dtype == torch.float32 else 30 * _TOLERANCE
+        tolerance = tolerance_of(outputs.dtype)
         inputs, outputs = inputs.float(), outputs.float()
         unscaled = self._center(inputs) * self.weight
         wanted = outputs - self.bias

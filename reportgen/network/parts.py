@@ -10,6 +10,11 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 
+def tolerance_of(dtype: torch.dtype) -> float:
+    """Return how far, relative to the largest value, two ways to work out the same may be apart by rounding."""
+    return 1e-3 if dtype == torch.float32 else 3e-2
+
+
 def find_attention(network: PreTrainedModel) -> list[tuple[int, nn.Module]]:
     """Return the attention modules with the numbers of their layers, as the modules' own paths give them."""
     declared = tuple(_declared_classes(network))

@@ -11,10 +11,8 @@ from transformers import PreTrainedModel
 
 from reportgen.errors import NoEvidence
 from reportgen.network.norms import LinearNorm
-from reportgen.network.parts import outer_leaves
+from reportgen.network.parts import outer_leaves, tolerance_of
 
-_TOLERANCE = 1e-3
-_HALF_TOLERANCE = 3e-2
 _SAMPLE = 1024
 """Tokens of the vocabulary that are enough to see how a network's logits differ from those of its unembedding."""
 
@@ -124,7 +122,7 @@ class LogitScale:
         Raises:
             NoEvidence: it is neither a factor nor a soft cap.
         """
-        tolerance = _TOLERANCE if logits.dtype == torch.float32 else _HALF_TOLERANCE
+        tolerance = tolerance_of(logits.dtype)
         sample = slice(0, _SAMPLE)
         before, after = end.logits(unembedded, sample), logits[:, sample].float()
         factor = float((before * after).sum() / (before * before).sum())
