@@ -142,17 +142,24 @@ class Gatherer(Observer):
             methods: of ``records.EXTRA_EVIDENCE``.
             watch: told how far it is.
         """
+        ablator = self._try("ablations", self._make_ablator) if methods else None
+        if ablator is None:
+            return
+        projections, heads, num_heads = self._projections, self._heads, self._num_heads
         for method in methods:
-            changes = self._try("ablations", lambda method=method: self._ablate(method, watch))
+            changes = self._try(
+                "ablations",
+                lambda method=method: ablator.ablate(projections, heads, num_heads, method, watch),
+            )
             if changes is not None:
                 self._ablations[method] = changes
 
-    def _ablate(self, method: str, watch: Watch) -> NDArray[np.float32]:
+    def _make_ablator(self) -> Ablator:
+        """Run the text once more, for all methods."""
         if len(self._projections) < len(self._seen):
             self._need(None)
         scale = None if self._ended is None else self._ended[2]
-        ablator = Ablator(self._network, self._token_ids, self.rows, self._end, scale)
-        return ablator.ablate(self._projections, self._heads, self._num_heads, method, watch)
+        return Ablator(self._network, self._token_ids, self.rows, self._end, scale)
 
     def finish(self, make_token: Callable[[int], Token], rivals: tuple[tuple[Token, ...], ...]) -> Evidence:
         """Return the evidence of a pass that is over.
