@@ -20,7 +20,7 @@ from rich.table import Table
 from reportgen import LoadedModel, Prompt, load_model
 from reportgen.captures import capture as captures
 from reportgen.evidence.record import Evidence
-from reportgen.network.trace import Observer
+from reportgen.network.observer import Observer
 
 CASES = ((64, 10), (64, 30), (256, 10), (256, 30))
 """Prompt tokens, and tokens generated."""
@@ -33,8 +33,11 @@ class _Nothing(Observer):
 
     rows = slice(0, 0)
 
-    def __init__(self, *_: object) -> None:
-        pass
+    def __init__(self, _: object, token_ids: list[int], *__: object) -> None:
+        self.token_ids = token_ids
+
+    def end(self, _: object) -> None:
+        """Look at no logits."""
 
     def ablate(self, *_: object) -> None:
         """Take nothing out."""
@@ -80,7 +83,7 @@ def main(runs: int, quick: bool) -> None:
 
 def make_prompt(model: LoadedModel, num_tokens: int, num_steps: int, **changes: tuple[str, ...]) -> Prompt:
     """Return a prompt of so many tokens, whatever they say."""
-    token_ids = model.tokenizer(TEXT * 30)["input_ids"][:num_tokens]  # pyright: ignore[reportIndexIssue]
+    token_ids = model.tokenizer(TEXT * 150)["input_ids"][:num_tokens]  # pyright: ignore[reportIndexIssue]
     return Prompt(text=str(model.tokenizer.decode(token_ids)), max_new_tokens=num_steps, **changes)  # pyright: ignore
 
 

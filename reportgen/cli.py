@@ -58,6 +58,19 @@ class _DeviceType(click.ParamType):
         return value
 
 
+class _BatchType(click.ParamType):
+    """How many at once: a number, or ``auto``, which is 0."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if value == "auto":
+            return 0
+        if not str(value).isdigit() or int(value) < 1:
+            self.fail(f"{value!r} is no number from 1 on; write one, or auto", param, ctx)
+        return int(value)
+
+
 class _ModelType(click.ParamType):
     """The name of a model."""
 
@@ -159,6 +172,10 @@ def main() -> None:
     "--dtype", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto", show_default=True,
     help="Number format of the weights; auto is float32 on the CPU.",
 )  # fmt: skip
+@click.option(
+    "--batch-size", type=_BatchType(), default="auto", show_default=True,
+    help="Prompts of similar length that run side by side at most; 1 for none.",
+)  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), help="Seed of sampling, for every prompt.")
 @click.option(
     "--evidence", multiple=True, type=click.Choice(EXTRA_EVIDENCE),
@@ -177,7 +194,7 @@ def main() -> None:
 @_shows_errors(_NO_PAGE)
 def build(
     prompts: Path, results: Path, model: str | None, layers: Selection | None, heads: Selection | None,
-    slugs: tuple[str, ...], max_new_tokens: int | None, device: str, dtype: str, seed: int | None,
+    slugs: tuple[str, ...], max_new_tokens: int | None, device: str, dtype: str, batch_size: int, seed: int | None,
     evidence: tuple[str, ...], export_data: str | None, shared_assets: bool, trust_remote_code: bool, open_index: bool,
     verbose: bool, quiet: bool,
 ) -> None:  # fmt: skip
@@ -207,7 +224,13 @@ def build(
         from reportgen.run import Options, build_site
 
     options = Options(
-        device, dtype, shared_assets, trust_remote_code, update=bool(slugs), export_data=export_data or ""
+        device,
+        dtype,
+        shared_assets,
+        trust_remote_code,
+        update=bool(slugs),
+        export_data=export_data or "",
+        batch_size=batch_size,
     )
     with watch(len(chosen), quiet=quiet, verbose=verbose) as progress:
         try:

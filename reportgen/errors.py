@@ -8,6 +8,7 @@
     │   └── UnsupportedModel    found, but it has no attention that could be captured; says which part
     ├── PromptError         one prompt failed; the run goes on and the index shows it
     │   ├── PromptTooLong       more tokens than the model's context window
+    │   ├── NotEnoughMemory     its attention would not fit into what is free
     │   └── CaptureMismatch     what was captured is not what attention must look like
     ├── NoEvidence          one kind of evidence cannot be had; the capture goes on and the page says why
     ├── SiteError           the results folder cannot be written, or a file there is not ours
@@ -70,6 +71,10 @@ class PromptError(ReportgenError):
 
 class PromptTooLong(PromptError):
     """The prompt and what is to be generated do not fit the model's context window."""
+
+
+class NotEnoughMemory(PromptError):
+    """The attention that is to be kept will not fit into memory."""
 
 
 class CaptureMismatch(PromptError):

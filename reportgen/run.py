@@ -9,9 +9,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from reportgen.captures.capture import capture
+from reportgen.captures.batches import make_batches
+from reportgen.captures.capture import capture_together
+from reportgen.captures.record import Capture
 from reportgen.check import check_prompts
-from reportgen.errors import ModelError, PromptError
+from reportgen.errors import ModelError, PromptError, ReportgenError
 from reportgen.export import check_format, encode_tables
 from reportgen.models.model import LoadedModel, check_settings, load_model
 from reportgen.pages.cards import Card, FailureCard, make_card, make_failure_card
@@ -79,6 +81,7 @@ class Options:
         trust_remote_code: run code that comes with a model.
         update: keep the pages of earlier runs in the index, beside those of this one.
         export_data: write the tables of numbers too, as ``csv`` or ``parquet``; empty writes none.
+        batch_size: how many prompts of similar length run side by side at most; 0 takes what suits their lengths.
         model: a loaded model to use for every prompt, whatever model it names.
     """
 
@@ -88,6 +91,7 @@ class Options:
     trust_remote_code: bool = False
     update: bool = False
     export_data: str = ""
+    batch_size: int = 0
     model: LoadedModel | None = field(default=None, repr=False)
 
 
@@ -131,12 +135,10 @@ def build_site(
     pages: dict[str, Path] = {}
     failures: dict[str, Failure] = {}
     try:
-        for prompt, model in _with_models(named, options, progress):
+        for prompt, captured in _capture_all(named, options, progress):
             try:
-                if isinstance(model, ModelError):
-                    raise model
-                progress.stage(prompt, "capture")
-                captured = capture(model, prompt, partial(progress.ablating, prompt))
+                if isinstance(captured, ReportgenError):
+                    raise captured
                 progress.stage(prompt, "page")
                 html = render_page(captured, shared_assets=options.shared_assets)
                 card = make_card(captured)
@@ -155,10 +157,10 @@ def build_site(
     return Outcome(index, tuple(_in_order(named, pages)), tuple(_in_order(named, failures)), left_out)
 
 
-def _with_models(
+def _capture_all(
     prompts: Sequence[Prompt], options: Options, progress: Progress
-) -> Iterator[tuple[Prompt, LoadedModel | ModelError]]:
-    """Pair each prompt with its model, or with why that cannot be loaded.
+) -> Iterator[tuple[Prompt, Capture | PromptError | ModelError]]:
+    """Pair each prompt with its record, or with why there is none.
 
     One model is in memory at a time, and each is loaded once.
     """
@@ -168,7 +170,14 @@ def _with_models(
         members = list(group)
         progress.stage(members[0], "load")
         model = options.model or _load(name, options)
-        yield from ((prompt, model) for prompt in members)
+        if isinstance(model, ModelError):
+            yield from ((prompt, model) for prompt in members)
+            continue
+        for batch in make_batches(model, members, options.batch_size):
+            for prompt in batch:
+                progress.stage(prompt, "capture")
+            captures = capture_together(model, batch, lambda prompt: partial(progress.ablating, prompt))
+            yield from zip(batch, captures, strict=True)
 
 
 def _load(name: str, options: Options) -> LoadedModel | ModelError:

@@ -54,8 +54,19 @@ def make_pattern(kind: str, n: int) -> np.ndarray:
 def measure(patterns: np.ndarray, texts: list[str]) -> dict[str, np.ndarray]:
     """Return the scores of ``[layer, head, query_pos, key_pos]``, by name, ``[layer, head]`` each."""
     measurer = HeadMeasurer([texts.index(text) for text in texts], torch.device("cpu"))
-    layers = [measurer.measure(torch.from_numpy(layer)) for layer in patterns]
+    layers = [measure_layer(measurer, torch.from_numpy(layer)) for layer in patterns]
     return {name: np.stack([layer[name] for layer in layers]) for name in layers[0]}
+
+
+def measure_layer(
+    measurer: HeadMeasurer, weights: torch.Tensor, norms: torch.Tensor | None = None, *, has_sink: bool = False
+) -> dict[str, np.ndarray]:
+    """Return the scores of ``[head, query_pos, key_pos]``, some rows at a time as in a capture."""
+    layer = measurer.begin(len(weights), norms, has_sink=has_sink)
+    for first in range(0, weights.shape[1], 3):
+        last = min(first + 3, weights.shape[1])
+        layer.add(first, weights[:, first:last, :last])
+    return layer.result()
 
 
 def make_evidence(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from tiny import make_gpt2, make_llama, make_tokenizer
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import (
     BloomConfig,
     BloomForCausalLM,
@@ -22,10 +25,12 @@ from transformers import (
     PreTrainedModel,
 )
 
-from reportgen.captures.attention import attend
+from reportgen.captures.attention import Asked, Attended, attend, choose_dtype
 from reportgen.captures.capture import capture
 from reportgen.errors import CaptureMismatch, PromptError, UnsupportedModel
 from reportgen.models.model import wrap_model
+from reportgen.network.route import find_route
+from reportgen.pages.page import render_page
 from reportgen.records import Place, Prompt
 from reportgen.selection import parse_selection
 
@@ -41,6 +46,13 @@ def unpack(cells: np.ndarray, length: int) -> np.ndarray:
         for key_pos in range(query_pos + 1):
             pattern[query_pos, key_pos] = next(cell)
     return pattern
+
+
+def attend_alone(
+    network: PreTrainedModel, token_ids: list[int], layers: tuple[int, ...], heads: tuple[int, ...], num_heads: int
+) -> Attended:
+    """Return what a pass over one text gives."""
+    return attend(network, [Asked(token_ids, layers, heads)], num_heads)[0]
 
 
 def softmax(values: np.ndarray) -> np.ndarray:
@@ -72,7 +84,7 @@ def test_weights_are_softmax_of_queries_times_keys() -> None:
     products = queries @ keys.transpose(0, 2, 1) / np.sqrt(8)
     expected = softmax(np.where(np.tri(len(TOKEN_IDS)) == 1, products, -np.inf))
 
-    attended = attend(network, TOKEN_IDS, (0,), (0, 1), 2)
+    attended = attend_alone(network, TOKEN_IDS, (0,), (0, 1), 2)
     for head in (0, 1):
         found = unpack(attended.triangles[0, head], len(TOKEN_IDS))
         np.testing.assert_allclose(found, expected[head], atol=HALF_STEP)
@@ -83,13 +95,15 @@ def test_logits_are_those_of_a_plain_pass() -> None:
     network = make_llama()
     with torch.inference_mode():
         expected = network(torch.tensor([TOKEN_IDS])).logits[0]
-    torch.testing.assert_close(attend(network, TOKEN_IDS, (0,), (0,), 4).logits, expected, atol=1e-4, rtol=1e-4)
+    logits = attend_alone(network, TOKEN_IDS, (0,), (0,), 4).logits
+    for rows in (slice(0, 7), slice(2, 5)):
+        torch.testing.assert_close(logits.read(rows)[0], expected[rows], atol=1e-4, rtol=1e-4)
 
 
 def test_layers_keep_their_own_numbers() -> None:
     """In a hybrid, the second set of weights is not layer 1's."""
     network = make_lfm2("conv", "full_attention", "conv", "full_attention")
-    attended = attend(network, TOKEN_IDS, (0, 1, 2, 3), (0, 1, 2, 3), 4)
+    attended = attend_alone(network, TOKEN_IDS, (0, 1, 2, 3), (0, 1, 2, 3), 4)
     assert attended.layers == (1, 3)
     network.set_attn_implementation("eager")
     with torch.inference_mode():
@@ -101,13 +115,13 @@ def test_layers_keep_their_own_numbers() -> None:
 
 def test_selected_layers_without_attention_are_passed_over() -> None:
     network = make_lfm2("conv", "full_attention")
-    assert attend(network, TOKEN_IDS, (0, 1), (0,), 4).layers == (1,)
-    assert attend(network, TOKEN_IDS, (0,), (0,), 4).layers == ()
+    assert attend_alone(network, TOKEN_IDS, (0, 1), (0,), 4).layers == (1,)
+    assert attend_alone(network, TOKEN_IDS, (0,), (0,), 4).layers == ()
 
 
 def test_network_without_attention_is_refused_by_name() -> None:
     with pytest.raises(UnsupportedModel, match="Lfm2ForCausalLM: no part of it gives attention.*; use"):
-        attend(make_lfm2("conv", "conv"), TOKEN_IDS, (0, 1), (0,), 4)
+        attend_alone(make_lfm2("conv", "conv"), TOKEN_IDS, (0, 1), (0,), 4)
 
 
 def test_capture_without_attention_fails() -> None:
@@ -127,7 +141,7 @@ def test_sliding_window_leaves_far_keys_at_zero() -> None:
         vocab_size=259, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, sliding_window=3,
     )  # fmt: skip
-    attended = attend(MistralForCausalLM(config).eval(), TOKEN_IDS, (0, 1), (0, 1, 2, 3), 4)
+    attended = attend_alone(MistralForCausalLM(config).eval(), TOKEN_IDS, (0, 1), (0, 1, 2, 3), 4)
     pattern = unpack(attended.triangles[1, 3], len(TOKEN_IDS))
     assert not np.tril(pattern, -3).any()
     np.testing.assert_allclose(pattern.sum(-1), 1, atol=1e-3)
@@ -140,7 +154,7 @@ def test_rows_of_models_with_a_learned_sink_may_fall_short() -> None:
         vocab_size=259, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, head_dim=8, num_local_experts=2, num_experts_per_tok=1,
     )  # fmt: skip
-    attended = attend(GptOssForCausalLM(config).eval(), TOKEN_IDS, (0, 1), (0, 1, 2, 3), 4)
+    attended = attend_alone(GptOssForCausalLM(config).eval(), TOKEN_IDS, (0, 1), (0, 1, 2, 3), 4)
     sums = unpack(attended.triangles[0, 0], len(TOKEN_IDS)).sum(-1)
     assert (sums < 0.99).all()
     assert (sums > 0).all()
@@ -155,27 +169,73 @@ def test_network_that_takes_no_positions() -> None:
 
     torch.manual_seed(0)
     network = Strict(BloomConfig(vocab_size=259, hidden_size=16, n_layer=2, n_head=4)).eval()
-    attended = attend(network, TOKEN_IDS, (0, 1), (3,), 4)
+    attended = attend_alone(network, TOKEN_IDS, (0, 1), (3,), 4)
     assert attended.layers == (0, 1)
     np.testing.assert_allclose(unpack(attended.triangles[1, 0], len(TOKEN_IDS)).sum(-1), 1, atol=1e-3)
 
 
-def test_one_layer_is_alive_at_a_time() -> None:
-    """The weights of a layer are gone before that layer goes on."""
+class Largest(TorchDispatchMode):
+    """The largest tensor of numbers that anything made."""
+
+    cells = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor) and made.is_floating_point():
+            self.cells = max(self.cells, made.numel())
+        return made
+
+
+def test_no_layer_is_ever_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the fast attention runs, its weights are worked out a few rows at a time."""
+    network, token_ids = make_llama(), [*range(3, 259)]
+    find_route(network)
+    monkeypatch.setattr("reportgen.network.trace._CELLS", 4 * 256 * 16)
+    with Largest() as largest:
+        attended = attend_alone(network, token_ids, (0, 1, 2), (0, 1, 2, 3), 4)
+    assert largest.cells <= 4 * 256 * 16 < 256 * 256
+    network.set_attn_implementation("eager")
+    with torch.inference_mode():
+        expected = network(torch.tensor([token_ids]), output_attentions=True).attentions
+    for layer in range(3):
+        found = unpack(attended.triangles[layer, 1], 256)
+        np.testing.assert_allclose(found, expected[layer][0, 1], atol=HALF_STEP)
+
+
+def test_one_layer_is_alive_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where attention is eager, the weights of a layer are gone before that layer goes on."""
     network = make_llama()
+    eager = replace(find_route(network), fast=False)
+    monkeypatch.setattr("reportgen.captures.attention.find_route", lambda _: eager)
     alive: list[weakref.ref[torch.Tensor]] = []
     left_over = []
     for layer in network.model.layers:
         layer.mlp.register_forward_pre_hook(lambda *_: left_over.append(sum(ref() is not None for ref in alive)))
         layer.self_attn.register_forward_hook(lambda _module, _inputs, output: alive.append(weakref.ref(output[1])))
-    attend(network, TOKEN_IDS, (0, 1, 2), (0,), 4)
+    attend_alone(network, TOKEN_IDS, (0, 1, 2), (0,), 4)
     assert len(alive) == 3
     assert left_over == [0, 0, 0]
 
 
+def test_weights_over_two_gigabytes_are_kept_as_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page shows no more of them anyway."""
+    assert choose_dtype(30, 9, 2048) is np.float16
+    assert choose_dtype(30, 9, 4096) is np.uint8
+    assert choose_dtype(3, 9, 4096) is np.float16
+    model = wrap_model(make_llama(), make_tokenizer(), name="tiny")
+    wide = capture(model, Prompt(text="abcabc"))
+    monkeypatch.setattr("reportgen.captures.attention._WIDE_BYTES", 100)
+    narrow = capture(model, Prompt(text="abcabc"))
+    assert (wide.triangles.dtype, narrow.triangles.dtype) == (np.float16, np.uint8)
+    assert narrow.triangles.nbytes * 2 == wide.triangles.nbytes
+    assert np.abs(wide.pattern(2, 1) - narrow.pattern(2, 1)).max() < 0.004
+    assert narrow.evidence.scores["sink"].tolist() == wide.evidence.scores["sink"].tolist()
+    assert render_page(narrow).startswith("<!doctype html>")
+
+
 def test_network_is_left_as_it_was() -> None:
     network = make_llama()
-    attend(network, TOKEN_IDS, (0,), (0,), 4)
+    attend_alone(network, TOKEN_IDS, (0,), (0,), 4)
     assert network.config._attn_implementation == "sdpa"
     assert not [module for module in network.modules() if module._forward_hooks]
 
@@ -201,8 +261,8 @@ def set_cell(value: float, query_pos: int, key_pos: int) -> Callable[[torch.Tens
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda weights: weights[:, :3], r"shape \(1, 3, 7, 7\), not \(1, 4, 7, 7\)"),
-        (lambda weights: weights[:, :, -1:], r"shape \(1, 4, 1, 7\), not \(1, 4, 7, 7\)"),
+        (lambda weights: weights[:, :3], r"shape \(3, 7, 7\), not \(4, 7, 7\)"),
+        (lambda weights: weights[:, :, -1:], r"shape \(4, 1, 7\), not \(4, 7, 7\)"),
         (set_cell(float("nan"), 3, 1), "NaN or infinity"),
         (set_cell(float("inf"), 3, 1), "NaN or infinity"),
         (set_cell(0.01, 3, 4), "a later one"),
@@ -214,7 +274,7 @@ def test_what_is_not_causal_attention_is_refused(change: Callable, message: str)
     """By the number of the layer, with advice; the network is left as it was."""
     network = spoil(make_llama(), change)
     with pytest.raises(CaptureMismatch, match=f"^layer 1: .*{message}.*; (take|try) "):
-        attend(network, TOKEN_IDS, (0, 1, 2), (0,), 4)
+        attend_alone(network, TOKEN_IDS, (0, 1, 2), (0,), 4)
     assert network.config._attn_implementation == "sdpa"
     assert [len(module._forward_hooks) for module in network.modules() if module._forward_hooks] == [1]
 
@@ -225,11 +285,11 @@ def test_layers_that_share_one_attention_are_refused() -> None:
     layers: nn.ModuleList = network.model.layers
     layers[2].self_attn = layers[1].self_attn
     with pytest.raises(CaptureMismatch, match="layer 1: it gives attention more than once; take"):
-        attend(network, TOKEN_IDS, (0, 1, 2), (0,), 4)
+        attend_alone(network, TOKEN_IDS, (0, 1, 2), (0,), 4)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_rows_in_half_precision_are_accepted(dtype: torch.dtype) -> None:
     """Their sums are off by more than those of float32."""
-    attended = attend(make_llama().to(dtype), [*TOKEN_IDS] * 20, (0, 1, 2), (0, 1, 2, 3), 4)
+    attended = attend_alone(make_llama().to(dtype), [*TOKEN_IDS] * 20, (0, 1, 2), (0, 1, 2, 3), 4)
     assert attended.layers == (0, 1, 2)

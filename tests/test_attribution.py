@@ -226,7 +226,7 @@ def test_capture_is_never_lost_for_its_evidence(tiny_llama: LoadedModel, monkeyp
     for name in ("split_heads", "read_lens", "measure_value_norms"):
         monkeypatch.setattr(f"reportgen.evidence.gather.{name}", fail)
     monkeypatch.setattr("reportgen.evidence.rollout.Rollout.add", fail)
-    monkeypatch.setattr("reportgen.evidence.head_scores.HeadMeasurer.measure", fail)
+    monkeypatch.setattr("reportgen.evidence.head_scores.HeadMeasurer.begin", fail)
     captured = capture(tiny_llama, replace(PROMPT, evidence=("ablation",)))
     evidence = captured.evidence
     assert captured.pattern(0, 0).shape == (15, 15)

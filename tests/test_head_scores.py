@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from samples import make_pattern
+from samples import make_pattern, measure_layer
 
 from reportgen.captures.capture import capture
 from reportgen.evidence.definitions import HEAD_SCORES
@@ -24,7 +24,7 @@ def measure(
     """Return the scores of one head, which writes 1 from every key if nothing else is said."""
     lengths = torch.ones(1, len(pattern)) if norms is None else torch.from_numpy(norms)[None].float()
     measurer = HeadMeasurer(token_ids, torch.device("cpu"))
-    scores = measurer.measure(torch.from_numpy(pattern)[None].float(), lengths, has_sink=has_sink)
+    scores = measure_layer(measurer, torch.from_numpy(pattern)[None].float(), lengths, has_sink=has_sink)
     assert {score.shape for score in scores.values()} == {(1,)}
     assert {score.dtype for score in scores.values()} == {np.dtype("float32")}
     return {name: float(score[0]) for name, score in scores.items()}
@@ -130,7 +130,7 @@ def test_first_token_that_is_read_and_writes_little() -> None:
 
 def test_head_of_unknown_lengths_has_no_weighted_score() -> None:
     measurer = HeadMeasurer([1, 2], torch.device("cpu"))
-    scores = measurer.measure(torch.from_numpy(make_pattern("uniform", 2))[None])
+    scores = measure_layer(measurer, torch.from_numpy(make_pattern("uniform", 2))[None])
     assert np.isnan(scores["sink_weighted"]).all()
     assert scores["sink"] == 0.5
 
@@ -159,7 +159,7 @@ def test_head_that_reads_the_first_token_alone_has_no_distance_to_the_rest() -> 
 def test_half_precision_is_measured_in_full() -> None:
     """A thousand weights of a thousandth: sums in bfloat16 would stop growing long before."""
     pattern = torch.from_numpy(make_pattern("uniform", 1000)).bfloat16()[None]
-    scores = HeadMeasurer(list(range(1000)), torch.device("cpu")).measure(pattern)
+    scores = measure_layer(HeadMeasurer(list(range(1000)), torch.device("cpu")), pattern)
     assert scores["entropy"][0] == pytest.approx(1, abs=2e-3)
 
 

@@ -13,7 +13,8 @@ from reportgen.errors import NoEvidence
 from reportgen.evidence.weighted import measure_value_norms, weighted_sink
 from reportgen.models.model import LoadedModel, wrap_model
 from reportgen.network.heads import split_heads
-from reportgen.network.trace import HeadTrace, Observer, trace
+from reportgen.network.observer import HeadTrace, Observer, Watched
+from reportgen.network.trace import trace
 from reportgen.records import Prompt
 
 TOKEN_IDS = [5, 9, 5, 200, 31, 7, 9, 12]
@@ -34,12 +35,12 @@ class Keeper(Observer):
 @pytest.mark.parametrize("family", sorted(FAMILIES.keys() - MIXED))
 def test_heads_and_bias_add_up_to_what_the_projection_gave(family: str) -> None:
     keeper = Keeper()
-    trace(make_network(family), TOKEN_IDS, ROWS, [keeper])
+    trace(make_network(family), [Watched(TOKEN_IDS, ROWS, [keeper])])
     assert keeper.seen
     for seen, split in keeper.seen.values():
         written = torch.einsum("hrs,hsw->rw", split.outputs, split.weight) + split.bias
         torch.testing.assert_close(written, seen.projected[ROWS], rtol=1e-4, atol=1e-4)
-        mixture = seen.weights[0, :, ROWS] @ split.values
+        mixture = seen.weights @ split.values
         gated = mixture if split.gates is None else mixture * split.gates
         torch.testing.assert_close(gated, split.outputs, rtol=1e-4, atol=1e-4)
         assert (split.gates is None) == (family not in GATED)
@@ -48,12 +49,12 @@ def test_heads_and_bias_add_up_to_what_the_projection_gave(family: str) -> None:
 @pytest.mark.parametrize("family", sorted(MIXED))
 def test_mixed_heads_are_refused(family: str) -> None:
     with pytest.raises(NoEvidence, match="mixed with one another or normed"):
-        trace(make_network(family), TOKEN_IDS, ROWS, [Keeper()])
+        trace(make_network(family), [Watched(TOKEN_IDS, ROWS, [Keeper()])])
 
 
 def test_grouped_heads_share_their_values(tiny_llama: LoadedModel) -> None:
     keeper = Keeper()
-    trace(tiny_llama.network, TOKEN_IDS, ROWS, [keeper])
+    trace(tiny_llama.network, [Watched(TOKEN_IDS, ROWS, [keeper])])
     values = keeper.seen[0][1].values
     assert torch.equal(values[0], values[1])
     assert torch.equal(values[2], values[3])
@@ -64,7 +65,7 @@ def test_grouped_heads_share_their_values(tiny_llama: LoadedModel) -> None:
 def test_norms_are_lengths_of_what_is_written(family: str) -> None:
     """With every value multiplied out, which the measure avoids."""
     keeper = Keeper()
-    trace(make_network(family), TOKEN_IDS, ROWS, [keeper])
+    trace(make_network(family), [Watched(TOKEN_IDS, ROWS, [keeper])])
     for _, split in keeper.seen.values():
         expected = (split.values @ split.weight).norm(dim=-1)
         torch.testing.assert_close(measure_value_norms(split), expected, rtol=1e-4, atol=1e-5)
@@ -82,8 +83,8 @@ def test_values_of_length_zero_have_norm_zero_and_no_share() -> None:
 
 
 def test_weighted_sink_is_a_share_of_the_row() -> None:
-    weights = torch.tensor([[[1.0, 0, 0], [0.5, 0.5, 0], [0.5, 0.25, 0.25]]])
-    assert float(weighted_sink(weights, torch.tensor([[1.0, 3, 1]]))) == pytest.approx((1 / 4 + 1 / 3) / 2)
+    weights = torch.tensor([[[0.5, 0.5, 0], [0.5, 0.25, 0.25]]])
+    assert float(weighted_sink(weights, torch.tensor([[1.0, 3, 1]]))) == pytest.approx(1 / 4 + 1 / 3)
 
 
 def test_first_token_is_read_much_and_writes_little_on_the_real_model(smollm2: LoadedModel) -> None:

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import HOSTILE, make_capture, make_prediction
 
+from reportgen.captures.codes import decode_weights, encode_weights
 from reportgen.captures.record import Capture
 from reportgen.evidence.record import Evidence
 from reportgen.pages.evidence_blocks import (
@@ -28,14 +29,12 @@ from reportgen.pages.evidence_blocks import (
 )
 from reportgen.pages.payload import (
     decode_bytes,
-    decode_weights,
     describe_capture,
     encode_bytes,
     encode_json,
     encode_layer,
     encode_overview,
     encode_pattern,
-    encode_weights,
     shrink,
     thumbnail_side,
 )

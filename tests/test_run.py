@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,11 +15,11 @@ from html_tree import parse_html
 from tiny import make_gpt2, make_llama, make_tokenizer
 
 from reportgen import run
-from reportgen.captures.capture import capture
+from reportgen.captures.capture import capture_together
+from reportgen.captures.codes import decode_weights
 from reportgen.captures.record import Capture
 from reportgen.errors import ModelError, PromptFileError
 from reportgen.models.model import LoadedModel
-from reportgen.pages.payload import decode_weights
 from reportgen.prompts.prompt_file import load_prompts
 from reportgen.records import Failure, Prompt
 from reportgen.run import Options, Outcome, build_site
@@ -185,7 +185,7 @@ def test_run_without_a_page_keeps_the_earlier_ones_in_the_index(tiny_llama: Load
 
 def test_run_that_ends_early_keeps_what_it_did_not_come_to(tiny_llama: LoadedModel, tmp_path: Path) -> None:
     def interrupt(prompt: Prompt, stage: str) -> None:
-        if prompt.slug == "cat":
+        if (prompt.slug, stage) == ("cat", "page"):
             raise KeyboardInterrupt
 
     build_site(prompts("cat", "dog"), tmp_path, Options(model=tiny_llama))
@@ -243,12 +243,13 @@ def shipped(smollm2: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> t
     """Run the shipped prompts on the embedded model, as ``make report`` does, and keep what was captured."""
     captures: dict[str, Capture] = {}
 
-    def keep(model: LoadedModel, prompt: Prompt, _: object) -> Capture:
-        captures[prompt.slug] = capture(model, prompt)
-        return captures[prompt.slug]
+    def keep(model: LoadedModel, prompts: Sequence[Prompt], _: object) -> list[object]:
+        made = capture_together(model, prompts)
+        captures.update({captured.prompt.slug: captured for captured in made if isinstance(captured, Capture)})
+        return [*made]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "capture", keep)
+        patch.setattr(run, "capture_together", keep)
         folder = tmp_path_factory.mktemp("shipped")
         outcome = build_site(load_prompts(ROOT / "prompts.yaml"), folder, Options(model=smollm2))
     return outcome, captures

@@ -1,122 +1,184 @@
-"""The second half of a capture: attention weights, taken layer by layer out of one eager forward pass.
+"""The second half of a capture: attention weights, taken out of one forward pass over prompt and generated tokens.
 
-Row ``num_prompt_tokens - 1 + step`` of this pass is what ``generate`` saw at that step. One layer's weights are alive
-at a time: they are checked, packed, and gone.
+Row ``num_prompt_tokens - 1 + step`` of this pass is what ``generate`` saw at that step. Some query rows of one layer
+are alive at a time: they are checked, packed, and gone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
+from reportgen.captures.codes import encode_weights
 from reportgen.errors import CaptureMismatch, UnsupportedModel
-from reportgen.network.trace import HeadTrace, Observer, trace
+from reportgen.network.logits import Logits, run_pass
+from reportgen.network.observer import HeadTrace, Observer, RowTrace, Watched
+from reportgen.network.route import find_route
 
 _ROW_SUM_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
 _HALF_TOLERANCE = 2e-2
+_WIDE_BYTES = 1 << 31
+"""Weights of a capture that would take more than this with two bytes each are kept with one."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be kept of one text.
+
+    Attributes:
+        token_ids: prompt and generated tokens.
+        layers: the layers to keep; those without attention are passed over.
+        heads: the heads to keep.
+        rows: positions whose residual stream the observers want to see.
+        observers: who else looks at the pass, each layer's attention before it is packed.
+    """
+
+    token_ids: Sequence[int]
+    layers: tuple[int, ...]
+    heads: tuple[int, ...]
+    rows: slice = field(default_factory=lambda: slice(0, 0))
+    observers: Sequence[Observer] = ()
 
 
 @dataclass(frozen=True)
 class Attended:
-    """What one pass gave.
+    """What one pass gave for one text.
 
     Attributes:
         layers: numbers of the layers kept, ascending.
-        triangles: ``[layer, head, cell]`` float16, lower triangles row by row.
-        logits: ``[position, vocabulary]``.
+        triangles: ``[layer, head, cell]`` float16, or codes of one byte where that would be over 2 GiB; lower triangles
+            row by row.
+        logits: of every position.
     """
 
     layers: tuple[int, ...]
-    triangles: NDArray[np.float16]
-    logits: torch.Tensor
+    triangles: NDArray[np.float16] | NDArray[np.uint8]
+    logits: Logits
 
 
-def attend(
-    network: PreTrainedModel,
-    token_ids: list[int],
-    layers: tuple[int, ...],
-    heads: tuple[int, ...],
-    num_heads: int,
-    observers: Sequence[Observer] = (),
-    rows: slice = slice(0, 0),
-) -> Attended:
-    """Run one forward pass and keep the attention of some layers and heads.
+def attend(network: PreTrainedModel, texts: Sequence[Asked], num_heads: int) -> list[Attended]:
+    """Run one forward pass over some texts and keep the attention of some layers and heads.
 
     Args:
         network: in evaluation mode; its attention implementation is put back afterwards.
-        token_ids: prompt and generated tokens.
-        layers: the layers to keep; those without attention are passed over.
-        heads: the heads to keep.
+        texts: run side by side, each as if it were alone.
         num_heads: how many heads a layer has.
-        observers: who else looks at the pass, each layer's attention after it has been checked.
-        rows: positions whose residual stream they want to see.
 
     Returns:
-        Weights and logits.
+        Weights and logits of each text.
 
     Raises:
         UnsupportedModel: no part of the network gives attention weights.
         CaptureMismatch: what a layer gave is not causal attention over these tokens.
     """
-    packer = _Packer(layers, heads, num_heads, len(token_ids))
-    logits = trace(network, token_ids, rows, (packer, *observers))
-    if not packer.seen:
+    route = find_route(network)
+    if not route.layers:
         raise UnsupportedModel(
             f"{type(network).__name__}: no part of it gives attention weights in eager mode; "
             "use a model with softmax attention"
         )
-    order = tuple(sorted(packer.kept))
-    triangles = np.stack([packer.kept[layer] for layer in order]) if order else np.zeros((0, len(heads), 0), np.float16)
-    return Attended(order, triangles, logits)
+    packers = [_Packer(text, [layer for layer in text.layers if layer in route.layers], num_heads) for text in texts]
+    watched = [
+        Watched(text.token_ids, text.rows, (packer, *text.observers))
+        for text, packer in zip(texts, packers, strict=True)
+    ]
+    logits = run_pass(network, watched, fast=route.fast, in_parts=route.in_parts)
+    return [packer.finish(read) for packer, read in zip(packers, logits, strict=True)]
+
+
+def choose_dtype(num_layers: int, num_heads: int, length: int) -> type[np.float16] | type[np.uint8]:
+    """Return the type in which the weights of a capture are kept.
+
+    It depends on their number alone: the same prompt gives the same page on every machine.
+    """
+    return np.float16 if 2 * num_layers * num_heads * count_cells(length) <= _WIDE_BYTES else np.uint8
+
+
+def count_cells(length: int) -> int:
+    """Return the number of cells of a lower triangle."""
+    return length * (length + 1) // 2
+
+
+def count_bytes(length: int, num_layers: int, num_heads: int, *, fast: bool) -> int:
+    """Return about how many bytes a capture and its page take, beside the model.
+
+    Args:
+        length: number of positions.
+        num_layers: kept.
+        num_heads: kept.
+        fast: whether no layer is ever whole in memory; else its scores, their softmax and a copy are.
+    """
+    cells = num_layers * num_heads * count_cells(length)
+    kept = cells * np.dtype(choose_dtype(num_layers, num_heads, length)).itemsize
+    whole = 0 if fast else 3 * 4 * num_heads * length * length
+    return max(kept + whole, kept + cells)  # the page carries a byte for each cell, deflated, and as base64
 
 
 class _Packer(Observer):
     """Checks each layer's weights and keeps those that were asked for."""
 
-    def __init__(self, layers: tuple[int, ...], heads: tuple[int, ...], num_heads: int, length: int) -> None:
-        self.kept: dict[int, NDArray[np.float16]] = {}
-        self.seen: set[int] = set()
-        self._layers, self._heads, self._num_heads, self._length = layers, heads, num_heads, length
+    def __init__(self, text: Asked, layers: list[int], num_heads: int) -> None:
+        self._layers, self._heads, self._num_heads = layers, list(text.heads), num_heads
+        self._length = len(text.token_ids)
+        dtype = choose_dtype(len(layers), len(text.heads), self._length)
+        self._triangles: NDArray[Any] = np.empty((len(layers), len(text.heads), count_cells(self._length)), dtype)
+        self._seen: set[int] = set()
 
     def see_heads(self, trace: HeadTrace) -> None:
         layer = trace.layer
-        if layer in self.seen:
+        if layer in self._seen:
             raise CaptureMismatch(f"layer {layer}: it gives attention more than once; take a model that does so once")
-        self.seen.add(layer)
-        if layer in self._layers:
-            _check(trace.weights, layer, self._num_heads, self._length, has_sink=hasattr(trace.module, "sinks"))
-            chosen = trace.weights[0]
-            self.kept[layer] = _pack(chosen if len(self._heads) == self._num_heads else chosen[list(self._heads)])
+        self._seen.add(layer)
+        expected = (self._num_heads, self._length, self._length)
+        if layer in self._layers and trace.shape != expected:
+            raise CaptureMismatch(
+                f"layer {layer}: attention has shape {trace.shape}, not {expected}; take a model whose layers are alike"
+            )
 
+    def see_rows(self, trace: RowTrace) -> None:
+        if trace.layer in self._layers:
+            _check(trace)
+            chosen = trace.weights if len(self._heads) == self._num_heads else trace.weights[self._heads]
+            self._pack(self._layers.index(trace.layer), trace.first, chosen)
 
-def _check(weights: torch.Tensor, layer: int, num_heads: int, length: int, *, has_sink: bool) -> None:
-    expected = (1, num_heads, length, length)
-    if tuple(weights.shape) != expected:
-        raise CaptureMismatch(
-            f"layer {layer}: attention has shape {tuple(weights.shape)}, not {expected}; "
-            "take a model whose layers are alike"
+    def _pack(self, place: int, first: int, weights: torch.Tensor) -> None:
+        # Rows are cut to size by numpy, whose slices cost next to nothing; the whole block is narrowed at once.
+        narrow: NDArray[Any] = (
+            weights.half().cpu().numpy()
+            if self._triangles.dtype == np.float16
+            else encode_weights(weights.float().cpu().numpy())
         )
-    full = weights[0].float()
-    if not torch.isfinite(full).all():
-        raise CaptureMismatch(f"layer {layer}: attention holds NaN or infinity; try --dtype float32")
-    if torch.triu(full, diagonal=1).any():
-        raise CaptureMismatch(f"layer {layer}: a position attends to a later one; take a causal model")
-    sums = full.sum(-1)
-    tolerance = _ROW_SUM_TOLERANCE.get(weights.dtype, _HALF_TOLERANCE)
-    short = 1.0 if has_sink else tolerance
-    if (sums > 1 + tolerance).any() or (sums < 1 - short).any():
+        for row in range(narrow.shape[1]):
+            query_pos = first + row
+            start = count_cells(query_pos)
+            self._triangles[place, :, start : start + query_pos + 1] = narrow[:, row, : query_pos + 1]
+
+    def finish(self, logits: Logits) -> Attended:
+        missing = [layer for layer in self._layers if layer not in self._seen]
+        if missing:
+            raise CaptureMismatch(f"layer {missing[0]}: it gave attention to a few tokens and none to this text")
+        return Attended(tuple(self._layers), self._triangles, logits)
+
+
+def _check(trace: RowTrace) -> None:
+    where = f"layer {trace.layer}"
+    weights, last = trace.weights, trace.first + trace.weights.shape[1]
+    tolerance = _ROW_SUM_TOLERANCE.get(trace.dtype, _HALF_TOLERANCE)
+    sums = weights.sum(-1, dtype=torch.float32)
+    least, most = float(sums.min()), float(sums.max())
+    if not torch.isfinite(sums).all():
+        raise CaptureMismatch(f"{where}: attention holds NaN or infinity; try --dtype float32")
+    if weights[:, :, last:].any() or weights[:, :, trace.first : last].triu(1).any():
+        raise CaptureMismatch(f"{where}: a position attends to a later one; take a causal model")
+    # A learned sink may take any part of a row.
+    lowest = -tolerance if hasattr(trace.module, "sinks") else 1 - tolerance
+    if most > 1 + tolerance or least < lowest:
         raise CaptureMismatch(
-            f"layer {layer}: rows of attention sum to {float(sums.min()):.4f} … {float(sums.max()):.4f}, not to 1; "
-            "take a model with softmax attention"
+            f"{where}: rows of attention sum to {least:.4f} … {most:.4f}, not to 1; take a model with softmax attention"
         )
-
-
-def _pack(weights: torch.Tensor) -> NDArray[np.float16]:
-    """``[head, query_pos, key_pos]`` to ``[head, cell]``."""
-    query_pos, key_pos = torch.tril_indices(*weights.shape[1:], device=weights.device)
-    return weights[:, query_pos, key_pos].to(torch.float16).cpu().numpy()

@@ -7,29 +7,35 @@ weights.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from math import isnan
 from platform import python_version
-from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 
 from reportgen import __version__
-from reportgen.captures.attention import Attended, attend
+from reportgen.captures.attention import Asked, Attended, attend
+from reportgen.captures.encoding import check_memory, encode, first_line
 from reportgen.captures.generation import Generated, find_rivals, generate
 from reportgen.captures.predictions import Predictor
 from reportgen.captures.record import Capture
 from reportgen.captures.tokens import make_tokens
-from reportgen.errors import CaptureMismatch, PromptError, PromptTooLong, ReportgenError
+from reportgen.errors import CaptureMismatch, ModelError, PromptError, ReportgenError
 from reportgen.evidence.ablation import Watch
 from reportgen.evidence.gather import Gatherer
 from reportgen.models.calls import quiet
 from reportgen.models.model import LoadedModel
-from reportgen.records import Prediction, Prompt, Step, Token
+from reportgen.network.logits import Logits
+from reportgen.network.route import find_route
+from reportgen.records import Prediction, Prompt, Step
 from reportgen.selection import Selection
+
+_ROWS = 64
+"""Positions whose logits are worked out at once."""
 
 _NO_MEMORY = re.compile("out of memory|DefaultCPUAllocator")
 """What torch says where memory is full; only CUDA's has an error class of its own."""
@@ -48,44 +54,109 @@ def capture(model: LoadedModel, prompt: Prompt, watch: Watch = lambda *_: None) 
 
     Raises:
         PromptTooLong: prompt and generated tokens do not fit the model's context window.
+        NotEnoughMemory: its attention will not fit into this machine's memory.
         CaptureMismatch: the model's attention is not causal softmax attention.
         UnsupportedModel: the model gives no attention weights.
         PromptError: the prompt cannot be encoded, selects what the model lacks, or the run failed.
     """
+    return _capture_all(model, [_prepare(model, prompt)], lambda _: watch)[0]
+
+
+def capture_together(
+    model: LoadedModel, prompts: Sequence[Prompt], watch: Callable[[Prompt], Watch] = lambda _: lambda *_: None
+) -> list[Capture | PromptError | ModelError]:
+    """Run prompts side by side, as ``make_batches`` puts them together.
+
+    Args:
+        model: as ``capture`` takes it.
+        prompts: that may be continued at once.
+        watch: makes of a prompt what ``capture`` takes.
+
+    Returns:
+        Of each prompt its record, or what ``capture`` would raise: one that fails does not fail the others.
+    """
+    if len(prompts) > 1:
+        try:
+            return [*_capture_all(model, [_prepare(model, prompt) for prompt in prompts], watch)]
+        except (PromptError, ModelError):
+            pass  # of one of them, or of so many at once: running them alone tells
+    made: list[Capture | PromptError | ModelError] = []
+    for prompt in prompts:
+        try:
+            made.append(capture(model, prompt, watch(prompt)))
+        except (PromptError, ModelError) as error:
+            made.append(error)
+    return made
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A prompt, in the model's own numbers."""
+
+    prompt: Prompt
+    layers: tuple[int, ...]
+    heads: tuple[int, ...]
+    token_ids: list[int]
+
+
+def _prepare(model: LoadedModel, prompt: Prompt) -> _Ready:
     layers = _resolve(prompt, "layers", prompt.layers, model.info.num_layers)
     heads = _resolve(prompt, "heads", prompt.heads, model.info.num_heads)
-    prompt_ids = _encode(model, prompt)
-    _check_room(model, prompt, len(prompt_ids))
-    with _prompt_errors(prompt), _evaluating(model.network), quiet():
-        generated = generate(model, prompt_ids, prompt.max_new_tokens, prompt.generation)
-        token_ids = [*prompt_ids, *generated.token_ids]
-        rivals = find_rivals(generated, model.network.device)
-        gatherer = Gatherer(model.network, token_ids, layers, heads, rivals)
-        attended = attend(
-            model.network, token_ids, layers, heads, model.info.num_heads, (gatherer,), gatherer.rows
-        )  # fmt: skip
-        if not attended.layers:
-            where = prompt.place.of("layers")
-            raise PromptError(f"{where}: layers {prompt.layers} of {model.info.name} have no attention; select others")
-        gatherer.ablate(prompt.evidence, watch)
-        predictor = Predictor(model.tokenizer)
-        return Capture(
-            prompt=prompt,
-            model=model.info,
-            tokens=make_tokens(model.tokenizer, token_ids),
-            num_prompt_tokens=len(prompt_ids),
-            layers=attended.layers,
-            heads=heads,
-            triangles=attended.triangles,
-            prompt_predictions=_predict_prompt(predictor, attended, prompt_ids),
-            steps=_predict_steps(predictor, attended, generated, len(prompt_ids)),
-            versions=_versions(),
-            evidence=gatherer.finish(predictor.token, _make_rivals(predictor, rivals)),
+    return _Ready(prompt, layers, heads, encode(model, prompt))
+
+
+def _capture_all(model: LoadedModel, ready: Sequence[_Ready], watch: Callable[[Prompt], Watch]) -> list[Capture]:
+    network = model.network
+    with _prompt_errors(ready[0].prompt), _evaluating(network), quiet():
+        route = find_route(network)
+        for one in ready:
+            length = len(one.token_ids) + one.prompt.max_new_tokens
+            check_memory(one.prompt, length, len(one.layers), len(one.heads), fast=route.fast)
+        generated = generate(
+            model, [one.token_ids for one in ready], ready[0].prompt.max_new_tokens, ready[0].prompt.generation
         )
+        gatherers = [_gather(network, one, made) for one, made in zip(ready, generated, strict=True)]
+        asked = [
+            Asked(gatherer.token_ids, one.layers, one.heads, gatherer.rows, (gatherer,))
+            for one, gatherer in zip(ready, gatherers, strict=True)
+        ]
+        attended = attend(network, asked, model.info.num_heads)
+        return [_finish(model, *parts, watch) for parts in zip(ready, generated, gatherers, attended, strict=True)]
 
 
-def _make_rivals(predictor: Predictor, rivals: torch.Tensor) -> tuple[tuple[Token, ...], ...]:
-    return tuple(tuple(predictor.token(token_id) for token_id in row) for row in rivals.tolist())
+def _gather(network: PreTrainedModel, one: _Ready, generated: Generated) -> Gatherer:
+    rivals = find_rivals(generated, network.device)
+    return Gatherer(network, [*one.token_ids, *generated.token_ids], one.layers, one.heads, rivals)
+
+
+def _finish(
+    model: LoadedModel,
+    one: _Ready,
+    generated: Generated,
+    gatherer: Gatherer,
+    attended: Attended,
+    watch: Callable[[Prompt], Watch],
+) -> Capture:
+    prompt = one.prompt
+    if not attended.layers:
+        where = prompt.place.of("layers")
+        raise PromptError(f"{where}: layers {prompt.layers} of {model.info.name} have no attention; select others")
+    gatherer.end(attended.logits)
+    gatherer.ablate(prompt.evidence, watch(prompt))
+    predictor = Predictor(model.tokenizer)
+    return Capture(
+        prompt=prompt,
+        model=model.info,
+        tokens=make_tokens(model.tokenizer, gatherer.token_ids),
+        num_prompt_tokens=len(one.token_ids),
+        layers=attended.layers,
+        heads=one.heads,
+        triangles=attended.triangles,
+        prompt_predictions=_predict_prompt(predictor, attended.logits, one.token_ids),
+        steps=_predict_steps(predictor, attended.logits, generated, len(one.token_ids)),
+        versions=_versions(),
+        evidence=gatherer.finish(predictor.token),
+    )
 
 
 def _versions() -> dict[str, str]:
@@ -93,26 +164,31 @@ def _versions() -> dict[str, str]:
     return {"reportgen": __version__} | {name: version(name) for name in packages} | {"python": python_version()}
 
 
-def _predict_prompt(predictor: Predictor, attended: Attended, prompt_ids: list[int]) -> tuple[Prediction, ...]:
-    return tuple(
-        predictor.predict(attended.logits[position - 1], token_id)
-        for position, token_id in enumerate(prompt_ids[1:], start=1)
-    )
+def _predict_prompt(predictor: Predictor, logits: Logits, prompt_ids: list[int]) -> tuple[Prediction, ...]:
+    chosen = prompt_ids[1:]
+    made: list[Prediction] = []
+    for first in range(0, len(chosen), _ROWS):
+        some = chosen[first : first + _ROWS]
+        made += predictor.predict_all(logits.read(slice(first, first + len(some)))[0], some)
+    return tuple(made)
 
 
 def _predict_steps(
-    predictor: Predictor, attended: Attended, generated: Generated, num_prompt_tokens: int
+    predictor: Predictor, logits: Logits, generated: Generated, num_prompt_tokens: int
 ) -> tuple[Step, ...]:
+    if not generated.token_ids:
+        return ()
+    raw, filtered = (
+        predictor.predict_all(torch.stack(rows), generated.token_ids) for rows in (generated.raw, generated.filtered)
+    )
+    rows = slice(num_prompt_tokens - 1, num_prompt_tokens - 1 + len(raw))
+    replayed = logits.read(rows)[0].float().log_softmax(-1).cpu()
     steps = []
-    for step, (token_id, raw, filtered) in enumerate(
-        zip(generated.token_ids, generated.raw, generated.filtered, strict=True)
-    ):
-        prediction = predictor.predict(raw, token_id)
-        replayed = attended.logits[num_prompt_tokens - 1 + step].float().log_softmax(-1)[token_id]
-        difference = abs(prediction.logprob - float(replayed))
+    for step, token_id in enumerate(generated.token_ids):
+        difference = abs(raw[step].logprob - float(replayed[step, token_id]))
         if isnan(difference):
             raise ValueError("the logits of the pass that attention is taken from are not finite, try --dtype float32")
-        steps.append(Step(step, prediction, predictor.predict(filtered, token_id), difference))
+        steps.append(Step(step, raw[step], filtered[step], difference))
     return tuple(steps)
 
 
@@ -121,38 +197,6 @@ def _resolve(prompt: Prompt, what: str, selection: Selection, count: int) -> tup
         return selection.resolve(count)
     except ValueError as error:
         raise PromptError(f"{prompt.place.of(what)}: {what} {selection}: {error}") from error
-
-
-def _encode(model: LoadedModel, prompt: Prompt) -> list[int]:
-    where = prompt.place.of(_key(prompt))
-    tokenizer: Any = model.tokenizer
-    if prompt.messages and not tokenizer.chat_template:
-        raise PromptError(f"{where}: {model.info.name} has no chat template; write text, or take a model for chats")
-    try:
-        if prompt.messages:
-            messages = [dict(message) for message in prompt.messages]
-            encoded = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
-        else:
-            encoded = tokenizer(prompt.text, add_special_tokens=prompt.add_special_tokens, verbose=False)
-    except Exception as error:  # a tokenizer, or a template that came with it, may raise anything
-        raise PromptError(f"{where}: {model.info.name}'s tokenizer cannot encode it, {_first_line(error)}") from error
-    token_ids = list(encoded["input_ids"])
-    if not token_ids:
-        raise PromptError(f"{where}: it has no tokens in {model.info.name}; give it some text")
-    return token_ids
-
-
-def _key(prompt: Prompt) -> str:
-    return "messages" if prompt.messages else "text"
-
-
-def _check_room(model: LoadedModel, prompt: Prompt, num_prompt_tokens: int) -> None:
-    where, window = prompt.place.of(_key(prompt)), model.info.context_window
-    if window is not None and num_prompt_tokens + prompt.max_new_tokens > window:
-        raise PromptTooLong(
-            f"{where}: {num_prompt_tokens} prompt tokens and {prompt.max_new_tokens} to generate do not fit "
-            f"{model.info.name}'s context window of {window}; shorten the text or lower max_new_tokens"
-        )
 
 
 @contextmanager
@@ -180,9 +224,5 @@ def _prompt_errors(prompt: Prompt) -> Iterator[None]:
         if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
             problem = "out of memory; shorten it, select fewer layers, or use --dtype bfloat16 or another --device"
         else:
-            problem = f"the run failed, {_first_line(error)}; -v shows where"
+            problem = f"the run failed, {first_line(error)}; -v shows where"
         raise PromptError(f"{where}: {problem}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -32,35 +32,59 @@ class Generated:
     filtered: tuple[torch.Tensor, ...] = ()
 
 
-def generate(model: LoadedModel, prompt_ids: list[int], max_new_tokens: int, generation: Generation) -> Generated:
-    """Continue a prompt.
+def can_share(generation: Generation) -> bool:
+    """Say whether texts that run side by side get what each would get alone.
+
+    Sampling draws from one stream of random numbers, beams and penalties look at padding: those run alone.
+    """
+    return not generation.do_sample and generation.num_beams == 1 and generation.repetition_penalty is None
+
+
+def generate(
+    model: LoadedModel, texts: Sequence[list[int]], max_new_tokens: int, generation: Generation
+) -> list[Generated]:
+    """Continue prompts.
 
     Args:
         model: the model, in evaluation mode.
-        prompt_ids: at least one token.
+        texts: of each prompt the token ids, at least one; several only where ``can_share`` says so.
         max_new_tokens: 0 makes nothing.
         generation: how tokens are chosen; the random state of the caller is left as it was.
 
     Returns:
-        The new tokens with their logits.
+        Of each prompt the new tokens with their logits.
     """
     if max_new_tokens == 0:
-        return Generated()
-    input_ids = torch.tensor([prompt_ids], device=model.network.device)
-    with _own_config(model), _seeded(generation.seed):
-        output = model.network.generate(  # pyright: ignore[reportCallIssue]
-            input_ids,
-            attention_mask=torch.ones_like(input_ids),
+        return [Generated() for _ in texts]
+    network, length = model.network, max(map(len, texts))
+    with _own_config(model) as config, _seeded(generation.seed):
+        padding = [[config.pad_token_id] * (length - len(token_ids)) for token_ids in texts]
+        # Padding stands before the text, so that all texts go on at the same place.
+        input_ids = [[*before, *token_ids] for before, token_ids in zip(padding, texts, strict=True)]
+        seen = [[0] * len(before) + [1] * len(token_ids) for before, token_ids in zip(padding, texts, strict=True)]
+        output = network.generate(  # pyright: ignore[reportCallIssue]
+            torch.tensor(input_ids, device=network.device),
+            attention_mask=torch.tensor(seen, device=network.device),
             max_new_tokens=max_new_tokens,
             return_dict_in_generate=True,
             output_logits=True,
             output_scores=True,
             **_settings(generation),
         )
-    token_ids = tuple(output.sequences[0, len(prompt_ids) :].tolist())
-    rows = _rows_of(output, len(token_ids))
+        stops = config.eos_token_id
+    return [
+        _take(output, place, output.sequences[place, length:].tolist(), stops if isinstance(stops, list) else [stops])
+        for place in range(len(texts))
+    ]
+
+
+def _take(output: Any, place: int, token_ids: list[int], stops: list[int | None]) -> Generated:
+    """Take one text out of what ``generate`` gave; behind its stop token there is padding."""
+    ends = [step for step, token_id in enumerate(token_ids, 1) if token_id in stops]
+    token_ids = token_ids[: ends[0]] if ends else token_ids
+    rows = _rows_of(output, place, len(token_ids))
     return Generated(
-        token_ids,
+        token_ids=tuple(token_ids),
         raw=tuple(logits[row] for logits, row in zip(output.logits, rows, strict=False)),
         filtered=tuple(scores[row] for scores, row in zip(output.scores, rows, strict=False)),
     )
@@ -89,23 +113,23 @@ def _settings(generation: Generation) -> dict[str, Any]:
     return {"top_k": 0, **given} if generation.do_sample else given
 
 
-def _rows_of(output: object, count: int) -> list[int]:
+def _rows_of(output: object, place: int, count: int) -> list[int]:
     """Which row of each step's logits became the sequence: beams swap places from step to step."""
     beam_indices = getattr(output, "beam_indices", None)
-    return [0] * count if beam_indices is None else beam_indices[0, :count].tolist()
+    return [place] * count if beam_indices is None else beam_indices[0, :count].tolist()
 
 
 @contextmanager
-def _own_config(model: LoadedModel) -> Iterator[None]:
+def _own_config(model: LoadedModel) -> Iterator[GenerationConfig]:
     """Put the model's shipped generation config aside: of it, only the special tokens are used."""
     shipped = model.network.generation_config
-    model.network.generation_config = GenerationConfig(
+    own = model.network.generation_config = GenerationConfig(
         eos_token_id=_first(getattr(shipped, "eos_token_id", None), model.tokenizer.eos_token_id),
         bos_token_id=_first(getattr(shipped, "bos_token_id", None), model.tokenizer.bos_token_id),
         pad_token_id=_first(model.tokenizer.pad_token_id, getattr(shipped, "pad_token_id", None), 0),
     )
     try:
-        yield
+        yield own
     finally:
         model.network.generation_config = shipped
 

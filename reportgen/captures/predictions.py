@@ -11,7 +11,7 @@ from reportgen.captures.tokens import make_token
 from reportgen.records import Prediction, Token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
 _ALTERNATIVES = 10
 
@@ -23,36 +23,36 @@ class Predictor:
         """Remember the tokens already made: the same few alternatives come up again and again."""
         self.token: Callable[[int], Token] = lru_cache(maxsize=None)(lambda token_id: make_token(tokenizer, token_id))
 
-    def predict(self, logits: torch.Tensor, chosen: int) -> Prediction:
-        """Return a distribution as a page shows it.
+    def predict_all(self, logits: torch.Tensor, chosen: Sequence[int]) -> list[Prediction]:
+        """Return distributions as a page shows them.
 
         Args:
-            logits: ``[vocabulary]``, any float type; ``-inf`` for a token that is ruled out.
-            chosen: id of the token that came next.
+            logits: ``[position, vocabulary]``, any float type; ``-inf`` for a token that is ruled out.
+            chosen: id of the token that came next at each position.
 
         Returns:
-            The prediction, measured in float32 (entropy: -Σ p ln p over tokens of probability above 0).
+            The predictions, measured in float32 (entropy: -Σ p ln p over tokens of probability above 0).
 
         Raises:
             ValueError: the logits hold NaN or ``+inf``, or rule every token out.
         """
         logits = logits.float()
-        if not torch.isfinite(logits.max()):
+        if not torch.isfinite(logits.amax(-1)).all():
             raise ValueError("the model's logits are not finite, try --dtype float32")
         logprobs = logits.log_softmax(-1)
-        entropy = -torch.special.xlogy(logprobs.exp(), logprobs.exp()).sum()
-        return Prediction(
-            logprob=float(logprobs[chosen]),
-            rank=int((logprobs > logprobs[chosen]).sum()),
-            entropy=max(0.0, float(entropy)),
-            alternatives=self._alternatives(logprobs),
-        )
+        entropies = torch.special.entr(logprobs.exp()).sum(-1).clamp(min=0)
+        own = logprobs.gather(-1, torch.tensor(chosen, device=logits.device)[:, None])
+        ranks = (logprobs > own).sum(-1)
+        alternatives = self._alternatives(logprobs)
+        rows = zip(own[:, 0].tolist(), ranks.tolist(), entropies.tolist(), alternatives, strict=True)
+        return [Prediction(*row) for row in rows]
 
-    def _alternatives(self, logprobs: torch.Tensor) -> tuple[tuple[Token, float], ...]:
-        least = torch.topk(logprobs, min(_ALTERNATIVES, len(logprobs))).values[-1]
+    def _alternatives(self, logprobs: torch.Tensor) -> Iterator[tuple[tuple[Token, float], ...]]:
+        least = torch.topk(logprobs, min(_ALTERNATIVES, logprobs.shape[-1])).values[:, -1:]
         # Which of several equal ones topk returns is not fixed, so all are taken, in the order of their ids.
-        token_ids = ((logprobs >= least) & (logprobs > float("-inf"))).nonzero()[:, 0]
-        order = logprobs[token_ids].sort(descending=True, stable=True).indices[:_ALTERNATIVES]
-        best = token_ids[order]
-        pairs = zip(best.tolist(), logprobs[best].tolist(), strict=True)
-        return tuple((self.token(token_id), logprob) for token_id, logprob in pairs)
+        found = (logprobs >= least) & (logprobs > float("-inf"))
+        for row, some in zip(logprobs, found, strict=True):
+            token_ids = some.nonzero()[:, 0]
+            best = token_ids[row[token_ids].sort(descending=True, stable=True).indices[:_ALTERNATIVES]]
+            pairs = zip(best.tolist(), row[best].tolist(), strict=True)
+            yield tuple((self.token(token_id), logprob) for token_id, logprob in pairs)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from reportgen.captures.codes import decode_weights
 from reportgen.evidence.record import Evidence
 from reportgen.records import ModelInfo, Prediction, Prompt, Step, Token
 
@@ -23,8 +24,9 @@ class Capture:
         num_prompt_tokens: how many of them are the prompt's.
         layers: the model's own numbers of the captured layers, those that have attention and were selected.
         heads: the captured heads.
-        triangles: attention as float16, ``[layer, head, cell]``, the lower triangle of ``[query_pos, key_pos]`` row by
-            row; axes 0 and 1 follow ``layers`` and ``heads``.
+        triangles: attention as float16, or as the codes of ``captures.codes`` where that would be over 2 GiB,
+            ``[layer, head, cell]``, the lower triangle of ``[query_pos, key_pos]`` row by row; axes 0 and 1 follow
+            ``layers`` and ``heads``.
         prompt_predictions: the raw distribution that each prompt token after the first met, ``[position - 1]``.
         steps: one for each generated token.
         versions: name and version of the packages that the numbers depend on.
@@ -37,7 +39,7 @@ class Capture:
     num_prompt_tokens: int
     layers: tuple[int, ...]
     heads: tuple[int, ...]
-    triangles: NDArray[np.float16]
+    triangles: NDArray[np.float16] | NDArray[np.uint8]
     prompt_predictions: tuple[Prediction, ...]
     steps: tuple[Step, ...]
     versions: Mapping[str, str]
@@ -81,5 +83,6 @@ class Capture:
             raise KeyError(f"L{layer} H{head} was not captured; layers {self.layers}, heads {self.heads}")
         pattern = np.zeros((self.num_tokens, self.num_tokens), np.float32)
         triangle = self.triangles[self.layers.index(layer), self.heads.index(head)]
-        pattern[np.tril_indices(self.num_tokens)] = triangle
+        cells = decode_weights(triangle) if triangle.dtype == np.uint8 else triangle
+        pattern[np.tri(self.num_tokens, dtype=bool)] = cells
         return pattern

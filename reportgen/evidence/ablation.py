@@ -124,7 +124,7 @@ class Ablator:
         return self._read(self._replay.run(layer, batch, projection, edit)[:, self._rows])
 
     def _run_whole(self, batch: int, projection: nn.Module | None = None, edit: Edit | None = None) -> torch.Tensor:
-        inputs = make_inputs(self._network, self._token_ids)
+        inputs = make_inputs(self._network, [self._token_ids])
         wide = {name: value.expand(batch, -1) if torch.is_tensor(value) else value for name, value in inputs.items()}
         with edited(projection, edit, len(self._token_ids)):
             logits = self._network(**wide).logits[:, self._rows]

@@ -21,8 +21,8 @@ from reportgen.evidence.definitions import SUM_TOLERANCE
 from reportgen.evidence.record import Attribution
 from reportgen.network.heads import SplitHeads
 from reportgen.network.norms import LinearNorm
+from reportgen.network.observer import Call, LayerTrace
 from reportgen.network.parts import tolerance_of
-from reportgen.network.trace import Call, LayerTrace
 from reportgen.network.unembedding import LogitScale, Unembedding
 from reportgen.records import Token
 
@@ -66,7 +66,7 @@ class Attributor:
         self._biases = torch.zeros_like(self._bias)
         self.heads: dict[int, torch.Tensor] = {}
         self.layers: dict[int, torch.Tensor] = {}
-        self.sources: dict[int, torch.Tensor] = {}
+        self.sources: dict[int, torch.Tensor] = {}  # [kept head, cell]
 
     def add_heads(self, heads: SplitHeads, weights: torch.Tensor, projected: torch.Tensor) -> None:
         """Take what the attention module of the layer at work did.
@@ -113,7 +113,9 @@ class Attributor:
             self._biases += written.factor * (written.norm.bias * self._directions).sum(-1)
         kept = along[0] if heads.gates is None else along[0] * heads.gates
         per_weight = kept[self._kept] @ heads.values[self._kept].transpose(1, 2)  # [head, step, key_pos]
-        self.sources[layer] = weights[self._kept] * per_weight
+        lengths = _row_lengths(*weights.shape[1:])
+        seen = torch.arange(weights.shape[2], device=weights.device) < lengths.to(weights.device)[:, None]
+        self.sources[layer] = (weights[self._kept] * per_weight)[:, seen]
 
     def finish(self, unembedded: torch.Tensor, logits: torch.Tensor, scale: LogitScale) -> _Finished:
         """Multiply the final norm's scale in.
@@ -137,7 +139,8 @@ class Attributor:
         return _Finished(
             heads={layer: part * by_step[:, None] for layer, part in self.heads.items()},
             layers={layer: part * by_step for layer, part in self.layers.items()},
-            sources={layer: part * by_step[:, None] for layer, part in self.sources.items()},
+            sources=self.sources,
+            by_step=by_step,
             embedding=self._embedding * by_step,
             biases=self._biases * by_step + constants,
             logits=logits.gather(1, self._chosen[:, None]).T - compared,
@@ -151,7 +154,8 @@ class _Finished:
 
     heads: dict[int, torch.Tensor]  # [contrast, step, head]
     layers: dict[int, torch.Tensor]  # [contrast, step]
-    sources: dict[int, torch.Tensor]  # [kept head, step, key_pos]
+    sources: dict[int, torch.Tensor]  # [kept head, cell], before the final norm's scale
+    by_step: torch.Tensor  # that scale
     embedding: torch.Tensor
     biases: torch.Tensor
     logits: torch.Tensor
@@ -175,10 +179,6 @@ class _Finished:
         parts = [self.logits.abs(), kept.abs().amax((2, 3)), mlps.abs().amax(-1), self.embedding.abs()]
         residuals = ((total - self.logits).abs() / torch.stack(parts).amax(0)).amax(0)
         hold = torch.where(residuals <= SUM_TOLERANCE, 1.0, torch.nan)
-        cells = [
-            torch.stack([self.sources[layer][:, step, : first_row + step + 1] for layer in layers]) * hold[step]
-            for step in range(len(hold))
-        ]
         return Attribution(
             rivals=rivals,
             heads=_array(kept * hold[:, None, None]),
@@ -188,9 +188,24 @@ class _Finished:
             other_heads=_array((everything - kept.sum((2, 3))) * hold),
             logits=_array(self.logits * hold),
             residuals=_array(residuals),
-            sources=_array(torch.cat(cells, 2)),
+            sources=self._sources(layers, self.by_step * hold, first_row),
             note=self.note,
         )
+
+    def _sources(self, layers: Sequence[int], factors: torch.Tensor, first_row: int) -> NDArray[np.float32]:
+        """Return the cells of some layers, times a factor for each step; layer by layer, for they are many."""
+        lengths = _row_lengths(len(factors), first_row + len(factors) + 1)
+        by_cell = factors.repeat_interleave(lengths.to(factors.device))
+        num_heads = len(next(iter(self.sources.values())))
+        cells = np.empty((len(layers), num_heads, len(by_cell)), np.float32)
+        for place, layer in enumerate(layers):
+            cells[place] = _array(self.sources[layer] * by_cell)
+        return cells
+
+
+def _row_lengths(num_steps: int, length: int) -> torch.Tensor:
+    """Return how many keys the row of each step has; the last position predicts nothing."""
+    return torch.arange(length - num_steps, length)
 
 
 def _array(values: torch.Tensor) -> NDArray[np.float32]:

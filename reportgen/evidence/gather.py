@@ -14,13 +14,14 @@ from transformers import PreTrainedModel
 from reportgen.errors import NoEvidence
 from reportgen.evidence.ablation import Ablator, Watch
 from reportgen.evidence.attribution import Attributor
-from reportgen.evidence.head_scores import HeadMeasurer
+from reportgen.evidence.head_scores import HeadMeasurer, LayerMeasurer
 from reportgen.evidence.lens import read_lens
 from reportgen.evidence.record import Attribution, Evidence, Lens
 from reportgen.evidence.rollout import Rollout
 from reportgen.evidence.weighted import measure_value_norms
 from reportgen.network.heads import SplitHeads, split_heads
-from reportgen.network.trace import HeadTrace, LayerTrace, Observer
+from reportgen.network.logits import Logits
+from reportgen.network.observer import HeadTrace, LayerTrace, Observer, RowTrace
 from reportgen.network.unembedding import LogitScale, Unembedding
 from reportgen.records import Token
 
@@ -48,12 +49,14 @@ class Gatherer(Observer):
             heads: to keep.
             rivals: ids of the most probable other tokens, ``[step, rival]``; no rows where nothing was generated.
         """
-        self._network, self._token_ids, self._layers, self._heads = network, token_ids, layers, list(heads)
+        self.token_ids = token_ids
+        self._network, self._layers, self._heads, self._rivals = network, layers, list(heads), rivals
         self._num_steps = len(rivals)
         self._chosen = torch.tensor(token_ids[len(token_ids) - len(rivals) :], device=network.device, dtype=torch.long)
         self._measurer = HeadMeasurer(token_ids, network.device)
         self._rollout = Rollout()
         self._seen: list[int] = []
+        self._measured: LayerMeasurer | None = None
         self._scores: dict[int, dict[str, NDArray[np.float32]]] = {}
         self._norms: dict[int, torch.Tensor] = {}
         self._projections: dict[int, nn.Module] = {}
@@ -89,35 +92,47 @@ class Gatherer(Observer):
         return None
 
     def see_heads(self, trace: HeadTrace) -> None:
-        """Measure the heads of a layer."""
-        weights = trace.weights[0]
-        self._try("rollout", lambda: self._rollout.add(weights))
+        """Take the heads of a layer apart."""
         split = self._try("heads", lambda: split_heads(trace, self.rows))
         norms = self._try("value_norms", lambda: measure_value_norms(self._need(split)))
+        self._measured = None
         if trace.layer in self._layers:
             self._seen.append(trace.layer)
-            self._try("scores", lambda: self._measure(trace, weights, norms))
+            self._measured = self._try("scores", lambda: self._begin(trace, norms))
             if split is not None and trace.projection is not None:
                 self._projections[trace.layer] = trace.projection
-                self._num_heads = len(weights)
+                self._num_heads = trace.shape[0]
         if self._attributor is not None:
             attributor, rows = self._attributor, self.rows
             self._try(
                 "attribution",
-                lambda: attributor.add_heads(self._need(split), weights[:, rows], trace.projected[rows].clone()),
+                lambda: attributor.add_heads(self._need(split), trace.weights, trace.projected[rows].clone()),
             )
+
+    def see_rows(self, trace: RowTrace) -> None:
+        """Measure some query rows of a layer."""
+        weights, length = trace.weights, len(self.token_ids)
+        self._try("rollout", lambda: self._rollout.add(trace.first, weights, length))
+        measured = self._measured
+        if measured is None:
+            return
+        kept = weights if len(self._heads) == len(weights) else weights[self._heads]
+        self._try("scores", lambda: measured.add(trace.first, kept))
+        if trace.first + weights.shape[1] == length:
+            scores = self._try("scores", measured.result)
+            if scores is not None:
+                self._scores[trace.layer] = scores
 
     def _need(self, split: SplitHeads | None) -> SplitHeads:
         if split is None:
             raise NoEvidence(self.missing["heads"].partition(": ")[2])
         return split
 
-    def _measure(self, trace: HeadTrace, weights: torch.Tensor, norms: torch.Tensor | None) -> None:
+    def _begin(self, trace: HeadTrace, norms: torch.Tensor | None) -> LayerMeasurer:
         chosen = None if norms is None else norms[self._heads]
         if chosen is not None:
             self._norms[trace.layer] = chosen
-        kept = weights if len(self._heads) == len(weights) else weights[self._heads]
-        self._scores[trace.layer] = self._measurer.measure(kept, chosen, has_sink=hasattr(trace.module, "sinks"))
+        return self._measurer.begin(len(self._heads), chosen, has_sink=hasattr(trace.module, "sinks"))
 
     def see_layer(self, trace: LayerTrace) -> None:
         """Take what a layer wrote."""
@@ -128,12 +143,17 @@ class Gatherer(Observer):
             attributor = self._attributor
             self._try("attribution", lambda: attributor.add_layer(trace))
 
-    def see_end(self, unembedded: torch.Tensor, logits: torch.Tensor) -> None:
-        """Take what the unembedding read, and what came of it."""
+    def end(self, logits: Logits) -> None:
+        """Take what the unembedding read at the positions of the steps, and what came of it."""
         if self._num_steps and self._end is not None:
             end = self._end
-            scale = self._try("lens", lambda: LogitScale.fit(self._network, end, unembedded, logits))
-            self._ended = None if scale is None else (unembedded, logits, scale)
+            self._ended = self._try("lens", lambda: self._read_end(logits, end))
+
+    def _read_end(self, logits: Logits, end: Unembedding) -> tuple[torch.Tensor, torch.Tensor, LogitScale]:
+        given, unembedded = logits.read(self.rows)
+        if unembedded is None:
+            raise NoEvidence("its unembedding was not seen to run")
+        return unembedded, given, LogitScale.fit(self._network, end, unembedded, given)
 
     def ablate(self, methods: Sequence[str], watch: Watch) -> None:
         """Take out each head that is kept, once the pass is over.
@@ -159,15 +179,15 @@ class Gatherer(Observer):
         if len(self._projections) < len(self._seen):
             self._need(None)
         scale = None if self._ended is None else self._ended[2]
-        return Ablator(self._network, self._token_ids, self.rows, self._end, scale)
+        return Ablator(self._network, self.token_ids, self.rows, self._end, scale)
 
-    def finish(self, make_token: Callable[[int], Token], rivals: tuple[tuple[Token, ...], ...]) -> Evidence:
+    def finish(self, make_token: Callable[[int], Token]) -> Evidence:
         """Return the evidence of a pass that is over.
 
         Args:
             make_token: a token of the tokenizer by its id.
-            rivals: as tokens, ``[step][rival]``.
         """
+        rivals = tuple(tuple(make_token(token_id) for token_id in row) for row in self._rivals.tolist())
         layers = sorted(self._seen)
         attribution = self._try("attribution", lambda: self._finish_attribution(rivals, layers))
         lens = self._try("lens", lambda: self._read_lens(make_token))

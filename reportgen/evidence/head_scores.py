@@ -1,4 +1,4 @@
-"""Scores of heads, measured in float32 on the weights of one layer while they are alive.
+"""Scores of heads, measured in float32 on the weights of one layer while they stream by.
 
 ``reportgen.evidence.definitions`` says in words what each score means and where it comes from.
 """
@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 
 from reportgen.evidence.weighted import weighted_sink
 
-_CELLS = 1 << 18
-"""Of patterns whose logarithms are taken at once."""
-
 
 class HeadMeasurer:
     """Measures the heads of one capture, layer by layer."""
@@ -21,64 +18,87 @@ class HeadMeasurer:
     def __init__(self, token_ids: list[int], device: torch.device) -> None:
         """Find the pairs of equal tokens, which are the same in every layer."""
         ids = torch.tensor(token_ids, device=device)
-        # [2, pair]: each query position with each earlier position of the same token.
-        self._duplicates = (ids[:, None] == ids[None, :]).tril(-1).nonzero().T
-        query_pos, key_pos = self._duplicates
+        # [2, pair], ascending by query: each query position with each earlier position of the same token.
+        self.duplicates = (ids[:, None] == ids[None, :]).tril(-1).nonzero().T
+        query_pos, key_pos = self.duplicates
         followed = key_pos + 1 < query_pos
-        self._inductions = torch.stack([query_pos[followed], key_pos[followed] + 1])
-        self._num_duplicated = len(query_pos.unique()) or torch.nan
-        self._num_inducing = len(self._inductions[0].unique()) or torch.nan
-        self._positions = torch.arange(len(token_ids), dtype=torch.float32, device=device)
+        self.inductions = torch.stack([query_pos[followed], key_pos[followed] + 1])
+        self.num_duplicated = len(query_pos.unique()) or torch.nan
+        self.num_inducing = len(self.inductions[0].unique()) or torch.nan
+        self.positions = torch.arange(len(token_ids), dtype=torch.float32, device=device)
 
-    def measure(
-        self, weights: torch.Tensor, norms: torch.Tensor | None = None, *, has_sink: bool = False
-    ) -> dict[str, NDArray[np.float32]]:
-        """Return the scores of one layer's heads.
+    def begin(self, num_heads: int, norms: torch.Tensor | None = None, *, has_sink: bool = False) -> LayerMeasurer:
+        """Begin with a layer.
 
         Args:
-            weights: attention, ``[head, query_pos, key_pos]``.
+            num_heads: how many heads are measured.
             norms: length of what each head writes per unit of weight on a key, ``[head, key_pos]``; ``None`` where it
                 is not known.
             has_sink: rows may sum to less than 1, because a learned sink takes the rest.
+        """
+        return LayerMeasurer(self, num_heads, norms, has_sink)
+
+
+class LayerMeasurer:
+    """Adds up the scores of one layer's heads, some query rows at a time."""
+
+    def __init__(self, pairs: HeadMeasurer, num_heads: int, norms: torch.Tensor | None, has_sink: bool) -> None:
+        """Begin before the first row."""
+        self._pairs, self._norms, self._has_sink = pairs, norms, has_sink
+        zeros = pairs.positions.new_zeros(num_heads)
+        self._sums = {
+            name: zeros.clone()
+            for name in ("sink", "sink_weighted", "previous", "duplicate", "induction", "self", "entropy")
+        }
+        self._distances = {name: (zeros.clone(), zeros.clone()) for name in ("distance", "distance_rest")}
+
+    def add(self, first: int, weights: torch.Tensor) -> None:
+        """Take some query rows.
+
+        Args:
+            first: their first query position; they come in order.
+            weights: attention, ``[head, row, key_pos]``; keys that no row sees can be left out at the end.
+        """
+        weights, last = weights.float(), first + weights.shape[1]
+        for name, pairs in (("duplicate", self._pairs.duplicates), ("induction", self._pairs.inductions)):
+            bounds = torch.searchsorted(pairs[0].contiguous(), torch.tensor([first, last], device=pairs.device))
+            query_pos, key_pos = pairs[:, slice(*bounds.tolist())]
+            self._sums[name] += weights[:, query_pos - first, key_pos].sum(-1)
+        if first == 0:  # the first query has nothing to choose from
+            first, weights = 1, weights[:, 1:]
+        if first == last:
+            return
+        totals = weights.sum(-1)
+        at_first = weights[:, :, 0]
+        self._sums["sink"] += (at_first + (1 - totals if self._has_sink else 0)).sum(-1)
+        self._sums["previous"] += weights.diagonal(first - 1, 1, 2).sum(-1)
+        self._sums["self"] += weights.diagonal(first, 1, 2).sum(-1)
+        queries = self._pairs.positions[first:last]
+        self._sums["entropy"] += (torch.special.entr(weights).sum(-1) / torch.log(queries + 1)).sum(-1)
+        if self._norms is not None:
+            self._sums["sink_weighted"] += weighted_sink(weights, self._norms)
+        reached = weights @ self._pairs.positions[: weights.shape[-1]]  # position 0 adds nothing to it
+        self._add_distances("distance", queries - reached / totals, totals)
+        skipped = int(first < 2)  # the query at 1 has one key that is not the first
+        rest = totals[:, skipped:] - at_first[:, skipped:]
+        self._add_distances("distance_rest", queries[skipped:] - reached[:, skipped:] / rest, rest)
+
+    def _add_distances(self, name: str, distances: torch.Tensor, mass: torch.Tensor) -> None:
+        """Rows that have no weight on the keys in question have no distance to them."""
+        total, count = self._distances[name]
+        total += distances.where(mass > 0, 0).sum(-1)
+        count += (mass > 0).sum(-1)
+
+    def result(self) -> dict[str, NDArray[np.float32]]:
+        """Return the scores, once all rows were seen.
 
         Returns:
             By the names of ``evidence.definitions.HEAD_SCORES``, ``[head]`` each; NaN where a score is undefined.
         """
-        weights = weights.float()
-        later = weights[:, 1:]  # the first query has nothing to choose from
-        sink = later[:, :, 0] + (1 - later.sum(-1) if has_sink else 0)
-        scores = {
-            "sink": sink.mean(-1),
-            "sink_weighted": sink.new_full((len(sink),), torch.nan) if norms is None else weighted_sink(weights, norms),
-            "previous": weights.diagonal(-1, 1, 2).mean(-1),
-            "duplicate": _sum_of_pairs(weights, self._duplicates) / self._num_duplicated,
-            "induction": _sum_of_pairs(weights, self._inductions) / self._num_inducing,
-            "self": weights.diagonal(0, 1, 2)[:, 1:].mean(-1),
-            "entropy": self._entropy(weights),
-            **self._distances(weights),
-        }
+        queries = len(self._pairs.positions) - 1 or torch.nan
+        counts = {"duplicate": self._pairs.num_duplicated, "induction": self._pairs.num_inducing}
+        if self._norms is None:
+            counts["sink_weighted"] = torch.nan
+        scores = {name: total / counts.get(name, queries) for name, total in self._sums.items()}
+        scores |= {name: total / count for name, (total, count) in self._distances.items()}
         return {name: score.cpu().numpy() for name, score in scores.items()}
-
-    def _entropy(self, weights: torch.Tensor) -> torch.Tensor:
-        # Some heads at a time: the terms of all at once would take as much memory as the layer.
-        at_once = max(1, _CELLS // weights[0].numel())
-        entropies = torch.cat([torch.special.entr(some[:, 1:]).sum(-1) for some in weights.split(at_once)])
-        return (entropies / torch.log(self._positions[1:] + 1)).mean(-1)
-
-    def _distances(self, weights: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Mean distances to all keys, and to those from 1 on, over the queries that have two of them or more."""
-        reached = weights @ self._positions  # position 0 adds nothing, so it is the same for both
-        rest = weights[:, :, 1:].sum(-1)
-        mass = {"distance": (weights[:, :, 0] + rest, 1), "distance_rest": (rest, 2)}
-        return {
-            name: (self._positions[first:] - reached[:, first:] / some[:, first:])
-            .where(some[:, first:] > 0, torch.nan)
-            .nanmean(-1)
-            for name, (some, first) in mass.items()
-        }
-
-
-def _sum_of_pairs(weights: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
-    """Sum of the weights at ``[2, pair]`` of (query, key), by head."""
-    query_pos, key_pos = pairs
-    return weights[:, query_pos, key_pos].sum(-1)

@@ -1,4 +1,4 @@
-"""Attention rollout (Abnar and Zuidema 2020), layer after layer."""
+"""Attention rollout (Abnar and Zuidema 2020), layer after layer, some query rows at a time."""
 
 from __future__ import annotations
 
@@ -11,17 +11,26 @@ class Rollout:
     def __init__(self) -> None:
         """Begin before the first layer."""
         self._product: torch.Tensor | None = None
+        self._next: torch.Tensor | None = None  # the layer at work; what it replaces is reused for the one after it
 
-    def add(self, weights: torch.Tensor) -> None:
-        """Add one layer.
+    def add(self, first: int, weights: torch.Tensor, length: int) -> None:
+        """Add some query rows of one layer; a layer's rows come in order, and after the last the layer is complete.
 
         Args:
-            weights: attention of all its heads, ``[head, query_pos, key_pos]``.
+            first: their first query position.
+            weights: attention of all heads, ``[head, row, key_pos]``; keys that no row sees can be left out at the end.
+            length: number of positions.
         """
-        mean = weights.float().mean(0)
-        mixed = mean + torch.eye(len(mean), device=mean.device)  # half of it stays in the residual stream
+        last = first + weights.shape[1]
+        mixed = weights[:, :, :last].mean(0, dtype=torch.float32)
+        mixed.diagonal(first).add_(1)  # half of it stays in the residual stream
         mixed /= mixed.sum(-1, keepdim=True)
-        self._product = mixed if self._product is None else mixed @ self._product
+        if self._next is None:
+            self._next = mixed.new_zeros(length, length)
+        # Nothing lies above the diagonal, so rows reach as far as they have keys.
+        self._next[first:last, :last] = mixed if self._product is None else mixed @ self._product[:last, :last]
+        if last == length:
+            self._product, self._next = self._next, self._product
 
     def result(self) -> torch.Tensor | None:
         """Return ``[query_pos, key_pos]``, rows summing to 1; ``None`` before the first layer."""

@@ -28,14 +28,14 @@ def measure_value_norms(heads: SplitHeads) -> torch.Tensor:
 
 
 def weighted_sink(weights: torch.Tensor, norms: torch.Tensor) -> torch.Tensor:
-    """Return the share of weighted attention on the first token, mean over queries from 1 on.
+    """Return the share of weighted attention on the first token, summed over some queries.
 
     Args:
-        weights: ``[head, query_pos, key_pos]``.
+        weights: float32 ``[head, row, key_pos]``; keys that no row sees can be left out at the end.
         norms: ``[head, key_pos]``.
 
     Returns:
-        ``[head]``; NaN where there is no such query, or a row in which nothing is written.
+        ``[head]``; NaN where there is a row in which nothing is written.
     """
-    rows = weights[:, 1:].float()
-    return (rows[:, :, 0] * norms[:, None, 0] / (rows @ norms[:, :, None])[:, :, 0]).mean(-1)
+    written = weights @ norms[:, : weights.shape[-1], None]
+    return (weights[:, :, 0] * norms[:, None, 0] / written[:, :, 0]).sum(-1)

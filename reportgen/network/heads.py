@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 
 from reportgen.errors import NoEvidence
+from reportgen.network.observer import HeadTrace
 from reportgen.network.parts import tolerance_of, weight_of
-from reportgen.network.trace import HeadTrace
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def split_heads(trace: HeadTrace, rows: slice) -> SplitHeads:
 
     Args:
         trace: what the module did.
-        rows: positions at which to look.
+        rows: positions at which to look, those of the trace's weights.
 
     Returns:
         Heads whose outputs are their weights times their values, times a gate between 0 and 1 at most: only then is a
@@ -45,14 +45,14 @@ def split_heads(trace: HeadTrace, rows: slice) -> SplitHeads:
     Raises:
         NoEvidence: they cannot be told apart.
     """
-    num_heads = trace.weights.shape[1]
+    num_heads = trace.shape[0]
     if trace.projection is None or trace.mixed.shape[-1] % num_heads:
         raise NoEvidence("no linear map follows its heads")
     if trace.values is None:
         raise NoEvidence("what its weights are multiplied with was not seen")
     outputs = _by_head(trace.mixed[rows], num_heads)
     values = trace.values.float()
-    mixture = trace.weights[0, :, rows].float() @ values
+    mixture = trace.weights.float() @ values
     if mixture.shape != outputs.shape:
         raise NoEvidence("its heads are not laid side by side before the output projection")
     weight = weight_of(trace.projection).reshape(num_heads, outputs.shape[-1], -1)

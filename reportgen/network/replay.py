@@ -33,7 +33,7 @@ class Replay:
             for layer, module in self._layers.items():
                 hook = module.register_forward_pre_hook(self._note(layer), with_kwargs=True)
                 hooks.callback(hook.remove)
-            network(**make_inputs(network, token_ids))
+            network(**make_inputs(network, [token_ids]))
 
     def _note(self, layer: int) -> Callable[..., None]:
         def note(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:

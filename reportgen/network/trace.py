@@ -1,7 +1,8 @@
 """One forward pass, watched: what its attention modules and layers did, told as it happens.
 
-Hooks hand each attention module's weights on and put an empty tensor in their place, so that one layer's weights are
-alive at a time. What the weights were multiplied with is taken from that very product, whatever the network calls it.
+Hooks hand each attention module's weights on, some query rows at a time, and let go of them before the next layer. What
+the weights were multiplied with is taken from that very product, whatever the network calls it. Several texts of
+different lengths may run at once; each has its own observers, who see nothing of the others.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,99 +17,37 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
 
-from reportgen.network.parts import find_attention, find_layers, linear_maps
+from reportgen.errors import CaptureMismatch
+from reportgen.network.observer import Call, HeadTrace, LayerTrace, RowTrace, Watched
+from reportgen.network.parts import find_attention, find_layers, linear_maps, tolerance_of
+from reportgen.network.weighing import HeldWeights, ScoredWeights, Weighing
 
 _PRODUCTS = {torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.bmm, torch.Tensor.bmm}
+_FAST_ATTENTION = nn.functional.scaled_dot_product_attention
+_FAST_ARGUMENTS = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
+_CELLS = 1 << 19
+"""Weights that are alive at once where they are worked out: few enough to stay in a processor's cache."""
 
 
-@dataclass(frozen=True)
-class HeadTrace:
-    """What one attention module did.
-
-    Attributes:
-        layer: its number.
-        module: itself.
-        weights: attention, ``[batch, head, query_pos, key_pos]``.
-        values: what the weights were multiplied with, ``[head, key_pos, size]``; ``None`` where no such product was
-            seen.
-        projection: the last linear map that the module called; ``None`` where it has none.
-        mixed: what that map read, ``[query_pos, head * size]``.
-        projected: what it gave, ``[query_pos, width]``.
-    """
-
-    layer: int
-    module: nn.Module
-    weights: torch.Tensor
-    values: torch.Tensor | None
-    projection: nn.Module | None
-    mixed: torch.Tensor
-    projected: torch.Tensor
-
-
-@dataclass(frozen=True)
-class Call:
-    """What a part of a layer was given and gave at some positions, ``[row, …]`` each."""
-
-    module: nn.Module
-    given: torch.Tensor
-    gave: torch.Tensor
-
-
-@dataclass(frozen=True)
-class LayerTrace:
-    """What one layer did to the residual stream at the positions asked for.
-
-    Attributes:
-        layer: its number.
-        before: the residual stream, ``[row, width]``.
-        after: the same behind the layer.
-        calls: of the layer's own parts, in the order of time.
-    """
-
-    layer: int
-    before: torch.Tensor
-    after: torch.Tensor
-    calls: tuple[Call, ...]
-
-
-class Observer:
-    """Who wants to see a pass; what is not overridden is not looked at."""
-
-    def see_heads(self, trace: HeadTrace) -> None:
-        """An attention module has run."""
-
-    def see_layer(self, trace: LayerTrace) -> None:
-        """A layer has run."""
-
-    def see_end(self, unembedded: torch.Tensor, logits: torch.Tensor) -> None:
-        """The pass is over.
-
-        Args:
-            unembedded: what the unembedding read at the positions asked for, ``[row, width]``.
-            logits: what the network gave there, ``[row, vocabulary]``.
-        """
-
-
-def trace(
-    network: PreTrainedModel, token_ids: Sequence[int], rows: slice, observers: Sequence[Observer]
-) -> torch.Tensor:
-    """Run one forward pass in eager mode and tell observers of it, in their order.
+def trace(network: PreTrainedModel, texts: Sequence[Watched], *, fast: bool = False, **options: Any) -> Any:
+    """Run one forward pass and tell observers of it.
 
     Args:
         network: in evaluation mode; its attention implementation is put back afterwards.
-        token_ids: prompt and generated tokens.
-        rows: positions whose residual stream is wanted.
-        observers: told of every attention module and layer; what they raise ends the pass.
+        texts: run side by side; shorter ones are padded at their end, which no position before it can see.
+        fast: with ``scaled_dot_product_attention``, from whose queries and keys weights are worked out; else with eager
+            attention, which gives them itself.
+        **options: for the network's forward.
 
     Returns:
-        Logits, ``[position, vocabulary]``.
+        What the network gave, padding among it.
+
+    Raises:
+        CaptureMismatch: weights worked out do not give what the fast attention gave.
     """
-    with torch.inference_mode(), _eager(network), _Watch(network, len(token_ids), rows, observers) as watch:
-        logits = network(**make_inputs(network, token_ids)).logits[0]
-        if watch.unembedded is not None:
-            for observer in observers:
-                observer.see_end(watch.unembedded, logits[rows])
-    return logits
+    implementation = "sdpa" if fast else "eager"
+    with torch.inference_mode(), using(network, implementation), _Watch(network, texts, fast):
+        return network(**make_inputs(network, [text.token_ids for text in texts]), **options)
 
 
 def is_attention(part: Any) -> bool:
@@ -120,25 +58,23 @@ def is_attention(part: Any) -> bool:
 class _Watch(TorchFunctionMode):
     """The hooks of one pass."""
 
-    def __init__(self, network: PreTrainedModel, length: int, rows: slice, observers: Sequence[Observer]) -> None:
+    def __init__(self, network: PreTrainedModel, texts: Sequence[Watched], fast: bool) -> None:
         super().__init__()
-        self.unembedded: torch.Tensor | None = None
-        self._network, self._length, self._rows, self._observers = network, length, rows, observers
+        self._network, self._texts, self._fast = network, texts, fast
+        self._length = max(len(text.token_ids) for text in texts)
         self._hooks = ExitStack()
         self._inside = False  # of an attention module
         self._products: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._fast_calls: list[tuple[dict[str, Any], torch.Tensor]] = []
         self._linear_calls: list[tuple[nn.Module, torch.Tensor, torch.Tensor]] = []
-        self._calls: list[Call] = []
-        self._before: torch.Tensor | None = None
+        self._calls: list[tuple[nn.Module, list[torch.Tensor], list[torch.Tensor]]] = []
+        self._before: list[torch.Tensor] | None = None
 
     def __enter__(self) -> _Watch:
         for layer, module in find_attention(self._network):
             self._hook_attention(layer, module)
         for layer, module in find_layers(self._network).items():
             self._hook_layer(layer, module)
-        unembedding = self._network.get_output_embeddings()
-        if isinstance(unembedding, nn.Module):
-            self._add(unembedding.register_forward_pre_hook(self._note_unembedded))
         super().__enter__()
         return self
 
@@ -148,9 +84,14 @@ class _Watch(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Note the products of weights and values that an attention module makes."""
-        if self._inside and func in _PRODUCTS and len(args) > 1 and self._could_weigh(*args[:2]):
-            self._products.append((args[0], args[1]))
-        return func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
+        if self._inside:
+            if func is _FAST_ATTENTION:
+                given: dict[str, Any] = dict(zip(_FAST_ARGUMENTS, args, strict=False)) | (kwargs or {})
+                self._fast_calls.append((given, result))
+            elif func in _PRODUCTS and len(args) > 1 and self._could_weigh(*args[:2]):
+                self._products.append((args[0], args[1]))
+        return result
 
     def _could_weigh(self, weights: Any, values: Any) -> bool:
         square = weights.ndim >= 3 and tuple(weights.shape[-2:]) == (self._length, self._length)
@@ -162,19 +103,17 @@ class _Watch(TorchFunctionMode):
     def _hook_attention(self, layer: int, module: nn.Module) -> None:
         def enter(*_: Any) -> None:
             self._inside = True
-            self._products.clear()
-            self._linear_calls.clear()
+            self._forget()
 
         def leave(module: nn.Module, _: Any, output: Any) -> Any:
             self._inside = False
-            if not isinstance(output, tuple):
-                return output
-            for part in filter(is_attention, output):
-                self._tell_heads(layer, module, part)
-            self._products.clear()
-            self._linear_calls.clear()
+            given = [part for part in output if is_attention(part)] if isinstance(output, tuple) else []
+            for place, text in enumerate(self._texts):
+                for weighing in self._weighings(given, place, len(text.token_ids)):
+                    self._tell(layer, module, place, weighing)
+            self._forget()
             # Nobody reads them further on; emptied, they do not pile up over the layers.
-            return tuple(part.new_empty(0) if is_attention(part) else part for part in output)
+            return tuple(part.new_empty(0) if is_attention(part) else part for part in output) if given else output
 
         def note(linear: nn.Module, given: tuple[Any, ...], gave: torch.Tensor) -> None:
             if given:
@@ -185,18 +124,48 @@ class _Watch(TorchFunctionMode):
             self._add(linear.register_forward_hook(note))
         self._add(module.register_forward_hook(leave))
 
-    def _tell_heads(self, layer: int, module: nn.Module, weights: torch.Tensor) -> None:
-        nothing = weights.new_empty(0)
-        projection, mixed, projected = self._linear_calls[-1] if self._linear_calls else (None, nothing, nothing)
-        seen = HeadTrace(
-            layer, module, weights, self._values_of(weights), projection,
-            mixed.reshape(-1, mixed.shape[-1]), projected.reshape(-1, projected.shape[-1]),
-        )  # fmt: skip
-        for observer in self._observers:
-            observer.see_heads(seen)
+    def _forget(self) -> None:
+        for noted in (self._products, self._fast_calls, self._linear_calls):
+            noted.clear()
+
+    def _weighings(self, given: Sequence[torch.Tensor], place: int, length: int) -> Iterator[Weighing]:
+        """Yield what the module weighed on one text: what it gave, or what its calls of fast attention say."""
+        for weights in () if self._fast else given:
+            values = self._values_of(weights)
+            per_text = weights.shape[1]
+            own = None if values is None else values[place * per_text : (place + 1) * per_text, :length]
+            yield HeldWeights(weights[place, :, :length, :length], own)
+        for call, mixture in self._fast_calls if self._fast else ():
+            if call["query"].ndim == 4 and call["query"].shape[2] == call["key"].shape[2] == self._length:
+                weighing = ScoredWeights.of_call(call, place, length)
+                _check_mixture(weighing, mixture[place])
+                yield weighing
+
+    def _tell(self, layer: int, module: nn.Module, place: int, weighing: Weighing) -> None:
+        text, length = self._texts[place], len(self._texts[place].token_ids)
+        at_rows = _whole_rows(weighing, *text.rows.indices(length)[:2])
+        projection, *maps = self._linear_calls[-1] if self._linear_calls else (None, at_rows[:0], at_rows[:0])
+        mixed, projected = (self._own(part, place) if part.numel() else part for part in maps)
+        heads = HeadTrace(layer, module, weighing.shape, at_rows, weighing.values, projection, mixed, projected)
+        for observer in text.observers:
+            observer.see_heads(heads)
+        at_once = max(1, _CELLS // (weighing.shape[0] * length))
+        for first in range(0, length, at_once):
+            weights = weighing.rows(first, min(first + at_once, length))
+            rows = RowTrace(layer, module, weighing.dtype, first, weights)
+            for observer in text.observers:
+                observer.see_rows(rows)
+
+    def _own(self, value: torch.Tensor, place: int) -> torch.Tensor:
+        """One text's part of ``[batch, position, …]``, or of the same with the first two axes in one."""
+        return value.reshape(len(self._texts), self._length, -1)[place, : len(self._texts[place].token_ids)]
 
     def _values_of(self, weights: torch.Tensor) -> torch.Tensor | None:
-        """What these weights were multiplied with; key/value heads that several heads share are repeated."""
+        """What these weights were multiplied with; key/value heads that several heads share are repeated.
+
+        Returns:
+            ``[batch * head, key_pos, size]``.
+        """
         found = [
             values
             for first, values in self._products
@@ -205,7 +174,7 @@ class _Watch(TorchFunctionMode):
         if not found:
             return None
         values = found[-1].reshape(-1, *found[-1].shape[-2:])
-        times, rest = divmod(weights.shape[1], len(values))
+        times, rest = divmod(weights.shape[0] * weights.shape[1], len(values))
         return None if rest or times == 0 else values.repeat_interleave(times, 0)
 
     def _hook_layer(self, layer: int, module: nn.Module) -> None:
@@ -215,55 +184,81 @@ class _Watch(TorchFunctionMode):
 
         def leave(_: nn.Module, __: Any, output: Any) -> None:
             after = self._rows_of(output)
-            if self._before is not None and after is not None:
-                seen = LayerTrace(layer, self._before, after, tuple(self._calls))
-                for observer in self._observers:
+            if self._before is None or after is None:
+                return
+            for place, text in enumerate(self._texts):
+                calls = tuple(Call(part, rows[place], made[place]) for part, rows, made in self._calls)
+                seen = LayerTrace(layer, self._before[place], after[place], calls)
+                for observer in text.observers:
                     observer.see_layer(seen)
 
         def note(part: nn.Module, given: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
             rows, made = self._rows_of(_first(given, named)), self._rows_of(output)
             if rows is not None and made is not None:
-                self._calls.append(Call(part, rows, made))
+                self._calls.append((part, rows, made))
 
         self._add(module.register_forward_pre_hook(enter, with_kwargs=True))
         for part in module.children():
             self._add(part.register_forward_hook(note, with_kwargs=True))
         self._add(module.register_forward_hook(leave))
 
-    def _note_unembedded(self, _: nn.Module, given: tuple[Any, ...]) -> None:
-        self.unembedded = self._rows_of(given[0])
-
-    def _rows_of(self, value: Any) -> torch.Tensor | None:
-        """The positions asked for of ``[batch, position, width]``, which may be the first of several outputs."""
+    def _rows_of(self, value: Any) -> list[torch.Tensor] | None:
+        """The positions asked for of ``[batch, position, width]``, by text; it may be the first of several outputs."""
         value = value[0] if isinstance(value, tuple) and value else value
-        if not isinstance(value, torch.Tensor) or value.ndim not in (2, 3) or self._length not in value.shape[:-1]:
+        if not isinstance(value, torch.Tensor) or value.ndim not in (2, 3):
             return None
-        # A copy: networks add to the residual stream in place, and a slice would keep all positions alive.
-        return value.reshape(self._length, -1)[self._rows].clone()
+        if value.shape[:-1].numel() != len(self._texts) * self._length:
+            return None
+        # Copies: networks add to the residual stream in place, and a slice would keep all positions alive.
+        return [self._own(value, place)[text.rows].clone() for place, text in enumerate(self._texts)]
+
+
+def _whole_rows(weighing: Weighing, first: int, last: int) -> torch.Tensor:
+    """Return some rows with all keys, those that no row sees as zeros."""
+    rows = weighing.rows(first, max(first, last))
+    return nn.functional.pad(rows, (0, weighing.shape[-1] - rows.shape[-1]))
+
+
+def _check_mixture(weighing: ScoredWeights, mixture: torch.Tensor) -> None:
+    """Hold weights that were worked out against what the fast attention made of them, at the last position."""
+    last = weighing.shape[1] - 1
+    expected = mixture[:, last].float()
+    found = (_whole_rows(weighing, last, last + 1) @ weighing.values.float())[:, 0]
+    error = float((found - expected).abs().max()) / max(float(expected.abs().max()), torch.finfo(torch.float32).tiny)
+    if not error <= tolerance_of(weighing.dtype):
+        raise CaptureMismatch(
+            f"weights worked out from queries and keys are {error:.1%} away from what the fast attention gave; "
+            "load the model with attn_implementation='eager'"
+        )
 
 
 def _first(given: tuple[Any, ...], named: dict[str, Any]) -> Any:
     return given[0] if given else named.get("hidden_states")
 
 
-def make_inputs(network: PreTrainedModel, token_ids: Sequence[int]) -> dict[str, Any]:
-    """Return what a forward pass over some tokens takes: everything explicit, nothing cached."""
-    input_ids = torch.tensor([token_ids], device=network.device)
+def make_inputs(network: PreTrainedModel, texts: Sequence[Sequence[int]]) -> dict[str, Any]:
+    """Return what a forward pass over some texts takes: everything explicit, nothing cached.
+
+    Shorter texts are padded at their end, with their own first token: causal attention looks at nothing behind.
+    """
+    length = max(len(token_ids) for token_ids in texts)
+    padded = [[*token_ids, *[token_ids[0]] * (length - len(token_ids))] for token_ids in texts]
+    input_ids = torch.tensor(padded, device=network.device)
     inputs: dict[str, Any] = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "use_cache": False}
     # Models that know positions by distance alone, such as BLOOM, do not take them.
     if "position_ids" in inspect.signature(network.forward).parameters:
-        inputs["position_ids"] = torch.arange(len(token_ids), device=network.device)[None]
+        inputs["position_ids"] = torch.arange(length, device=network.device).expand_as(input_ids)
     return inputs
 
 
 @contextmanager
-def _eager(network: PreTrainedModel) -> Iterator[None]:
-    """Only eager attention computes weights that can be handed out."""
+def using(network: PreTrainedModel, implementation: str) -> Iterator[None]:
+    """Let a network use one implementation of attention for a while; only eager attention hands weights out."""
     usual: Any = network.config._attn_implementation
     try:
-        network.set_attn_implementation("eager")
+        network.set_attn_implementation(implementation)
         # Falcon looks at its config alone, and transformers therefore declines to set it there.
-        network.config._attn_implementation = "eager"
+        network.config._attn_implementation = implementation
         yield
     finally:
         network.set_attn_implementation(usual)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from reportgen.captures.codes import decode_weights
 from reportgen.captures.record import Capture
 from reportgen.pages.palettes import PALETTES
 from reportgen.pages.payload import shrink
@@ -104,7 +105,9 @@ def draw_thumbnail(capture: Capture) -> str:
         A PNG as a ``data:`` address.
     """
     mean = np.zeros((capture.num_tokens, capture.num_tokens), np.float32)
-    mean[np.tril_indices(capture.num_tokens)] = capture.triangles.mean(axis=(0, 1), dtype=np.float32)
+    for triangles in capture.triangles:  # layer by layer: in float32 all of them would take twice the memory
+        weights = decode_weights(triangles) if triangles.dtype == np.uint8 else triangles
+        mean[np.tri(len(mean), dtype=bool)] += weights.mean(axis=0, dtype=np.float32) / len(capture.triangles)
     if capture.num_tokens > 1:
         mean[:, 0] = 0
     shade = np.sqrt(shrink(mean, _THUMBNAIL_SIDE) / max(float(mean.max()), 1e-9))

@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reportgen.captures.codes import encode_weights
 from reportgen.captures.record import Capture
 from reportgen.evidence.definitions import ABLATIONS, SUM_TOLERANCE
 from reportgen.evidence.record import Attribution, Evidence, Lens
-from reportgen.pages.payload import describe_token, encode_bytes, encode_json, encode_weights, shorten
+from reportgen.pages.payload import describe_token, encode_bytes, encode_json, shorten
 
 SOURCE_FLOOR = 1e-3
 """Share of a step's strongest cell under which a cell is 0 on the page."""

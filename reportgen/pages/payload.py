@@ -3,9 +3,7 @@
 A block is bytes, deflated (zlib format, RFC 1950) and written as base64: either UTF-8 text (JSON or a script) or
 *codes* of attention weights.
 
-A code is one byte: 255 times the square root of the weight, rounded. Square root, since most weights are small: with a
-linear byte more than half of them would become 0. The error of a weight ``w`` is at most
-``sqrt(w) / 255 + 1 / 510**2``, below 0.004 everywhere; weights below ``1 / 510**2``, about 4e-6, become 0.
+``reportgen.captures.codes`` says what a code is.
 """
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reportgen.captures.codes import encode_weights
 from reportgen.captures.record import Capture
 from reportgen.records import Prediction, Token
 
@@ -47,23 +46,6 @@ def encode_json(value: Any) -> str:
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return encode_bytes(text.encode("utf-8"))
-
-
-def encode_weights(weights: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return the codes of attention weights.
-
-    Args:
-        weights: 0..1, any shape.
-
-    Returns:
-        uint8 of the same shape, ``round(255 * sqrt(weight))``.
-    """
-    return np.rint(255 * np.sqrt(np.clip(weights.astype(np.float32), 0, 1))).astype(np.uint8)
-
-
-def decode_weights(codes: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the weights that codes stand for, ``(code / 255) ** 2``."""
-    return np.square(codes.astype(np.float32) / np.float32(255))
 
 
 def encode_layer(capture: Capture, layer: int) -> str:

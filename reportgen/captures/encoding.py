@@ -1,0 +1,82 @@
+"""Prompts to token ids, and whether they fit: the model's context window, and this machine's memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psutil
+
+from reportgen.captures.attention import count_bytes
+from reportgen.errors import NotEnoughMemory, PromptError, PromptTooLong
+from reportgen.models.model import LoadedModel
+from reportgen.records import Prompt
+
+
+def encode(model: LoadedModel, prompt: Prompt) -> list[int]:
+    """Return the ids of a prompt's tokens.
+
+    Args:
+        model: whose tokenizer is used.
+        prompt: text or messages.
+
+    Raises:
+        PromptError: the tokenizer cannot encode it, or makes no tokens of it.
+        PromptTooLong: with the tokens to generate it does not fit the model's context window.
+    """
+    where = prompt.place.of(_key(prompt))
+    tokenizer: Any = model.tokenizer
+    if prompt.messages and not tokenizer.chat_template:
+        raise PromptError(f"{where}: {model.info.name} has no chat template; write text, or take a model for chats")
+    try:
+        if prompt.messages:
+            messages = [dict(message) for message in prompt.messages]
+            encoded = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+        else:
+            encoded = tokenizer(prompt.text, add_special_tokens=prompt.add_special_tokens, verbose=False)
+    except Exception as error:  # a tokenizer, or a template that came with it, may raise anything
+        raise PromptError(f"{where}: {model.info.name}'s tokenizer cannot encode it, {first_line(error)}") from error
+    token_ids = list(encoded["input_ids"])
+    if not token_ids:
+        raise PromptError(f"{where}: it has no tokens in {model.info.name}; give it some text")
+    _check_window(model, prompt, len(token_ids))
+    return token_ids
+
+
+def _key(prompt: Prompt) -> str:
+    return "messages" if prompt.messages else "text"
+
+
+def _check_window(model: LoadedModel, prompt: Prompt, num_prompt_tokens: int) -> None:
+    where, window = prompt.place.of(_key(prompt)), model.info.context_window
+    if window is not None and num_prompt_tokens + prompt.max_new_tokens > window:
+        raise PromptTooLong(
+            f"{where}: {num_prompt_tokens} prompt tokens and {prompt.max_new_tokens} to generate do not fit "
+            f"{model.info.name}'s context window of {window}; shorten the text or lower max_new_tokens"
+        )
+
+
+def check_memory(prompt: Prompt, length: int, num_layers: int, num_heads: int, *, fast: bool) -> None:
+    """Raise where the attention of a prompt will not fit into the memory that is free now.
+
+    Args:
+        prompt: for the message.
+        length: prompt and generated tokens.
+        num_layers: to be kept.
+        num_heads: to be kept.
+        fast: whether no layer is ever whole in memory.
+
+    Raises:
+        NotEnoughMemory: it will not fit.
+    """
+    needed, free = count_bytes(length, num_layers, num_heads, fast=fast), psutil.virtual_memory().available
+    if needed > free:
+        raise NotEnoughMemory(
+            f"{prompt.place.of(_key(prompt))}: attention of {num_layers} layers × {num_heads} heads over {length} "
+            f"tokens takes about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; select fewer layers or "
+            "heads, or shorten the text"
+        )
+
+
+def first_line(error: BaseException) -> str:
+    """Return an error's class and the first line of its message."""
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"
