@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from families import make_network
 from tiny import make_gpt2, make_llama, make_tokenizer
 from torch import nn
 from transformers import (
@@ -103,6 +104,16 @@ def test_selected_layers_without_attention_are_passed_over() -> None:
     network = make_lfm2("conv", "full_attention")
     assert attend(network, TOKEN_IDS, (0, 1), (0,), 4).layers == (1,)
     assert attend(network, TOKEN_IDS, (0,), (0,), 4).layers == ()
+
+
+def test_layers_of_linear_attention_are_passed_over() -> None:
+    """They give what they remember where others give weights, and no softmax runs in them, whatever its shape."""
+    for length in (4, 7):  # 4 is also how wide a head is: what is remembered has the shape of weights
+        attended = attend(make_network("minimax"), TOKEN_IDS[:length], (0, 1, 2, 3), (0,), 4)
+        assert attended.layers == (0, 2)
+    network = make_network("minimax", layer_types=["linear_attention"] * 4)
+    with pytest.raises(UnsupportedModel, match="MiniMaxForCausalLM: no part of it gives attention"):
+        attend(network, TOKEN_IDS, (0, 1, 2, 3), (0,), 4)
 
 
 def test_network_without_attention_is_refused_by_name() -> None:

@@ -14,12 +14,15 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
 
 from reportgen.network.parts import find_attention, find_layers, linear_maps
 
 _PRODUCTS = {torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.bmm, torch.Tensor.bmm}
+_SOFTMAXES = {functional.softmax, torch.softmax, torch.Tensor.softmax, torch.logsumexp, torch.Tensor.logsumexp}
+"""What weights are made with; linear attention, which has none of them, gives its state in their place."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,7 @@ class _Watch(TorchFunctionMode):
         self._network, self._length, self._rows, self._observers = network, length, rows, observers
         self._hooks = ExitStack()
         self._inside = False  # of an attention module
+        self._softmaxed = False  # inside of it
         self._products: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._linear_calls: list[tuple[nn.Module, torch.Tensor, torch.Tensor]] = []
         self._calls: list[Call] = []
@@ -150,6 +154,7 @@ class _Watch(TorchFunctionMode):
         """Note the products of weights and values that an attention module makes."""
         if self._inside and func in _PRODUCTS and len(args) > 1 and self._could_weigh(*args[:2]):
             self._products.append((args[0], args[1]))
+        self._softmaxed |= self._inside and func in _SOFTMAXES
         return func(*args, **(kwargs or {}))
 
     def _could_weigh(self, weights: Any, values: Any) -> bool:
@@ -161,13 +166,13 @@ class _Watch(TorchFunctionMode):
 
     def _hook_attention(self, layer: int, module: nn.Module) -> None:
         def enter(*_: Any) -> None:
-            self._inside = True
+            self._inside, self._softmaxed = True, False
             self._products.clear()
             self._linear_calls.clear()
 
         def leave(module: nn.Module, _: Any, output: Any) -> Any:
             self._inside = False
-            if not isinstance(output, tuple):
+            if not isinstance(output, tuple) or not self._softmaxed:
                 return output
             for part in filter(is_attention, output):
                 self._tell_heads(layer, module, part)
