@@ -116,6 +116,19 @@ def test_layers_of_linear_attention_are_passed_over() -> None:
         attend(network, TOKEN_IDS, (0, 1, 2, 3), (0,), 4)
 
 
+@pytest.mark.parametrize("family", ["openai-gpt", "trocr", "xlm"])
+def test_modules_that_keep_their_weights_to_themselves_are_asked(family: str) -> None:
+    """By keyword, by place, and where the answer is a list; what follows the module does not see the difference."""
+    network = make_network(family)
+    with torch.inference_mode():
+        expected = network(torch.tensor([TOKEN_IDS]), output_attentions=True, use_cache=False)
+    attended = attend(network, TOKEN_IDS, (0, 1, 2, 3), (0, 1, 2, 3), 4)
+    torch.testing.assert_close(attended.logits, expected.logits[0], atol=1e-4, rtol=1e-4)
+    for layer, weights in enumerate(expected.attentions):
+        found = unpack(attended.triangles[layer, 2], len(TOKEN_IDS))
+        np.testing.assert_allclose(found, weights[0, 2], atol=HALF_STEP)
+
+
 def test_network_without_attention_is_refused_by_name() -> None:
     with pytest.raises(UnsupportedModel, match="Lfm2ForCausalLM: no part of it gives attention.*; use"):
         attend(make_lfm2("conv", "conv"), TOKEN_IDS, (0, 1), (0,), 4)

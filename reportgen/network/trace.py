@@ -165,27 +165,29 @@ class _Watch(TorchFunctionMode):
         self._hooks.callback(hook.remove)
 
     def _hook_attention(self, layer: int, module: nn.Module) -> None:
-        def enter(*_: Any) -> None:
+        def enter(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
             self._inside, self._softmaxed = True, False
             self._products.clear()
             self._linear_calls.clear()
+            return _ask_for_weights(module, given, named)
 
         def leave(module: nn.Module, _: Any, output: Any) -> Any:
             self._inside = False
-            if not isinstance(output, tuple) or not self._softmaxed:
+            if not isinstance(output, tuple | list) or not self._softmaxed:
                 return output
             for part in filter(is_attention, output):
                 self._tell_heads(layer, module, part)
             self._products.clear()
             self._linear_calls.clear()
             # Nobody reads them further on; emptied, they do not pile up over the layers.
-            return tuple(part.new_empty(0) if is_attention(part) else part for part in output)
+            emptied = (part.new_empty(0) if is_attention(part) else part for part in output)
+            return type(output)._make(emptied) if hasattr(output, "_make") else type(output)(emptied)
 
         def note(linear: nn.Module, given: tuple[Any, ...], gave: torch.Tensor) -> None:
             if given:
                 self._linear_calls.append((linear, given[0], gave))
 
-        self._add(module.register_forward_pre_hook(enter))
+        self._add(module.register_forward_pre_hook(enter, with_kwargs=True))
         for linear in linear_maps(module):
             self._add(linear.register_forward_hook(note))
         self._add(module.register_forward_hook(leave))
@@ -245,6 +247,17 @@ class _Watch(TorchFunctionMode):
             return None
         # A copy: networks add to the residual stream in place, and a slice would keep all positions alive.
         return value.reshape(self._length, -1)[self._rows].clone()
+
+
+def _ask_for_weights(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    """Change the arguments of an attention module that keeps its weights to itself unless it is asked for them."""
+    names = list(inspect.signature(module.forward).parameters)
+    if "output_attentions" not in names:
+        return None
+    place = names.index("output_attentions")
+    if place < len(given):
+        return (*given[:place], True, *given[place + 1 :]), named
+    return given, {**named, "output_attentions": True}
 
 
 def _first(given: tuple[Any, ...], named: dict[str, Any]) -> Any:
