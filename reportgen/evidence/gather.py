@@ -15,7 +15,7 @@ from reportgen.errors import NoEvidence
 from reportgen.evidence.ablation import Ablator, Watch
 from reportgen.evidence.attribution import Attributor
 from reportgen.evidence.head_scores import HeadMeasurer
-from reportgen.evidence.lens import read_lens
+from reportgen.evidence.lens import ends_in, read_lens
 from reportgen.evidence.record import Attribution, Evidence, Lens
 from reportgen.evidence.rollout import Rollout
 from reportgen.evidence.weighted import measure_value_norms
@@ -199,10 +199,12 @@ class Gatherer(Observer):
         return self._ended
 
     def _read_lens(self, make_token: Callable[[int], Token]) -> Lens:
-        (_, _, scale), end = self._need_end(), self._end
+        (unembedded, _, scale), end = self._need_end(), self._end
         if end is None or not self._stream:
             raise NoEvidence("its layers were not seen to pass a residual stream on")
         layers = sorted(self._stream)
+        if not ends_in(end, self._stream[layers[-1]], unembedded):
+            raise NoEvidence("what its unembedding reads is not the normed residual stream")
         stream = torch.stack([self._stream[layer] for layer in layers])
         read = read_lens(end, scale, stream.flatten(0, 1), self._chosen.repeat(len(layers)))
 
