@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from reportgen.errors import CaptureMismatch, UnsupportedModel
+from reportgen.network.parts import has_sink
 from reportgen.network.trace import HeadTrace, Observer, trace
 
 _ROW_SUM_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
@@ -89,7 +90,7 @@ class _Packer(Observer):
             raise CaptureMismatch(f"layer {layer}: it gives attention more than once; take a model that does so once")
         self.seen.add(layer)
         if layer in self._layers:
-            _check(trace.weights, layer, self._num_heads, self._length, has_sink=hasattr(trace.module, "sinks"))
+            _check(trace.weights, layer, self._num_heads, self._length, has_sink=has_sink(trace.module))
             chosen = trace.weights[0]
             self.kept[layer] = _pack(chosen if len(self._heads) == self._num_heads else chosen[list(self._heads)])
 
