@@ -204,6 +204,20 @@ def test_network_is_left_as_it_was() -> None:
     assert not [module for module in network.modules() if module._forward_hooks]
 
 
+def test_parts_that_refuse_what_the_whole_uses_are_left_as_they_were() -> None:
+    """Gemma 4's encoder of sounds is eager alone, the rest is not."""
+    network = make_network("gemma4")
+
+    def implementations() -> dict[str, str]:
+        parts = [(path, part) for path, part in network.named_modules() if isinstance(part, PreTrainedModel)]
+        return {path: part.config._attn_implementation for path, part in parts}
+
+    before = implementations()
+    assert set(before.values()) == {"sdpa", "eager"}
+    attend(network, TOKEN_IDS, (0,), (0,), 4)
+    assert implementations() == before
+
+
 def spoil(network: PreTrainedModel, change: Callable[[torch.Tensor], torch.Tensor]) -> PreTrainedModel:
     """Make layer 1 give other weights than it has."""
     attention = network.get_submodule("model.layers.1.self_attn")

@@ -277,12 +277,17 @@ def make_inputs(network: PreTrainedModel, token_ids: Sequence[int]) -> dict[str,
 @contextmanager
 def _eager(network: PreTrainedModel) -> Iterator[None]:
     """Only eager attention computes weights that can be handed out."""
-    usual: Any = network.config._attn_implementation
+    # A model that also sees or hears may hold parts that refuse what the whole uses.
+    usual: list[tuple[Any, Any]] = [
+        (module.config, module.config._attn_implementation)
+        for module in network.modules()
+        if isinstance(module, PreTrainedModel)
+    ]
     try:
         network.set_attn_implementation("eager")
         # Falcon looks at its config alone, and transformers therefore declines to set it there.
         network.config._attn_implementation = "eager"
         yield
     finally:
-        network.set_attn_implementation(usual)
-        network.config._attn_implementation = usual
+        for config, implementation in usual:
+            config._attn_implementation = implementation
