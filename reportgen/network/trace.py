@@ -154,6 +154,7 @@ class _Watch(TorchFunctionMode):
         """Note the products of weights and values that an attention module makes."""
         if self._inside and func in _PRODUCTS and len(args) > 1 and self._could_weigh(*args[:2]):
             self._products.append((args[0], args[1]))
+            self._linear_calls.clear()  # what reads the heads comes after this
         self._softmaxed |= self._inside and func in _SOFTMAXES
         return func(*args, **(kwargs or {}))
 
@@ -193,7 +194,7 @@ class _Watch(TorchFunctionMode):
         self._add(module.register_forward_hook(leave))
 
     def _tell_heads(self, layer: int, module: nn.Module, weights: torch.Tensor) -> None:
-        nothing = weights.new_empty(0)
+        nothing = weights.new_empty(0, 1)
         projection, mixed, projected = self._linear_calls[-1] if self._linear_calls else (None, nothing, nothing)
         seen = HeadTrace(
             layer, module, weights, self._values_of(weights), projection,
