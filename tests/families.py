@@ -191,8 +191,8 @@ _CHANGES: dict[str, dict[str, Any]] = {
     "deepseek_v4": {"head_dim": 8, "partial_rotary_factor": 0.5},
     "dory": {"n_input_layers": 1, "n_recurrent_layers": 2, "n_output_layers": 1},
     "dots3_note": {
-        "text_config": _DOTS, "vision_config": {"adapter_in_dim": 16, "mlp_layer_types": ["dense"] * 4},
-        "audio_config": {"adapter_input_size": 16},
+        "text_config": _DOTS, "vision_config": {"adapter_in_dim": 16, "adapter_out_dim": 16, "mlp_layer_types": ["dense"] * 4},
+        "audio_config": {"adapter_input_size": 16, "adapter_out_dim": 16},
     },
     "dots3_note_text": _DOTS,
     "electra": _DECODER,
@@ -225,7 +225,7 @@ _CHANGES: dict[str, dict[str, Any]] = {
     "qwen4_exp": {"text_config": _INDEXER},
     "qwen4_exp_text": _INDEXER,
     "reformer": {**_DECODER, "axial_pos_shape": [8, 16], "axial_pos_embds_dim": [8, 8]},
-    "rembert": _DECODER,
+    "rembert": {**_DECODER, "input_embedding_size": 8, "output_embedding_size": 24},
     "roberta": _DECODER,
     "roberta-prelayernorm": _DECODER,
     "roc_bert": {

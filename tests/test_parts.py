@@ -44,3 +44,12 @@ def test_layers_without_the_sink_of_others_have_none() -> None:
     found = {number: has_sink(module) for number, module in find_attention(network)}
     assert found == {number: kind == "sliding_attention" for number, kind in enumerate(types)}
     assert len(set(types)) == 2
+
+
+def test_layers_with_several_attention_modules_are_counted_through() -> None:
+    """As transformers counts LongCat's, which have two each, so that none of them stands for a layer of the stream."""
+    network = make_network("longcat_flash")
+    found = find_attention(network)
+    assert [number for number, _ in found] == [0, 1, 2, 3]
+    assert [module.layer_idx for _, module in found] == [0, 1, 2, 3]
+    assert find_layers(network) == {}

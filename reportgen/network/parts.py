@@ -30,20 +30,25 @@ def find_attention(network: PreTrainedModel) -> list[tuple[int, nn.Module]]:
     decoder = set(network.get_decoder().modules())
     found = [(path, module) for path, module in found if module in decoder] or found
     depth = min((_stack_of(path).count(".") for path, _ in found), default=0)
-    return [(_number_in(path) or 0, module) for path, module in found if _stack_of(path).count(".") == depth]
+    found = [(path, module) for path, module in found if _stack_of(path).count(".") == depth]
+    modules = {module for _, module in found}
+    return [(_number_of(network, path, modules), module) for path, module in found]
 
 
 def find_layers(network: PreTrainedModel) -> dict[int, nn.Module]:
     """Return the layers that the residual stream passes through, by number: those with attention and their siblings.
 
-    Empty where the attention modules do not stand in one list of layers.
+    Empty where the attention modules do not stand in one list of layers, or where they are numbered otherwise.
     """
-    attention = {module for _, module in find_attention(network)}
+    found = find_attention(network)
+    attention = {module for _, module in found}
     stacks = {_stack_of(path) for path, module in network.named_modules() if module in attention}
     if len(stacks) != 1:
         return {}
     stack = network.get_submodule(stacks.pop())
-    return {int(name): layer for name, layer in stack.named_children() if name.isdigit()}
+    layers = {int(name): layer for name, layer in stack.named_children() if name.isdigit()}
+    agree = all(module in set(layers[number].modules()) for number, module in found if number in layers)
+    return layers if agree and len(layers) > max(number for number, _ in found) else {}
 
 
 def has_sink(module: nn.Module) -> bool:
@@ -80,6 +85,15 @@ def _holds(path: str, inner: str) -> bool:
 
 def _number_in(path: str) -> int | None:
     return next((int(part) for part in path.split(".") if part.isdigit()), None)
+
+
+def _number_of(network: PreTrainedModel, path: str, attention: set[nn.Module]) -> int:
+    """The number of a layer; LongCat's hold a list of attention modules each, which transformers counts through."""
+    parent, _, last = path.rpartition(".")
+    siblings = list(network.get_submodule(parent).children())
+    number = _number_in(path) or 0
+    in_list = last.isdigit() and _number_in(parent) is not None and attention.issuperset(siblings)
+    return number * len(siblings) + int(last) if in_list else number
 
 
 def _stack_of(path: str) -> str:
