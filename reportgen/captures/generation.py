@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import GenerationConfig
+from torch import nn
+from transformers import GenerationConfig, PreTrainedModel
 
+from reportgen.errors import UnsupportedModel
 from reportgen.models.model import LoadedModel
 from reportgen.records import Generation
 
@@ -43,11 +45,14 @@ def generate(model: LoadedModel, prompt_ids: list[int], max_new_tokens: int, gen
 
     Returns:
         The new tokens with their logits.
+
+    Raises:
+        UnsupportedModel: the model predicts behind tokens that are not in the text.
     """
     if max_new_tokens == 0:
         return Generated()
     input_ids = torch.tensor([prompt_ids], device=model.network.device)
-    with _own_config(model), _seeded(generation.seed):
+    with _own_config(model), _seeded(generation.seed), _watching(model.network, len(prompt_ids)):
         output = model.network.generate(  # pyright: ignore[reportCallIssue]
             input_ids,
             attention_mask=torch.ones_like(input_ids),
@@ -112,6 +117,26 @@ def _own_config(model: LoadedModel) -> Iterator[None]:
 
 def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
+
+
+@contextmanager
+def _watching(network: PreTrainedModel, num_prompt_tokens: int) -> Iterator[None]:
+    """See that the model reads the prompt and no more: XLM and XLNet put a token behind it, to be read in its place."""
+
+    def see(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        hook.remove()  # later steps read what is new
+        read = given[0] if given else named.get("input_ids")
+        if isinstance(read, torch.Tensor) and read.shape[-1] > num_prompt_tokens:
+            raise UnsupportedModel(
+                f"{type(network).__name__}: it predicts behind a token that is not in the text, so that no row of "
+                "attention is that of a step; set max_new_tokens to 0, or take a decoder such as GPT-2 or Llama"
+            )
+
+    hook = network.register_forward_pre_hook(see, with_kwargs=True)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 @contextmanager
