@@ -1,7 +1,7 @@
 """A tiny seeded network of every causal family of transformers, with every norm and bias away from 1 and 0.
 
-Those of ``FAMILIES`` are written out, and tests run on them one by one. All others are made of their default config, with
-every size that is known made small.
+Those of ``FAMILIES`` are written out, and many tests run on each of them. All others are made of their default config,
+with every size that is known made small.
 """
 
 from __future__ import annotations
@@ -191,7 +191,8 @@ _CHANGES: dict[str, dict[str, Any]] = {
     "deepseek_v4": {"head_dim": 8, "partial_rotary_factor": 0.5},
     "dory": {"n_input_layers": 1, "n_recurrent_layers": 2, "n_output_layers": 1},
     "dots3_note": {
-        "text_config": _DOTS, "vision_config": {"adapter_in_dim": 16, "adapter_out_dim": 16, "mlp_layer_types": ["dense"] * 4},
+        "text_config": _DOTS,
+        "vision_config": {"adapter_in_dim": 16, "adapter_out_dim": 16, "mlp_layer_types": ["dense"] * 4},
         "audio_config": {"adapter_input_size": 16, "adapter_out_dim": 16},
     },
     "dots3_note_text": _DOTS,
@@ -241,7 +242,7 @@ _CHANGES: dict[str, dict[str, Any]] = {
     "youtu": _LATENT,
     "zamba": {"layers_block_type": ["linear_attention", "hybrid"] * 2},
     "zamba2": {"layers_block_type": ["linear_attention", "hybrid"] * 2},
-}
+}  # fmt: skip
 """What families that are not written out need besides."""
 
 _MOST_PARAMETERS = 3_000_000
@@ -285,11 +286,11 @@ def _small(kind: type[PretrainedConfig]) -> dict[str, Any]:
 
 def _merge(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Change settings, and those of configs inside."""
-    changed = {
-        key: _merge(settings[key], change) if isinstance(change, dict) and isinstance(settings.get(key), dict) else change
-        for key, change in changes.items()
-    }
-    return {**settings, **changed}
+    merged = dict(settings)
+    for key, change in changes.items():
+        inside = merged.get(key)
+        merged[key] = _merge(inside, change) if isinstance(inside, dict) and isinstance(change, dict) else change
+    return merged
 
 
 def _check_small(config: PretrainedConfig) -> None:

@@ -13,6 +13,7 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from reportgen.errors import UnsupportedModel
 from reportgen.models.model import LoadedModel
+from reportgen.network.parts import first_position
 from reportgen.records import Generation
 
 _RIVALS = 3
@@ -56,6 +57,7 @@ def generate(model: LoadedModel, prompt_ids: list[int], max_new_tokens: int, gen
         output = model.network.generate(  # pyright: ignore[reportCallIssue]
             input_ids,
             attention_mask=torch.ones_like(input_ids),
+            **_positions(model.network, input_ids),
             max_new_tokens=max_new_tokens,
             return_dict_in_generate=True,
             output_logits=True,
@@ -86,6 +88,16 @@ def find_rivals(generated: Generated, device: torch.device) -> torch.Tensor:
         for raw, chosen in zip(generated.raw, generated.token_ids, strict=True)
     ]
     return torch.tensor(rows, dtype=torch.long, device=device).reshape(len(rows), len(rows[0]) if rows else 0)
+
+
+def _positions(network: PreTrainedModel, input_ids: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Positions where they do not begin at 0, which ``generate`` takes for granted."""
+    first = first_position(network)
+    return (
+        {"position_ids": torch.arange(first, first + input_ids.shape[1], device=input_ids.device)[None]}
+        if first
+        else {}
+    )
 
 
 def _settings(generation: Generation) -> dict[str, Any]:

@@ -56,6 +56,18 @@ def has_sink(module: nn.Module) -> bool:
     return any(getattr(module, name, None) is not None for name in ("sinks", "sink_proj"))
 
 
+def first_position(network: PreTrainedModel) -> int:
+    """Return the position of the first token; RoBERTa and its kin begin behind that of their padding token."""
+    return next(
+        (
+            (getattr(module, "padding_idx", None) or 0) + 1
+            for module in network.modules()
+            if hasattr(module, "create_position_ids_from_input_ids")
+        ),
+        0,
+    )
+
+
 def linear_maps(module: nn.Module) -> list[nn.Module]:
     """Return the linear maps inside a module."""
     return [part for part in module.modules() if isinstance(part, nn.Linear | Conv1D)]

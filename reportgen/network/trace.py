@@ -18,7 +18,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
 
-from reportgen.network.parts import find_attention, find_layers, linear_maps
+from reportgen.network.parts import find_attention, find_layers, first_position, linear_maps
 
 _PRODUCTS = {torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.bmm, torch.Tensor.bmm}
 _SOFTMAXES = {functional.softmax, torch.softmax, torch.Tensor.softmax, torch.logsumexp, torch.Tensor.logsumexp}
@@ -271,7 +271,8 @@ def make_inputs(network: PreTrainedModel, token_ids: Sequence[int]) -> dict[str,
     inputs: dict[str, Any] = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "use_cache": False}
     # Models that know positions by distance alone, such as BLOOM, do not take them.
     if "position_ids" in inspect.signature(network.forward).parameters:
-        inputs["position_ids"] = torch.arange(len(token_ids), device=network.device)[None]
+        first = first_position(network)
+        inputs["position_ids"] = torch.arange(first, first + len(token_ids), device=network.device)[None]
     return inputs
 
 
