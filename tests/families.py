@@ -146,6 +146,7 @@ _SIZES: dict[str, Any] = {
 """A small size for each key under which some config has one."""
 
 _DECODER = {"is_decoder": True}
+_DECODER_ALONE = {**_DECODER, "is_encoder_decoder": False}
 _LATENT = {"num_key_value_heads": 4}
 _LINEAR_THEN_FULL = {"layer_types": ["linear_attention", "full_attention", "linear_attention", "full_attention"]}
 
@@ -171,9 +172,13 @@ _CHANGES: dict[str, dict[str, Any]] = {
     "axk2": _LATENT,
     "bailing_hybrid": {**_LATENT, **_LINEAR_THEN_FULL},
     "bamba": {"attn_layer_indices": [1, 3]},
+    "bart": _DECODER_ALONE,
     "bert": _DECODER,
     "bert-generation": _DECODER,
     "big_bird": _DECODER,
+    "bigbird_pegasus": _DECODER_ALONE,
+    "blenderbot": _DECODER_ALONE,
+    "blenderbot-small": _DECODER_ALONE,
     "blt": {
         "encoder_hash_byte_group_vocab": 64, "encoder_hash_byte_group_size": [3], "cross_attn_k": 1,
         "encoder_config": {"cross_attn_k": 1}, "decoder_config": {"cross_attn_k": 1, "hidden_size_global": 16},
@@ -220,9 +225,15 @@ _CHANGES: dict[str, dict[str, Any]] = {
     "lfm2_moe": {"layer_types": ["conv", "full_attention", "conv", "full_attention"]},
     "longcat_flash": {**_LATENT, "num_layers": 2, "moe_topk": 2, "zero_expert_num": 2},
     "mamba2": {"num_heads": 8},
+    "marian": _DECODER_ALONE,
+    "mbart": _DECODER_ALONE,
     "megatron-bert": _DECODER,
     "minicpm3": _LATENT,
     "moshi": {"sliding_window": 128},  # its cache forgets what is farther away, its mask does not
+    "mvp": _DECODER_ALONE,
+    "pegasus": _DECODER_ALONE,
+    "plbart": _DECODER_ALONE,
+    "prophetnet": _DECODER_ALONE,
     "qwen4_exp": {"text_config": _INDEXER},
     "qwen4_exp_text": _INDEXER,
     "reformer": {**_DECODER, "axial_pos_shape": [8, 16], "axial_pos_embds_dim": [8, 8]},
@@ -235,6 +246,7 @@ _CHANGES: dict[str, dict[str, Any]] = {
     },
     "roformer": _DECODER,
     "sarvam_mla": _LATENT,
+    "whisper": _DECODER_ALONE,
     "xlm": {"causal": True},
     "xlm-roberta": _DECODER,
     "xlm-roberta-xl": _DECODER,
