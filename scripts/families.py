@@ -1,15 +1,18 @@
 """What can be measured on each family of models, by running a tiny network of each.
 
-    python scripts/families.py            print the table
+    python scripts/families.py            print the page
     python scripts/families.py --write    put it into docs/families.md
 
-Networks are those of tests/families.py: random, seeded, with norms and biases away from 1 and 0.
+Networks are those of tests/families.py: random, seeded, with norms and biases away from 1 and 0. All of them take
+about twenty seconds.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
 
@@ -20,48 +23,151 @@ sys.path.insert(0, str(ROOT / "tests"))
 # ruff: noqa: E501 (a row of a Markdown table is one line)
 HEAD = """# Families of models
 
-Made by `python scripts/families.py --write` from one tiny random network of each family (`tests/families.py`), with
-norms and biases away from 1 and 0, so that a part that is left out would show. *Sum* is the largest distance of an
-attribution's parts from the logit that the network gave, relative to the largest part, over four steps; over 1e-3 a page
-withholds it. *yes* is measured and held by a test; everything else says why not, as the page does.
+{captured} of the {all} causal architectures of transformers {version} are captured; {refused} are refused by name{unbuilt}.
 
-| `model_type` | class | layers with attention | head scores | weighted attention | attribution | sum | logit lens | ablation |
-|---|---|---|---|---|---|---|---|---|
+Made by `python scripts/families.py --write` from one tiny random network of each family (`tests/families.py`), with
+norms and biases away from 1 and 0, so that a part that is left out would show. A test holds the weights of each that is
+captured against those that transformers gives itself. *Sum* is the largest distance of an attribution's parts from the
+logit that the network gave, relative to the largest part, over four steps; over 1e-3 a page withholds it. *yes* is
+measured, and held by a test; everything else says why not, as the page does.
+
+## Captured
+
+*Special*: of a *decoder alone*, the model with its encoder is refused; where it says `is_decoder`, a model whose config
+does not is refused as an encoder; *text alone* is captured of models that also see or hear.
+
+| `model_type` | class | layers with attention | special | head scores | weighted attention | attribution | sum | logit lens | ablation |
+|---|---|---|---|---|---|---|---|---|---|
 """
+REFUSED = """
+## Refused
+
+| `model_type` | class | it is refused when | reason |
+|---|---|---|---|
+"""
+UNBUILT = """
+## Not measured
+
+| `model_type` | class | reason |
+|---|---|---|
+"""
+
+
+class State(NamedTuple):
+    """What became of one family.
+
+    Attributes:
+        row: of the table that it belongs to, without ``model_type``.
+        kind: ``captured``, ``refused``, or ``unbuilt`` where the network cannot be made.
+    """
+
+    kind: str
+    row: tuple[str, ...]
 
 
 def make_page() -> str:
     """Return the whole page."""
-    from families import FAMILIES
+    from families import ALL
 
-    return HEAD + "".join(f"| {' | '.join(describe(family))} |\n" for family in sorted(FAMILIES))
+    return write_page({family: measure(family) for family in ALL})
 
 
-def describe(family: str) -> list[str]:
-    """Return the row of one family."""
-    from families import make_network
+def write_page(states: dict[str, State]) -> str:
+    """Return the page of what became of each family."""
+    import transformers
+
+    counts = {kind: sum(state.kind == kind for state in states.values()) for kind in ("captured", "refused", "unbuilt")}
+    unbuilt = f", {counts['unbuilt']} could not be built where this was written" if counts["unbuilt"] else ""
+    head = HEAD.format(**{**counts, "unbuilt": unbuilt}, all=len(states), version=transformers.__version__)
+    tables = {"captured": head, "refused": REFUSED, "unbuilt": UNBUILT}
+    return "".join(
+        table + "".join(line(family, state) for family, state in sorted(states.items()) if state.kind == kind)
+        for kind, table in tables.items()
+        if counts[kind]
+    )
+
+
+def line(family: str, state: State) -> str:
+    """Return a row as the page holds it."""
+    return f"| `{family}` | {' | '.join(state.row)} |\n"
+
+
+def measure(family: str) -> State:
+    """Run the network of one family, and return what became of it; what cannot be told by name is raised."""
+    from families import make_config, make_network
+
+    from reportgen.errors import CaptureMismatch, UnsupportedModel
+    from reportgen.models.config import architecture_of, check_attention
+
+    config = make_config(family)
+    architecture = architecture_of(config)
+    try:
+        check_attention(config, family)
+    except UnsupportedModel as error:
+        return State("refused", (architecture, "its config is read", reason_of_refusal(error)))
+    try:
+        network = make_network(family)
+    except ImportError as error:
+        return State("unbuilt", (architecture, first_sentence(error)))
+    try:
+        return State("captured", describe(family, network))
+    except (UnsupportedModel, CaptureMismatch) as error:
+        return State("refused", (architecture, "a prompt runs", reason_of_refusal(error)))
+
+
+def describe(family: str, network: Any) -> tuple[str, ...]:
+    """Return the row of a family that is captured.
+
+    Raises:
+        UnsupportedModel: it is not.
+        CaptureMismatch: it is not.
+    """
     from tiny import make_tokenizer
 
     from reportgen import Prompt, capture, wrap_model
 
-    network = make_network(family)
     model = wrap_model(network, make_tokenizer(), name=family)
     prompt = Prompt(text="The cat ate", max_new_tokens=4, evidence=("ablation",))
     captured = capture(model, prompt)
     evidence = captured.evidence
-    layers = f"{len(captured.layers)} of {model.info.num_layers}"
     found = evidence.attribution
-    return [
-        f"`{family}`",
+    return (
         type(network).__name__,
-        layers,
+        f"{len(captured.layers)} of {model.info.num_layers}",
+        ", ".join(special(family)),
         "yes" if evidence.scores else "no",
         "yes" if evidence.value_norms is not None else reason(evidence.missing["value_norms"]),
         "yes" + (", before the soft cap" if found.note else "") if found else reason(evidence.missing["attribution"]),
         f"{magnitude(float(found.residuals.max()))}" if found else "",
         "yes" if evidence.lens else reason(evidence.missing["lens"]),
         "yes" if evidence.ablations else reason(evidence.missing["ablations"]),
-    ]
+    )
+
+
+def special(family: str) -> list[str]:
+    """Return what a reader should know of a family before he takes its row for that of his checkpoint."""
+    from families import make_config
+    from transformers import AutoConfig
+
+    default, made, labels = AutoConfig.for_model(family), make_config(family), []
+    if default.is_encoder_decoder and not made.is_encoder_decoder:
+        labels.append("decoder alone")
+    elif getattr(default, "is_decoder", None) is False and made.is_decoder:
+        labels.append("`is_decoder`")
+    if {"vision_config", "audio_config", "vq_config"} & set(made.sub_configs):
+        labels.append("text alone")
+    return labels
+
+
+def reason_of_refusal(error: Exception) -> str:
+    """Return why, without the name of the class, which stands in the row, and without advice."""
+    message = str(error).partition("; ")[0]
+    return re.sub(r"^(model '.*?': \w+ is |\w+: )", "", message)
+
+
+def first_sentence(error: Exception) -> str:
+    """Return the first line of a library's error that says something."""
+    return next(text.strip().partition(" but ")[0] for text in str(error).splitlines() if text.strip())
 
 
 def reason(missing: str) -> str:
@@ -78,6 +184,9 @@ def magnitude(residual: float) -> str:
 @click.option("--write", is_flag=True, help="Write docs/families.md instead of printing.")
 def main(write: bool) -> None:
     """Make the page."""
+    import torch
+
+    torch.set_num_threads(1)  # networks as small as these only wait for a second one
     if write:
         PAGE.write_text(make_page(), "utf-8")
     else:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from families import make_network
 from tiny import make_gpt2, make_llama, make_tokenizer
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -117,6 +118,29 @@ def test_selected_layers_without_attention_are_passed_over() -> None:
     network = make_lfm2("conv", "full_attention")
     assert attend_alone(network, TOKEN_IDS, (0, 1), (0,), 4).layers == (1,)
     assert attend_alone(network, TOKEN_IDS, (0,), (0,), 4).layers == ()
+
+
+def test_layers_of_linear_attention_are_passed_over() -> None:
+    """They give what they remember where others give weights, and no softmax runs in them, whatever its shape."""
+    for length in (4, 7):  # 4 is also how wide a head is: what is remembered has the shape of weights
+        attended = attend_alone(make_network("minimax"), TOKEN_IDS[:length], (0, 1, 2, 3), (0,), 4)
+        assert attended.layers == (0, 2)
+    network = make_network("minimax", layer_types=["linear_attention"] * 4)
+    with pytest.raises(UnsupportedModel, match="MiniMaxForCausalLM: no part of it gives attention"):
+        attend_alone(network, TOKEN_IDS, (0, 1, 2, 3), (0,), 4)
+
+
+@pytest.mark.parametrize("family", ["openai-gpt", "trocr", "xlm"])
+def test_modules_that_keep_their_weights_to_themselves_are_asked(family: str) -> None:
+    """By keyword, by place, and where the answer is a list; what follows the module does not see the difference."""
+    network = make_network(family)
+    with torch.inference_mode():
+        expected = network(torch.tensor([TOKEN_IDS]), output_attentions=True, use_cache=False)
+    attended = attend_alone(network, TOKEN_IDS, (0, 1, 2, 3), (0, 1, 2, 3), 4)
+    torch.testing.assert_close(attended.logits, expected.logits[0], atol=1e-4, rtol=1e-4)
+    for layer, weights in enumerate(expected.attentions):
+        found = unpack(attended.triangles[layer, 2], len(TOKEN_IDS))
+        np.testing.assert_allclose(found, weights[0, 2], atol=HALF_STEP)
 
 
 def test_network_without_attention_is_refused_by_name() -> None:
@@ -238,6 +262,20 @@ def test_network_is_left_as_it_was() -> None:
     attend_alone(network, TOKEN_IDS, (0,), (0,), 4)
     assert network.config._attn_implementation == "sdpa"
     assert not [module for module in network.modules() if module._forward_hooks]
+
+
+def test_parts_that_refuse_what_the_whole_uses_are_left_as_they_were() -> None:
+    """Gemma 4's encoder of sounds is eager alone, the rest is not."""
+    network = make_network("gemma4")
+
+    def implementations() -> dict[str, str]:
+        parts = [(path, part) for path, part in network.named_modules() if isinstance(part, PreTrainedModel)]
+        return {path: part.config._attn_implementation for path, part in parts}
+
+    before = implementations()
+    assert set(before.values()) == {"sdpa", "eager"}
+    attend_alone(network, TOKEN_IDS, (0,), (0,), 4)
+    assert implementations() == before
 
 
 def spoil(network: PreTrainedModel, change: Callable[[torch.Tensor], torch.Tensor]) -> PreTrainedModel:

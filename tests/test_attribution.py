@@ -64,6 +64,13 @@ def test_parts_add_up_to_the_logit(family: str) -> None:
         assert found.logits[:, step] == pytest.approx(expected, rel=2e-3, abs=2e-3)
 
 
+def test_cap_is_found_where_logits_are_far_below_it() -> None:
+    """By RecurrentGemma's name for it; without it the logits fit well enough to be taken for uncapped."""
+    found = attribution_of(run(make_network("recurrent_gemma")))
+    assert found.note == "Parts of the logit before the model caps it at ±30."
+    assert found.residuals.max() < 1e-5
+
+
 @pytest.mark.parametrize("family", sorted(FAMILIES.keys() - MIXED))
 def test_what_a_head_wrote_is_the_sum_over_what_it_read(family: str) -> None:
     found = attribution_of(captured := run(make_network(family)))

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from families import make_network
 from tiny import make_gpt2, make_llama, make_tokenizer
 from tokenizers import processors
 
 from reportgen.captures.capture import capture
 from reportgen.captures.record import Capture
-from reportgen.errors import CaptureMismatch, PromptError, PromptTooLong
+from reportgen.errors import CaptureMismatch, PromptError, PromptTooLong, UnsupportedModel
 from reportgen.models.model import LoadedModel, wrap_model
 from reportgen.records import Generation, Place, Prompt
 from reportgen.selection import parse_selection
@@ -295,6 +296,30 @@ def test_forward_pass_alone(llama: LoadedModel, monkeypatch: pytest.MonkeyPatch)
     np.testing.assert_allclose(captured.pattern(2, 3), expected.pattern(2, 3)[:length, :length], atol=HALF_STEP)
     for found, wanted in zip(captured.prompt_predictions, expected.prompt_predictions, strict=True):
         assert found.logprob == pytest.approx(wanted.logprob, abs=1e-4)
+
+
+def test_positions_begin_where_the_model_was_trained_to_begin() -> None:
+    """RoBERTa's begin behind that of its padding token, in the text that is made as in the pass."""
+    network = make_network("roberta")
+    captured = capture(
+        wrap_model(network, make_tokenizer(), name="roberta"), Prompt(text="The cat ate", max_new_tokens=4)
+    )
+    with torch.inference_mode():
+        logits = network(torch.tensor([[token.token_id for token in captured.tokens]])).logits[0].log_softmax(-1)
+    for step in captured.steps:
+        row = captured.query_pos_of_step(step.step)
+        token = captured.tokens[row + 1]
+        assert step.raw.logprob == pytest.approx(float(logits[row, token.token_id]), abs=1e-4)
+        assert step.replay_difference < 1e-4
+
+
+def test_model_that_reads_more_than_the_text_to_generate_is_refused() -> None:
+    """XLM predicts in the place of a token that it puts behind the text; the pass alone is what it seems."""
+    model = wrap_model(make_network("xlm"), make_tokenizer(), name="xlm")
+    with pytest.raises(UnsupportedModel, match="^XLMWithLMHeadModel: it predicts behind a token that is not in"):
+        capture(model, Prompt(text="abc", max_new_tokens=2))
+    assert not model.network._forward_pre_hooks
+    assert capture(model, Prompt(text="abc", max_new_tokens=0)).layers == (0, 1, 2, 3)
 
 
 @pytest.mark.parametrize("name", ["tiny_llama", "tiny_gpt2"])

@@ -25,7 +25,7 @@ def lens_of(captured: Capture) -> Lens:
     return captured.evidence.lens
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("family", [*sorted(FAMILIES), "gemma3", "gemma4_unified", "phi4_multimodal"])
 def test_last_layer_is_the_models_own_distribution(family: str) -> None:
     captured = capture(wrap_model(make_network(family), make_tokenizer(), name="tiny"), PROMPT)
     lens = lens_of(captured)
@@ -34,6 +34,14 @@ def test_last_layer_is_the_models_own_distribution(family: str) -> None:
     best = [step.raw.alternatives[0] for step in captured.steps]
     assert [token.token_id for token in lens.best[-1]] == [token.token_id for token, _ in best]
     assert lens.best_logprobs[-1] == pytest.approx([logprob for _, logprob in best], abs=1e-4)
+
+
+@pytest.mark.parametrize("family", ["bert", "bart", "rembert", "trocr"])
+def test_ends_that_are_more_than_norm_and_unembedding_are_refused(family: str) -> None:
+    """BERT has a layer of its own between the two, BART and TrOCR no norm behind their layers but one before them."""
+    captured = capture(wrap_model(make_network(family), make_tokenizer(), name="tiny"), PROMPT)
+    assert captured.evidence.lens is None
+    assert captured.evidence.missing["lens"].endswith("what its unembedding reads is not the normed residual stream")
 
 
 def test_every_layer_goes_through_the_models_end_once(tiny_llama: LoadedModel) -> None:

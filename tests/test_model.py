@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+from families import make_config, make_network
 from huggingface_hub import constants, errors
 from tiny import make_gpt2, make_llama, make_tokenizer
 from transformers import BertConfig, FalconConfig, GPTNeoXConfig, MambaConfig, MptConfig, RwkvConfig, T5Config
@@ -214,6 +215,13 @@ def test_hub_model_in_the_cache_loads_offline_with_its_commit(offline: Path, sav
         (MambaConfig(), "MambaForCausalLM is a mamba model, whose config names no attention heads"),
         (RwkvConfig(), "RwkvForCausalLM is a rwkv model, whose config names no attention heads"),
         (transformers.ViTConfig(), "ViTConfig is not a causal language model"),
+        (transformers.XLNetConfig(), "XLNetLMHeadModel is an encoder, whose tokens also attend"),
+        (
+            transformers.ProphetNetConfig(is_encoder_decoder=False, is_decoder=True),
+            "ProphetNetForCausalLM is a model that predicts several tokens at once",
+        ),
+        (transformers.ReformerConfig(is_decoder=True), "ReformerModelWithLMHead is a model that looks at chunks"),
+        (make_config("gemma4_assistant"), "Gemma4AssistantForCausalLM is a drafter, whose layers all read the keys"),
     ],
 )
 def test_models_without_causal_attention_are_refused_by_name(tmp_path: Path, config, message: str) -> None:
@@ -251,6 +259,25 @@ def test_wrapping_an_encoder_is_refused() -> None:
     network = transformers.BertForMaskedLM(BertConfig(vocab_size=259, **sizes))
     with pytest.raises(UnsupportedModel, match="is an encoder"):
         wrap_model(network, make_tokenizer())
+
+
+def test_wrapping_an_encoder_that_only_its_modules_tell_of_is_refused() -> None:
+    """Its config is as silent as that of GPT-NeoX, whose attention is causal."""
+    with pytest.raises(UnsupportedModel, match="'mine': BertGenerationDecoder is an encoder, whose tokens also attend"):
+        wrap_model(make_network("bert-generation", is_decoder=False), make_tokenizer(), name="mine")
+    assert wrap_model(make_network("bert-generation"), make_tokenizer()).info.num_heads == 4
+    assert make_network("gpt_neox").config.is_decoder is False
+    assert wrap_model(make_network("gpt_neox"), make_tokenizer()).info.num_heads == 4
+
+
+@pytest.mark.parametrize("family", ["bart", "whisper"])
+def test_decoder_that_was_saved_alone_loads(family: str, tmp_path: Path) -> None:
+    """Of an encoder-decoder, which is refused as a whole."""
+    with quiet():
+        make_network(family).save_pretrained(tmp_path)
+        make_tokenizer().save_pretrained(tmp_path)
+    loaded = load_model(str(tmp_path), device="cpu")
+    assert (loaded.info.num_layers, loaded.info.num_heads) == (4, 4)
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2"])

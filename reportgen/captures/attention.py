@@ -19,6 +19,7 @@ from reportgen.captures.codes import encode_weights
 from reportgen.errors import CaptureMismatch, UnsupportedModel
 from reportgen.network.logits import Logits, run_pass
 from reportgen.network.observer import HeadTrace, Observer, RowTrace, Watched
+from reportgen.network.parts import has_sink
 from reportgen.network.route import find_route
 
 _ROW_SUM_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
@@ -177,7 +178,7 @@ def _check(trace: RowTrace) -> None:
     if weights[:, :, last:].any() or weights[:, :, trace.first : last].triu(1).any():
         raise CaptureMismatch(f"{where}: a position attends to a later one; take a causal model")
     # A learned sink may take any part of a row.
-    lowest = -tolerance if hasattr(trace.module, "sinks") else 1 - tolerance
+    lowest = -tolerance if has_sink(trace.module) else 1 - tolerance
     if most > 1 + tolerance or least < lowest:
         raise CaptureMismatch(
             f"{where}: rows of attention sum to {least:.4f} … {most:.4f}, not to 1; take a model with softmax attention"

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import GenerationConfig
+from torch import nn
+from transformers import GenerationConfig, PreTrainedModel
 
+from reportgen.errors import UnsupportedModel
 from reportgen.models.model import LoadedModel
+from reportgen.network.parts import first_position
 from reportgen.records import Generation
 
 _RIVALS = 3
@@ -53,18 +56,23 @@ def generate(
 
     Returns:
         Of each prompt the new tokens with their logits.
+
+    Raises:
+        UnsupportedModel: the model predicts behind tokens that are not in the text.
     """
     if max_new_tokens == 0:
         return [Generated() for _ in texts]
     network, length = model.network, max(map(len, texts))
-    with _own_config(model) as config, _seeded(generation.seed):
+    with _own_config(model) as config, _seeded(generation.seed), _watching(network, length):
         padding = [[config.pad_token_id] * (length - len(token_ids)) for token_ids in texts]
         # Padding stands before the text, so that all texts go on at the same place.
         input_ids = [[*before, *token_ids] for before, token_ids in zip(padding, texts, strict=True)]
         seen = [[0] * len(before) + [1] * len(token_ids) for before, token_ids in zip(padding, texts, strict=True)]
+        mask = torch.tensor(seen, device=network.device)
         output = network.generate(  # pyright: ignore[reportCallIssue]
             torch.tensor(input_ids, device=network.device),
-            attention_mask=torch.tensor(seen, device=network.device),
+            attention_mask=mask,
+            **_positions(network, mask),
             max_new_tokens=max_new_tokens,
             return_dict_in_generate=True,
             output_logits=True,
@@ -107,6 +115,12 @@ def find_rivals(generated: Generated, device: torch.device) -> torch.Tensor:
     return torch.tensor(rows, dtype=torch.long, device=device).reshape(len(rows), len(rows[0]) if rows else 0)
 
 
+def _positions(network: PreTrainedModel, mask: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Positions where they do not begin at 0, which ``generate`` takes for granted."""
+    first = first_position(network)
+    return {"position_ids": first + (mask.cumsum(-1) - 1).clamp(min=0)} if first else {}
+
+
 def _settings(generation: Generation) -> dict[str, Any]:
     """What was asked for and no more: left to itself, ``generate`` samples from the 50 most probable tokens."""
     given = generation.settings()
@@ -136,6 +150,26 @@ def _own_config(model: LoadedModel) -> Iterator[GenerationConfig]:
 
 def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
+
+
+@contextmanager
+def _watching(network: PreTrainedModel, num_prompt_tokens: int) -> Iterator[None]:
+    """See that the model reads the prompt and no more: XLM and XLNet put a token behind it, to be read in its place."""
+
+    def see(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        hook.remove()  # later steps read what is new
+        read = given[0] if given else named.get("input_ids")
+        if isinstance(read, torch.Tensor) and read.shape[-1] > num_prompt_tokens:
+            raise UnsupportedModel(
+                f"{type(network).__name__}: it predicts behind a token that is not in the text, so that no row of "
+                "attention is that of a step; set max_new_tokens to 0, or take a decoder such as GPT-2 or Llama"
+            )
+
+    hook = network.register_forward_pre_hook(see, with_kwargs=True)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 @contextmanager

@@ -15,13 +15,14 @@ from reportgen.errors import NoEvidence
 from reportgen.evidence.ablation import Ablator, Watch
 from reportgen.evidence.attribution import Attributor
 from reportgen.evidence.head_scores import HeadMeasurer, LayerMeasurer
-from reportgen.evidence.lens import read_lens
+from reportgen.evidence.lens import ends_in, read_lens
 from reportgen.evidence.record import Attribution, Evidence, Lens
 from reportgen.evidence.rollout import Rollout
 from reportgen.evidence.weighted import measure_value_norms
 from reportgen.network.heads import SplitHeads, split_heads
 from reportgen.network.logits import Logits
 from reportgen.network.observer import HeadTrace, LayerTrace, Observer, RowTrace
+from reportgen.network.parts import has_sink
 from reportgen.network.unembedding import LogitScale, Unembedding
 from reportgen.records import Token
 
@@ -132,7 +133,7 @@ class Gatherer(Observer):
         chosen = None if norms is None else norms[self._heads]
         if chosen is not None:
             self._norms[trace.layer] = chosen
-        return self._measurer.begin(len(self._heads), chosen, has_sink=hasattr(trace.module, "sinks"))
+        return self._measurer.begin(len(self._heads), chosen, has_sink=has_sink(trace.module))
 
     def see_layer(self, trace: LayerTrace) -> None:
         """Take what a layer wrote."""
@@ -219,10 +220,12 @@ class Gatherer(Observer):
         return self._ended
 
     def _read_lens(self, make_token: Callable[[int], Token]) -> Lens:
-        (_, _, scale), end = self._need_end(), self._end
+        (unembedded, _, scale), end = self._need_end(), self._end
         if end is None or not self._stream:
             raise NoEvidence("its layers were not seen to pass a residual stream on")
         layers = sorted(self._stream)
+        if not ends_in(end, self._stream[layers[-1]], unembedded):
+            raise NoEvidence("what its unembedding reads is not the normed residual stream")
         stream = torch.stack([self._stream[layer] for layer in layers])
         read = read_lens(end, scale, stream.flatten(0, 1), self._chosen.repeat(len(layers)))
 

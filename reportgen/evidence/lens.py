@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from reportgen.network.parts import tolerance_of
 from reportgen.network.unembedding import LogitScale, Unembedding
 
 _VOCABULARY = 2048
@@ -20,6 +21,20 @@ class Readings:
     ranks: torch.Tensor
     best_ids: torch.Tensor
     best_logprobs: torch.Tensor
+
+
+def ends_in(end: Unembedding, last: torch.Tensor, unembedded: torch.Tensor) -> bool:
+    """Say whether the lens shows the network itself behind the last layer; else it would show nothing of earlier ones.
+
+    Args:
+        end: final norm and unembedding.
+        last: residual stream behind the last layer, ``[row, width]``.
+        unembedded: what the unembedding read, ``[row, width]``.
+    """
+    if last.shape[-1] != unembedded.shape[-1]:
+        return False
+    distance = (end.norm_module(last[None])[0].float() - unembedded.float()).abs().max()
+    return bool(distance <= tolerance_of(unembedded.dtype) * unembedded.float().abs().max())
 
 
 def read_lens(end: Unembedding, scale: LogitScale, stream: torch.Tensor, chosen: torch.Tensor) -> Readings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from transformers import PretrainedConfig
+from transformers import PretrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
@@ -12,6 +12,13 @@ from transformers.models.auto.modeling_auto import (
 
 from reportgen.errors import UnsupportedModel
 from reportgen.records import ModelInfo
+
+_ENCODER = "an encoder, whose tokens also attend to later ones"
+_UNLIKE = {
+    "ngram": "a model that predicts several tokens at once, from streams beside the one whose weights could be shown",
+    "lsh_attn_chunk_length": "a model that looks at chunks of the text, so that its weights are no table of all tokens",
+}
+"""Keys that only models have whose weights are not what a page shows, and what such a model is."""
 
 _CONTEXT = ("max_position_embeddings", "n_positions", "max_seq_len")
 
@@ -43,15 +50,35 @@ def check_attention(config: PretrainedConfig, name: str) -> None:
     """
     # The class that the checkpoint names tells the user more than the decoder that could be made of it.
     architecture = (getattr(config, "architectures", None) or [architecture_of(config)])[0]
+    unlike = next((what for key, what in _UNLIKE.items() if hasattr(config, key)), None)
     if config.is_encoder_decoder:
         problem = "an encoder-decoder, whose tokens also attend to a second text"
     elif _is_encoder(config):
-        problem = "an encoder, whose tokens also attend to later ones"
+        problem = _ENCODER
+    elif unlike is not None:
+        problem = unlike
+    elif _is_drafter(_text_config(config)):
+        problem = "a drafter, whose layers all read the keys of another model"
     elif _count(_text_config(config), "num_attention_heads") is None:
         problem = f"a {config.model_type} model, whose config names no attention heads"
     else:
         return
-    raise UnsupportedModel(f"model {name!r}: {architecture} is {problem}; take a decoder such as GPT-2 or Llama")
+    raise _unsupported(name, architecture, problem)
+
+
+def check_causal(network: PreTrainedModel, name: str) -> None:
+    """Raise where attention modules say what their config does not: that tokens attend to later ones.
+
+    Raises:
+        UnsupportedModel: none of them that tells is causal, and the config does not say that it is a decoder.
+    """
+    flags = [flag for module in network.modules() if isinstance(flag := getattr(module, "is_causal", None), bool)]
+    if flags and not any(flags) and getattr(network.config, "is_decoder", None) is False:
+        raise _unsupported(name, type(network).__name__, _ENCODER)
+
+
+def _unsupported(name: str, architecture: str, problem: str) -> UnsupportedModel:
+    return UnsupportedModel(f"model {name!r}: {architecture} is {problem}; take a decoder such as GPT-2 or Llama")
 
 
 def describe_config(config: PretrainedConfig, name: str, revision: str = "") -> ModelInfo:
@@ -79,8 +106,16 @@ def _text_config(config: PretrainedConfig) -> PretrainedConfig:
 
 def _is_encoder(config: PretrainedConfig) -> bool:
     # is_decoder alone does not tell: GPT-NeoX, a decoder, carries it as False too.
+    if getattr(config, "attn_type", None) == "bi":  # XLNet's
+        return True
     flags = (getattr(config, flag, None) for flag in ("is_decoder", "causal"))
     return config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and any(flag is False for flag in flags)
+
+
+def _is_drafter(text: PretrainedConfig) -> bool:
+    """Gemma's assistants compute no keys; they read those of the model that they draft for."""
+    shared = getattr(text, "num_kv_shared_layers", None)
+    return bool(shared) and shared == _count(text, "num_hidden_layers")
 
 
 def _num_kv_heads(text: PretrainedConfig) -> int | None:

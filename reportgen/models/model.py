@@ -20,7 +20,7 @@ from transformers import (
 
 from reportgen.errors import ModelError, ModelNotFound
 from reportgen.models.calls import calling_transformers, without_bars
-from reportgen.models.config import check_attention, check_loadable, describe_config
+from reportgen.models.config import check_attention, check_causal, check_loadable, describe_config
 from reportgen.models.embedded import EMBEDDED
 from reportgen.models.source import Source, find_source, suggest
 from reportgen.records import ModelInfo
@@ -139,6 +139,7 @@ def wrap_model(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, 
     """
     name = name or network.name_or_path or type(network).__name__
     check_attention(network.config, name)
+    check_causal(network, name)
     network.eval()
     _set_padding(network, tokenizer)
     info = replace(

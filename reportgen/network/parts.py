@@ -16,28 +16,56 @@ def tolerance_of(dtype: torch.dtype) -> float:
 
 
 def find_attention(network: PreTrainedModel) -> list[tuple[int, nn.Module]]:
-    """Return the attention modules with the numbers of their layers, as the modules' own paths give them."""
+    """Return the attention modules with the numbers of their layers, as the modules' own paths give them.
+
+    Those of encoders for pictures and sounds, which stand beside the decoder or deeper inside of it, are left out.
+    """
     declared = tuple(_declared_classes(network))
-    found = []
-    for path, module in network.named_modules():
-        number = _number_in(path)
-        is_attention = isinstance(module, declared) if declared else type(module).__name__.endswith("Attention")
-        if is_attention and number is not None:
-            found.append((number, module))
-    return found
+    found = [
+        (path, module)
+        for path, module in network.named_modules()
+        if _number_in(path) is not None
+        and (isinstance(module, declared) if declared else type(module).__name__.endswith("Attention"))
+    ]
+    decoder = set(network.get_decoder().modules())
+    found = [(path, module) for path, module in found if module in decoder] or found
+    depth = min((_stack_of(path).count(".") for path, _ in found), default=0)
+    found = [(path, module) for path, module in found if _stack_of(path).count(".") == depth]
+    modules = {module for _, module in found}
+    return [(_number_of(network, path, modules), module) for path, module in found]
 
 
 def find_layers(network: PreTrainedModel) -> dict[int, nn.Module]:
     """Return the layers that the residual stream passes through, by number: those with attention and their siblings.
 
-    Empty where the attention modules do not stand in one list of layers.
+    Empty where the attention modules do not stand in one list of layers, or where they are numbered otherwise.
     """
-    attention = {module for _, module in find_attention(network)}
+    found = find_attention(network)
+    attention = {module for _, module in found}
     stacks = {_stack_of(path) for path, module in network.named_modules() if module in attention}
     if len(stacks) != 1:
         return {}
     stack = network.get_submodule(stacks.pop())
-    return {int(name): layer for name, layer in stack.named_children() if name.isdigit()}
+    layers = {int(name): layer for name, layer in stack.named_children() if name.isdigit()}
+    agree = all(module in set(layers[number].modules()) for number, module in found if number in layers)
+    return layers if agree and len(layers) > max(number for number, _ in found) else {}
+
+
+def has_sink(module: nn.Module) -> bool:
+    """Say whether an attention module may put weight on a sink, which is no token, so that rows sum to less than 1."""
+    return any(getattr(module, name, None) is not None for name in ("sinks", "sink_proj"))
+
+
+def first_position(network: PreTrainedModel) -> int:
+    """Return the position of the first token; RoBERTa and its kin begin behind that of their padding token."""
+    return next(
+        (
+            (getattr(module, "padding_idx", None) or 0) + 1
+            for module in network.modules()
+            if hasattr(module, "create_position_ids_from_input_ids")
+        ),
+        0,
+    )
 
 
 def linear_maps(module: nn.Module) -> list[nn.Module]:
@@ -52,13 +80,32 @@ def weight_of(linear: nn.Module) -> torch.Tensor:
 
 
 def outer_leaves(network: PreTrainedModel) -> list[nn.Module]:
-    """Return the modules without parts that stand outside the layers, in the order in which they were made."""
-    inside = {part for layer in find_layers(network).values() for part in layer.modules()}
-    return [part for part in network.modules() if part not in inside and not any(part.children())]
+    """Return the modules without parts that stand outside the layers, in the order in which they were made.
+
+    Those that stand beside the layers or around them come last, behind those of encoders for pictures and sounds.
+    """
+    layers = find_layers(network).values()
+    inside = {part for layer in layers for part in layer.modules()}
+    stack = next((path for path, module in network.named_modules() if module in layers), "").rpartition(".")[0]
+    leaves = [(path, part) for path, part in network.named_modules() if part not in inside and not any(part.children())]
+    return [part for _, part in sorted(leaves, key=lambda leaf: _holds(leaf[0].rpartition(".")[0], stack))]
+
+
+def _holds(path: str, inner: str) -> bool:
+    return path == "" or f"{inner}.".startswith(f"{path}.")
 
 
 def _number_in(path: str) -> int | None:
     return next((int(part) for part in path.split(".") if part.isdigit()), None)
+
+
+def _number_of(network: PreTrainedModel, path: str, attention: set[nn.Module]) -> int:
+    """The number of a layer; LongCat's hold a list of attention modules each, which transformers counts through."""
+    parent, _, last = path.rpartition(".")
+    siblings = list(network.get_submodule(parent).children())
+    number = _number_in(path) or 0
+    in_list = last.isdigit() and _number_in(parent) is not None and attention.issuperset(siblings)
+    return number * len(siblings) + int(last) if in_list else number
 
 
 def _stack_of(path: str) -> str:

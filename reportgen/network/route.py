@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from reportgen.network.logits import can_read_in_parts, run_pass
 from reportgen.network.observer import HeadTrace, Observer, Watched
-from reportgen.network.parts import tolerance_of
+from reportgen.network.parts import first_position, tolerance_of
 from reportgen.network.trace import make_inputs
 
 _LENGTH = 12
@@ -86,7 +86,7 @@ def _stands_padding(network: PreTrainedModel, token_ids: list[int], last: torch.
     mask = inputs["attention_mask"]
     mask[:, :_PADDING] = 0
     if "position_ids" in inputs:
-        inputs["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)
+        inputs["position_ids"] = first_position(network) + (mask.cumsum(-1) - 1).clamp(min=0)
     try:
         with torch.inference_mode():
             return _is_close(network(**inputs).logits[0, -1], last)

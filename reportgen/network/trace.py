@@ -8,22 +8,25 @@ different lengths may run at once; each has its own observers, who see nothing o
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
 
 from reportgen.errors import CaptureMismatch
 from reportgen.network.observer import Call, HeadTrace, LayerTrace, RowTrace, Watched
-from reportgen.network.parts import find_attention, find_layers, linear_maps, tolerance_of
+from reportgen.network.parts import find_attention, find_layers, first_position, linear_maps, tolerance_of
 from reportgen.network.weighing import HeldWeights, ScoredWeights, Weighing
 
 _PRODUCTS = {torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.bmm, torch.Tensor.bmm}
-_FAST_ATTENTION = nn.functional.scaled_dot_product_attention
+_SOFTMAXES = {functional.softmax, torch.softmax, torch.Tensor.softmax, torch.logsumexp, torch.Tensor.logsumexp}
+"""What weights are made with; linear attention, which has none of them, gives its state in their place."""
+_FAST_ATTENTION = functional.scaled_dot_product_attention
 _FAST_ARGUMENTS = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
 _CELLS = 1 << 19
 """Weights that are alive at once where they are worked out: few enough to stay in a processor's cache."""
@@ -64,6 +67,7 @@ class _Watch(TorchFunctionMode):
         self._length = max(len(text.token_ids) for text in texts)
         self._hooks = ExitStack()
         self._inside = False  # of an attention module
+        self._softmaxed = False  # inside of it
         self._products: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._fast_calls: list[tuple[dict[str, Any], torch.Tensor]] = []
         self._linear_calls: list[tuple[nn.Module, torch.Tensor, torch.Tensor]] = []
@@ -89,8 +93,11 @@ class _Watch(TorchFunctionMode):
             if func is _FAST_ATTENTION:
                 given: dict[str, Any] = dict(zip(_FAST_ARGUMENTS, args, strict=False)) | (kwargs or {})
                 self._fast_calls.append((given, result))
+                self._linear_calls.clear()  # what reads the heads comes after this
             elif func in _PRODUCTS and len(args) > 1 and self._could_weigh(*args[:2]):
                 self._products.append((args[0], args[1]))
+                self._linear_calls.clear()  # likewise
+            self._softmaxed |= func in _SOFTMAXES
         return result
 
     def _could_weigh(self, weights: Any, values: Any) -> bool:
@@ -101,25 +108,28 @@ class _Watch(TorchFunctionMode):
         self._hooks.callback(hook.remove)
 
     def _hook_attention(self, layer: int, module: nn.Module) -> None:
-        def enter(*_: Any) -> None:
-            self._inside = True
+        def enter(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+            self._inside, self._softmaxed = True, False
             self._forget()
+            return None if self._fast else _ask_for_weights(module, given, named)
 
         def leave(module: nn.Module, _: Any, output: Any) -> Any:
             self._inside = False
-            given = [part for part in output if is_attention(part)] if isinstance(output, tuple) else []
+            several = isinstance(output, tuple | list)
+            given = [part for part in output if is_attention(part)] if several and self._softmaxed else []
             for place, text in enumerate(self._texts):
                 for weighing in self._weighings(given, place, len(text.token_ids)):
                     self._tell(layer, module, place, weighing)
             self._forget()
             # Nobody reads them further on; emptied, they do not pile up over the layers.
-            return tuple(part.new_empty(0) if is_attention(part) else part for part in output) if given else output
+            emptied = (part.new_empty(0) if is_attention(part) else part for part in output)
+            return _make_like(output, emptied) if given else output
 
         def note(linear: nn.Module, given: tuple[Any, ...], gave: torch.Tensor) -> None:
             if given:
                 self._linear_calls.append((linear, given[0], gave))
 
-        self._add(module.register_forward_pre_hook(enter))
+        self._add(module.register_forward_pre_hook(enter, with_kwargs=True))
         for linear in linear_maps(module):
             self._add(linear.register_forward_hook(note))
         self._add(module.register_forward_hook(leave))
@@ -232,6 +242,21 @@ def _check_mixture(weighing: ScoredWeights, mixture: torch.Tensor) -> None:
         )
 
 
+def _make_like(output: Any, parts: Iterable[Any]) -> Any:
+    return type(output)._make(parts) if hasattr(output, "_make") else type(output)(parts)
+
+
+def _ask_for_weights(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    """Change the arguments of an attention module that keeps its weights to itself unless it is asked for them."""
+    names = list(inspect.signature(module.forward).parameters)
+    if "output_attentions" not in names:
+        return None
+    place = names.index("output_attentions")
+    if place < len(given):
+        return (*given[:place], True, *given[place + 1 :]), named
+    return given, {**named, "output_attentions": True}
+
+
 def _first(given: tuple[Any, ...], named: dict[str, Any]) -> Any:
     return given[0] if given else named.get("hidden_states")
 
@@ -247,19 +272,25 @@ def make_inputs(network: PreTrainedModel, texts: Sequence[Sequence[int]]) -> dic
     inputs: dict[str, Any] = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "use_cache": False}
     # Models that know positions by distance alone, such as BLOOM, do not take them.
     if "position_ids" in inspect.signature(network.forward).parameters:
-        inputs["position_ids"] = torch.arange(length, device=network.device).expand_as(input_ids)
+        first = first_position(network)
+        inputs["position_ids"] = torch.arange(first, first + length, device=network.device).expand_as(input_ids)
     return inputs
 
 
 @contextmanager
 def using(network: PreTrainedModel, implementation: str) -> Iterator[None]:
     """Let a network use one implementation of attention for a while; only eager attention hands weights out."""
-    usual: Any = network.config._attn_implementation
+    # A model that also sees or hears may hold parts that refuse what the whole uses.
+    usual: list[tuple[Any, Any]] = [
+        (module.config, module.config._attn_implementation)
+        for module in network.modules()
+        if isinstance(module, PreTrainedModel)
+    ]
     try:
         network.set_attn_implementation(implementation)
         # Falcon looks at its config alone, and transformers therefore declines to set it there.
         network.config._attn_implementation = implementation
         yield
     finally:
-        network.set_attn_implementation(usual)
-        network.config._attn_implementation = usual
+        for config, before in usual:
+            config._attn_implementation = before

@@ -13,6 +13,7 @@ from reportgen.errors import NoEvidence
 from reportgen.network.norms import LinearNorm
 from reportgen.network.parts import outer_leaves, tolerance_of
 
+_CAPS = ("final_logit_softcapping", "logits_soft_cap")
 _SAMPLE = 1024
 """Tokens of the vocabulary that are enough to see how a network's logits differ from those of its unembedding."""
 
@@ -126,8 +127,10 @@ class LogitScale:
         sample = slice(0, _SAMPLE)
         before, after = end.logits(unembedded, sample), logits[:, sample].float()
         factor = float((before * after).sum() / (before * before).sum())
-        cap = getattr(network.config.get_text_config(decoder=True), "final_logit_softcapping", None)
-        for scale in (cls(1.0), cls(factor), *([cls(1.0, cap)] if cap else [])):
+        text = network.config.get_text_config(decoder=True)
+        caps = [cap for name in _CAPS if (cap := getattr(text, name, None))]
+        # A cap first: logits that are far below it are the same without, but for what the tolerance lets through.
+        for scale in (*(cls(1.0, cap) for cap in caps), cls(1.0), cls(factor)):
             if (scale.apply(before) - after).abs().max() <= tolerance * after.abs().max():
                 return scale
         raise NoEvidence("its logits are neither those of its unembedding, nor a multiple, nor softly capped")
