@@ -27,11 +27,12 @@ def find_attention(network: PreTrainedModel) -> list[tuple[int, nn.Module]]:
         if _number_in(path) is not None
         and (isinstance(module, declared) if declared else type(module).__name__.endswith("Attention"))
     ]
-    decoder = set(network.get_decoder().modules())
-    found = [(path, module) for path, module in found if module in decoder] or found
+    decoder = network.get_decoder()
+    inside = set(decoder.modules()) if isinstance(decoder, nn.Module) else set()
+    found = [(path, module) for path, module in found if module in inside] or found
     depth = min((_stack_of(path).count(".") for path, _ in found), default=0)
     found = [(path, module) for path, module in found if _stack_of(path).count(".") == depth]
-    modules = {module for _, module in found}
+    modules: set[nn.Module] = {module for _, module in found}
     return [(_number_of(network, path, modules), module) for path, module in found]
 
 
