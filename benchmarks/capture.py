@@ -36,7 +36,8 @@ HEAD = f"""# What a capture costs
 
 Made by `python benchmarks/capture.py`: {NEW_TOKENS} generated tokens, float32, all layers and heads, medians of
 {{runs}} fresh processes on {{threads}} processor cores, torch {{torch}}. *Ratio* is of processor time to plain
-generation; memory is the peak above the loaded model. *notebook* holds the weights of a forward pass and of every generation step,
+generation; memory is the peak above the loaded model. *notebook* holds the weights of a forward pass and of every
+generation step,
 *held* those of one eager pass; *weights* is this program without evidence, *capture* all of it.
 
 | model | tokens | way | seconds | processor s | ratio | memory, GB |

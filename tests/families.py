@@ -175,7 +175,7 @@ _CHANGES: dict[str, dict[str, Any]] = {
     "bart": _DECODER_ALONE,
     "bert": _DECODER,
     "bert-generation": _DECODER,
-    "big_bird": _DECODER,
+    "big_bird": {**_DECODER, "attention_type": "original_full"},
     "bigbird_pegasus": _DECODER_ALONE,
     "blenderbot": _DECODER_ALONE,
     "blenderbot-small": _DECODER_ALONE,

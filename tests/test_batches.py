@@ -108,9 +108,7 @@ def test_weights_are_the_same_bit_for_bit(family: str) -> None:
     prompts = [Prompt(text=text * 2 + " and so on", max_new_tokens=6) for text in TEXTS if len(text) > 3]
     for prompt, found in zip(prompts, capture_together(model, prompts), strict=True):
         assert isinstance(found, Capture)
-        alone = capture(model, prompt)
-        assert np.array_equal(found.triangles, alone.triangles)
-        assert found.prompt_predictions == alone.prompt_predictions
+        assert np.array_equal(found.triangles, capture(model, prompt).triangles)
 
 
 def test_text_that_ends_early_ends_alone() -> None:

@@ -56,7 +56,7 @@ def test_mixed_heads_are_refused(family: str) -> None:
 def test_heads_without_a_map_behind_them_are_refused(family: str) -> None:
     """BERT's projection stands in another module; the last map of its attention makes values."""
     with pytest.raises(NoEvidence, match="no linear map follows its heads"):
-        trace(make_network(family), TOKEN_IDS, ROWS, [Keeper()])
+        trace(make_network(family), [Watched(TOKEN_IDS, ROWS, [Keeper()])])
 
 
 def test_grouped_heads_share_their_values(tiny_llama: LoadedModel) -> None:

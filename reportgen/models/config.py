@@ -51,6 +51,8 @@ def check_attention(config: PretrainedConfig, name: str) -> None:
     # The class that the checkpoint names tells the user more than the decoder that could be made of it.
     architecture = (getattr(config, "architectures", None) or [architecture_of(config)])[0]
     unlike = next((what for key, what in _UNLIKE.items() if hasattr(config, key)), None)
+    if (config.model_type, getattr(config, "attention_type", None)) == ("big_bird", "block_sparse"):
+        unlike = "a model that looks at some blocks of a text, chosen at random; set attention_type to original_full"
     if config.is_encoder_decoder:
         problem = "an encoder-decoder, whose tokens also attend to a second text"
     elif _is_encoder(config):

@@ -154,8 +154,9 @@ class _Watch(TorchFunctionMode):
     def _tell(self, layer: int, module: nn.Module, place: int, weighing: Weighing) -> None:
         text, length = self._texts[place], len(self._texts[place].token_ids)
         at_rows = _whole_rows(weighing, *text.rows.indices(length)[:2])
-        projection, *maps = self._linear_calls[-1] if self._linear_calls else (None, at_rows[:0], at_rows[:0])
-        mixed, projected = (self._own(part, place) if part.numel() else part for part in maps)
+        nothing = at_rows.new_empty(0, 1)
+        projection, *maps = self._linear_calls[-1] if self._linear_calls else (None, nothing, nothing)
+        mixed, projected = (self._own(part, place) if self._is_of_all(part) else nothing for part in maps)
         heads = HeadTrace(layer, module, weighing.shape, at_rows, weighing.values, projection, mixed, projected)
         for observer in text.observers:
             observer.see_heads(heads)
@@ -165,6 +166,10 @@ class _Watch(TorchFunctionMode):
             rows = RowTrace(layer, module, weighing.dtype, first, weights)
             for observer in text.observers:
                 observer.see_rows(rows)
+
+    def _is_of_all(self, value: torch.Tensor) -> bool:
+        """Whether a tensor holds something for each position of each text."""
+        return value.shape[:-1].numel() == len(self._texts) * self._length
 
     def _own(self, value: torch.Tensor, place: int) -> torch.Tensor:
         """One text's part of ``[batch, position, …]``, or of the same with the first two axes in one."""
@@ -215,9 +220,7 @@ class _Watch(TorchFunctionMode):
     def _rows_of(self, value: Any) -> list[torch.Tensor] | None:
         """The positions asked for of ``[batch, position, width]``, by text; it may be the first of several outputs."""
         value = value[0] if isinstance(value, tuple) and value else value
-        if not isinstance(value, torch.Tensor) or value.ndim not in (2, 3):
-            return None
-        if value.shape[:-1].numel() != len(self._texts) * self._length:
+        if not isinstance(value, torch.Tensor) or value.ndim not in (2, 3) or not self._is_of_all(value):
             return None
         # Copies: networks add to the residual stream in place, and a slice would keep all positions alive.
         return [self._own(value, place)[text.rows].clone() for place, text in enumerate(self._texts)]
