@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from reportgen.errors import CaptureMismatch, UnsupportedModel
+from reportgen.network.kinds import has_sink
 from reportgen.network.trace import HeadTrace, Observer, trace
 
 _ROW_SUM_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
@@ -29,11 +30,14 @@ class Attended:
         layers: numbers of the layers kept, ascending.
         triangles: ``[layer, head, cell]`` float16, lower triangles row by row.
         logits: ``[position, vocabulary]``.
+        sink_mass: what a learned sink took of each row, float32 ``[layer, head, query_pos]``; ``None`` where no layer
+            kept has one.
     """
 
     layers: tuple[int, ...]
     triangles: NDArray[np.float16]
     logits: torch.Tensor
+    sink_mass: NDArray[np.float32] | None = None
 
 
 def attend(
@@ -72,7 +76,7 @@ def attend(
         )
     order = tuple(sorted(packer.kept))
     triangles = np.stack([packer.kept[layer] for layer in order]) if order else np.zeros((0, len(heads), 0), np.float16)
-    return Attended(order, triangles, logits)
+    return Attended(order, triangles, logits, _stack_sinks(packer.sinks, triangles.shape[:2], len(token_ids), order))
 
 
 class _Packer(Observer):
@@ -80,6 +84,7 @@ class _Packer(Observer):
 
     def __init__(self, layers: tuple[int, ...], heads: tuple[int, ...], num_heads: int, length: int) -> None:
         self.kept: dict[int, NDArray[np.float16]] = {}
+        self.sinks: dict[int, NDArray[np.float32]] = {}
         self.seen: set[int] = set()
         self._layers, self._heads, self._num_heads, self._length = layers, heads, num_heads, length
 
@@ -89,9 +94,12 @@ class _Packer(Observer):
             raise CaptureMismatch(f"layer {layer}: it gives attention more than once; take a model that does so once")
         self.seen.add(layer)
         if layer in self._layers:
-            _check(trace.weights, layer, self._num_heads, self._length, has_sink=hasattr(trace.module, "sinks"))
+            _check(trace.weights, layer, self._num_heads, self._length, has_sink=has_sink(trace.module))
             chosen = trace.weights[0]
-            self.kept[layer] = _pack(chosen if len(self._heads) == self._num_heads else chosen[list(self._heads)])
+            chosen = chosen if len(self._heads) == self._num_heads else chosen[list(self._heads)]
+            self.kept[layer] = _pack(chosen)
+            if has_sink(trace.module):
+                self.sinks[layer] = _measure_sink(chosen)
 
 
 def _check(weights: torch.Tensor, layer: int, num_heads: int, length: int, *, has_sink: bool) -> None:
@@ -114,6 +122,19 @@ def _check(weights: torch.Tensor, layer: int, num_heads: int, length: int, *, ha
             f"layer {layer}: rows of attention sum to {float(sums.min()):.4f} … {float(sums.max()):.4f}, not to 1; "
             "take a model with softmax attention"
         )
+
+
+def _measure_sink(weights: torch.Tensor) -> NDArray[np.float32]:
+    """What each row of ``[head, query_pos, key_pos]`` lacks to 1, which is what a learned sink took."""
+    return (1 - weights.float().sum(-1)).clamp(0, 1).cpu().numpy()
+
+
+def _stack_sinks(
+    sinks: dict[int, NDArray[np.float32]], shape: tuple[int, ...], length: int, layers: tuple[int, ...]
+) -> NDArray[np.float32] | None:
+    """``[layer, head, query_pos]``; 0 in layers without a sink beside others that have one."""
+    nothing = np.zeros((*shape[1:], length), np.float32)
+    return np.stack([sinks.get(layer, nothing) for layer in layers]) if sinks else None
 
 
 def _pack(weights: torch.Tensor) -> NDArray[np.float16]:

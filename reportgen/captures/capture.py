@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from math import isnan
 from platform import python_version
@@ -28,6 +29,7 @@ from reportgen.evidence.ablation import Watch
 from reportgen.evidence.gather import Gatherer
 from reportgen.models.calls import quiet
 from reportgen.models.model import LoadedModel
+from reportgen.network.kinds import confirm_kinds, find_kinds, find_traits
 from reportgen.records import Prediction, Prompt, Step, Token
 from reportgen.selection import Selection
 
@@ -69,9 +71,12 @@ def capture(model: LoadedModel, prompt: Prompt, watch: Watch = lambda *_: None) 
             raise PromptError(f"{where}: layers {prompt.layers} of {model.info.name} have no attention; select others")
         gatherer.ablate(prompt.evidence, watch)
         predictor = Predictor(model.tokenizer)
+        kinds = confirm_kinds(
+            find_kinds(model.network, model.info), attended.layers, attended.triangles, len(token_ids)
+        )  # fmt: skip
         return Capture(
             prompt=prompt,
-            model=model.info,
+            model=replace(model.info, traits=find_traits(model.network, kinds, model.info.num_heads)),
             tokens=make_tokens(model.tokenizer, token_ids),
             num_prompt_tokens=len(prompt_ids),
             layers=attended.layers,
@@ -81,6 +86,8 @@ def capture(model: LoadedModel, prompt: Prompt, watch: Watch = lambda *_: None) 
             steps=_predict_steps(predictor, attended, generated, len(prompt_ids)),
             versions=_versions(),
             evidence=gatherer.finish(predictor.token, _make_rivals(predictor, rivals)),
+            kinds=kinds,
+            sink_mass=attended.sink_mass,
         )
 
 

@@ -20,6 +20,7 @@ from reportgen.evidence.record import Attribution, Evidence, Lens
 from reportgen.evidence.rollout import Rollout
 from reportgen.evidence.weighted import measure_value_norms
 from reportgen.network.heads import SplitHeads, split_heads
+from reportgen.network.kinds import has_sink
 from reportgen.network.trace import HeadTrace, LayerTrace, Observer
 from reportgen.network.unembedding import LogitScale, Unembedding
 from reportgen.records import Token
@@ -117,7 +118,7 @@ class Gatherer(Observer):
         if chosen is not None:
             self._norms[trace.layer] = chosen
         kept = weights if len(self._heads) == len(weights) else weights[self._heads]
-        self._scores[trace.layer] = self._measurer.measure(kept, chosen, has_sink=hasattr(trace.module, "sinks"))
+        self._scores[trace.layer] = self._measurer.measure(kept, chosen, has_sink=has_sink(trace.module))
 
     def see_layer(self, trace: LayerTrace) -> None:
         """Take what a layer wrote."""
