@@ -25,7 +25,7 @@ ORDER = (
     "evidence.weighted", "evidence.head_scores", "evidence.rollout", "evidence.attribution", "evidence.lens",
     "evidence.ablation", "evidence.gather",
     "captures.tokens", "captures.predictions", "captures.generation", "captures.attention", "captures.capture",
-    "pages.payload", "pages.evidence_blocks", "pages.palettes", "pages.figures", "pages.assets",
+    "pages.payload", "pages.kinds", "pages.evidence_blocks", "pages.palettes", "pages.figures", "pages.assets",
     "pages.tables", "pages.cards", "pages.page",
     "export", "site", "run", "progress", "cli", "__main__",
 )  # fmt: skip

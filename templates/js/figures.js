@@ -101,6 +101,16 @@ reportgen.figures = (() => {
       };
     }
 
+    /** Hatch areas, each a list of points `[x, y]`; there is nothing to hatch where no layer has a window. */
+    setShade(areas) {
+      const shade = this.model("shade");
+      if (shade)
+        shade.data = {
+          xs: areas.map((points) => points.map(([x]) => x)),
+          ys: areas.map((points) => points.map(([, y]) => y)),
+        };
+    }
+
     /** Give the frame a size in pixels and the axes their ranges `[start, end]`; a zoom is undone. */
     setFrameSize(width, height, xRange, yRange) {
       this.plot.setv({ frame_width: Math.round(width), frame_height: Math.round(height) });
@@ -173,6 +183,7 @@ reportgen.figures = (() => {
       this.model("mapper")?.setv({ nan_color: theme.masked });
       this.colorGlyph("frame_glyph", "line_color", theme.accent);
       this.colorGlyph("divider_glyph", "line_color", theme.muted);
+      this.colorGlyph("shade_glyph", "hatch_color", theme.hatch);
       this.colorGlyph("text", "text_color", theme.muted);
       this.colorGlyph("filtered", "line_color", theme.generated);
       this.model("bar")?.setv({ major_label_text_color: theme.muted, title_text_color: theme.muted });
