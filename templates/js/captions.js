@@ -56,6 +56,8 @@ reportgen.captions = (() => {
     byId("head-hint").textContent = HINTS[show];
     byId("strip-shown").textContent = shows.KINDS[show].title.toLowerCase();
     document.documentElement.dataset.show = show;
+    const hides = kinds.firstKey(kinds.kindOf(content, layer), content.tokens.length - 1) > 0;
+    document.documentElement.toggleAttribute("data-hides", hides);
   }
 
   return { draw };

@@ -192,7 +192,12 @@ def test_hidden_keys_are_none_of_the_strongest(open_page) -> None:
 def test_page_says_what_the_hatching_is(open_page) -> None:
     reader = open_page("sliding", "#layer=0&head=3")
     assert reader.page.locator("#head-kind").inner_text() == "Window of 3 tokens"
-    assert set(reader.page.locator(".shade").all_inner_texts()) == {"outside the layer's window"}
+    keys = reader.page.locator(".shade")
+    assert set(keys.all_inner_texts()) == {"outside the layer's window"}
+    assert all(key.is_visible() for key in keys.all())
+    # A layer that hides nothing needs no key; the views of all layers still do.
+    reader.go("#layer=1&head=3")
+    assert [key.is_visible() for key in keys.all()].count(True) == 2
     reader.page.locator(".traits button").click()
     assert "Hatched cells are outside the window" in reader.page.locator("#help-trait-window").inner_text()
 
