@@ -6,6 +6,8 @@ reportgen.figures = (() => {
 
   /** Pixels that one label needs along its axis. */
   const LABEL_PIXELS = 11.5;
+  /** Nearer than this, two labels cannot be told apart. */
+  const CLEAR_PIXELS = 9;
 
   /** Take the layers that Bokeh listens on out of the tab order: they have no name, and no key does anything there. */
   function untab(element) {
@@ -14,6 +16,16 @@ reportgen.figures = (() => {
       untab(child);
       if (child.shadowRoot) untab(child.shadowRoot);
     }
+  }
+
+  /** Those of some labels that do not run into the one before, where positions are not equally far apart. */
+  function apart(positions, at, unitsPerPixel) {
+    let last = Number.NEGATIVE_INFINITY;
+    return positions.filter((i) => {
+      const isClear = at(i) - last > CLEAR_PIXELS * unitsPerPixel;
+      if (isClear) last = at(i);
+      return isClear;
+    });
   }
 
   class Figure {
@@ -140,7 +152,7 @@ reportgen.figures = (() => {
       const seen = inRange.filter((i) => i < kept);
       const pixels = letter === "x" ? this.plot.frame_width : this.plot.frame_height;
       const thinned = seen.length ? reportgen.scale.thin(seen[0], seen.at(-1), pixels, LABEL_PIXELS) : [];
-      const shown = [...thinned, ...inRange.filter((i) => i >= kept)];
+      const shown = [...apart(thinned, at, (high - low) / pixels), ...inRange.filter((i) => i >= kept)];
       const axis = this.model(`${letter}_axis`);
       axis.ticker.ticks = shown.map(at);
       axis.major_label_overrides = new Map(shown.map((i) => [at(i), labels[i]]));

@@ -5,7 +5,7 @@ reportgen.overview = (() => {
   "use strict";
 
   const { kinds, ledger, pattern, scale, scores } = reportgen;
-  const { color, nameHead, sayRange } = reportgen.heatmaps;
+  const { color, longest, nameHead, sayRange } = reportgen.heatmaps;
   /** Cells along a tile. */
   const SMALLEST_SIDE = 12;
   /** Height of what stands for layers without attention. */
@@ -25,7 +25,9 @@ reportgen.overview = (() => {
         bounds.measures.includes(state.by) && step !== null ? await scene.evidence.grid(state.by, step) : null;
       if (!isCurrent()) return;
       grid = found;
-      layout = layOut(content, Math.max(7, Math.min(40, (figure.width - 58) / columns, 640 / rows)));
+      const labels = [...bounds.layers.map(String), ...content.gaps.map(kinds.nameGap)];
+      const room = (figure.width - Math.max(58, 46 + longest(labels))) / columns;
+      layout = { ...layOut(content, Math.max(7, Math.min(40, room, 640 / rows))), room };
       if (state.by === "pattern") drawPatterns(scene, rows, columns);
       else if (bounds.measures.includes(state.by)) drawGrid(scene, rows, columns, step);
       else drawScore(scene);
@@ -92,8 +94,9 @@ reportgen.overview = (() => {
     }
 
     function resize({ layers, heads }) {
-      const { tile, tops, gaps, height } = layout;
-      figure.setFrameSize(tile * heads.length, tile * height, [0, heads.length], [height, 0]);
+      const { tile, tops, gaps, height, room } = layout;
+      // Narrower than high where there are many heads: each of them must be there to be clicked.
+      figure.setFrameSize(Math.min(tile, room) * heads.length, tile * height, [0, heads.length], [height, 0]);
       figure.setLabels("x", heads.map(String), (i) => i + 0.5);
       const middles = [...tops.map((y) => y + 0.5), ...gaps.map((gap) => gap.y + gap.height / 2)];
       figure.setLabels("y", [...layers.map(String), ...gaps.map(kinds.nameGap)], (i) => middles[i], layers.length);

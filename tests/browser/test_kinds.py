@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,14 @@ def make_special(slug: str, *kinds: LayerKind, num_kv_heads: int = 4, traits: tu
     return replace(capture, model=model, kinds=kinds, triangles=np.array(triangles, np.float16), sink_mass=mass)
 
 
+def make_wide() -> Capture:
+    """Return a hybrid of many layers and heads: its tiles are small, and some layers stand close together."""
+    kinds = tuple(LayerKind(layer, has_attention=layer % 4 == 3 or layer in (17, 18)) for layer in range(48))
+    layers = tuple(kind.layer for kind in kinds if kind.has_attention)
+    capture = make_capture(slug="wide", title="wide", layers=layers, heads=tuple(range(32)))
+    return replace(capture, kinds=kinds)
+
+
 PAGES = (
     make_special("sliding", LayerKind(0, window=WINDOW), LayerKind(1), LayerKind(2, chunk=4), traits=("window",)),
     make_special("sinks", LayerKind(0, has_sink=True), LayerKind(1, has_sink=True), traits=("sink",)),
@@ -64,6 +73,7 @@ PAGES = (
         LayerKind(6, has_attention=False),
         traits=("hybrid",),
     ),
+    make_wide(),
     make_special("grouped", LayerKind(0), LayerKind(1), num_kv_heads=2, traits=("grouped",)),
     make_special("pairs", LayerKind(0), traits=("differential",)),
     make_special("disbelieved", LayerKind(0, note="its config says a window of 2 tokens, but …")),
@@ -296,6 +306,16 @@ def test_overview_keeps_its_rows_when_the_window_changes(open_page) -> None:
     start, end = reader.ask("range", "overview", "y")
     assert sum(source["dh"]) == pytest.approx(start - end if start > end else end - start)
     assert reader.problems == []
+
+
+def test_many_heads_fit_and_labels_stand_clear_of_one_another(open_page) -> None:
+    reader = open_page("wide", "#layer=3&head=0").look_at("overview")
+    (right, _), box = reader.ask("point", "overview", 32, 0), reader.page.locator("#figure-overview").bounding_box()
+    assert right <= box["x"] + box["width"]
+    ticks = sorted(reader.ask("ticks", "overview", "y"))
+    heights = [reader.ask("point", "overview", 0, tick)[1] for tick in ticks]
+    assert min(b - a for a, b in pairwise(heights)) > 9
+    assert {"0–2", "3", "16", "19"} <= set(reader.ask("labels", "overview", "y").values())
 
 
 def test_sum_says_that_it_holds_more_than_mlps(open_page) -> None:
