@@ -150,6 +150,8 @@ class ModelInfo:
         num_parameters: count of weights; ``None`` as long as only the config is known.
         dtype: of the weights, as ``float32``; empty as long as only the config is known.
         device: where the weights are, as ``cpu``; empty as long as only the config is known.
+        traits: what a reader must know about its attention, by the names of ``traits.TRAITS``; empty as long as the
+            network has not run.
     """
 
     name: str
@@ -162,6 +164,39 @@ class ModelInfo:
     num_parameters: int | None = None
     dtype: str = ""
     device: str = ""
+    traits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LayerKind:
+    """What one layer of a model is, as far as a reader of its attention must know.
+
+    Attributes:
+        layer: its number.
+        has_attention: whether it has heads at all.
+        num_kv_heads: its key/value heads; 0 where it has none, or only those of the model are known.
+        window: how many tokens a query sees, itself the last of them; ``None`` where it sees all.
+        chunk: length of the pieces of text that no query sees beyond; ``None`` where there are none.
+        has_sink: whether a learned sink takes a part of each row, which no token gets.
+        what: what else passes tokens on in this layer, such as ``Mamba``; empty where there is nothing or it is not
+            known.
+        note: why something that the model's config says is not believed; mostly empty.
+    """
+
+    layer: int
+    has_attention: bool = True
+    num_kv_heads: int = 0
+    window: int | None = None
+    chunk: int | None = None
+    has_sink: bool = False
+    what: str = ""
+    note: str = ""
+
+    def first_key(self, query_pos: int) -> int:
+        """Return the first position that a query can see."""
+        of_window = 0 if self.window is None else max(0, query_pos - self.window + 1)
+        of_chunk = 0 if self.chunk is None else query_pos // self.chunk * self.chunk
+        return max(of_window, of_chunk)
 
 
 @dataclass(frozen=True)

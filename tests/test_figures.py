@@ -18,13 +18,14 @@ HEATMAP = {"image", "mapper", "x_range", "y_range", "x_axis", "y_axis"}
 FRAMES = {"frame", "frame_glyph"}
 DIVIDER = {"divider", "divider_glyph"}
 BAR = {"bar", "bar_ticker"}
+SHADE = {"shade", "shade_glyph"}
 NAMES = {
-    "head": HEATMAP | FRAMES | DIVIDER | BAR | {"save"},
-    "overview": HEATMAP | FRAMES,
-    "layer_tiles": HEATMAP | FRAMES | {"labels", "text"},
-    "head_tiles": HEATMAP | FRAMES | {"labels", "text"},
-    "step_heads": HEATMAP | FRAMES | DIVIDER,
-    "step_layers": HEATMAP | FRAMES | DIVIDER,
+    "head": HEATMAP | FRAMES | SHADE | DIVIDER | BAR | {"save"},
+    "overview": HEATMAP | FRAMES | {"gaps", "text"},
+    "layer_tiles": HEATMAP | FRAMES | SHADE | {"labels", "text"},
+    "head_tiles": HEATMAP | FRAMES | SHADE | {"labels", "text"},
+    "step_heads": HEATMAP | FRAMES | SHADE | DIVIDER,
+    "step_layers": HEATMAP | FRAMES | SHADE | DIVIDER,
     "logprobs": {"bars", "marks", "filtered", "x_range", "y_range", "x_axis", "y_axis"},
     "grid": HEATMAP | FRAMES | BAR,
     "lens": HEATMAP | FRAMES | BAR,
@@ -33,7 +34,7 @@ NAMES = {
 """Suffixes of the models' names, by figure."""
 
 EVIDENCE = frozenset({"grid", "lens", "rollout"})
-FIGURES = make_figures(with_steps=True, evidence=EVIDENCE)
+FIGURES = make_figures(with_steps=True, evidence=EVIDENCE, marks=frozenset({"shade", "gaps"}))
 
 
 def objects_in(value: Any) -> Iterator[dict[str, Any]]:
@@ -52,6 +53,15 @@ def test_figures_of_steps_are_there_where_steps_are() -> None:
 def test_figures_of_evidence_are_there_where_the_evidence_is() -> None:
     there = make_figures(with_steps=True, evidence=frozenset({"lens"}))
     assert there.keys() & EVIDENCE == {"lens"}
+
+
+@pytest.mark.parametrize(
+    ("marks", "names"),
+    [(frozenset(), set()), (frozenset({"shade"}), SHADE), (frozenset({"gaps"}), {"gaps"})],
+)
+def test_marks_are_there_where_a_model_needs_them(marks: frozenset[str], names: set[str]) -> None:
+    made = json.dumps(make_figures(with_steps=True, marks=marks))
+    assert {name for name in (*SHADE, "gaps") if f'.{name}"' in made} == names
 
 
 @pytest.mark.parametrize("name", NAMES)

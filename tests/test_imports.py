@@ -15,26 +15,27 @@ import reportgen
 PACKAGE = Path(reportgen.__file__).parent
 
 ORDER = (
-    "errors", "paths", "selection", "records",
+    "errors", "paths", "selection", "records", "traits",
     "prompts.lines", "prompts.names", "prompts.keys", "prompts.problems", "prompts.prompt_file",
     "models.calls", "models.conversion", "models.embedded", "models.source", "models.config", "models.model",
     "check",
     "evidence.record", "captures.codes", "captures.record", "evidence.definitions",
-    "network.parts", "network.norms", "network.weighing", "network.observer", "network.trace", "network.logits",
-    "network.route", "network.heads", "network.unembedding", "network.replay",
+    "network.parts", "network.kinds", "network.norms", "network.weighing", "network.observer", "network.trace",
+    "network.logits", "network.route", "network.heads", "network.unembedding", "network.replay",
     "evidence.weighted", "evidence.head_scores", "evidence.rollout", "evidence.attribution", "evidence.lens",
     "evidence.ablation", "evidence.gather",
     "captures.tokens", "captures.predictions", "captures.generation", "captures.attention", "captures.encoding",
     "captures.batches", "captures.capture",
-    "pages.payload", "pages.evidence_blocks", "pages.palettes", "pages.figures", "pages.assets", "pages.tables",
-    "pages.cards", "pages.page",
+    "pages.payload", "pages.kinds", "pages.evidence_blocks", "pages.palettes", "pages.figures", "pages.assets",
+    "pages.tables", "pages.cards", "pages.page",
     "export", "site", "run", "progress", "cli", "__main__",
 )  # fmt: skip
 """Each module may import those before it, and the package's own names."""
 
 WITH_TORCH = {
-    "models.config", "models.model", "network.parts", "network.norms", "network.weighing", "network.observer",
-    "network.trace", "network.logits", "network.route", "network.heads", "network.unembedding", "network.replay",
+    "models.config", "models.model", "network.parts", "network.kinds", "network.norms", "network.weighing",
+    "network.observer", "network.trace", "network.logits", "network.route", "network.heads", "network.unembedding",
+    "network.replay",
     "evidence.weighted", "evidence.head_scores", "evidence.rollout", "evidence.attribution", "evidence.lens",
     "evidence.ablation", "evidence.gather", "captures.predictions", "captures.generation", "captures.attention",
     "captures.encoding", "captures.batches", "captures.capture", "run",

@@ -26,6 +26,7 @@ from reportgen.evidence.definitions import (
 )
 from reportgen.evidence.record import Evidence
 from reportgen.pages.cards import FailureCard, make_card
+from reportgen.pages.kinds import describe_kinds
 from reportgen.pages.page import (
     GENERATOR,
     IndexContext,
@@ -206,7 +207,7 @@ def test_blocks_hold_the_capture() -> None:
     assert [blocks[f"block-layer-{layer}"] for layer in (2, 5)] == [encode_layer(capture, layer) for layer in (2, 5)]
     content = json.loads(decode_bytes(blocks["block-content"]))
     palettes = {name: list(colours) for name, colours in PALETTES.items()}
-    assert content == describe_capture(capture) | {
+    assert content == describe_capture(capture) | describe_kinds(capture) | {
         "opening": list(opening),
         "palettes": palettes,
         "diverging": {theme: list(colours) for theme, colours in DIVERGING.items()},

@@ -27,6 +27,7 @@ from reportgen.pages.evidence_blocks import (
     list_shows,
     make_evidence_blocks,
 )
+from reportgen.pages.kinds import describe_kinds
 from reportgen.pages.payload import (
     decode_bytes,
     describe_capture,
@@ -296,7 +297,8 @@ def make_golden() -> dict[str, Any]:
     capture = make_hostile()
     evidence, grids = capture.evidence, list_grids(capture.evidence)
     assert evidence.attribution
-    content = describe_capture(capture) | {"opening": [3, 2], "shows": list_shows(evidence), "measures": list(grids)}
+    content = describe_capture(capture) | describe_kinds(capture)
+    content |= {"opening": [3, 2], "shows": list_shows(evidence), "measures": list(grids)}
     return {
         "blocks": {
             "content": encode_json(content),

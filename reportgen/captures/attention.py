@@ -56,11 +56,14 @@ class Attended:
         triangles: ``[layer, head, cell]`` float16, or codes of one byte where that would be over 2 GiB; lower triangles
             row by row.
         logits: of every position.
+        sink_mass: what a learned sink took of each row, float32 ``[layer, head, query_pos]``; ``None`` where no layer
+            kept has one.
     """
 
     layers: tuple[int, ...]
     triangles: NDArray[np.float16] | NDArray[np.uint8]
     logits: Logits
+    sink_mass: NDArray[np.float32] | None
 
 
 def attend(network: PreTrainedModel, texts: Sequence[Asked], num_heads: int) -> list[Attended]:
@@ -129,6 +132,7 @@ class _Packer(Observer):
         self._length = len(text.token_ids)
         dtype = choose_dtype(len(layers), len(text.heads), self._length)
         self._triangles: NDArray[Any] = np.empty((len(layers), len(text.heads), count_cells(self._length)), dtype)
+        self._sinks: NDArray[np.float32] | None = None
         self._seen: set[int] = set()
 
     def see_heads(self, trace: HeadTrace) -> None:
@@ -146,7 +150,10 @@ class _Packer(Observer):
         if trace.layer in self._layers:
             _check(trace)
             chosen = trace.weights if len(self._heads) == self._num_heads else trace.weights[self._heads]
-            self._pack(self._layers.index(trace.layer), trace.first, chosen)
+            place = self._layers.index(trace.layer)
+            self._pack(place, trace.first, chosen)
+            if has_sink(trace.module):
+                self._measure_sink(place, trace.first, chosen)
 
     def _pack(self, place: int, first: int, weights: torch.Tensor) -> None:
         # Rows are cut to size by numpy, whose slices cost next to nothing; the whole block is narrowed at once.
@@ -160,11 +167,18 @@ class _Packer(Observer):
             start = count_cells(query_pos)
             self._triangles[place, :, start : start + query_pos + 1] = narrow[:, row, : query_pos + 1]
 
+    def _measure_sink(self, place: int, first: int, weights: torch.Tensor) -> None:
+        """Note what each row lacks to 1, which is what a learned sink took; 0 in layers without one."""
+        if self._sinks is None:
+            self._sinks = np.zeros((*self._triangles.shape[:2], self._length), np.float32)
+        taken = (1 - weights.sum(-1, dtype=torch.float32)).clamp(0, 1)
+        self._sinks[place, :, first : first + taken.shape[1]] = taken.cpu().numpy()
+
     def finish(self, logits: Logits) -> Attended:
         missing = [layer for layer in self._layers if layer not in self._seen]
         if missing:
             raise CaptureMismatch(f"layer {missing[0]}: it gave attention to a few tokens and none to this text")
-        return Attended(tuple(self._layers), self._triangles, logits)
+        return Attended(tuple(self._layers), self._triangles, logits, self._sinks)
 
 
 def _check(trace: RowTrace) -> None:

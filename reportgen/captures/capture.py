@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from math import isnan
 from platform import python_version
@@ -29,6 +29,7 @@ from reportgen.evidence.ablation import Watch
 from reportgen.evidence.gather import Gatherer
 from reportgen.models.calls import quiet
 from reportgen.models.model import LoadedModel
+from reportgen.network.kinds import confirm_kinds, find_kinds, find_traits
 from reportgen.network.logits import Logits
 from reportgen.network.route import find_route
 from reportgen.records import Prediction, Prompt, Step
@@ -144,9 +145,12 @@ def _finish(
     gatherer.end(attended.logits)
     gatherer.ablate(prompt.evidence, watch(prompt))
     predictor = Predictor(model.tokenizer)
+    kinds = confirm_kinds(
+        find_kinds(model.network, model.info), attended.layers, attended.triangles, len(gatherer.token_ids)
+    )
     return Capture(
         prompt=prompt,
-        model=model.info,
+        model=replace(model.info, traits=find_traits(model.network, kinds, model.info.num_heads)),
         tokens=make_tokens(model.tokenizer, gatherer.token_ids),
         num_prompt_tokens=len(one.token_ids),
         layers=attended.layers,
@@ -156,6 +160,8 @@ def _finish(
         steps=_predict_steps(predictor, attended.logits, generated, len(one.token_ids)),
         versions=_versions(),
         evidence=gatherer.finish(predictor.token),
+        kinds=kinds,
+        sink_mass=attended.sink_mass,
     )
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reportgen.captures.codes import decode_weights
 from reportgen.evidence.record import Evidence
-from reportgen.records import ModelInfo, Prediction, Prompt, Step, Token
+from reportgen.records import LayerKind, ModelInfo, Prediction, Prompt, Step, Token
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,9 @@ class Capture:
         steps: one for each generated token.
         versions: name and version of the packages that the numbers depend on.
         evidence: what stands beside the weights.
+        kinds: what is special about each layer of the model, captured or not, in order; none where nobody looked.
+        sink_mass: what a learned sink took of each row, float32 ``[layer, head, query_pos]``, measured before weights
+            were rounded; ``None`` where no layer has one.
     """
 
     prompt: Prompt
@@ -44,6 +47,8 @@ class Capture:
     steps: tuple[Step, ...]
     versions: Mapping[str, str]
     evidence: Evidence = field(default_factory=Evidence)
+    kinds: tuple[LayerKind, ...] = ()
+    sink_mass: NDArray[np.float32] | None = None
 
     @property
     def num_tokens(self) -> int:
@@ -65,6 +70,11 @@ class Capture:
         if not 0 <= step < len(self.steps):
             raise IndexError(f"step {step}: this capture has {len(self.steps)} steps")
         return self.num_prompt_tokens - 1 + step
+
+    def kind_of(self, layer: int) -> LayerKind:
+        """Return the kind of a layer; where nobody looked, one that is like the model."""
+        found = {kind.layer: kind for kind in self.kinds}.get(layer, LayerKind(layer))
+        return found if found.num_kv_heads else replace(found, num_kv_heads=self.model.num_kv_heads)
 
     def pattern(self, layer: int, head: int) -> NDArray[np.float32]:
         """Return the attention of one head.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
@@ -24,13 +25,15 @@ BOKEH_FILE = f"assets/bokeh-{bokeh.__version__}.min.js"
 
 _STYLES = ("theme.css", "layout.css", "content.css")
 PAGE_SCRIPTS = (
-    "payload.js", "pattern.js", "scale.js", "scores.js", "state.js", "store.js", "shows.js", "evidence.js", "ledger.js",
-    "text.js", "figures.js", "heatmaps.js", "tiles.js", "steps.js", "wrote.js", "grid.js", "lens.js", "rollout.js",
-    "views.js", "strongest.js", "scoreboard.js", "address.js", "keys.js", "theme.js", "blocks.js", "captions.js",
-    "player.js", "page.js",
+    "payload.js", "pattern.js", "scale.js", "scores.js", "state.js", "store.js", "shows.js", "kinds.js",
+    "evidence.js", "ledger.js", "text.js", "figures.js", "heatmaps.js", "overview.js", "tiles.js", "steps.js",
+    "wrote.js", "grid.js", "lens.js", "rollout.js", "views.js", "strongest.js", "scoreboard.js", "address.js",
+    "keys.js", "theme.js", "blocks.js", "captions.js", "player.js", "page.js",
 )  # fmt: skip
 """In the order in which they must run: the pure ones, those that draw, and the one that touches the document."""
 INDEX_SCRIPTS = ("filter.js",)
+_COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:(?!\*/).)*\*/[ \t]*)\n", re.DOTALL | re.MULTILINE)
+"""Comments are a sixth of the scripts, and are carried by every page."""
 
 
 @cache
@@ -47,11 +50,12 @@ def read_styles() -> Markup:
 
 @cache
 def read_scripts(names: tuple[str, ...]) -> Markup:
-    """Return scripts as one, in the order given.
+    """Return scripts as one, in the order given, without the comments that fill lines of their own.
 
     They must not hold ``</script``: nothing escapes it inside a script element.
     """
-    return Markup("\n".join((find_templates() / "js" / name).read_text("utf-8") for name in names))
+    scripts = ((find_templates() / "js" / name).read_text("utf-8") for name in names)
+    return Markup("\n".join(_COMMENT.sub("", script) for script in scripts))
 
 
 def make_policy(scripts: Iterable[str], *, own_files: bool = False) -> str:

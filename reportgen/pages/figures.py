@@ -33,9 +33,10 @@ from reportgen.pages.palettes import PALETTES
 _FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 
 
-def draw_pattern(name: str, *, tools: bool = False) -> Plot:
+def draw_pattern(name: str, *, tools: bool = False, shaded: bool = False) -> Plot:
     """Return a heatmap of query positions down and key positions across."""
     plot = _heatmap(name, "key: the token attended to", "query: the token that attends", tools=tools)
+    _shade(plot, shaded)
     # Zoomed, it must stay inside the frame, which clips glyphs alone; it still lies on the image, drawn before.
     level = "glyph" if tools else "overlay"
     _lines(plot, "divider", level)
@@ -44,16 +45,27 @@ def draw_pattern(name: str, *, tools: bool = False) -> Plot:
     return plot
 
 
-def draw_overview() -> Plot:
-    """Return the overview: the pattern of every layer and head in one image, layers down, heads across."""
+def draw_overview(*, with_gaps: bool = False) -> Plot:
+    """Return the overview: the pattern of every layer and head in one image, layers down, heads across.
+
+    Args:
+        with_gaps: whether layers without attention stand between the others, each with its name.
+    """
     plot = _heatmap("overview", "head", "layer", side="above")
+    if with_gaps:
+        gaps = ColumnDataSource({"x": [], "y": [], "text": []}, name="overview.gaps")
+        plot.text(
+            x="x", y="y", text="text", source=gaps, name="overview.text", text_font_size="11px",
+            text_baseline="middle", x_offset=4,
+        )  # fmt: skip
     _frames(plot, "frame")
     return plot
 
 
-def draw_tiles(name: str) -> Plot:
+def draw_tiles(name: str, *, shaded: bool = False) -> Plot:
     """Return a row of patterns side by side in one figure, each with a label above it."""
     plot = _heatmap(name, None, None)
+    _shade(plot, shaded)
     plot.xaxis.visible = plot.yaxis.visible = False
     plot.outline_line_color = None
     _frames(plot, "frame")
@@ -65,9 +77,10 @@ def draw_tiles(name: str) -> Plot:
     return plot
 
 
-def draw_rows(name: str, row_label: str) -> Plot:
+def draw_rows(name: str, row_label: str, *, shaded: bool = False) -> Plot:
     """Return the attention of one query position: context across, one row per layer or per head."""
     plot = _heatmap(name, "context", row_label)
+    _shade(plot, shaded)
     _lines(plot, "divider")
     _frames(plot, "frame")
     return plot
@@ -94,25 +107,29 @@ def draw_logprobs() -> Plot:
     return plot
 
 
-def make_figures(*, with_steps: bool, evidence: frozenset[str] = frozenset()) -> dict[str, Any]:
+def make_figures(
+    *, with_steps: bool, evidence: frozenset[str] = frozenset(), marks: frozenset[str] = frozenset()
+) -> dict[str, Any]:
     """Return every figure of a page as a JSON item, ids renamed in order of appearance.
 
     Args:
         with_steps: whether tokens were generated; the figures of steps are left out otherwise.
         evidence: the figures of evidence that there is: ``grid``, ``lens``, ``rollout``.
+        marks: what only some models need: ``shade`` of cells outside a window, ``gaps`` between layers.
 
     Returns:
         Name of the figure to its item, as ``Bokeh.embed.embed_item`` takes it.
     """
+    shaded = "shade" in marks
     drawings: dict[str, Callable[[], Plot]] = {
-        "head": lambda: draw_pattern("head", tools=True),
-        "overview": draw_overview,
-        "layer_tiles": lambda: draw_tiles("layer_tiles"),
-        "head_tiles": lambda: draw_tiles("head_tiles"),
+        "head": lambda: draw_pattern("head", tools=True, shaded=shaded),
+        "overview": lambda: draw_overview(with_gaps="gaps" in marks),
+        "layer_tiles": lambda: draw_tiles("layer_tiles", shaded=shaded),
+        "head_tiles": lambda: draw_tiles("head_tiles", shaded=shaded),
     }
     if with_steps:
-        drawings["step_heads"] = lambda: draw_rows("step_heads", "head")
-        drawings["step_layers"] = lambda: draw_rows("step_layers", "layer")
+        drawings["step_heads"] = lambda: draw_rows("step_heads", "head", shaded=shaded)
+        drawings["step_layers"] = lambda: draw_rows("step_layers", "layer", shaded=shaded)
         drawings["logprobs"] = draw_logprobs
     drawings |= {name: draw for name, draw in _EVIDENCE.items() if name in evidence}
     return {name: rename_ids(json_item(draw()), prefix=name) for name, draw in drawings.items()}  # pyright: ignore
@@ -198,6 +215,17 @@ def _bar(plot: Any) -> None:
         major_tick_line_color=None, title_text_font_size="12px", title_text_font_style="normal", title_standoff=6,
     )  # fmt: skip
     plot.add_layout(bar, "right")
+
+
+def _shade(plot: Any, there: bool) -> None:
+    """Hatching over cells that a query cannot see although they come before it."""
+    if not there:
+        return
+    source = ColumnDataSource({"xs": [], "ys": []}, name=f"{plot.name}.shade")
+    plot.patches(
+        xs="xs", ys="ys", source=source, fill_color=None, line_color=None, hatch_pattern="/", hatch_scale=8,
+        hatch_weight=1, name=f"{plot.name}.shade_glyph",
+    )  # fmt: skip
 
 
 def _frames(plot: Any, suffix: str, level: str = "overlay") -> None:

@@ -40,6 +40,17 @@ from reportgen.pages.assets import (
 from reportgen.pages.cards import Card, FailureCard, excerpt, make_card
 from reportgen.pages.evidence_blocks import encode_sources, list_grids, list_shows, make_evidence_blocks
 from reportgen.pages.figures import make_figures
+from reportgen.pages.kinds import (
+    TraitView,
+    describe_kinds,
+    group_heads,
+    list_marks,
+    make_kind_rows,
+    make_sink_blocks,
+    make_trait_views,
+    name_reach,
+    name_shade,
+)
 from reportgen.pages.palettes import DIVERGING, PALETTES
 from reportgen.pages.payload import (
     describe_capture,
@@ -84,6 +95,11 @@ class PageContext:
     tags: tuple[str, ...]
     excerpt: str
     model: ModelInfo
+    traits: Sequence[TraitView]
+    shade: str
+    has_gaps: bool
+    reaches: Mapping[int, str]
+    key_heads: Mapping[int, Sequence[int]]
     layers: tuple[int, ...]
     heads: tuple[int, ...]
     num_prompt_tokens: int
@@ -161,6 +177,11 @@ def make_page_context(capture: Capture, *, shared_assets: bool = False) -> PageC
         tags=prompt.tags,
         excerpt=excerpt(capture),
         model=capture.model,
+        traits=make_trait_views(capture),
+        shade=name_shade(capture),
+        has_gaps="gaps" in list_marks(capture),
+        reaches={layer: name_reach(capture.kind_of(layer)) for layer in capture.layers},
+        key_heads=group_heads(capture),
         layers=capture.layers,
         heads=capture.heads,
         num_prompt_tokens=capture.num_prompt_tokens,
@@ -182,13 +203,13 @@ def make_page_context(capture: Capture, *, shared_assets: bool = False) -> PageC
         measure_titles=_name_measures(list_grids(evidence)),
         definitions={measure.name: measure for measure in (WEIGHTED, ATTRIBUTION, LENS, ROLLOUT, *ABLATIONS)},
         summary=summarize_settings(capture),
-        settings=make_settings(capture),
+        settings=[*make_settings(capture), *make_kind_rows(capture)],
         replay=describe_replay(capture),
         palettes=tuple(PALETTES),
         card=embed_json(asdict(make_card(capture))),
         bokeh_file=BOKEH_FILE if shared_assets else "",
         blocks=_make_blocks(capture, with_bokeh=not shared_assets),
-        evidence_blocks=make_evidence_blocks(capture),
+        evidence_blocks=make_sink_blocks(capture) | make_evidence_blocks(capture),
         layer_blocks=(
             (layer, encode_layer(capture, layer), encode_sources(capture, layer)) for layer in capture.layers
         ),
@@ -207,17 +228,21 @@ def _name_measures(names: Iterable[str]) -> dict[str, str]:
 
 def _make_blocks(capture: Capture, *, with_bokeh: bool) -> dict[str, str]:
     opening = find_opening_head(capture)
-    content = describe_capture(capture) | {
-        "opening": list(opening),
-        "palettes": PALETTES,
-        "diverging": DIVERGING,
-        "shows": list_shows(capture.evidence),
-        "measures": list(list_grids(capture.evidence)),
-        "label_from": LABEL_FROM,
-        "score_kinds": [asdict(score) for score in HEAD_SCORES if score.name in capture.evidence.scores],
-    }
+    content = (
+        describe_capture(capture)
+        | describe_kinds(capture)
+        | {
+            "opening": list(opening),
+            "palettes": PALETTES,
+            "diverging": DIVERGING,
+            "shows": list_shows(capture.evidence),
+            "measures": list(list_grids(capture.evidence)),
+            "label_from": LABEL_FROM,
+            "score_kinds": [asdict(score) for score in HEAD_SCORES if score.name in capture.evidence.scores],
+        }
+    )
     blocks = {
-        "figures": _figures_block(bool(capture.steps), _list_figures(capture)),
+        "figures": _figures_block(bool(capture.steps), _list_figures(capture), list_marks(capture)),
         "content": encode_json(content),
         "overview": encode_overview(capture),
         "opening": encode_pattern(capture, *opening),
@@ -238,8 +263,8 @@ def _list_figures(capture: Capture) -> frozenset[str]:
 
 
 @cache
-def _figures_block(with_steps: bool, evidence: frozenset[str]) -> str:
-    return encode_json(make_figures(with_steps=with_steps, evidence=evidence))
+def _figures_block(with_steps: bool, evidence: frozenset[str], marks: frozenset[str]) -> str:
+    return encode_json(make_figures(with_steps=with_steps, evidence=evidence, marks=marks))
 
 
 @cache

@@ -4,7 +4,7 @@ globalThis.reportgen ??= {};
 reportgen.captions = (() => {
   "use strict";
 
-  const { shows, state: states } = reportgen;
+  const { kinds, shows, state: states } = reportgen;
   const byId = (id) => document.getElementById(id);
 
   /** What a row of a heatmap is, and what its colours mean, by what is shown. */
@@ -17,13 +17,18 @@ reportgen.captions = (() => {
 
   function draw({ state, bounds, content }) {
     drawControls(state, content);
-    drawNames(state);
+    drawNames(state, content);
     const step = states.stepOf(state.queryPos, bounds);
     if (!byId("generation-of")) return;
     byId("generation-of").textContent =
       step === null
         ? "the selected query is not a step; the buttons lead to one"
         : `step ${step} of ${states.numSteps(bounds)}: which context the choice of “${content.tokens[state.queryPos + 1][1]}” could read`;
+  }
+
+  function sentence(parts) {
+    const text = parts.join(" · ");
+    return text.charAt(0).toUpperCase() + text.slice(1);
   }
 
   function drawControls(state, content) {
@@ -39,17 +44,20 @@ reportgen.captions = (() => {
     for (const button of document.querySelectorAll("[name=show]")) button.checked = button.value === state.show;
   }
 
-  function drawNames({ layer, head, show }) {
+  function drawNames({ layer, head, show }, content) {
     byId("head-name").textContent = `L${layer} H${head}`;
-    byId("layer-name").textContent = `layer ${layer}`;
+    byId("head-kind").textContent = sentence(kinds.describeHead(content, layer, head));
+    byId("layer-name").textContent = kinds.nameLayer(content, layer);
     byId("head-number").textContent = `Head ${head}`;
     for (const name of document.querySelectorAll("[data-name]")) {
-      name.textContent = name.dataset.name === "layer" ? `layer ${layer}` : head;
+      name.textContent = name.dataset.name === "layer" ? kinds.nameLayer(content, layer) : head;
     }
     byId("head-shown").textContent = shows.KINDS[show].title;
     byId("head-hint").textContent = HINTS[show];
     byId("strip-shown").textContent = shows.KINDS[show].title.toLowerCase();
     document.documentElement.dataset.show = show;
+    const hides = kinds.firstKey(kinds.kindOf(content, layer), content.tokens.length - 1) > 0;
+    document.documentElement.toggleAttribute("data-hides", hides);
   }
 
   return { draw };

@@ -4,7 +4,7 @@ globalThis.reportgen ??= {};
 reportgen.evidence = (() => {
   "use strict";
 
-  const { shows } = reportgen;
+  const { kinds, pattern, shows } = reportgen;
   /** Forms that are kept: those of all heads that a view has beside one another, and some more. */
   const KEPT = 96;
   const NO_GRID_VALUE = -(2 ** 15);
@@ -45,7 +45,14 @@ reportgen.evidence = (() => {
       return new Int8Array(all.buffer, all.byteOffset + heads.indexOf(head) * size, size);
     }
 
-    /** What a heatmap shows of a head, as `{codes, values}`. */
+    /** What a learned sink takes of each query's row; null where the layer has none. */
+    async function sinkOf(layer, head) {
+      if (!kinds.kindOf(content, layer).has_sink) return null;
+      const start = (layers.indexOf(layer) * heads.length + heads.indexOf(head)) * n;
+      return Float32Array.from((await bytes("sinks")).subarray(start, start + n), pattern.weightOf);
+    }
+
+    /** What a heatmap shows of a head, as `{codes, values, first, sink}`: the first key of each query, what a sink takes. */
     function form(show, layer, head) {
       const name = `${show} ${layer} ${head}`;
       if (!forms.has(name)) {
@@ -56,6 +63,14 @@ reportgen.evidence = (() => {
     }
 
     async function makeForm(show, layer, head) {
+      const [form, sink] = await Promise.all([
+        readForm(show, layer, head),
+        show === "weight" ? sinkOf(layer, head) : null,
+      ]);
+      return { ...form, first: kinds.firstKeys(kinds.kindOf(content, layer), n), sink };
+    }
+
+    async function readForm(show, layer, head) {
       if (show === "attribution") {
         const [sources, { source_scales: scales }] = await Promise.all([sourcesOf(layer, head), facts()]);
         return shows.formOfSources(sources, scales, n, numPromptTokens);
@@ -66,20 +81,28 @@ reportgen.evidence = (() => {
         : shows.formOfWeights(codes);
     }
 
-    /** All that is known of one query of a head, by what a heatmap can show; null where that is not known. */
+    /**
+     * All that is known of one query of a head, by what a heatmap can show, null where that is not known and NaN where the
+     * query cannot see the key; with the first key that it sees and what a learned sink takes.
+     */
     async function row(layer, head, queryPos, asked = content.shows) {
       const codes = await store.headCodes(layer, head);
       const step = queryPos - numPromptTokens + 1;
       const isStep = step >= 0 && step < n - numPromptTokens;
-      const [norms, sources, known] = await Promise.all([
+      const [sink, norms, sources, known] = await Promise.all([
+        sinkOf(layer, head),
         asked.includes("weighted") ? normsOf(layer, head) : null,
         asked.includes("attribution") && isStep ? sourcesOf(layer, head) : null,
         asked.includes("attribution") && isStep ? facts() : null,
       ]);
+      const first = kinds.firstKey(kinds.kindOf(content, layer), queryPos);
+      const seen = (values) => values?.fill(Number.NaN, 0, first) ?? null;
       return {
-        weight: shows.weightsOf(codes, queryPos),
-        weighted: norms && shows.sharesOf(codes, norms, queryPos),
-        attribution: sources && shows.attributionOf(sources, known.source_scales, step, numPromptTokens),
+        weight: seen(shows.weightsOf(codes, queryPos)),
+        weighted: seen(norms && shows.sharesOf(codes, norms, queryPos)),
+        attribution: seen(sources && shows.attributionOf(sources, known.source_scales, step, numPromptTokens)),
+        first,
+        sink: sink === null ? null : sink[queryPos],
       };
     }
 

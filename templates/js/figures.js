@@ -6,6 +6,8 @@ reportgen.figures = (() => {
 
   /** Pixels that one label needs along its axis. */
   const LABEL_PIXELS = 11.5;
+  /** Nearer than this, two labels cannot be told apart. */
+  const CLEAR_PIXELS = 9;
 
   /** Take the layers that Bokeh listens on out of the tab order: they have no name, and no key does anything there. */
   function untab(element) {
@@ -14,6 +16,16 @@ reportgen.figures = (() => {
       untab(child);
       if (child.shadowRoot) untab(child.shadowRoot);
     }
+  }
+
+  /** Those of some labels that do not run into the one before, where positions are not equally far apart. */
+  function apart(positions, at, unitsPerPixel) {
+    let last = Number.NEGATIVE_INFINITY;
+    return positions.filter((i) => {
+      const isClear = at(i) - last > CLEAR_PIXELS * unitsPerPixel;
+      if (isClear) last = at(i);
+      return isClear;
+    });
   }
 
   class Figure {
@@ -101,6 +113,16 @@ reportgen.figures = (() => {
       };
     }
 
+    /** Hatch areas, each a list of points `[x, y]`; there is nothing to hatch where no layer has a window. */
+    setShade(areas) {
+      const shade = this.model("shade");
+      if (shade)
+        shade.data = {
+          xs: areas.map((points) => points.map(([x]) => x)),
+          ys: areas.map((points) => points.map(([, y]) => y)),
+        };
+    }
+
     /** Give the frame a size in pixels and the axes their ranges `[start, end]`; a zoom is undone. */
     setFrameSize(width, height, xRange, yRange) {
       this.plot.setv({ frame_width: Math.round(width), frame_height: Math.round(height) });
@@ -130,7 +152,7 @@ reportgen.figures = (() => {
       const seen = inRange.filter((i) => i < kept);
       const pixels = letter === "x" ? this.plot.frame_width : this.plot.frame_height;
       const thinned = seen.length ? reportgen.scale.thin(seen[0], seen.at(-1), pixels, LABEL_PIXELS) : [];
-      const shown = [...thinned, ...inRange.filter((i) => i >= kept)];
+      const shown = [...apart(thinned, at, (high - low) / pixels), ...inRange.filter((i) => i >= kept)];
       const axis = this.model(`${letter}_axis`);
       axis.ticker.ticks = shown.map(at);
       axis.major_label_overrides = new Map(shown.map((i) => [at(i), labels[i]]));
@@ -173,6 +195,7 @@ reportgen.figures = (() => {
       this.model("mapper")?.setv({ nan_color: theme.masked });
       this.colorGlyph("frame_glyph", "line_color", theme.accent);
       this.colorGlyph("divider_glyph", "line_color", theme.muted);
+      this.colorGlyph("shade_glyph", "hatch_color", theme.hatch);
       this.colorGlyph("text", "text_color", theme.muted);
       this.colorGlyph("filtered", "line_color", theme.generated);
       this.model("bar")?.setv({ major_label_text_color: theme.muted, title_text_color: theme.muted });

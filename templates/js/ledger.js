@@ -38,14 +38,14 @@ reportgen.ledger = (() => {
   }
 
   /** The sum of all parts and what the model gave, `{name, value}` each; null for ablations. */
-  function sumOf({ attribution }, measure, step) {
+  function sumOf({ attribution }, measure, step, gaps = []) {
     const contrast = contrastOf(measure);
     if (contrast === null || attribution.logits[contrast][step] === null) return null;
     const at = (name) => attribution[name][contrast][step];
     const parts = [
       ["heads", at("heads")],
       ["heads not shown", at("other_heads")],
-      ["MLPs of all layers", at("mlps")],
+      [gaps.length ? "MLPs, and layers without attention" : "MLPs of all layers", at("mlps")],
       ["embedding", at("embedding")],
       ["biases", at("biases")],
     ].map(([name, value]) => ({ name, value }));

@@ -6,6 +6,7 @@ reportgen.page = (() => {
 
   const {
     figures,
+    kinds,
     state: states,
     text,
     theme,
@@ -156,7 +157,8 @@ reportgen.page = (() => {
     }
 
     async function describe({ layer, head, queryPos, keyPos }) {
-      return strongest.describe(await scene.evidence.row(layer, head, queryPos), keyPos);
+      const row = await scene.evidence.row(layer, head, queryPos);
+      return strongest.describe(row, keyPos, kinds.kindOf(scene.content, layer));
     }
 
     /** Figures are kept up to date as long as they are in sight, and follow the width that they have. */

@@ -55,15 +55,16 @@ reportgen.pattern = (() => {
    * @param {number} side cells along a side; where it is below n, each cell is that of those it stands for which is
    *   farthest from 0, with its sign
    * @param {boolean} withFirst whether the first key is drawn
+   * @param {Uint32Array | null} first the first key that each query can see, where that is not 0 for all
    * @returns {Float32Array} side × side; NaN where there is nothing to draw
    */
-  function square(codes, n, display, side, withFirst) {
+  function square(codes, n, display, side, withFirst, first = null) {
     const image = new Float32Array(side * side).fill(Number.NaN);
     const column = Uint32Array.from({ length: n }, (_, position) => cellOf(position, n, side));
     for (let queryPos = 0, cell = 0; queryPos < n; queryPos++) {
       const row = column[queryPos] * side;
       for (let keyPos = 0; keyPos <= queryPos; keyPos++, cell++) {
-        if (keyPos === 0 && !withFirst) continue;
+        if ((keyPos === 0 && !withFirst) || keyPos < first?.[queryPos]) continue;
         const value = display[codes[cell]];
         const at = row + column[keyPos];
         if (!Number.isNaN(value) && !(Math.abs(image[at]) >= Math.abs(value))) image[at] = value;

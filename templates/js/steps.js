@@ -25,7 +25,11 @@ reportgen.steps = (() => {
       if (!isCurrent()) return;
       shown = listed;
       values = forms.map((form) =>
-        Float32Array.from(pattern.rowOf(form.codes, state.queryPos), (code) => form.values[code]),
+        Float32Array.from(pattern.rowOf(form.codes, state.queryPos), (code) => form.values[code]).fill(
+          Number.NaN,
+          0,
+          form.first?.[state.queryPos] ?? 0,
+        ),
       );
       const columns = state.queryPos + 1;
       const kind = shows.KINDS[state.show];
@@ -44,7 +48,21 @@ reportgen.steps = (() => {
           height: shown.length,
         },
       ]);
+      figure.setShade(forms.map(({ first }, row) => unseen(first?.[state.queryPos] ?? 0, row)));
       resize(columns, tokenLabels(content, figure.width).slice(0, columns), state, bounds);
+    }
+
+    /** Outline of the keys of a row that its query cannot see. */
+    function unseen(first, row) {
+      const [left, right, top, bottom] = [-0.5, first - 0.5, row - 0.5, row + 0.5];
+      return first
+        ? [
+            [left, top],
+            [right, top],
+            [right, bottom],
+            [left, bottom],
+          ]
+        : [];
     }
 
     function stack({ scale: name, withFirst }, columns) {

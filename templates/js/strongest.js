@@ -4,9 +4,10 @@ globalThis.reportgen ??= {};
 reportgen.strongest = (() => {
   "use strict";
 
-  const { pattern, scale, shows } = reportgen;
+  const { kinds, pattern, scale, shows } = reportgen;
   const { element, tokenCode } = reportgen.text;
   const LISTED = 6;
+  const SINK = "learned sink";
   const FORMATS = {
     weight: scale.formatWeight,
     weighted: scale.formatWeight,
@@ -41,11 +42,30 @@ reportgen.strongest = (() => {
           }),
         );
       }),
+      ...(row.sink === null ? [] : [sinkLine(row.sink, content.shows)]),
+    );
+  }
+
+  function sinkLine(taken, names) {
+    const bar = { class: "bar", style: { "--share": taken } };
+    return element(
+      "tr",
+      {},
+      element("td", { class: "nowrap" }, SINK, element("span", bar)),
+      element("td", { class: "number" }, "none"),
+      element("td", { class: "number" }, scale.formatWeight(taken)),
+      ...names.slice(1).map(() => element("td")),
     );
   }
 
   /** What is known of one key, line by line. */
-  function describe(row, keyPos) {
+  function describe(row, keyPos, kind) {
+    if (keyPos < row.first) return [kinds.sayOutside(kind)];
+    const sink = row.sink === null ? [] : [`${SINK}, no token: ${scale.formatWeight(row.sink)} of this row`];
+    return [...describeKey(row, keyPos), ...sink];
+  }
+
+  function describeKey(row, keyPos) {
     return Object.keys(FORMATS)
       .filter((name) => row[name] && !Number.isNaN(row[name][keyPos]))
       .map((name) => {

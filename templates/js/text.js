@@ -4,7 +4,7 @@ globalThis.reportgen ??= {};
 reportgen.text = (() => {
   "use strict";
 
-  const { pattern, scale } = reportgen;
+  const { kinds, pattern, scale } = reportgen;
   /** Most alternatives that a prediction lists. */
   const ALTERNATIVES = 10;
 
@@ -31,12 +31,13 @@ reportgen.text = (() => {
   }
 
   /** Shade every token by a value of the selected query: a share, or one with a sign, as far as the strongest is. */
-  function drawStrip(strip, { state, bounds }, row, signed) {
+  function drawStrip(strip, { state, bounds, content }, row, signed) {
     const shown = state.withFirst ? row : row.subarray(1);
     const high = (signed && pattern.largest(shown)) || 1;
     document.getElementById("strip-range").textContent = signed
       ? `, up to ${scale.formatSigned(high).slice(1)} logits`
       : "";
+    const first = kinds.firstKey(kinds.kindOf(content, state.layer), state.queryPos);
     const selected = strip.querySelector('[aria-pressed="true"]');
     for (const token of strip.querySelectorAll(".token")) {
       const position = Number(token.dataset.position);
@@ -44,6 +45,7 @@ reportgen.text = (() => {
       const value = seen && !Number.isNaN(row[position]) ? row[position] : 0;
       const weight = Math.sqrt(Math.abs(value) / high).toFixed(2);
       token.classList.toggle("against", value < 0);
+      token.classList.toggle("outside", position < first);
       // Most weights are near 0 and stay so; a style that is set anew costs time even where it is the same.
       if (token.style.getPropertyValue("--weight") !== weight) token.style.setProperty("--weight", weight);
       token.classList.toggle("next", position === state.queryPos + 1 && position < bounds.numTokens);

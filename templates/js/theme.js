@@ -4,7 +4,7 @@ globalThis.reportgen ??= {};
 reportgen.theme = (() => {
   "use strict";
 
-  const NAMES = ["ink", "muted", "line", "accent", "card", "masked", "bar", "bar-chosen", "generated"];
+  const NAMES = ["ink", "muted", "line", "accent", "card", "masked", "hatch", "bar", "bar-chosen", "generated"];
 
   function isDark() {
     const chosen = document.documentElement.dataset.theme;

@@ -4,7 +4,7 @@ globalThis.reportgen ??= {};
 reportgen.tiles = (() => {
   "use strict";
 
-  const { pattern, scale, shows } = reportgen;
+  const { kinds, pattern, scale, shows } = reportgen;
   const { color, sayRange, keyOf, nameHead } = reportgen.heatmaps;
   const SMALLEST_TILE = 140;
 
@@ -38,10 +38,11 @@ reportgen.tiles = (() => {
       );
       figure.say(`Shown: ${kind.label}, ${sayRange(kind, high)}.`);
       figure.setImages(keyOf(state, side, columns, ...shown.map(nameHead)), () => {
-        const imageOf = ({ codes, values }) =>
-          pattern.square(codes, n, scale.displayOf(state.scale, values), side, state.withFirst);
+        const imageOf = ({ codes, values, first }) =>
+          pattern.square(codes, n, scale.displayOf(state.scale, values), side, state.withFirst, first);
         return forms.map((form, i) => ({ values: imageOf(form), rows: side, columns: side, ...box(i) }));
       });
+      figure.setShade(forms.map(({ first }, i) => kinds.outline(first).map(([x, y]) => inside(box(i), x, y, n))));
       const height = Math.ceil(shown.length / columns) * rowHeight();
       figure.setFrameSize(pixels * columns, pixels * height, [0, columns], [height, 0]);
       figure.model("labels").data = {
@@ -68,6 +69,11 @@ reportgen.tiles = (() => {
     function box(i) {
       const [row, column] = [Math.floor(i / grid.columns), i % grid.columns];
       return { x: column, y: row * rowHeight() + grid.title, width: 1 - GAP, height: 1 - GAP };
+    }
+
+    /** A place of a pattern, in positions, inside its tile. */
+    function inside({ x: left, y: top, width, height }, x, y, n) {
+      return [left + ((x + 0.5) / n) * width, top + ((y + 0.5) / n) * height];
     }
 
     function at(x, y) {

@@ -4,7 +4,9 @@ globalThis.reportgen ??= {};
 reportgen.views = (() => {
   "use strict";
 
-  const { overview, head } = reportgen.heatmaps;
+  const { kinds } = reportgen;
+  const { head } = reportgen.heatmaps;
+  const { overview } = reportgen.overview;
   const { tiles } = reportgen.tiles;
   const { rows, logprobs } = reportgen.steps;
   const { grid } = reportgen.grid;
@@ -16,12 +18,19 @@ reportgen.views = (() => {
   const layersOfHead = ({ state, bounds }, label) =>
     bounds.layers.map((layer) => ({ layer, head: state.head, label: label(layer) }));
 
+  function nameTile(content, layer, head) {
+    const keyHead = kinds.keyHeadOf(content, layer, head);
+    return keyHead === null ? `head ${head}` : `head ${head} · key head ${keyHead}`;
+  }
+
   /** By the name of the figure. */
   const VIEWS = {
     overview,
     head,
-    layer_tiles: (figure, on) => tiles(figure, on, (scene) => headsOfLayer(scene, (head) => `head ${head}`)),
-    head_tiles: (figure, on) => tiles(figure, on, (scene) => layersOfHead(scene, (layer) => `layer ${layer}`)),
+    layer_tiles: (figure, on) =>
+      tiles(figure, on, (scene) => headsOfLayer(scene, (head) => nameTile(scene.content, scene.state.layer, head))),
+    head_tiles: (figure, on) =>
+      tiles(figure, on, (scene) => layersOfHead(scene, (layer) => kinds.nameLayer(scene.content, layer))),
     step_heads: (figure, on) => rows(figure, on, (scene) => headsOfLayer(scene, String)),
     step_layers: (figure, on) => rows(figure, on, (scene) => layersOfHead(scene, String)),
     logprobs,

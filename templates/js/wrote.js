@@ -27,7 +27,13 @@ reportgen.wrote = (() => {
     const largest = pattern.largest([...most, ...least].map(({ value }) => value)) || 1;
     drawParts(place("most"), most, largest, select);
     drawParts(place("least"), least, largest, select);
-    drawSum(place("sum"), why || step === null ? null : ledger.sumOf(facts, measure, step), facts, measure, step);
+    drawSum(
+      place("sum"),
+      why || step === null ? null : ledger.sumOf(facts, measure, step, content.gaps),
+      facts,
+      measure,
+      step,
+    );
   }
 
   function nameStep(facts, measure, step, shown) {

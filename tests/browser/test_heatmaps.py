@@ -118,7 +118,10 @@ def test_click_in_the_tiles_selects_one(cat: Reader) -> None:
 
 def test_tiles_show_the_heads_of_the_layer_and_the_layers_of_the_head(cat: Reader) -> None:
     cat.go("#layer=1&head=2").look_at("layer_tiles")
-    assert cat.ask("data", "layer_tiles", "labels")["text"] == ["head 0", "head 1", "head 2", "head 3"]
+    assert cat.ask("data", "layer_tiles", "labels")["text"] == [
+        *(f"head {head} · key head 0" for head in (0, 1)),
+        *(f"head {head} · key head 1" for head in (2, 3)),
+    ]
     # Layer 1's head 2 reads all alike.
     image = cat.ask("data", "layer_tiles", "image")["image"][2]
     assert image["shape"] == [NUM_TOKENS, NUM_TOKENS]
@@ -133,7 +136,7 @@ def test_overview_has_a_thumbnail_for_every_layer_and_head(cat: Reader) -> None:
     cat.go("#layer=0&head=0").look_at("overview")
     (image,) = cat.ask("data", "overview", "image")["image"]
     assert image["shape"] == [3 * (NUM_TOKENS + 1), 4 * (NUM_TOKENS + 1)]
-    assert cat.hover("overview", 3.5, 2.5) == "L2 H3"
+    assert cat.hover("overview", 3.5, 2.5) == "L2 H3\nkey head 1, shared with H2"
 
 
 def test_selected_layers_keep_their_numbers(new_reader, addresses) -> None:

@@ -3,7 +3,7 @@ const { readFileSync } = require("node:fs");
 const { join } = require("node:path");
 
 const SCRIPTS = join(__dirname, "../../templates/js");
-const PURE = ["payload", "pattern", "scale", "scores", "state", "store", "shows", "evidence", "ledger"];
+const PURE = ["payload", "pattern", "scale", "scores", "state", "store", "shows", "kinds", "evidence", "ledger"];
 for (const name of [...PURE, "address", "keys", "filter"]) {
   require(join(SCRIPTS, `${name}.js`));
 }
