@@ -144,7 +144,9 @@ class _Watch(TorchFunctionMode):
             values = self._values_of(weights)
             per_text = weights.shape[1]
             own = None if values is None else values[place * per_text : (place + 1) * per_text, :length]
-            yield HeldWeights(weights[place, :, :length, :length], own)
+            # Padding is cut off, and nothing else: what has another shape must be seen to have it.
+            rows, keys = (slice(length if size == self._length else size) for size in weights.shape[2:])
+            yield HeldWeights(weights[place, :, rows, keys], own)
         for call, mixture in self._fast_calls if self._fast else ():
             if call["query"].ndim == 4 and call["query"].shape[2] == call["key"].shape[2] == self._length:
                 weighing = ScoredWeights.of_call(call, place, length)
