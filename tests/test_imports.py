@@ -22,8 +22,8 @@ ORDER = (
     "evidence.record", "captures.codes", "captures.record", "evidence.definitions",
     "network.parts", "network.kinds", "network.norms", "network.weighing", "network.observer", "network.trace",
     "network.logits", "network.route", "network.heads", "network.unembedding", "network.replay",
-    "evidence.weighted", "evidence.head_scores", "evidence.rollout", "evidence.attribution", "evidence.lens",
-    "evidence.ablation", "evidence.gather",
+    "evidence.weighted", "evidence.head_scores", "evidence.rollout", "evidence.sources", "evidence.attribution",
+    "evidence.lens", "evidence.ablation", "evidence.gather",
     "captures.tokens", "captures.predictions", "captures.generation", "captures.attention", "captures.encoding",
     "captures.batches", "captures.capture",
     "pages.payload", "pages.kinds", "pages.evidence_blocks", "pages.palettes", "pages.figures", "pages.assets",
@@ -36,9 +36,9 @@ WITH_TORCH = {
     "models.config", "models.model", "network.parts", "network.kinds", "network.norms", "network.weighing",
     "network.observer", "network.trace", "network.logits", "network.route", "network.heads", "network.unembedding",
     "network.replay",
-    "evidence.weighted", "evidence.head_scores", "evidence.rollout", "evidence.attribution", "evidence.lens",
-    "evidence.ablation", "evidence.gather", "captures.predictions", "captures.generation", "captures.attention",
-    "captures.encoding", "captures.batches", "captures.capture", "run",
+    "evidence.weighted", "evidence.head_scores", "evidence.rollout", "evidence.sources", "evidence.attribution",
+    "evidence.lens", "evidence.ablation", "evidence.gather", "captures.predictions", "captures.generation",
+    "captures.attention", "captures.encoding", "captures.batches", "captures.capture", "run",
 }  # fmt: skip
 HEAVY = ("torch", "transformers", "ray")
 

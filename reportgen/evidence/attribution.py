@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from reportgen.errors import NoEvidence
 from reportgen.evidence.definitions import SUM_TOLERANCE
 from reportgen.evidence.record import Attribution
+from reportgen.evidence.sources import Sources
 from reportgen.network.heads import SplitHeads
 from reportgen.network.norms import LinearNorm
 from reportgen.network.observer import Call, LayerTrace
@@ -48,16 +49,25 @@ class _Written:
 class Attributor:
     """Collects the parts of one pass; the final norm's scale, known at its end alone, is multiplied in last."""
 
-    def __init__(self, end: Unembedding, chosen: torch.Tensor, rivals: torch.Tensor, kept: Sequence[int]) -> None:
+    def __init__(
+        self,
+        end: Unembedding,
+        chosen: torch.Tensor,
+        rivals: torch.Tensor,
+        layers: Sequence[int],
+        kept: Sequence[int],
+    ) -> None:
         """Set out the directions.
 
         Args:
             end: final norm and unembedding.
             chosen: ids of the tokens that the steps chose, ``[step]``.
             rivals: ids of other tokens, ``[step, rival]``.
-            kept: heads whose sources are kept.
+            layers: whose heads' sources are kept.
+            kept: those heads.
         """
-        self._end, self._chosen, self._rivals, self._kept = end, chosen, rivals, list(kept)
+        self._end, self._chosen, self._rivals = end, chosen, rivals
+        self._sources = Sources(layers, kept)
         self._logit_directions, self._bias = end.directions(chosen, rivals)
         self._directions = end.norm.pull_back(self._logit_directions)  # [contrast, step, width]
         self._pending: tuple[SplitHeads, torch.Tensor, torch.Tensor] | None = None
@@ -66,7 +76,6 @@ class Attributor:
         self._biases = torch.zeros_like(self._bias)
         self.heads: dict[int, torch.Tensor] = {}
         self.layers: dict[int, torch.Tensor] = {}
-        self.sources: dict[int, torch.Tensor] = {}  # [kept head, cell]
 
     def add_heads(self, heads: SplitHeads, weights: torch.Tensor, projected: torch.Tensor) -> None:
         """Take what the attention module of the layer at work did.
@@ -111,11 +120,7 @@ class Attributor:
         self._biases += (heads.bias * directions).sum(-1)
         if written.norm is not None:
             self._biases += written.factor * (written.norm.bias * self._directions).sum(-1)
-        kept = along[0] if heads.gates is None else along[0] * heads.gates
-        per_weight = kept[self._kept] @ heads.values[self._kept].transpose(1, 2)  # [head, step, key_pos]
-        lengths = _row_lengths(*weights.shape[1:])
-        seen = torch.arange(weights.shape[2], device=weights.device) < lengths.to(weights.device)[:, None]
-        self.sources[layer] = (weights[self._kept] * per_weight)[:, seen]
+        self._sources.add(layer, heads, weights, along[0] if heads.gates is None else along[0] * heads.gates)
 
     def finish(self, unembedded: torch.Tensor, logits: torch.Tensor, scale: LogitScale) -> _Finished:
         """Multiply the final norm's scale in.
@@ -139,7 +144,7 @@ class Attributor:
         return _Finished(
             heads={layer: part * by_step[:, None] for layer, part in self.heads.items()},
             layers={layer: part * by_step for layer, part in self.layers.items()},
-            sources=self.sources,
+            sources=self._sources,
             by_step=by_step,
             embedding=self._embedding * by_step,
             biases=self._biases * by_step + constants,
@@ -154,23 +159,20 @@ class _Finished:
 
     heads: dict[int, torch.Tensor]  # [contrast, step, head]
     layers: dict[int, torch.Tensor]  # [contrast, step]
-    sources: dict[int, torch.Tensor]  # [kept head, cell], before the final norm's scale
+    sources: Sources  # before the final norm's scale
     by_step: torch.Tensor  # that scale
     embedding: torch.Tensor
     biases: torch.Tensor
     logits: torch.Tensor
     note: str
 
-    def record(
-        self, rivals: tuple[tuple[Token, ...], ...], layers: Sequence[int], heads: Sequence[int], first_row: int
-    ) -> Attribution:
+    def record(self, rivals: tuple[tuple[Token, ...], ...], layers: Sequence[int], heads: Sequence[int]) -> Attribution:
         """Return the record for the layers and heads that a capture keeps.
 
         Args:
             rivals: of each step.
             layers: kept ones, all of them with attention.
             heads: kept ones.
-            first_row: query position of step 0.
         """
         everything = torch.stack([part.sum(-1) for part in self.heads.values()]).sum(0)
         kept = torch.stack([self.heads[layer][..., list(heads)] for layer in layers], 2)
@@ -188,24 +190,9 @@ class _Finished:
             other_heads=_array((everything - kept.sum((2, 3))) * hold),
             logits=_array(self.logits * hold),
             residuals=_array(residuals),
-            sources=self._sources(layers, self.by_step * hold, first_row),
+            sources=self.sources.scale(self.by_step * hold),
             note=self.note,
         )
-
-    def _sources(self, layers: Sequence[int], factors: torch.Tensor, first_row: int) -> NDArray[np.float32]:
-        """Return the cells of some layers, times a factor for each step; layer by layer, for they are many."""
-        lengths = _row_lengths(len(factors), first_row + len(factors) + 1)
-        by_cell = factors.repeat_interleave(lengths.to(factors.device))
-        num_heads = len(next(iter(self.sources.values())))
-        cells = np.empty((len(layers), num_heads, len(by_cell)), np.float32)
-        for place, layer in enumerate(layers):
-            cells[place] = _array(self.sources[layer] * by_cell)
-        return cells
-
-
-def _row_lengths(num_steps: int, length: int) -> torch.Tensor:
-    """Return how many keys the row of each step has; the last position predicts nothing."""
-    return torch.arange(length - num_steps, length)
 
 
 def _array(values: torch.Tensor) -> NDArray[np.float32]:

@@ -76,7 +76,7 @@ class Gatherer(Observer):
     def _make_attributor(self, rivals: torch.Tensor) -> Attributor:
         if self._end is None:
             raise NoEvidence("its final norm and unembedding were not found")
-        return Attributor(self._end, self._chosen, rivals, self._heads)
+        return Attributor(self._end, self._chosen, rivals, self._layers, self._heads)
 
     def _try(self, name: str, action: Callable[[], _T]) -> _T | None:
         """Do something for one kind of evidence; what goes wrong is noted, and that kind is left alone from then on."""
@@ -212,7 +212,7 @@ class Gatherer(Observer):
         # A cap cannot be taken off where it holds; what comes out of the unembedding has none.
         uncapped = logits.float() if scale.cap is None else self._end.logits(unembedded)
         finished = attributor.finish(unembedded, uncapped, scale)
-        return finished.record(rivals, layers, self._heads, self.rows.start)
+        return finished.record(rivals, layers, self._heads)
 
     def _need_end(self) -> tuple[torch.Tensor, torch.Tensor, LogitScale]:
         if self._ended is None:
