@@ -27,7 +27,7 @@ class ProgressBar:
 
     def stage(self, prompt: Prompt, stage: str) -> None:
         """Show what is being done."""
-        subject = prompt.model if stage == "load" else prompt.slug
+        subject = prompt.runs_on if stage == "load" else prompt.slug
         self._bar.update(self._task, description=f"{_STAGES[stage]} {subject}")
         if self._verbose:
             self._say(f"{_STAGES[stage]} {subject}")

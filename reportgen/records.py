@@ -85,6 +85,7 @@ class Prompt:
         tags: free words, for the index.
         note: what the author says about the prompt.
         model: name of the model, as ``load_model`` takes it.
+        adapter: name of the adapter that is put on it, as ``load_model`` takes it; empty for none.
         layers: the layers whose attention is kept.
         heads: the heads whose attention is kept.
         max_new_tokens: how many tokens to generate at most; 0 is the forward pass alone.
@@ -101,6 +102,7 @@ class Prompt:
     tags: tuple[str, ...] = ()
     note: str = ""
     model: str = DEFAULT_MODEL
+    adapter: str = ""
     layers: Selection = ALL
     heads: Selection = ALL
     max_new_tokens: int = DEFAULT_NEW_TOKENS
@@ -112,14 +114,20 @@ class Prompt:
     def __post_init__(self) -> None:
         for key in ("layers", "heads"):
             object.__setattr__(self, key, self._select(key))
-        if not isinstance(self.text, str):
-            raise self._wrong("text", f"must be text, got {self.text!r}")
+        for key in ("text", "adapter"):
+            if not isinstance(value := getattr(self, key), str):
+                raise self._wrong(key, f"must be text, got {value!r}")
         if self.text and self.messages:
             raise self._wrong("messages", "and text are both given; keep one")
         if isinstance(self.max_new_tokens, bool) or not isinstance(self.max_new_tokens, int) or self.max_new_tokens < 0:
             raise self._wrong("max_new_tokens", f"must be a whole number from 0 on, got {self.max_new_tokens!r}")
         if isinstance(self.evidence, str) or not set(self.evidence) <= set(EXTRA_EVIDENCE):
             raise self._wrong("evidence", f"must be some of {EXTRA_EVIDENCE}, got {self.evidence!r}")
+
+    @property
+    def runs_on(self) -> str:
+        """Model and adapter in words."""
+        return name_with_adapter(self.model, self.adapter)
 
     def _select(self, key: str) -> Selection:
         value = getattr(self, key)
@@ -150,6 +158,7 @@ class ModelInfo:
         num_parameters: count of weights; ``None`` as long as only the config is known.
         dtype: of the weights, as ``float32``; empty as long as only the config is known.
         device: where the weights are, as ``cpu``; empty as long as only the config is known.
+        adapter: the name that the user gave to the adapter merged into it; empty for none.
     """
 
     name: str
@@ -162,6 +171,17 @@ class ModelInfo:
     num_parameters: int | None = None
     dtype: str = ""
     device: str = ""
+    adapter: str = ""
+
+    @property
+    def title(self) -> str:
+        """Model and adapter in words."""
+        return name_with_adapter(self.name, self.adapter)
+
+
+def name_with_adapter(model: str, adapter: str) -> str:
+    """Return how a model and what is put on it are called together."""
+    return f"{model} + {adapter}" if adapter else model
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import gc
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from reportgen.captures.capture import capture
+from reportgen.captures.record import Capture
 from reportgen.check import check_prompts
 from reportgen.errors import ModelError, PromptError
 from reportgen.export import check_format, encode_tables
@@ -20,6 +21,7 @@ from reportgen.records import Failure, Prompt
 from reportgen.site import find_pages, open_site, read_cards, write_index, write_page, write_tables
 
 _T = TypeVar("_T")
+_NOTHING_LOADED = ModelError("no model is loaded")
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,9 @@ def build_site(
         What was written and what failed.
 
     Raises:
-        PromptFileError: prompts select layers or heads that their model lacks, or their file names a model that cannot
-            be used; nothing is written.
-        ModelError: another model, the device or the dtype cannot be used; nothing is written.
+        PromptFileError: prompts select layers or heads that their model lacks, or their file names a model or adapter
+            that cannot be used; nothing is written.
+        ModelError: another model or adapter, the device or the dtype cannot be used; nothing is written.
         SiteError: the folder cannot be written.
         ReportgenError: what ``export_data`` needs is not installed; nothing is written.
     """
@@ -131,12 +133,10 @@ def build_site(
     pages: dict[str, Path] = {}
     failures: dict[str, Failure] = {}
     try:
-        for prompt, model in _with_models(named, options, progress):
+        models = _Models(options, progress)
+        for prompt in _by_model(named):
             try:
-                if isinstance(model, ModelError):
-                    raise model
-                progress.stage(prompt, "capture")
-                captured = capture(model, prompt, partial(progress.ablating, prompt))
+                captured = models.capture(prompt)
                 progress.stage(prompt, "page")
                 html = render_page(captured, shared_assets=options.shared_assets)
                 card = make_card(captured)
@@ -155,25 +155,48 @@ def build_site(
     return Outcome(index, tuple(_in_order(named, pages)), tuple(_in_order(named, failures)), left_out)
 
 
-def _with_models(
-    prompts: Sequence[Prompt], options: Options, progress: Progress
-) -> Iterator[tuple[Prompt, LoadedModel | ModelError]]:
-    """Pair each prompt with its model, or with why that cannot be loaded.
-
-    One model is in memory at a time, and each is loaded once.
-    """
-    first_use = {prompt.model: place for place, prompt in reversed(list(enumerate(prompts)))}
-    by_model = groupby(sorted(prompts, key=lambda prompt: first_use[prompt.model]), key=lambda prompt: prompt.model)
-    for name, group in by_model:
-        members = list(group)
-        progress.stage(members[0], "load")
-        model = options.model or _load(name, options)
-        yield from ((prompt, model) for prompt in members)
+def _by_model(prompts: Sequence[Prompt]) -> list[Prompt]:
+    """Return prompts in an order in which each model, with its adapter, is needed once."""
+    first_use = {_model_of(prompt): place for place, prompt in reversed(list(enumerate(prompts)))}
+    return sorted(prompts, key=lambda prompt: first_use[_model_of(prompt)])
 
 
-def _load(name: str, options: Options) -> LoadedModel | ModelError:
+def _model_of(prompt: Prompt) -> tuple[str, str]:
+    """What a network's weights depend on."""
+    return prompt.model, prompt.adapter
+
+
+class _Models:
+    """Runs prompts, each on its own model. One model is in memory at a time, and nobody else holds it."""
+
+    def __init__(self, options: Options, progress: Progress) -> None:
+        self._options, self._progress = options, progress
+        self._loaded: LoadedModel | ModelError = _NOTHING_LOADED
+        self._which: tuple[str, str] | None = None
+
+    def capture(self, prompt: Prompt) -> Capture:
+        """Run a prompt; a model that could not be loaded fails all its prompts."""
+        if _model_of(prompt) != self._which:
+            self._progress.stage(prompt, "load")
+            self._loaded = _NOTHING_LOADED
+            gc.collect()  # hooks make circles of a network
+            self._loaded = self._options.model or _load(prompt, self._options)
+            self._which = _model_of(prompt)
+        if isinstance(self._loaded, ModelError):
+            raise self._loaded
+        self._progress.stage(prompt, "capture")
+        return capture(self._loaded, prompt, partial(self._progress.ablating, prompt))
+
+
+def _load(prompt: Prompt, options: Options) -> LoadedModel | ModelError:
     try:
-        return load_model(name, device=options.device, dtype=options.dtype, trust_remote_code=options.trust_remote_code)
+        return load_model(
+            prompt.model,
+            adapter=prompt.adapter,
+            device=options.device,
+            dtype=options.dtype,
+            trust_remote_code=options.trust_remote_code,
+        )
     except ModelError as error:
         return error
 

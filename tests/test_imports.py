@@ -17,8 +17,8 @@ PACKAGE = Path(reportgen.__file__).parent
 ORDER = (
     "errors", "paths", "selection", "records",
     "prompts.lines", "prompts.names", "prompts.keys", "prompts.problems", "prompts.prompt_file",
-    "models.calls", "models.conversion", "models.embedded", "models.source", "models.config", "models.model",
-    "check",
+    "models.calls", "models.conversion", "models.embedded", "models.source", "models.adapter", "models.config",
+    "models.model", "check",
     "evidence.record", "captures.record", "evidence.definitions",
     "network.parts", "network.norms", "network.trace", "network.heads", "network.unembedding", "network.replay",
     "evidence.weighted", "evidence.head_scores", "evidence.rollout", "evidence.attribution", "evidence.lens",
@@ -36,7 +36,7 @@ WITH_TORCH = {
     "evidence.attribution", "evidence.lens", "evidence.ablation", "evidence.gather", "captures.predictions",
     "captures.generation", "captures.attention", "captures.capture", "run",
 }  # fmt: skip
-HEAVY = ("torch", "transformers", "ray")
+HEAVY = ("torch", "transformers", "peft", "ray")
 
 
 def _path_of(module: str) -> Path:

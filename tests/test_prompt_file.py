@@ -266,8 +266,8 @@ def test_every_mistake_at_once_in_the_order_of_the_file() -> None:
         (
             "- a\n- Jon: yes\n",
             [
-                "2: unknown key 'Jon' in prompt 2; the keys here are model, layers, heads, max_new_tokens, generation, "
-                "add_special_tokens, evidence, tags, note, text, messages, title, slug; "
+                "2: unknown key 'Jon' in prompt 2; the keys here are model, adapter, layers, heads, max_new_tokens, "
+                "generation, add_special_tokens, evidence, tags, note, text, messages, title, slug; "
                 "a text that holds ': ' needs quotes"
             ],
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import weakref
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from html_tree import parse_html
-from tiny import make_gpt2, make_llama, make_tokenizer
+from tiny import make_gpt2, make_llama, make_tokenizer, save_adapter
+from transformers import PreTrainedModel
 
 from reportgen import run
 from reportgen.captures.capture import capture
@@ -219,6 +221,51 @@ def test_each_model_is_loaded_once_and_pages_keep_the_order_of_the_prompts(
     assert loaded == [llama, gpt2]
     assert [slug for stage, slug, *_ in recorder.told if stage == "capture"] == ["a", "c", "b", "d"]
     assert [path.stem for path in outcome.pages] == ["a", "b", "c", "d"] == slugs_in_index(tmp_path / "site")
+
+
+def test_model_with_and_without_adapter_are_two_of_which_one_is_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llama, gpt2 = save_models(tmp_path)
+    adapter = str(tmp_path / "lora")
+    save_adapter(tmp_path / "lora", make_llama())
+    models = ((llama, ""), (llama, adapter), (gpt2, ""), (llama, ""), (llama, adapter))
+    given = [
+        replace(prompt, model=model, adapter=adapter)
+        for prompt, (model, adapter) in zip(prompts("a", "b", "c", "d", "e"), models, strict=True)
+    ]
+    networks: list[weakref.ref[PreTrainedModel]] = []
+    alive: list[int] = []
+    load = run.load_model
+
+    def note(name: str, **rest: str) -> LoadedModel:
+        alive.append(sum(network() is not None for network in networks))
+        loaded = load(name, **rest)  # pyright: ignore[reportArgumentType]
+        networks.append(weakref.ref(loaded.network))
+        return loaded
+
+    monkeypatch.setattr(run, "load_model", note)
+    recorder = Recorder()
+    outcome = build_site(given, tmp_path / "site", progress=recorder)
+    assert outcome.failures == ()
+    assert alive == [0, 0, 0]
+    assert [slug for stage, slug, *_ in recorder.told if stage == "capture"] == ["a", "d", "b", "e", "c"]
+    assert [card.model for card in read_cards(tmp_path / "site")] == [
+        f"{model} + {adapter}" if adapter else model for model, adapter in models
+    ]
+    page = parse_html((tmp_path / "site" / "b.html").read_text("utf-8")).text
+    assert f"{llama} with the adapter {adapter}" in " ".join(page.split())
+
+
+def test_adapter_that_cannot_be_merged_fails_its_prompts_and_the_others_go_on(tmp_path: Path) -> None:
+    llama, gpt2 = save_models(tmp_path)
+    save_adapter(tmp_path / "lora", make_llama())
+    wrong, right = prompts("cat", "dog")
+    given = [replace(wrong, model=gpt2, adapter=str(tmp_path / "lora")), replace(right, model=llama)]
+    outcome = build_site(given, tmp_path / "site")
+    assert [path.stem for path in outcome.pages] == ["dog"]
+    assert [card.model for card in read_cards(tmp_path / "site")] == [f"{gpt2} + {tmp_path / 'lora'}", llama]
+    assert outcome.failures[0].error.startswith(f"adapter '{tmp_path / 'lora'}' on model '{gpt2}': it was made for an")
 
 
 @pytest.mark.parametrize(("update", "shown"), [(False, ["dog"]), (True, ["cat", "dog", "hen"])])

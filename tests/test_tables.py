@@ -210,6 +210,13 @@ def test_settings_tell_revision_and_chat_template() -> None:
     assert without["special tokens added"] == "false"
 
 
+def test_settings_tell_the_adapter() -> None:
+    capture = make_capture()
+    assert "adapter" not in dict(make_settings(capture))
+    adapted = replace(capture, model=replace(capture.model, adapter="owner/lora"))
+    assert dict(make_settings(adapted))["adapter"] == "owner/lora"
+
+
 def test_replay_names_the_largest_difference() -> None:
     assert describe_replay(with_step(make_capture(), replay_difference=2.34e-4)).endswith("by at most 2.3e-04.")
 

@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from reportgen.errors import ModelError, ModelNotFound
+from reportgen.models.adapter import merge_adapter
 from reportgen.models.calls import calling_transformers, without_bars
 from reportgen.models.config import check_attention, check_loadable, describe_config
 from reportgen.models.embedded import EMBEDDED
@@ -27,6 +28,7 @@ from reportgen.records import ModelInfo
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "spiece*")
+_NOWHERE = ".reportgen-looks-for-no-adapter-here"
 _NO_TOKENIZER = "it has no tokenizer; put the tokenizer's files (tokenizer.json) beside the weights"
 
 
@@ -66,7 +68,9 @@ def load_model_info(name: str, *, trust_remote_code: bool = False) -> ModelInfo:
     return describe_config(config, name, source.revision or "")
 
 
-def load_model(name: str, *, device: str = "auto", dtype: str = "auto", trust_remote_code: bool = False) -> LoadedModel:
+def load_model(
+    name: str, *, adapter: str = "", device: str = "auto", dtype: str = "auto", trust_remote_code: bool = False
+) -> LoadedModel:
     """Load a model and its tokenizer; both are downloaded where they are not yet on this machine.
 
     Pickled weights are loaded with torch's restricted unpickler, which runs no code, and only where there are no
@@ -75,6 +79,8 @@ def load_model(name: str, *, device: str = "auto", dtype: str = "auto", trust_re
     Args:
         name: an embedded name such as ``smollm2-135m``, a local folder, a ``.gguf`` file, ``repo:file.gguf``, or a hub
             name; a hub name may end in ``@revision``.
+        adapter: a peft adapter that is merged into its weights: a local folder, or a hub name, which may end in
+            ``@revision``; empty for none. The tokenizer is the model's own.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto`` for the first of cuda, mps and cpu that is there.
         dtype: ``float32``, ``bfloat16``, ``float16``, or ``auto``: float32 on the CPU; elsewhere the one in which the
             checkpoint is kept, so that nothing is lost and nothing is larger than it must be.
@@ -102,8 +108,10 @@ def load_model(name: str, *, device: str = "auto", dtype: str = "auto", trust_re
     network = _load_network(name, source, config, dtype=chosen_dtype, trust_remote_code=trust_remote_code)
     with calling_transformers(name, "weights"):
         network.to(chosen_device)  # pyright: ignore[reportArgumentType] (transformers hides the signature)
+    if adapter:
+        network = merge_adapter(network, adapter, name)
     loaded = wrap_model(network, tokenizer, name=name)
-    return replace(loaded, info=replace(loaded.info, revision=source.revision or ""))
+    return replace(loaded, info=replace(loaded.info, revision=source.revision or "", adapter=adapter))
 
 
 def check_settings(device: str, dtype: str) -> None:
@@ -186,7 +194,14 @@ def _load_network(name: str, source: Source, config: PretrainedConfig, **setting
     # A GGUF file is on this machine by now: its config came out of it.
     with calling_transformers(name, "weights"), without_bars() if source.gguf_file else nullcontext():
         network, report = AutoModelForCausalLM.from_pretrained(  # pyright: ignore[reportGeneralTypeIssues]
-            source.repo, config=config, weights_only=True, output_loading_info=True, **settings, **source.arguments()
+            source.repo,
+            config=config,
+            weights_only=True,
+            output_loading_info=True,
+            # Where peft is installed, transformers would put an adapter that lies beside the model on it, unmerged.
+            adapter_kwargs={"subfolder": _NOWHERE},
+            **settings,
+            **source.arguments(),
         )
     # transformers fills what is missing with random numbers and goes on.
     if missing := sorted(report["missing_keys"]):

@@ -178,6 +178,7 @@ def make_settings(capture: Capture) -> list[tuple[str, str]]:
     rows = [
         ("model", model.name),
         ("revision", model.revision),
+        ("adapter", model.adapter),
         ("architecture", model.architecture),
         ("parameters", f"{model.num_parameters:,}" if model.num_parameters else ""),
         ("key/value heads", str(model.num_kv_heads)),

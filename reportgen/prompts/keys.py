@@ -100,6 +100,11 @@ class DefaultKeys(_Keys):
         description="A hub name (optionally name@revision), a local folder, a .gguf file, repo:file.gguf, or "
         f"{DEFAULT_MODEL}.",
     )
+    adapter: Words | None = Field(
+        None,
+        description="A peft adapter (LoRA and the like) that is merged into the model: a local folder or a hub name "
+        "(optionally name@revision).",
+    )
     layers: Layers | None = Field(
         None, description="Layers to keep, such as 0-4, 20-23 or -1, which counts from the end; all of them by default."
     )
