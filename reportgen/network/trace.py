@@ -17,7 +17,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
 
-from reportgen.network.parts import find_attention, find_layers, linear_maps
+from reportgen.network.parts import find_attention, find_layers, input_device, linear_maps, output_device
 
 _PRODUCTS = {torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.bmm, torch.Tensor.bmm}
 
@@ -108,7 +108,7 @@ def trace(
         logits = network(**make_inputs(network, token_ids)).logits[0]
         if watch.unembedded is not None:
             for observer in observers:
-                observer.see_end(watch.unembedded, logits[rows])
+                observer.see_end(watch.unembedded, logits[rows].to(watch.unembedded.device))
     return logits
 
 
@@ -124,6 +124,7 @@ class _Watch(TorchFunctionMode):
         super().__init__()
         self.unembedded: torch.Tensor | None = None
         self._network, self._length, self._rows, self._observers = network, length, rows, observers
+        self._home = output_device(network)  # of all that observers see, wherever it was made
         self._hooks = ExitStack()
         self._inside = False  # of an attention module
         self._products: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -188,9 +189,10 @@ class _Watch(TorchFunctionMode):
     def _tell_heads(self, layer: int, module: nn.Module, weights: torch.Tensor) -> None:
         nothing = weights.new_empty(0)
         projection, mixed, projected = self._linear_calls[-1] if self._linear_calls else (None, nothing, nothing)
+        values, home = self._values_of(weights), self._home
         seen = HeadTrace(
-            layer, module, weights, self._values_of(weights), projection,
-            mixed.reshape(-1, mixed.shape[-1]), projected.reshape(-1, projected.shape[-1]),
+            layer, module, weights.to(home), None if values is None else values.to(home), projection,
+            mixed.reshape(-1, mixed.shape[-1]).to(home), projected.reshape(-1, projected.shape[-1]).to(home),
         )  # fmt: skip
         for observer in self._observers:
             observer.see_heads(seen)
@@ -239,7 +241,7 @@ class _Watch(TorchFunctionMode):
         if not isinstance(value, torch.Tensor) or value.ndim not in (2, 3) or self._length not in value.shape[:-1]:
             return None
         # A copy: networks add to the residual stream in place, and a slice would keep all positions alive.
-        return value.reshape(self._length, -1)[self._rows].clone()
+        return value.reshape(self._length, -1)[self._rows].clone().to(self._home)
 
 
 def _first(given: tuple[Any, ...], named: dict[str, Any]) -> Any:
@@ -248,11 +250,12 @@ def _first(given: tuple[Any, ...], named: dict[str, Any]) -> Any:
 
 def make_inputs(network: PreTrainedModel, token_ids: Sequence[int]) -> dict[str, Any]:
     """Return what a forward pass over some tokens takes: everything explicit, nothing cached."""
-    input_ids = torch.tensor([token_ids], device=network.device)
+    device = input_device(network)
+    input_ids = torch.tensor([token_ids], device=device)
     inputs: dict[str, Any] = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "use_cache": False}
     # Models that know positions by distance alone, such as BLOOM, do not take them.
     if "position_ids" in inspect.signature(network.forward).parameters:
-        inputs["position_ids"] = torch.arange(len(token_ids), device=network.device)[None]
+        inputs["position_ids"] = torch.arange(len(token_ids), device=device)[None]
     return inputs
 
 
