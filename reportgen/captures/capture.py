@@ -28,6 +28,7 @@ from reportgen.evidence.ablation import Watch
 from reportgen.evidence.gather import Gatherer
 from reportgen.models.calls import quiet
 from reportgen.models.model import LoadedModel
+from reportgen.network.parts import output_device
 from reportgen.records import Prediction, Prompt, Step, Token
 from reportgen.selection import Selection
 
@@ -59,7 +60,7 @@ def capture(model: LoadedModel, prompt: Prompt, watch: Watch = lambda *_: None) 
     with _prompt_errors(prompt), _evaluating(model.network), quiet():
         generated = generate(model, prompt_ids, prompt.max_new_tokens, prompt.generation)
         token_ids = [*prompt_ids, *generated.token_ids]
-        rivals = find_rivals(generated, model.network.device)
+        rivals = find_rivals(generated, output_device(model.network))
         gatherer = Gatherer(model.network, token_ids, layers, heads, rivals)
         attended = attend(
             model.network, token_ids, layers, heads, model.info.num_heads, (gatherer,), gatherer.rows

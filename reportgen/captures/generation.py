@@ -11,6 +11,7 @@ import torch
 from transformers import GenerationConfig
 
 from reportgen.models.model import LoadedModel
+from reportgen.network.parts import input_device
 from reportgen.records import Generation
 
 _RIVALS = 3
@@ -46,7 +47,7 @@ def generate(model: LoadedModel, prompt_ids: list[int], max_new_tokens: int, gen
     """
     if max_new_tokens == 0:
         return Generated()
-    input_ids = torch.tensor([prompt_ids], device=model.network.device)
+    input_ids = torch.tensor([prompt_ids], device=input_device(model.network))
     with _own_config(model), _seeded(generation.seed):
         output = model.network.generate(  # pyright: ignore[reportCallIssue]
             input_ids,

@@ -20,6 +20,7 @@ from reportgen.evidence.record import Attribution, Evidence, Lens
 from reportgen.evidence.rollout import Rollout
 from reportgen.evidence.weighted import measure_value_norms
 from reportgen.network.heads import SplitHeads, split_heads
+from reportgen.network.parts import output_device
 from reportgen.network.trace import HeadTrace, LayerTrace, Observer
 from reportgen.network.unembedding import LogitScale, Unembedding
 from reportgen.records import Token
@@ -50,8 +51,9 @@ class Gatherer(Observer):
         """
         self._network, self._token_ids, self._layers, self._heads = network, token_ids, layers, list(heads)
         self._num_steps = len(rivals)
-        self._chosen = torch.tensor(token_ids[len(token_ids) - len(rivals) :], device=network.device, dtype=torch.long)
-        self._measurer = HeadMeasurer(token_ids, network.device)
+        device = output_device(network)
+        self._chosen = torch.tensor(token_ids[len(token_ids) - len(rivals) :], device=device, dtype=torch.long)
+        self._measurer = HeadMeasurer(token_ids, device)
         self._rollout = Rollout()
         self._seen: list[int] = []
         self._scores: dict[int, dict[str, NDArray[np.float32]]] = {}
