@@ -15,6 +15,7 @@ from reportgen.selection import ALL, Selection, parse_selection
 
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_NEW_TOKENS = 10
+DEVICE_MAPS = ("auto", "balanced", "sequential")
 EXPORT_FORMATS = ("csv", "parquet")
 EXTRA_EVIDENCE = ("ablation", "mean-ablation")
 """Evidence that takes so long that it is measured only where it is asked for."""
@@ -157,7 +158,7 @@ class ModelInfo:
         context_window: most positions that the model takes; ``None`` where it states no bound.
         num_parameters: count of weights; ``None`` as long as only the config is known.
         dtype: of the weights, as ``float32``; empty as long as only the config is known.
-        device: where the weights are, as ``cpu``; empty as long as only the config is known.
+        device: where the weights are, as ``cpu`` or ``cuda:0, cuda:1``; empty as long as only the config is known.
         adapter: the name that the user gave to the adapter merged into it; empty for none.
     """
 

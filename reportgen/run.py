@@ -82,6 +82,7 @@ class Options:
         update: keep the pages of earlier runs in the index, beside those of this one.
         export_data: write the tables of numbers too, as ``csv`` or ``parquet``; empty writes none.
         model: a loaded model to use for every prompt, whatever model it names.
+        device_map: how to spread a model over several devices, as ``auto``; empty puts it on one.
     """
 
     device: str = "auto"
@@ -91,6 +92,7 @@ class Options:
     update: bool = False
     export_data: str = ""
     model: LoadedModel | None = field(default=None, repr=False)
+    device_map: str = ""
 
 
 def build_site(
@@ -123,7 +125,7 @@ def build_site(
         prompts, model=options.model and options.model.info, trust_remote_code=options.trust_remote_code
     )
     if options.model is None:
-        check_settings(options.device, options.dtype)
+        check_settings(options.device, options.dtype, options.device_map)
     folder = open_site(Path(results), (prompt.slug for prompt in named), shared_assets=options.shared_assets)
     before = find_pages(folder)
     if options.update:
@@ -194,6 +196,7 @@ def _load(prompt: Prompt, options: Options) -> LoadedModel | ModelError:
             prompt.model,
             adapter=prompt.adapter,
             device=options.device,
+            device_map=options.device_map,
             dtype=options.dtype,
             trust_remote_code=options.trust_remote_code,
         )

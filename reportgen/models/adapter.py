@@ -66,6 +66,11 @@ def merge_adapter(network: PreTrainedModel, name: str, model: str) -> PreTrained
             f"{subject}: the model's weights are quantised, and an adapter cannot be merged into them without loss; "
             "take the model in full precision"
         )
+    if any(weight.is_meta for weight in network.parameters()):
+        raise ModelError(
+            f"{subject}: the model does not fit the devices, and an adapter cannot be merged into weights that are "
+            "fetched for each pass; take --dtype bfloat16, or a smaller model"
+        )
     import torch
 
     with calling_transformers(model, "weights", adapter=name), torch.no_grad():

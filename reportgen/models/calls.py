@@ -37,6 +37,11 @@ _WORDS: tuple[tuple[str, type[ModelError], str], ...] = (
         "it has no tokenizer that could be read; put the tokenizer's files (tokenizer.json) beside the weights",
     ),
     ("out of memory|not enough memory|can't allocate memory", ModelError, _MEMORY),
+    (
+        "offload_folder|offload_dir",
+        ModelError,
+        "it does not fit the devices and the memory together; take --dtype bfloat16, or a smaller model",
+    ),
     ("ignore_mismatched_sizes", ModelError, "its weights have other shapes than its config.json says"),
     (
         "Weights only load failed|weights_only",
@@ -177,20 +182,25 @@ def quiet() -> Iterator[None]:
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
     from transformers.utils import logging as log
 
-    hub_log, hub_silent = logging.getLogger("huggingface_hub"), are_progress_bars_disabled()
-    before = log.get_verbosity(), log.is_progress_bar_enabled(), hub_log.level
+    others, hub_silent = (
+        [logging.getLogger(name) for name in ("huggingface_hub", "accelerate")],
+        are_progress_bars_disabled(),
+    )
+    before = log.get_verbosity(), log.is_progress_bar_enabled(), [other.level for other in others]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         log.set_verbosity_error()
         log.disable_progress_bar()
         if not hub_silent:  # transformers has switched off the hub's bars together with its own
             enable_progress_bars()
-        hub_log.setLevel(logging.ERROR)
+        for other in others:
+            other.setLevel(logging.ERROR)
         try:
             yield
         finally:
             log.set_verbosity(before[0])
-            hub_log.setLevel(before[2])
+            for other, level in zip(others, before[2], strict=True):
+                other.setLevel(level)
             if before[1]:
                 log.enable_progress_bar()
             if hub_silent:

@@ -24,7 +24,7 @@ from reportgen.models.calls import calling_transformers, without_bars
 from reportgen.models.config import check_attention, check_loadable, describe_config
 from reportgen.models.embedded import EMBEDDED
 from reportgen.models.source import Source, find_source, suggest
-from reportgen.records import ModelInfo
+from reportgen.records import DEVICE_MAPS, ModelInfo
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "spiece*")
@@ -69,7 +69,13 @@ def load_model_info(name: str, *, trust_remote_code: bool = False) -> ModelInfo:
 
 
 def load_model(
-    name: str, *, adapter: str = "", device: str = "auto", dtype: str = "auto", trust_remote_code: bool = False
+    name: str,
+    *,
+    adapter: str = "",
+    device: str = "auto",
+    device_map: str = "",
+    dtype: str = "auto",
+    trust_remote_code: bool = False,
 ) -> LoadedModel:
     """Load a model and its tokenizer; both are downloaded where they are not yet on this machine.
 
@@ -82,6 +88,8 @@ def load_model(
         adapter: a peft adapter that is merged into its weights: a local folder, or a hub name, which may end in
             ``@revision``; empty for none. The tokenizer is the model's own.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto`` for the first of cuda, mps and cpu that is there.
+        device_map: ``auto``, ``balanced`` or ``sequential`` spreads the model over the devices that are there, as
+            accelerate does it, for models that are larger than one of them; empty puts it on ``device`` alone.
         dtype: ``float32``, ``bfloat16``, ``float16``, or ``auto``: float32 on the CPU; elsewhere the one in which the
             checkpoint is kept, so that nothing is lost and nothing is larger than it must be.
         trust_remote_code: whether Python code that comes with the model may run.
@@ -94,7 +102,7 @@ def load_model(
         UnsupportedModel: not a causal language model with attention heads.
         ModelError: anything else that keeps the model from being used, with advice.
     """
-    check_settings(device, dtype)
+    check_settings(device, dtype, device_map)
     chosen_device = _choose_device(device)
     source, config = _find(name, trust_remote_code)
     chosen_dtype = _choose_dtype(dtype, chosen_device, config)
@@ -105,25 +113,34 @@ def load_model(
     # Without files some tokenizers come out empty instead of failing.
     if tokenizer.vocab_size == 0:
         raise ModelError(f"model {name!r}: {_NO_TOKENIZER}")
-    network = _load_network(name, source, config, dtype=chosen_dtype, trust_remote_code=trust_remote_code)
-    with calling_transformers(name, "weights"):
-        network.to(chosen_device)  # pyright: ignore[reportArgumentType] (transformers hides the signature)
+    settings: dict[str, Any] = {"dtype": chosen_dtype, "trust_remote_code": trust_remote_code}
+    if device_map:
+        settings["device_map"] = device_map
+    network = _load_network(name, source, config, **settings)
+    if not device_map:
+        with calling_transformers(name, "weights"):
+            network.to(chosen_device)  # pyright: ignore[reportArgumentType] (transformers hides the signature)
     if adapter:
         network = merge_adapter(network, adapter, name)
     loaded = wrap_model(network, tokenizer, name=name)
     return replace(loaded, info=replace(loaded.info, revision=source.revision or "", adapter=adapter))
 
 
-def check_settings(device: str, dtype: str) -> None:
+def check_settings(device: str, dtype: str, device_map: str = "") -> None:
     """Check what is asked of every model, before one is looked for.
 
     Args:
         device: as ``load_model`` takes it.
         dtype: as ``load_model`` takes it.
+        device_map: as ``load_model`` takes it.
 
     Raises:
-        ModelError: there is no such device on this machine, or no such dtype.
+        ModelError: there is no such device on this machine, no such dtype or device map, or both a device and a map.
     """
+    if device_map and device_map not in DEVICE_MAPS:
+        raise ModelError(f"unknown device map {device_map!r}; write {', '.join(DEVICE_MAPS)}")
+    if device_map and device != "auto":
+        raise ModelError(f"device {device!r}: the device map {device_map!r} spreads the model over all; keep one")
     _choose_device(device)
     if dtype != "auto" and dtype not in _DTYPES:
         raise ModelError(f"unknown dtype {dtype!r}; write auto, {', '.join(_DTYPES)}")
@@ -154,9 +171,16 @@ def wrap_model(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, 
         architecture=type(network).__name__,
         num_parameters=network.num_parameters(),
         dtype=str(network.dtype).removeprefix("torch."),
-        device=str(network.device),
+        device=_devices_of(network),
     )
     return LoadedModel(network, tokenizer, info)
+
+
+def _devices_of(network: PreTrainedModel) -> str:
+    """Return the devices that hold the weights, in the order in which they come."""
+    devices = dict.fromkeys(str(weight.device) for weight in network.parameters())
+    # What fits no device is kept in memory or on the disk, and fetched for each pass.
+    return ", ".join("offloaded" if device == "meta" else device for device in devices)
 
 
 def _find(name: str, trust_remote_code: bool) -> tuple[Source, PretrainedConfig]:
