@@ -157,7 +157,7 @@ class ModelInfo:
         num_kv_heads: key/value heads of a layer; fewer than ``num_heads`` where they are shared.
         context_window: most positions that the model takes; ``None`` where it states no bound.
         num_parameters: count of weights; ``None`` as long as only the config is known.
-        dtype: of the weights, as ``float32``; empty as long as only the config is known.
+        dtype: of the weights, as ``float32``, and what quantised them; empty as long as only the config is known.
         device: where the weights are, as ``cpu`` or ``cuda:0, cuda:1``; empty as long as only the config is known.
         adapter: the name that the user gave to the adapter merged into it; empty for none.
     """

@@ -128,6 +128,8 @@ def explain(error: Exception, name: str, part: str = "config", *, adapter: str =
             kind, meaning = found
             return kind(f"{subject}: {meaning}")
     for cause in causes:
+        if isinstance(cause, ImportError) and (package := _missing_package(cause)):
+            return ModelError(f"{subject}: it takes a package that is not installed; pip install {package}")
         if isinstance(cause, MemoryError):
             return ModelError(f"{subject}: {_MEMORY}")
         for pattern, kind, meaning in _ADAPTER_WORDS if adapter else _WORDS:
@@ -168,6 +170,14 @@ def _explain_hub(error: BaseException, thing: str) -> tuple[type[ModelError], st
         kind = "a peft adapter" if thing == "adapter" else "a transformers model"
         return ModelError, f"the hub has the repository, but not the file that is needed; is it {kind}?"
     return None
+
+
+def _missing_package(error: ImportError) -> str:
+    """Return what has to be installed, as far as an error says it: most quantisers give the command for pip."""
+    command = re.search(
+        r"pip install (?:-U |--upgrade )?['\"]?([A-Za-z][\w.\-]*(?:\[[\w,]+\])?(?:[<>=!~]+[\w.]+)?)", str(error)
+    )
+    return f"'{command[1].rstrip('.')}'" if command else error.name or ""
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -21,7 +21,7 @@ from transformers import (
 from reportgen.errors import ModelError, ModelNotFound
 from reportgen.models.adapter import merge_adapter
 from reportgen.models.calls import calling_transformers, without_bars
-from reportgen.models.config import check_attention, check_loadable, describe_config
+from reportgen.models.config import check_attention, check_loadable, check_quantisation, describe_config
 from reportgen.models.embedded import EMBEDDED
 from reportgen.models.source import Source, find_source, suggest
 from reportgen.records import DEVICE_MAPS, ModelInfo
@@ -91,7 +91,8 @@ def load_model(
         device_map: ``auto``, ``balanced`` or ``sequential`` spreads the model over the devices that are there, as
             accelerate does it, for models that are larger than one of them; empty puts it on ``device`` alone.
         dtype: ``float32``, ``bfloat16``, ``float16``, or ``auto``: float32 on the CPU; elsewhere the one in which the
-            checkpoint is kept, so that nothing is lost and nothing is larger than it must be.
+            checkpoint is kept, so that nothing is lost and nothing is larger than it must be. What is not quantised of
+            a quantised model is kept as it is wherever it is.
         trust_remote_code: whether Python code that comes with the model may run.
 
     Returns:
@@ -114,11 +115,15 @@ def load_model(
     if tokenizer.vocab_size == 0:
         raise ModelError(f"model {name!r}: {_NO_TOKENIZER}")
     settings: dict[str, Any] = {"dtype": chosen_dtype, "trust_remote_code": trust_remote_code}
-    if device_map:
-        settings["device_map"] = device_map
+    quantised = _is_quantised(config)
+    # Some quantisers let no network be moved: it is made where it shall be.
+    if placement := device_map or ({"": chosen_device} if quantised else None):
+        settings["device_map"] = placement
     network = _load_network(name, source, config, **settings)
-    if not device_map:
-        with calling_transformers(name, "weights"):
+    with calling_transformers(name, "weights"):
+        if quantised:
+            _unpack(network)
+        if not placement:
             network.to(chosen_device)  # pyright: ignore[reportArgumentType] (transformers hides the signature)
     if adapter:
         network = merge_adapter(network, adapter, name)
@@ -170,10 +175,18 @@ def wrap_model(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, 
         describe_config(network.config, name),
         architecture=type(network).__name__,
         num_parameters=network.num_parameters(),
-        dtype=str(network.dtype).removeprefix("torch."),
+        dtype=_describe_dtype(network),
         device=_devices_of(network),
     )
     return LoadedModel(network, tokenizer, info)
+
+
+def _describe_dtype(network: PreTrainedModel) -> str:
+    """Return the number format of the weights, and what quantised them, which tells more where it did."""
+    dtype, quantised = str(network.dtype).removeprefix("torch."), getattr(network.config, "quantization_config", None)
+    method = quantised.get("quant_method") if isinstance(quantised, dict) else getattr(quantised, "quant_method", None)
+    # The weights of a GGUF file are widened when they are read.
+    return dtype if method in (None, "gguf") else f"{dtype}, quantised by {getattr(method, 'value', method)}"
 
 
 def _devices_of(network: PreTrainedModel) -> str:
@@ -196,6 +209,7 @@ def _find(name: str, trust_remote_code: bool) -> tuple[Source, PretrainedConfig]
         raise ModelNotFound(f"{error}{suggest(name)}") from error
     check_loadable(config, name)
     check_attention(config, name)
+    check_quantisation(config, name)
     if source.is_local and source.gguf_file is None:
         _check_tokenizer_files(name, Path(source.repo))
     return source if source.is_local else replace(source, revision=_commit_of(source)), config
@@ -216,7 +230,9 @@ def _check_tokenizer_files(name: str, folder: Path) -> None:
 
 def _load_network(name: str, source: Source, config: PretrainedConfig, **settings: Any) -> PreTrainedModel:
     # A GGUF file is on this machine by now: its config came out of it.
-    with calling_transformers(name, "weights"), without_bars() if source.gguf_file else nullcontext():
+    # Some quantisers count on the terminal. What the hub's bars say is worth more.
+    silent = source.gguf_file or (source.is_local and _is_quantised(config))
+    with calling_transformers(name, "weights"), without_bars() if silent else nullcontext():
         network, report = AutoModelForCausalLM.from_pretrained(  # pyright: ignore[reportGeneralTypeIssues]
             source.repo,
             config=config,
@@ -233,6 +249,9 @@ def _load_network(name: str, source: Source, config: PretrainedConfig, **setting
             f"model {name!r}: {len(missing)} of the weights of {type(network).__name__} are missing, the first "
             f"{missing[0]!r}; get the whole model, or one that was saved with its language-model head"
         )
+    if source.gguf_file and all(weight.is_floating_point() for weight in network.parameters()):
+        # The weights are plain numbers by now, but transformers goes on taking them for quantised.
+        vars(network).update(hf_quantizer=None, is_quantized=False)
     return network
 
 
@@ -257,8 +276,21 @@ def _choose_device(device: str) -> torch.device:
 def _choose_dtype(dtype: str, device: torch.device, config: Any) -> torch.dtype:
     if dtype == "auto":
         kept = config.dtype or config.get_text_config(decoder=True).dtype
-        return torch.float32 if device.type == "cpu" or kept is None else kept
+        # A quantiser's kernels are made for the format that the model was quantised with.
+        widen = device.type == "cpu" and not _is_quantised(config)
+        return torch.float32 if widen or kept is None else kept
     return _DTYPES[dtype]
+
+
+def _is_quantised(config: PretrainedConfig) -> bool:
+    return getattr(config, "quantization_config", None) is not None
+
+
+def _unpack(network: PreTrainedModel) -> None:
+    """Run the network once: some quantisers unpack weights in the first pass, and count on the terminal meanwhile."""
+    device = "cpu" if network.device.type == "meta" else network.device
+    with torch.inference_mode(), without_bars():
+        network(input_ids=torch.zeros((1, 1), dtype=torch.long, device=device))
 
 
 def _set_padding(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
