@@ -44,6 +44,10 @@ class ProgressBar:
                 self._bar.remove_task(self._heads)
                 self._heads = None
 
+    def warn(self, prompt: Prompt, warning: str) -> None:
+        """Say what a page must be read with, where it cannot be missed."""
+        self._say(f"warning: {prompt.slug}: {warning}", style="yellow")
+
     def done(self, prompt: Prompt, outcome: Path | Failure) -> None:
         """Count a prompt; say why where it failed, once for all prompts that fail for the same reason."""
         self._bar.advance(self._task)

@@ -17,6 +17,7 @@ from reportgen.export import check_format, encode_tables
 from reportgen.models.model import LoadedModel, check_settings, load_model
 from reportgen.pages.cards import Card, FailureCard, make_card, make_failure_card
 from reportgen.pages.page import render_page
+from reportgen.pages.tables import warn_of_replay
 from reportgen.records import Failure, Prompt
 from reportgen.site import find_pages, open_site, read_cards, write_index, write_page, write_tables
 
@@ -52,6 +53,10 @@ class Progress(Protocol):
         """So many heads of so many are ablated, and about so many seconds are left; 0 before the first."""
         ...
 
+    def warn(self, prompt: Prompt, warning: str) -> None:
+        """A prompt has a page that must be read with care."""
+        ...
+
     def done(self, prompt: Prompt, outcome: Path | Failure) -> None:
         """A prompt has its page, or has failed."""
         ...
@@ -64,6 +69,9 @@ class Silence:
         """Say nothing."""
 
     def ablating(self, prompt: Prompt, done: int, total: int, seconds: float) -> None:
+        """Say nothing."""
+
+    def warn(self, prompt: Prompt, warning: str) -> None:
         """Say nothing."""
 
     def done(self, prompt: Prompt, outcome: Path | Failure) -> None:
@@ -139,6 +147,8 @@ def build_site(
         for prompt in _by_model(named):
             try:
                 captured = models.capture(prompt)
+                if warning := warn_of_replay(captured):
+                    progress.warn(prompt, warning)
                 progress.stage(prompt, "page")
                 html = render_page(captured, shared_assets=options.shared_assets)
                 card = make_card(captured)

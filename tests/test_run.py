@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from html_tree import parse_html
 from tiny import make_gpt2, make_llama, make_tokenizer, save_adapter
 from transformers import PreTrainedModel
@@ -20,7 +21,7 @@ from reportgen import run
 from reportgen.captures.capture import capture
 from reportgen.captures.record import Capture
 from reportgen.errors import ModelError, PromptFileError
-from reportgen.models.model import LoadedModel
+from reportgen.models.model import LoadedModel, wrap_model
 from reportgen.pages.payload import decode_weights
 from reportgen.prompts.prompt_file import load_prompts
 from reportgen.records import Failure, Prompt
@@ -45,6 +46,9 @@ class Recorder:
 
     def ablating(self, prompt: Prompt, done: int, total: int, seconds: float) -> None:
         pass
+
+    def warn(self, prompt: Prompt, warning: str) -> None:
+        self.told.append(("warn", prompt.slug, warning))
 
     def done(self, prompt: Prompt, outcome: Path | Failure) -> None:
         self.told.append(("done", prompt.slug, "failed" if isinstance(outcome, Failure) else outcome.name))
@@ -126,6 +130,36 @@ def test_every_stage_is_told(tiny_llama: LoadedModel, tmp_path: Path) -> None:
         ("load", "cat"), ("capture", "cat"), ("page", "cat"), ("done", "cat", "cat.html"),
         ("capture", "long"), ("done", "long", "failed"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("dtype", "factor", "warned"), [("float32", 1.1, True), ("bfloat16", 1.0, False),
+                                                         ("bfloat16", 3.0, True)])  # fmt: skip
+def test_pass_that_is_far_from_the_generation_is_warned_of(
+    tmp_path: Path, dtype: str, factor: float, warned: bool
+) -> None:
+    """On the page and to who watches; the tokens are those of the generation. Half precision is given more room."""
+    expected = ids_of(wrap_model(make_llama().to(getattr(torch, dtype)), make_tokenizer()))
+    model = wrap_model(make_llama().to(getattr(torch, dtype)), make_tokenizer())
+
+    def spoil(_module: object, _inputs: object, logits: torch.Tensor) -> torch.Tensor:
+        return logits * factor if model.network.config._attn_implementation == "eager" else logits
+
+    model.network.lm_head.register_forward_hook(spoil)
+    assert ids_of(model) == expected
+    recorder = Recorder()
+    build_site(prompts("cat"), tmp_path, Options(model=model), recorder)
+    text = parse_html((tmp_path / "cat.html").read_text("utf-8")).text
+    warnings = [told[2] for told in recorder.told if told[0] == "warn"]
+    assert len(warnings) == warned
+    assert ("Warning:" in text) == warned
+    for warning in warnings:
+        assert f"more than rounding in {dtype} does" in warning
+        assert f"{warning}." in " ".join(text.split())
+
+
+def ids_of(model: LoadedModel) -> list[int]:
+    """Return the tokens of a capture."""
+    return [token.token_id for token in capture(model, prompts("cat")[0]).tokens]
 
 
 def test_interrupt_leaves_finished_pages_and_their_index(tiny_llama: LoadedModel, tmp_path: Path) -> None:
