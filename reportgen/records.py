@@ -81,6 +81,7 @@ class Prompt:
     Attributes:
         text: the text that the model reads; empty where ``messages`` is given.
         messages: chat messages, ``{"role": …, "content": …}`` each, for the tokenizer's chat template.
+        tools: functions that the model may call, as JSON Schema, for the chat template; beside ``messages`` alone.
         title: heading of the page; the text stands in for it where it is empty.
         slug: name of the page's file, without ``.html``; unique within a run; empty until ``name_pages`` gives one.
         tags: free words, for the index.
@@ -98,6 +99,7 @@ class Prompt:
 
     text: str = ""
     messages: tuple[Mapping[str, str], ...] = ()
+    tools: tuple[Mapping[str, Any], ...] = ()
     title: str = ""
     slug: str = ""
     tags: tuple[str, ...] = ()
@@ -120,6 +122,8 @@ class Prompt:
                 raise self._wrong(key, f"must be text, got {value!r}")
         if self.text and self.messages:
             raise self._wrong("messages", "and text are both given; keep one")
+        if self.tools and not self.messages:
+            raise self._wrong("tools", "are for messages, whose chat template writes them out; give messages")
         if isinstance(self.max_new_tokens, bool) or not isinstance(self.max_new_tokens, int) or self.max_new_tokens < 0:
             raise self._wrong("max_new_tokens", f"must be a whole number from 0 on, got {self.max_new_tokens!r}")
         if isinstance(self.evidence, str) or not set(self.evidence) <= set(EXTRA_EVIDENCE):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from math import isnan
 from platform import python_version
@@ -131,16 +132,30 @@ def _encode(model: LoadedModel, prompt: Prompt) -> list[int]:
         raise PromptError(f"{where}: {model.info.name} has no chat template; write text, or take a model for chats")
     try:
         if prompt.messages:
-            messages = [dict(message) for message in prompt.messages]
-            encoded = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+            encoded = _apply_template(tokenizer, prompt)
         else:
             encoded = tokenizer(prompt.text, add_special_tokens=prompt.add_special_tokens, verbose=False)
     except Exception as error:  # a tokenizer, or a template that came with it, may raise anything
         raise PromptError(f"{where}: {model.info.name}'s tokenizer cannot encode it, {_first_line(error)}") from error
     token_ids = list(encoded["input_ids"])
+    if prompt.tools and token_ids == list(_apply_template(tokenizer, replace(prompt, tools=()))["input_ids"]):
+        where = prompt.place.of("tools")
+        raise PromptError(
+            f"{where}: {model.info.name}'s chat template has no place for tools; leave them out, or take a model that "
+            "was trained to call them"
+        )
     if not token_ids:
         raise PromptError(f"{where}: it has no tokens in {model.info.name}; give it some text")
     return token_ids
+
+
+def _apply_template(tokenizer: Any, prompt: Prompt) -> Any:
+    return tokenizer.apply_chat_template(
+        [dict(message) for message in prompt.messages],
+        tools=[dict(tool) for tool in prompt.tools] or None,
+        add_generation_prompt=True,
+        return_dict=True,
+    )
 
 
 def _key(prompt: Prompt) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -188,6 +190,7 @@ def make_settings(capture: Capture) -> list[tuple[str, str]]:
         *((name, _say(value)) for name, value in generation.settings().items()),
         ("seed", str(generation.seed)),
         ("special tokens added", "by the chat template" if prompt.messages else str(prompt.add_special_tokens).lower()),
+        ("tools", ", ".join(_name_tool(tool) for tool in prompt.tools)),
         *capture.versions.items(),
     ]
     return [(name, value) for name, value in rows if value]
@@ -248,6 +251,12 @@ def format_logprob(logprob: float) -> str:
 def format_signed(value: float) -> str:
     """Return a number with its sign and three decimals; n/a where it is undefined."""
     return "n/a" if math.isnan(value) else f"{value:+.3f}".replace("-", "−")
+
+
+def _name_tool(tool: Mapping[str, Any]) -> str:
+    """Return the name of a function, which stands in it or one level down."""
+    inner = tool.get("function")
+    return str((inner if isinstance(inner, Mapping) else tool).get("name", "unnamed"))
 
 
 def _say(value: object) -> str:

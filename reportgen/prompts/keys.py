@@ -132,6 +132,11 @@ class PromptKeys(DefaultKeys):
     messages: Annotated[list[MessageKeys], AfterValidator(_check_some)] | None = Field(
         None, description="A chat, written out by the tokenizer's chat template.", json_schema_extra={"minItems": 1}
     )
+    tools: Annotated[list[dict[str, Any]], AfterValidator(_check_some)] | None = Field(
+        None,
+        description="Functions that the model may call, as JSON Schema, for the chat template; needs messages.",
+        json_schema_extra={"minItems": 1},
+    )
     title: Words | None = Field(None, description="Heading of the page; the text stands in for it.")
     slug: Slug | None = Field(None, description="File name of the page without .html; unique in the file.")
 

@@ -228,6 +228,8 @@ def _check_input(
     given = {"text", "messages"} & lines.keys()
     if len(given) == 2:
         problems.add(max(lines["text"], lines["messages"]), f"{where} has both 'text' and 'messages'; keep one")
+    if "tools" in lines and "messages" not in lines:
+        problems.add(lines["tools"], f"{where} has 'tools' without 'messages', which alone tell the model of them")
     if not given and data.keys() <= PromptKeys.model_fields.keys():  # an unknown key is probably the misspelt text
         problems.add(line_of(node), f"{where} has neither 'text' nor 'messages'; add one")
 
