@@ -136,7 +136,7 @@ def _put_on(network: PreTrainedModel, source: Source, config: Any, subject: str)
     """Return the network with the adapter beside its weights."""
     from peft import PeftModel
 
-    given = {"revision": source.revision} if source.revision else {}
+    given: dict[str, Any] = {"revision": source.revision} if source.revision else {}
     try:
         with warnings.catch_warnings():
             # What an adapter lacks is filled with zeros or random numbers.
