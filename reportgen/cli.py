@@ -23,7 +23,7 @@ import click
 
 from reportgen import __version__
 from reportgen.errors import OptionError, PromptFileError, ReportgenError
-from reportgen.records import EXPORT_FORMATS, EXTRA_EVIDENCE, Prompt
+from reportgen.records import DEVICE_MAPS, EXPORT_FORMATS, EXTRA_EVIDENCE, Prompt
 from reportgen.selection import Selection, parse_selection
 
 _INTERRUPTED = 130
@@ -169,6 +169,11 @@ def main() -> None:
     help="auto (cuda, mps, cpu in that order), cuda:1, cpu …",
 )  # fmt: skip
 @click.option(
+    "--device-map",
+    type=click.Choice(DEVICE_MAPS),
+    help="Spread a model that is larger than one device over all of them.",
+)
+@click.option(
     "--dtype", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto", show_default=True,
     help="Number format of the weights; auto is float32 on the CPU.",
 )  # fmt: skip
@@ -194,14 +199,17 @@ def main() -> None:
 @_shows_errors(_NO_PAGE)
 def build(
     prompts: Path, results: Path, model: str | None, layers: Selection | None, heads: Selection | None,
-    slugs: tuple[str, ...], max_new_tokens: int | None, device: str, dtype: str, batch_size: int, seed: int | None,
-    evidence: tuple[str, ...], export_data: str | None, shared_assets: bool, trust_remote_code: bool, open_index: bool,
-    verbose: bool, quiet: bool,
+    slugs: tuple[str, ...], max_new_tokens: int | None, device: str, device_map: str | None, dtype: str,
+    batch_size: int, seed: int | None, evidence: tuple[str, ...], export_data: str | None, shared_assets: bool,
+    trust_remote_code: bool, open_index: bool, verbose: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Run PROMPTS (default: prompts.yaml) and write one page for each, and an index."""
     from reportgen.check import check_prompts
     from reportgen.progress import watch
     from reportgen.prompts.prompt_file import override, read_prompts
+
+    if device_map and device != "auto":
+        raise click.UsageError(f"--device {device} and --device-map {device_map} exclude each other; keep one")
 
     chosen, problems = read_prompts(prompts)
     chosen = override(
@@ -231,6 +239,7 @@ def build(
         update=bool(slugs),
         export_data=export_data or "",
         batch_size=batch_size,
+        device_map=device_map or "",
     )
     with watch(len(chosen), quiet=quiet, verbose=verbose) as progress:
         try:

@@ -27,7 +27,7 @@ class ProgressBar:
 
     def stage(self, prompt: Prompt, stage: str) -> None:
         """Show what is being done."""
-        subject = prompt.model if stage == "load" else prompt.slug
+        subject = prompt.runs_on if stage == "load" else prompt.slug
         self._bar.update(self._task, description=f"{_STAGES[stage]} {subject}")
         if self._verbose:
             self._say(f"{_STAGES[stage]} {subject}")
@@ -43,6 +43,10 @@ class ProgressBar:
             if done == total:
                 self._bar.remove_task(self._heads)
                 self._heads = None
+
+    def warn(self, prompt: Prompt, warning: str) -> None:
+        """Say what a page must be read with, where it cannot be missed."""
+        self._say(f"warning: {prompt.slug}: {warning}", style="yellow")
 
     def done(self, prompt: Prompt, outcome: Path | Failure) -> None:
         """Count a prompt; say why where it failed, once for all prompts that fail for the same reason."""

@@ -15,6 +15,7 @@ from reportgen.selection import ALL, Selection, parse_selection
 
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_NEW_TOKENS = 10
+DEVICE_MAPS = ("auto", "balanced", "sequential")
 EXPORT_FORMATS = ("csv", "parquet")
 EXTRA_EVIDENCE = ("ablation", "mean-ablation")
 """Evidence that takes so long that it is measured only where it is asked for."""
@@ -80,11 +81,13 @@ class Prompt:
     Attributes:
         text: the text that the model reads; empty where ``messages`` is given.
         messages: chat messages, ``{"role": …, "content": …}`` each, for the tokenizer's chat template.
+        tools: functions that the model may call, as JSON Schema, for the chat template; beside ``messages`` alone.
         title: heading of the page; the text stands in for it where it is empty.
         slug: name of the page's file, without ``.html``; unique within a run; empty until ``name_pages`` gives one.
         tags: free words, for the index.
         note: what the author says about the prompt.
         model: name of the model, as ``load_model`` takes it.
+        adapter: name of the adapter that is put on it, as ``load_model`` takes it; empty for none.
         layers: the layers whose attention is kept.
         heads: the heads whose attention is kept.
         max_new_tokens: how many tokens to generate at most; 0 is the forward pass alone.
@@ -96,11 +99,13 @@ class Prompt:
 
     text: str = ""
     messages: tuple[Mapping[str, str], ...] = ()
+    tools: tuple[Mapping[str, Any], ...] = ()
     title: str = ""
     slug: str = ""
     tags: tuple[str, ...] = ()
     note: str = ""
     model: str = DEFAULT_MODEL
+    adapter: str = ""
     layers: Selection = ALL
     heads: Selection = ALL
     max_new_tokens: int = DEFAULT_NEW_TOKENS
@@ -112,14 +117,22 @@ class Prompt:
     def __post_init__(self) -> None:
         for key in ("layers", "heads"):
             object.__setattr__(self, key, self._select(key))
-        if not isinstance(self.text, str):
-            raise self._wrong("text", f"must be text, got {self.text!r}")
+        for key in ("text", "adapter"):
+            if not isinstance(value := getattr(self, key), str):
+                raise self._wrong(key, f"must be text, got {value!r}")
         if self.text and self.messages:
             raise self._wrong("messages", "and text are both given; keep one")
+        if self.tools and not self.messages:
+            raise self._wrong("tools", "are for messages, whose chat template writes them out; give messages")
         if isinstance(self.max_new_tokens, bool) or not isinstance(self.max_new_tokens, int) or self.max_new_tokens < 0:
             raise self._wrong("max_new_tokens", f"must be a whole number from 0 on, got {self.max_new_tokens!r}")
         if isinstance(self.evidence, str) or not set(self.evidence) <= set(EXTRA_EVIDENCE):
             raise self._wrong("evidence", f"must be some of {EXTRA_EVIDENCE}, got {self.evidence!r}")
+
+    @property
+    def runs_on(self) -> str:
+        """Model and adapter in words."""
+        return name_with_adapter(self.model, self.adapter)
 
     def _select(self, key: str) -> Selection:
         value = getattr(self, key)
@@ -148,8 +161,9 @@ class ModelInfo:
         num_kv_heads: key/value heads of a layer; fewer than ``num_heads`` where they are shared.
         context_window: most positions that the model takes; ``None`` where it states no bound.
         num_parameters: count of weights; ``None`` as long as only the config is known.
-        dtype: of the weights, as ``float32``; empty as long as only the config is known.
-        device: where the weights are, as ``cpu``; empty as long as only the config is known.
+        dtype: of the weights, as ``float32``, and what quantised them; empty as long as only the config is known.
+        device: where the weights are, as ``cpu`` or ``cuda:0, cuda:1``; empty as long as only the config is known.
+        adapter: the name that the user gave to the adapter merged into it; empty for none.
         traits: what a reader must know about its attention, by the names of ``traits.TRAITS``; empty as long as the
             network has not run.
     """
@@ -164,7 +178,18 @@ class ModelInfo:
     num_parameters: int | None = None
     dtype: str = ""
     device: str = ""
+    adapter: str = ""
     traits: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """Model and adapter in words."""
+        return name_with_adapter(self.name, self.adapter)
+
+
+def name_with_adapter(model: str, adapter: str) -> str:
+    """Return how a model and what is put on it are called together."""
+    return f"{model} + {adapter}" if adapter else model
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +19,7 @@ from reportgen.export import check_format, encode_tables
 from reportgen.models.model import LoadedModel, check_settings, load_model
 from reportgen.pages.cards import Card, FailureCard, make_card, make_failure_card
 from reportgen.pages.page import render_page
+from reportgen.pages.tables import warn_of_replay
 from reportgen.records import Failure, Prompt
 from reportgen.site import find_pages, open_site, read_cards, write_index, write_page, write_tables
 
@@ -52,6 +54,10 @@ class Progress(Protocol):
         """So many heads of so many are ablated, and about so many seconds are left; 0 before the first."""
         ...
 
+    def warn(self, prompt: Prompt, warning: str) -> None:
+        """A prompt has a page that must be read with care."""
+        ...
+
     def done(self, prompt: Prompt, outcome: Path | Failure) -> None:
         """A prompt has its page, or has failed."""
         ...
@@ -64,6 +70,9 @@ class Silence:
         """Say nothing."""
 
     def ablating(self, prompt: Prompt, done: int, total: int, seconds: float) -> None:
+        """Say nothing."""
+
+    def warn(self, prompt: Prompt, warning: str) -> None:
         """Say nothing."""
 
     def done(self, prompt: Prompt, outcome: Path | Failure) -> None:
@@ -81,8 +90,9 @@ class Options:
         trust_remote_code: run code that comes with a model.
         update: keep the pages of earlier runs in the index, beside those of this one.
         export_data: write the tables of numbers too, as ``csv`` or ``parquet``; empty writes none.
-        batch_size: how many prompts of similar length run side by side at most; 0 takes what suits their lengths.
         model: a loaded model to use for every prompt, whatever model it names.
+        batch_size: how many prompts of similar length run side by side at most; 0 takes what suits their lengths.
+        device_map: how to spread a model over several devices, as ``auto``; empty puts it on one.
     """
 
     device: str = "auto"
@@ -91,8 +101,9 @@ class Options:
     trust_remote_code: bool = False
     update: bool = False
     export_data: str = ""
-    batch_size: int = 0
     model: LoadedModel | None = field(default=None, repr=False)
+    batch_size: int = 0
+    device_map: str = ""
 
 
 def build_site(
@@ -114,9 +125,9 @@ def build_site(
         What was written and what failed.
 
     Raises:
-        PromptFileError: prompts select layers or heads that their model lacks, or their file names a model that cannot
-            be used; nothing is written.
-        ModelError: another model, the device or the dtype cannot be used; nothing is written.
+        PromptFileError: prompts select layers or heads that their model lacks, or their file names a model or adapter
+            that cannot be used; nothing is written.
+        ModelError: another model or adapter, the device or the dtype cannot be used; nothing is written.
         SiteError: the folder cannot be written.
         ReportgenError: what ``export_data`` needs is not installed; nothing is written.
     """
@@ -125,7 +136,7 @@ def build_site(
         prompts, model=options.model and options.model.info, trust_remote_code=options.trust_remote_code
     )
     if options.model is None:
-        check_settings(options.device, options.dtype)
+        check_settings(options.device, options.dtype, options.device_map)
     folder = open_site(Path(results), (prompt.slug for prompt in named), shared_assets=options.shared_assets)
     before = find_pages(folder)
     if options.update:
@@ -139,6 +150,8 @@ def build_site(
             try:
                 if isinstance(captured, ReportgenError):
                     raise captured
+                if warning := warn_of_replay(captured):
+                    progress.warn(prompt, warning)
                 progress.stage(prompt, "page")
                 html = render_page(captured, shared_assets=options.shared_assets)
                 card = make_card(captured)
@@ -162,27 +175,40 @@ def _capture_all(
 ) -> Iterator[tuple[Prompt, Capture | PromptError | ModelError]]:
     """Pair each prompt with its record, or with why there is none.
 
-    One model is in memory at a time, and each is loaded once.
+    One model is in memory at a time, and each, with its adapter, is loaded once.
     """
-    first_use = {prompt.model: place for place, prompt in reversed(list(enumerate(prompts)))}
-    by_model = groupby(sorted(prompts, key=lambda prompt: first_use[prompt.model]), key=lambda prompt: prompt.model)
-    for name, group in by_model:
+    first_use = {_model_of(prompt): place for place, prompt in reversed(list(enumerate(prompts)))}
+    for _, group in groupby(sorted(prompts, key=lambda prompt: first_use[_model_of(prompt)]), key=_model_of):
         members = list(group)
         progress.stage(members[0], "load")
-        model = options.model or _load(name, options)
+        model = options.model or _load(members[0], options)
         if isinstance(model, ModelError):
             yield from ((prompt, model) for prompt in members)
-            continue
-        for batch in make_batches(model, members, options.batch_size):
-            for prompt in batch:
-                progress.stage(prompt, "capture")
-            captures = capture_together(model, batch, lambda prompt: partial(progress.ablating, prompt))
-            yield from zip(batch, captures, strict=True)
+        else:
+            for batch in make_batches(model, members, options.batch_size):
+                for prompt in batch:
+                    progress.stage(prompt, "capture")
+                captures = capture_together(model, batch, lambda prompt: partial(progress.ablating, prompt))
+                yield from zip(batch, captures, strict=True)
+        del model
+        gc.collect()  # hooks make circles of a network, which would stay beside the next one
 
 
-def _load(name: str, options: Options) -> LoadedModel | ModelError:
+def _model_of(prompt: Prompt) -> tuple[str, str]:
+    """What a network's weights depend on."""
+    return prompt.model, prompt.adapter
+
+
+def _load(prompt: Prompt, options: Options) -> LoadedModel | ModelError:
     try:
-        return load_model(name, device=options.device, dtype=options.dtype, trust_remote_code=options.trust_remote_code)
+        return load_model(
+            prompt.model,
+            adapter=prompt.adapter,
+            device=options.device,
+            device_map=options.device_map,
+            dtype=options.dtype,
+            trust_remote_code=options.trust_remote_code,
+        )
     except ModelError as error:
         return error
 

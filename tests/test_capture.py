@@ -22,6 +22,8 @@ from reportgen.captures.capture import capture
 from reportgen.captures.record import Capture
 from reportgen.errors import CaptureMismatch, PromptError, PromptTooLong, UnsupportedModel
 from reportgen.models.model import LoadedModel, wrap_model
+from reportgen.pages.payload import describe_capture
+from reportgen.pages.tables import make_settings, make_token_views, warn_of_replay
 from reportgen.records import Generation, Place, Prompt
 from reportgen.selection import parse_selection
 
@@ -356,6 +358,90 @@ def test_chat_messages(tiny_llama: LoadedModel) -> None:
     text = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
     assert "".join(token.text for token in prompt_tokens) == text
     assert [token.text for token in prompt_tokens if token.special] == ["<|im_start|>", "<|im_end|>", "<|im_start|>"]
+
+
+TOOL_TEMPLATE = (
+    "{% for tool in tools or [] %}<|tool|>{{ tool.function.name }}<|im_end|>{% endfor %}"
+    "{% for message in messages %}{% if message.role == 'tool' %}<|tool|>"
+    "{% else %}<|im_start|>{{ message.role }}\n{% endif %}{{ message.content }}<|im_end|>{% endfor %}"
+    "<|im_start|>assistant\n"
+)  # fmt: skip
+TOOLS = ({"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}},)
+TOOL_CHAT = (
+    {"role": "user", "content": "Rain?"}, {"role": "assistant", "content": "weather()"},
+    {"role": "tool", "content": "<|im_end|> no"},
+)  # fmt: skip
+
+
+def make_tool_model() -> LoadedModel:
+    """Return a model whose tokenizer marks what tools say with a special token of its own."""
+    tokenizer = make_tokenizer()
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|tool|>"]})
+    tokenizer.chat_template = TOOL_TEMPLATE
+    network = make_llama()
+    network.resize_token_embeddings(260, mean_resizing=False)
+    return wrap_model(network, tokenizer, name="tools")
+
+
+def test_special_tokens_of_a_chat_with_tools_are_marked() -> None:
+    """On the strip and for the axes; the words between them are not, whatever role they stand in."""
+    captured = capture(make_tool_model(), Prompt(messages=TOOL_CHAT, tools=TOOLS, max_new_tokens=2))
+    special = [token.text for token in captured.tokens[: captured.num_prompt_tokens] if token.special]
+    assert special == [
+        "<|tool|>", "<|im_end|>", "<|im_start|>", "<|im_end|>", "<|im_start|>", "<|im_end|>",
+        "<|tool|>", "<|im_end|>", "<|im_end|>", "<|im_start|>",
+    ]  # fmt: skip
+    views, described = make_token_views(captured), describe_capture(captured)["tokens"]
+    for token, view, (_, shown, flag) in zip(captured.tokens, views, described, strict=True):
+        assert (view.special, bool(flag)) == (token.special, token.special)
+        assert view.shown == shown == token.shown
+        assert token.shown == token.text or not token.special
+    assert "".join(token.text for token in captured.tokens if not token.special).startswith("weatheruser\nRain?")
+    assert dict(make_settings(captured))["tools"] == "weather"
+
+
+def test_tools_that_the_template_passes_over_are_an_error(tiny_llama: LoadedModel) -> None:
+    """A page would claim that the model knew of them."""
+    with pytest.raises(PromptError, match="^prompts.yaml:5: tiny-llama's chat template has no place for tools; leave"):
+        capture(tiny_llama, Prompt(messages=TOOL_CHAT, tools=TOOLS, place=replace(PLACE, key_lines={"tools": 5})))
+    with_tools = capture(make_tool_model(), Prompt(messages=TOOL_CHAT, tools=TOOLS, max_new_tokens=0))
+    without = capture(make_tool_model(), Prompt(messages=TOOL_CHAT, max_new_tokens=0))
+    assert with_tools.num_tokens > without.num_tokens
+
+
+@pytest.mark.parametrize(
+    "generation",
+    [
+        Generation(do_sample=True, seed=5),
+        Generation(do_sample=True, temperature=1.7, top_k=40, top_p=0.95, seed=5),
+        Generation(num_beams=4),
+        Generation(num_beams=3, do_sample=True, seed=5),
+        Generation(repetition_penalty=1.8),
+        Generation(repetition_penalty=0.6, num_beams=2),
+    ],
+)
+@pytest.mark.parametrize("name", ["tiny_llama", "tiny_gpt2"])
+def test_pass_is_over_the_final_sequence(request: pytest.FixtureRequest, name: str, generation: Generation) -> None:
+    """However it was found: the pass gives each of its tokens the log-probability that the generation gave."""
+    model = request.getfixturevalue(name)
+    captured = capture(model, Prompt(text="The cat", max_new_tokens=12, generation=generation))
+    assert captured.steps
+    assert captured.replay_difference < 1e-4
+    assert not warn_of_replay(captured)
+
+
+def test_stop_token_at_once_is_shown_as_special(llama: LoadedModel) -> None:
+    """A generation of one token, which ends the text, also where several tokens would and by beams."""
+    with torch.no_grad():
+        llama.network.lm_head.weight[2] = 50 * llama.network.lm_head.weight.abs().max()
+        llama.network.model.norm.weight.abs_()
+    for stop, beams in ((2, 1), ([200, 2], 1), ([200, 2], 2)):
+        llama.network.generation_config.eos_token_id = stop
+        prompts = (Prompt(text=text, max_new_tokens=5, generation=Generation(num_beams=beams)) for text in "abcdefgh")
+        captured = next(found for found in (capture(llama, prompt) for prompt in prompts) if len(found.steps) == 1)
+        assert (captured.tokens[-1].token_id, captured.tokens[-1].text) == (2, "<|im_end|>")
+        assert captured.tokens[-1].special
+        assert captured.steps[0].raw.logprob > -0.1
 
 
 def test_special_tokens_are_added_as_asked() -> None:

@@ -72,7 +72,7 @@ def test_build_prints_the_pages_and_the_index_last(here: Path) -> None:
 def test_flags_go_over_the_file(here: Path) -> None:
     done = call(
         "build", "prompts.yaml", "-o", "out/site", "--layers", "0,-1", "--heads", "3", "--max-new-tokens", "1",
-        "--seed", "5", "--dtype", "bfloat16", "--device", "cpu",
+        "--seed", "5", "--dtype", "bfloat16", "--device-map", "auto",
     )  # fmt: skip
     assert done.exit_code == 0, done.stderr
     for slug in ("cat", "dog"):
@@ -264,6 +264,8 @@ def test_file_in_the_way_is_kept(here: Path) -> None:
         (["check", "--heads", "4"], "'--heads': heads '4' of "),
         (["build", "--device", "tpu"], "'--device': unknown device 'tpu'; write auto, cpu, cuda or mps"),
         (["build", "--device", "cuda:x"], "'--device': unknown device 'cuda:x'"),
+        (["build", "--device-map", "all"], "'auto', 'balanced', 'sequential'"),
+        (["build", "--device", "cpu", "--device-map", "auto"], "--device cpu and --device-map auto exclude each other"),
         (["build", "-m", ""], "'-m' / '--model': is empty; write a model"),
         (["check", "-m", " "], "'-m' / '--model': is empty; write a model"),
         (["build", "--max-new-tokens", "-1"], "--max-new-tokens"),

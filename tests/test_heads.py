@@ -59,6 +59,33 @@ def test_heads_without_a_map_behind_them_are_refused(family: str) -> None:
         trace(make_network(family), [Watched(TOKEN_IDS, ROWS, [Keeper()])])
 
 
+class Scaled(torch.nn.Linear):
+    """A linear map whose weight is kept apart from its scale, as in formats of 8 bits."""
+
+    def forward(self, given: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.linear(given, self.weight.float() / 64)
+
+
+def test_projection_whose_weight_does_not_say_what_it_does_is_refused() -> None:
+    """A capture goes on; what stands on the weights is n/a, and never off by the scale."""
+    network = make_network("llama")
+    attention = network.model.layers[1].self_attn
+    for dtype, reason in (
+        (torch.float32, "its output projection does more than its weight says"),
+        (torch.float8_e4m3fn, "its weights are quantised"),
+        (torch.int8, "its weights are quantised"),
+    ):
+        weight = (64 * make_network("llama").model.layers[1].self_attn.o_proj.weight).to(dtype)
+        attention.o_proj = Scaled(weight.shape[1], weight.shape[0], bias=False)
+        attention.o_proj.weight = torch.nn.Parameter(weight, requires_grad=False)
+        with pytest.raises(NoEvidence, match=reason):
+            trace(network, [Watched(TOKEN_IDS, ROWS, [Keeper()])])
+        captured = capture(wrap_model(network, make_tokenizer()), Prompt(text="abc", max_new_tokens=2))
+        assert set(captured.evidence.missing) == {"attribution", "value_norms"}
+        assert all(reason in missing for missing in captured.evidence.missing.values())
+        assert captured.evidence.lens is not None
+
+
 def test_grouped_heads_share_their_values(tiny_llama: LoadedModel) -> None:
     keeper = Keeper()
     trace(tiny_llama.network, [Watched(TOKEN_IDS, ROWS, [keeper])])

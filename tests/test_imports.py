@@ -17,8 +17,8 @@ PACKAGE = Path(reportgen.__file__).parent
 ORDER = (
     "errors", "paths", "selection", "records", "traits",
     "prompts.lines", "prompts.names", "prompts.keys", "prompts.problems", "prompts.prompt_file",
-    "models.calls", "models.conversion", "models.embedded", "models.source", "models.config", "models.model",
-    "check",
+    "models.calls", "models.conversion", "models.embedded", "models.source", "models.adapter", "models.config",
+    "models.model", "check",
     "evidence.record", "captures.codes", "captures.record", "evidence.definitions",
     "network.parts", "network.kinds", "network.norms", "network.weighing", "network.observer", "network.trace",
     "network.logits", "network.route", "network.heads", "network.unembedding", "network.replay",
@@ -40,7 +40,7 @@ WITH_TORCH = {
     "evidence.lens", "evidence.ablation", "evidence.gather", "captures.predictions", "captures.generation",
     "captures.attention", "captures.encoding", "captures.batches", "captures.capture", "run",
 }  # fmt: skip
-HEAVY = ("torch", "transformers", "ray")
+HEAVY = ("torch", "transformers", "peft", "ray")
 
 
 def _path_of(module: str) -> Path:

@@ -32,6 +32,13 @@ def test_reason_that_many_prompts_share_is_said_once(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize("quiet", [False, True])
+def test_warnings_are_said_in_a_line(capsys: pytest.CaptureFixture[str], quiet: bool) -> None:
+    with watch(1, quiet=quiet, verbose=False) as progress:
+        progress.warn(PROMPT, "apart by [red]0.7[/red]; try --dtype float32")
+    assert capsys.readouterr().err == "warning: cat: apart by [red]0.7[/red]; try --dtype float32\n"
+
+
+@pytest.mark.parametrize("quiet", [False, True])
 def test_only_failures_are_said_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str], quiet: bool) -> None:
     run(quiet=quiet, verbose=False)
     said = capsys.readouterr()

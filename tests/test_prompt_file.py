@@ -266,8 +266,8 @@ def test_every_mistake_at_once_in_the_order_of_the_file() -> None:
         (
             "- a\n- Jon: yes\n",
             [
-                "2: unknown key 'Jon' in prompt 2; the keys here are model, layers, heads, max_new_tokens, generation, "
-                "add_special_tokens, evidence, tags, note, text, messages, title, slug; "
+                "2: unknown key 'Jon' in prompt 2; the keys here are model, adapter, layers, heads, max_new_tokens, "
+                "generation, add_special_tokens, evidence, tags, note, text, messages, tools, title, slug; "
                 "a text that holds ': ' needs quotes"
             ],
         ),
@@ -544,3 +544,18 @@ def test_importing_prompts_imports_no_network_code() -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_tools_are_read_with_messages_alone(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.yaml"
+    tool = "{type: function, function: {name: weather, parameters: {type: object, properties: {}}}}"
+    path.write_text(f"- messages: [{{role: user, content: Rain?}}]\n  tools: [{tool}]\n")
+    (prompt,) = load_prompts(path)
+    assert prompt.tools[0]["function"]["name"] == "weather"
+    path.write_text(f"- text: Rain?\n  tools: [{tool}]\n- messages: [{{role: user, content: a}}]\n  tools: [x]\n")
+    with pytest.raises(PromptFileError) as caught:
+        load_prompts(path)
+    assert caught.value.problems == (
+        f"{path}:2: prompt 1 has 'tools' without 'messages', which alone tell the model of them",
+        f"{path}:4: tools[1] of prompt 2 must be a mapping of keys, got the text 'x'",
+    )

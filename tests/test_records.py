@@ -79,6 +79,8 @@ def test_selections_are_read_as_they_are_written(layers: object) -> None:
         ({"heads": None}, "heads cannot be read: None is not a number or range; write"),
         ({"text": 3}, "text must be text, got 3"),
         ({"messages": ({"role": "user", "content": "b"},)}, "messages and text are both given; keep one"),
+        ({"tools": ({"name": "f"},)}, "tools are for messages, whose chat template writes them out; give messages"),
+        ({"adapter": 3}, "adapter must be text, got 3"),
         ({"max_new_tokens": -1}, "max_new_tokens must be a whole number from 0 on, got -1"),
         ({"max_new_tokens": 1.5}, "max_new_tokens must be a whole number from 0 on, got 1.5"),
         ({"max_new_tokens": True}, "max_new_tokens must be a whole number from 0 on, got True"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import weakref
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,15 +12,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from html_tree import parse_html
-from tiny import make_gpt2, make_llama, make_tokenizer
+from tiny import make_gpt2, make_llama, make_tokenizer, save_adapter
+from transformers import PreTrainedModel
 
 from reportgen import run
-from reportgen.captures.capture import capture_together
+from reportgen.captures.capture import capture, capture_together
 from reportgen.captures.codes import decode_weights
 from reportgen.captures.record import Capture
 from reportgen.errors import ModelError, PromptFileError
-from reportgen.models.model import LoadedModel
+from reportgen.models.model import LoadedModel, wrap_model
 from reportgen.prompts.prompt_file import load_prompts
 from reportgen.records import Failure, Prompt
 from reportgen.run import Options, Outcome, build_site
@@ -43,6 +46,9 @@ class Recorder:
 
     def ablating(self, prompt: Prompt, done: int, total: int, seconds: float) -> None:
         pass
+
+    def warn(self, prompt: Prompt, warning: str) -> None:
+        self.told.append(("warn", prompt.slug, warning))
 
     def done(self, prompt: Prompt, outcome: Path | Failure) -> None:
         self.told.append(("done", prompt.slug, "failed" if isinstance(outcome, Failure) else outcome.name))
@@ -124,6 +130,36 @@ def test_every_stage_is_told(tiny_llama: LoadedModel, tmp_path: Path) -> None:
         ("load", "cat"), ("capture", "cat"), ("page", "cat"), ("done", "cat", "cat.html"),
         ("capture", "long"), ("done", "long", "failed"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("dtype", "factor", "warned"), [("float32", 1.1, True), ("bfloat16", 1.0, False),
+                                                         ("bfloat16", 3.0, True)])  # fmt: skip
+def test_pass_that_is_far_from_the_generation_is_warned_of(
+    tmp_path: Path, dtype: str, factor: float, warned: bool
+) -> None:
+    """On the page and to who watches; the tokens are those of the generation. Half precision is given more room."""
+    expected = ids_of(wrap_model(make_llama().to(getattr(torch, dtype)), make_tokenizer()))
+    model = wrap_model(make_llama().to(getattr(torch, dtype)), make_tokenizer())
+
+    def spoil(_module: object, _inputs: object, logits: torch.Tensor) -> torch.Tensor:
+        return logits * factor if model.network.config._attn_implementation == "eager" else logits
+
+    model.network.lm_head.register_forward_hook(spoil)
+    assert ids_of(model) == expected
+    recorder = Recorder()
+    build_site(prompts("cat"), tmp_path, Options(model=model), recorder)
+    text = parse_html((tmp_path / "cat.html").read_text("utf-8")).text
+    warnings = [told[2] for told in recorder.told if told[0] == "warn"]
+    assert len(warnings) == warned
+    assert ("Warning:" in text) == warned
+    for warning in warnings:
+        assert f"more than rounding in {dtype} does" in warning
+        assert f"{warning}." in " ".join(text.split())
+
+
+def ids_of(model: LoadedModel) -> list[int]:
+    """Return the tokens of a capture."""
+    return [token.token_id for token in capture(model, prompts("cat")[0]).tokens]
 
 
 def test_interrupt_leaves_finished_pages_and_their_index(tiny_llama: LoadedModel, tmp_path: Path) -> None:
@@ -219,6 +255,51 @@ def test_each_model_is_loaded_once_and_pages_keep_the_order_of_the_prompts(
     assert loaded == [llama, gpt2]
     assert [slug for stage, slug, *_ in recorder.told if stage == "capture"] == ["a", "c", "b", "d"]
     assert [path.stem for path in outcome.pages] == ["a", "b", "c", "d"] == slugs_in_index(tmp_path / "site")
+
+
+def test_model_with_and_without_adapter_are_two_of_which_one_is_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llama, gpt2 = save_models(tmp_path)
+    adapter = str(tmp_path / "lora")
+    save_adapter(tmp_path / "lora", make_llama())
+    models = ((llama, ""), (llama, adapter), (gpt2, ""), (llama, ""), (llama, adapter))
+    given = [
+        replace(prompt, model=model, adapter=adapter)
+        for prompt, (model, adapter) in zip(prompts("a", "b", "c", "d", "e"), models, strict=True)
+    ]
+    networks: list[weakref.ref[PreTrainedModel]] = []
+    alive: list[int] = []
+    load = run.load_model
+
+    def note(name: str, **rest: str) -> LoadedModel:
+        alive.append(sum(network() is not None for network in networks))
+        loaded = load(name, **rest)  # pyright: ignore[reportArgumentType]
+        networks.append(weakref.ref(loaded.network))
+        return loaded
+
+    monkeypatch.setattr(run, "load_model", note)
+    recorder = Recorder()
+    outcome = build_site(given, tmp_path / "site", progress=recorder)
+    assert outcome.failures == ()
+    assert alive == [0, 0, 0]
+    assert [slug for stage, slug, *_ in recorder.told if stage == "capture"] == ["a", "d", "b", "e", "c"]
+    assert [card.model for card in read_cards(tmp_path / "site")] == [
+        f"{model} + {adapter}" if adapter else model for model, adapter in models
+    ]
+    page = parse_html((tmp_path / "site" / "b.html").read_text("utf-8")).text
+    assert f"{llama} with the adapter {adapter}" in " ".join(page.split())
+
+
+def test_adapter_that_cannot_be_merged_fails_its_prompts_and_the_others_go_on(tmp_path: Path) -> None:
+    llama, gpt2 = save_models(tmp_path)
+    save_adapter(tmp_path / "lora", make_llama())
+    wrong, right = prompts("cat", "dog")
+    given = [replace(wrong, model=gpt2, adapter=str(tmp_path / "lora")), replace(right, model=llama)]
+    outcome = build_site(given, tmp_path / "site")
+    assert [path.stem for path in outcome.pages] == ["dog"]
+    assert [card.model for card in read_cards(tmp_path / "site")] == [f"{gpt2} + {tmp_path / 'lora'}", llama]
+    assert outcome.failures[0].error.startswith(f"adapter '{tmp_path / 'lora'}' on model '{gpt2}': it was made for an")
 
 
 @pytest.mark.parametrize(("update", "shown"), [(False, ["dog"]), (True, ["cat", "dog", "hen"])])

@@ -28,6 +28,7 @@ from reportgen.pages.tables import (
     make_step_rows,
     make_token_views,
     summarize_settings,
+    warn_of_replay,
 )
 from reportgen.records import Generation, Step
 from reportgen.selection import parse_selection
@@ -210,13 +211,35 @@ def test_settings_tell_revision_and_chat_template() -> None:
     assert without["special tokens added"] == "false"
 
 
+def test_settings_tell_the_adapter() -> None:
+    capture = make_capture()
+    assert "adapter" not in dict(make_settings(capture))
+    adapted = replace(capture, model=replace(capture.model, adapter="owner/lora"))
+    assert dict(make_settings(adapted))["adapter"] == "owner/lora"
+
+
 def test_replay_names_the_largest_difference() -> None:
-    assert describe_replay(with_step(make_capture(), replay_difference=2.34e-4)).endswith("by at most 2.3e-04.")
+    assert " by at most 2.3e-04." in describe_replay(with_step(make_capture(), replay_difference=2.34e-4))
 
 
-def test_large_replay_difference_is_called_so() -> None:
-    assert "That is large" in describe_replay(with_step(make_capture(), replay_difference=0.0101))
-    assert "large" not in describe_replay(with_step(make_capture(), replay_difference=0.01))
+@pytest.mark.parametrize(
+    ("dtype", "limit", "advice"),
+    [
+        ("float32", 0.01, "do not cite it"),
+        ("float64", 0.01, "do not cite it"),
+        ("bfloat16", 0.5, "try --dtype float32"),
+        ("float16", 0.5, "try --dtype float32"),
+        ("float32, quantised by gptq", 0.5, "take the model in full precision"),
+    ],
+)
+def test_replay_difference_beyond_rounding_is_warned_of(dtype: str, limit: float, advice: str) -> None:
+    capture = make_capture()
+    capture = replace(capture, model=replace(capture.model, dtype=dtype))
+    assert warn_of_replay(with_step(capture, replay_difference=limit)) == ""
+    warning = warn_of_replay(with_step(capture, replay_difference=1.004 * limit))
+    assert f"differ by up to {1.004 * limit:.2g}, more than rounding in {dtype} does ({limit:g})" in warning
+    assert warning.endswith(advice)
+    assert warn_of_replay(replace(capture, steps=())) == ""
 
 
 def test_nothing_was_replayed_without_steps() -> None:

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
+from peft import LoraConfig, PeftConfig, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from reportgen.models.calls import quiet
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 CHAT_TEMPLATE = (
@@ -44,3 +56,14 @@ def make_gpt2(seed: int = 0) -> GPT2LMHeadModel:
         initializer_range=0.6,
     )  # fmt: skip
     return GPT2LMHeadModel(config).eval()
+
+
+def save_adapter(folder: Path, network: PreTrainedModel, config: PeftConfig | None = None) -> PreTrainedModel:
+    """Save an adapter of random weights for a network, which is changed, and return the network with it merged in."""
+    torch.manual_seed(1)
+    targets = [name for name in ("q_proj", "o_proj", "down_proj", "c_attn") if name in str(network)]
+    config = config or LoraConfig(r=2, target_modules=targets, task_type="CAUSAL_LM", init_lora_weights=False)
+    with quiet():
+        adapted = get_peft_model(network, config)
+        adapted.save_pretrained(str(folder))
+        return adapted.merge_and_unload() if hasattr(adapted.base_model, "merge_and_unload") else network

@@ -31,6 +31,7 @@ from reportgen.models.calls import quiet
 from reportgen.models.model import LoadedModel
 from reportgen.network.kinds import confirm_kinds, find_kinds, find_traits
 from reportgen.network.logits import Logits
+from reportgen.network.parts import output_device
 from reportgen.network.route import find_route
 from reportgen.records import Prediction, Prompt, Step
 from reportgen.selection import Selection
@@ -126,7 +127,7 @@ def _capture_all(model: LoadedModel, ready: Sequence[_Ready], watch: Callable[[P
 
 
 def _gather(network: PreTrainedModel, one: _Ready, generated: Generated) -> Gatherer:
-    rivals = find_rivals(generated, network.device)
+    rivals = find_rivals(generated, output_device(network))
     return Gatherer(network, [*one.token_ids, *generated.token_ids], one.layers, one.heads, rivals)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import psutil
@@ -29,8 +30,7 @@ def encode(model: LoadedModel, prompt: Prompt) -> list[int]:
         raise PromptError(f"{where}: {model.info.name} has no chat template; write text, or take a model for chats")
     try:
         if prompt.messages:
-            messages = [dict(message) for message in prompt.messages]
-            encoded = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+            encoded = _apply_template(tokenizer, prompt)
         else:
             encoded = tokenizer(prompt.text, add_special_tokens=prompt.add_special_tokens, verbose=False)
     except Exception as error:  # a tokenizer, or a template that came with it, may raise anything
@@ -38,8 +38,23 @@ def encode(model: LoadedModel, prompt: Prompt) -> list[int]:
     token_ids = list(encoded["input_ids"])
     if not token_ids:
         raise PromptError(f"{where}: it has no tokens in {model.info.name}; give it some text")
+    if prompt.tools and token_ids == list(_apply_template(tokenizer, replace(prompt, tools=()))["input_ids"]):
+        where = prompt.place.of("tools")
+        raise PromptError(
+            f"{where}: {model.info.name}'s chat template has no place for tools; leave them out, or take a model that "
+            "was trained to call them"
+        )
     _check_window(model, prompt, len(token_ids))
     return token_ids
+
+
+def _apply_template(tokenizer: Any, prompt: Prompt) -> Any:
+    return tokenizer.apply_chat_template(
+        [dict(message) for message in prompt.messages],
+        tools=[dict(tool) for tool in prompt.tools] or None,
+        add_generation_prompt=True,
+        return_dict=True,
+    )
 
 
 def _key(prompt: Prompt) -> str:

@@ -13,7 +13,7 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from reportgen.errors import UnsupportedModel
 from reportgen.models.model import LoadedModel
-from reportgen.network.parts import first_position
+from reportgen.network.parts import first_position, input_device
 from reportgen.records import Generation
 
 _RIVALS = 3
@@ -68,9 +68,9 @@ def generate(
         # Padding stands before the text, so that all texts go on at the same place.
         input_ids = [[*before, *token_ids] for before, token_ids in zip(padding, texts, strict=True)]
         seen = [[0] * len(before) + [1] * len(token_ids) for before, token_ids in zip(padding, texts, strict=True)]
-        mask = torch.tensor(seen, device=network.device)
+        mask = torch.tensor(seen, device=input_device(network))
         output = network.generate(  # pyright: ignore[reportCallIssue]
-            torch.tensor(input_ids, device=network.device),
+            torch.tensor(input_ids, device=input_device(network)),
             attention_mask=mask,
             **_positions(network, mask),
             max_new_tokens=max_new_tokens,

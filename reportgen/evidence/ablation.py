@@ -16,6 +16,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from reportgen.evidence.lens import read_lens
+from reportgen.network.parts import output_device
 from reportgen.network.replay import Edit, Replay, edited
 from reportgen.network.trace import make_inputs
 from reportgen.network.unembedding import LogitScale, Unembedding
@@ -50,7 +51,7 @@ class Ablator:
             scale: what the network does to logits behind them; ``None`` likewise.
         """
         self._network, self._token_ids, self._rows, self._end, self._scale = network, token_ids, rows, end, scale
-        self._chosen = torch.tensor(token_ids[rows.start + 1 : rows.stop + 1], device=network.device)
+        self._chosen = torch.tensor(token_ids[rows.start + 1 : rows.stop + 1], device=output_device(network))
         start = time.perf_counter()
         self._usual = self._run_whole(1)
         self._seconds = time.perf_counter() - start
@@ -127,7 +128,7 @@ class Ablator:
         inputs = make_inputs(self._network, [self._token_ids])
         wide = {name: value.expand(batch, -1) if torch.is_tensor(value) else value for name, value in inputs.items()}
         with edited(projection, edit, len(self._token_ids)):
-            logits = self._network(**wide).logits[:, self._rows]
+            logits = self._network(**wide).logits[:, self._rows].to(self._chosen.device)
         return logits.float().log_softmax(-1).gather(-1, self._chosen.expand(batch, -1)[..., None])[..., 0]
 
     def _read(self, stream: torch.Tensor) -> torch.Tensor:

@@ -22,7 +22,7 @@ from reportgen.evidence.weighted import measure_value_norms
 from reportgen.network.heads import SplitHeads, split_heads
 from reportgen.network.logits import Logits
 from reportgen.network.observer import HeadTrace, LayerTrace, Observer, RowTrace
-from reportgen.network.parts import has_sink
+from reportgen.network.parts import has_sink, output_device
 from reportgen.network.unembedding import LogitScale, Unembedding
 from reportgen.records import Token
 
@@ -53,8 +53,9 @@ class Gatherer(Observer):
         self.token_ids = token_ids
         self._network, self._layers, self._heads, self._rivals = network, layers, list(heads), rivals
         self._num_steps = len(rivals)
-        self._chosen = torch.tensor(token_ids[len(token_ids) - len(rivals) :], device=network.device, dtype=torch.long)
-        self._measurer = HeadMeasurer(token_ids, network.device)
+        device = output_device(network)
+        self._chosen = torch.tensor(token_ids[len(token_ids) - len(rivals) :], device=device, dtype=torch.long)
+        self._measurer = HeadMeasurer(token_ids, device)
         self._rollout = Rollout()
         self._seen: list[int] = []
         self._measured: LayerMeasurer | None = None

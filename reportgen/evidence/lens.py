@@ -49,7 +49,7 @@ def read_lens(end: Unembedding, scale: LogitScale, stream: torch.Tensor, chosen:
     Returns:
         Natural logarithms of probabilities, and ranks from 0.
     """
-    normed = end.norm_module(stream[None])[0].to(end.weight.dtype)
+    normed = end.norm_module(stream[None])[0].to(end.weight)
     chosen_logits = _chosen_logits(end, scale, normed, chosen)
     best = torch.full_like(chosen_logits, -torch.inf)
     best_chunk = torch.zeros_like(chosen)

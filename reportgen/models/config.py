@@ -9,6 +9,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
+from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
 
 from reportgen.errors import UnsupportedModel
 from reportgen.records import ModelInfo
@@ -81,6 +82,24 @@ def check_causal(network: PreTrainedModel, name: str) -> None:
 
 def _unsupported(name: str, architecture: str, problem: str) -> UnsupportedModel:
     return UnsupportedModel(f"model {name!r}: {architecture} is {problem}; take a decoder such as GPT-2 or Llama")
+
+
+def check_quantisation(config: PretrainedConfig, name: str) -> None:
+    """Raise where transformers does not know how a config's weights are quantised: it would take them as they are.
+
+    Raises:
+        UnsupportedModel: it does not.
+    """
+    given: Any = getattr(config, "quantization_config", None)
+    values = given if isinstance(given, dict | None) else given.to_dict()
+    if values is None or values.get("load_in_8bit") or values.get("load_in_4bit"):
+        return
+    method = values.get("quant_method")
+    if method not in AUTO_QUANTIZATION_CONFIG_MAPPING:
+        raise UnsupportedModel(
+            f"model {name!r}: its weights are quantised by {method!r}, which this transformers does not know; a newer "
+            "one may, or take the model in full precision"
+        )
 
 
 def describe_config(config: PretrainedConfig, name: str, revision: str = "") -> ModelInfo:

@@ -19,14 +19,22 @@ from transformers import (
 )
 
 from reportgen.errors import ModelError, ModelNotFound
+from reportgen.models.adapter import merge_adapter
 from reportgen.models.calls import calling_transformers, without_bars
-from reportgen.models.config import check_attention, check_causal, check_loadable, describe_config
+from reportgen.models.config import (
+    check_attention,
+    check_causal,
+    check_loadable,
+    check_quantisation,
+    describe_config,
+)
 from reportgen.models.embedded import EMBEDDED
 from reportgen.models.source import Source, find_source, suggest
-from reportgen.records import ModelInfo
+from reportgen.records import DEVICE_MAPS, ModelInfo
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "spiece*")
+_NOWHERE = ".reportgen-looks-for-no-adapter-here"
 _NO_TOKENIZER = "it has no tokenizer; put the tokenizer's files (tokenizer.json) beside the weights"
 
 
@@ -66,7 +74,15 @@ def load_model_info(name: str, *, trust_remote_code: bool = False) -> ModelInfo:
     return describe_config(config, name, source.revision or "")
 
 
-def load_model(name: str, *, device: str = "auto", dtype: str = "auto", trust_remote_code: bool = False) -> LoadedModel:
+def load_model(
+    name: str,
+    *,
+    adapter: str = "",
+    device: str = "auto",
+    device_map: str = "",
+    dtype: str = "auto",
+    trust_remote_code: bool = False,
+) -> LoadedModel:
     """Load a model and its tokenizer; both are downloaded where they are not yet on this machine.
 
     Pickled weights are loaded with torch's restricted unpickler, which runs no code, and only where there are no
@@ -75,9 +91,14 @@ def load_model(name: str, *, device: str = "auto", dtype: str = "auto", trust_re
     Args:
         name: an embedded name such as ``smollm2-135m``, a local folder, a ``.gguf`` file, ``repo:file.gguf``, or a hub
             name; a hub name may end in ``@revision``.
+        adapter: a peft adapter that is merged into its weights: a local folder, or a hub name, which may end in
+            ``@revision``; empty for none. The tokenizer is the model's own.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto`` for the first of cuda, mps and cpu that is there.
+        device_map: ``auto``, ``balanced`` or ``sequential`` spreads the model over the devices that are there, as
+            accelerate does it, for models that are larger than one of them; empty puts it on ``device`` alone.
         dtype: ``float32``, ``bfloat16``, ``float16``, or ``auto``: float32 on the CPU; elsewhere the one in which the
-            checkpoint is kept, so that nothing is lost and nothing is larger than it must be.
+            checkpoint is kept, so that nothing is lost and nothing is larger than it must be. What is not quantised of
+            a quantised model is kept as it is wherever it is.
         trust_remote_code: whether Python code that comes with the model may run.
 
     Returns:
@@ -88,7 +109,7 @@ def load_model(name: str, *, device: str = "auto", dtype: str = "auto", trust_re
         UnsupportedModel: not a causal language model with attention heads.
         ModelError: anything else that keeps the model from being used, with advice.
     """
-    check_settings(device, dtype)
+    check_settings(device, dtype, device_map)
     chosen_device = _choose_device(device)
     source, config = _find(name, trust_remote_code)
     chosen_dtype = _choose_dtype(dtype, chosen_device, config)
@@ -99,23 +120,38 @@ def load_model(name: str, *, device: str = "auto", dtype: str = "auto", trust_re
     # Without files some tokenizers come out empty instead of failing.
     if tokenizer.vocab_size == 0:
         raise ModelError(f"model {name!r}: {_NO_TOKENIZER}")
-    network = _load_network(name, source, config, dtype=chosen_dtype, trust_remote_code=trust_remote_code)
+    settings: dict[str, Any] = {"dtype": chosen_dtype, "trust_remote_code": trust_remote_code}
+    quantised = _is_quantised(config)
+    # Some quantisers let no network be moved: it is made where it shall be.
+    if placement := device_map or ({"": chosen_device} if quantised else None):
+        settings["device_map"] = placement
+    network = _load_network(name, source, config, **settings)
     with calling_transformers(name, "weights"):
-        network.to(chosen_device)  # pyright: ignore[reportArgumentType] (transformers hides the signature)
+        if quantised:
+            _unpack(network)
+        if not placement:
+            network.to(chosen_device)  # pyright: ignore[reportArgumentType] (transformers hides the signature)
+    if adapter:
+        network = merge_adapter(network, adapter, name)
     loaded = wrap_model(network, tokenizer, name=name)
-    return replace(loaded, info=replace(loaded.info, revision=source.revision or ""))
+    return replace(loaded, info=replace(loaded.info, revision=source.revision or "", adapter=adapter))
 
 
-def check_settings(device: str, dtype: str) -> None:
+def check_settings(device: str, dtype: str, device_map: str = "") -> None:
     """Check what is asked of every model, before one is looked for.
 
     Args:
         device: as ``load_model`` takes it.
         dtype: as ``load_model`` takes it.
+        device_map: as ``load_model`` takes it.
 
     Raises:
-        ModelError: there is no such device on this machine, or no such dtype.
+        ModelError: there is no such device on this machine, no such dtype or device map, or both a device and a map.
     """
+    if device_map and device_map not in DEVICE_MAPS:
+        raise ModelError(f"unknown device map {device_map!r}; write {', '.join(DEVICE_MAPS)}")
+    if device_map and device != "auto":
+        raise ModelError(f"device {device!r}: the device map {device_map!r} spreads the model over all; keep one")
     _choose_device(device)
     if dtype != "auto" and dtype not in _DTYPES:
         raise ModelError(f"unknown dtype {dtype!r}; write auto, {', '.join(_DTYPES)}")
@@ -146,10 +182,25 @@ def wrap_model(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, 
         describe_config(network.config, name),
         architecture=type(network).__name__,
         num_parameters=network.num_parameters(),
-        dtype=str(network.dtype).removeprefix("torch."),
-        device=str(network.device),
+        dtype=_describe_dtype(network),
+        device=_devices_of(network),
     )
     return LoadedModel(network, tokenizer, info)
+
+
+def _describe_dtype(network: PreTrainedModel) -> str:
+    """Return the number format of the weights, and what quantised them, which tells more where it did."""
+    dtype, quantised = str(network.dtype).removeprefix("torch."), getattr(network.config, "quantization_config", None)
+    method = quantised.get("quant_method") if isinstance(quantised, dict) else getattr(quantised, "quant_method", None)
+    # The weights of a GGUF file are widened when they are read.
+    return dtype if method in (None, "gguf") else f"{dtype}, quantised by {getattr(method, 'value', method)}"
+
+
+def _devices_of(network: PreTrainedModel) -> str:
+    """Return the devices that hold the weights, in the order in which they come."""
+    devices = dict.fromkeys(str(weight.device) for weight in network.parameters())
+    # What fits no device is kept in memory or on the disk, and fetched for each pass.
+    return ", ".join("offloaded" if device == "meta" else device for device in devices)
 
 
 def _find(name: str, trust_remote_code: bool) -> tuple[Source, PretrainedConfig]:
@@ -165,6 +216,7 @@ def _find(name: str, trust_remote_code: bool) -> tuple[Source, PretrainedConfig]
         raise ModelNotFound(f"{error}{suggest(name)}") from error
     check_loadable(config, name)
     check_attention(config, name)
+    check_quantisation(config, name)
     if source.is_local and source.gguf_file is None:
         _check_tokenizer_files(name, Path(source.repo))
     return source if source.is_local else replace(source, revision=_commit_of(source)), config
@@ -185,9 +237,18 @@ def _check_tokenizer_files(name: str, folder: Path) -> None:
 
 def _load_network(name: str, source: Source, config: PretrainedConfig, **settings: Any) -> PreTrainedModel:
     # A GGUF file is on this machine by now: its config came out of it.
-    with calling_transformers(name, "weights"), without_bars() if source.gguf_file else nullcontext():
+    # Some quantisers count on the terminal. What the hub's bars say is worth more.
+    silent = source.gguf_file or (source.is_local and _is_quantised(config))
+    with calling_transformers(name, "weights"), without_bars() if silent else nullcontext():
         network, report = AutoModelForCausalLM.from_pretrained(  # pyright: ignore[reportGeneralTypeIssues]
-            source.repo, config=config, weights_only=True, output_loading_info=True, **settings, **source.arguments()
+            source.repo,
+            config=config,
+            weights_only=True,
+            output_loading_info=True,
+            # Where peft is installed, transformers would put an adapter that lies beside the model on it, unmerged.
+            adapter_kwargs={"subfolder": _NOWHERE},
+            **settings,
+            **source.arguments(),
         )
     # transformers fills what is missing with random numbers and goes on.
     if missing := sorted(report["missing_keys"]):
@@ -195,6 +256,9 @@ def _load_network(name: str, source: Source, config: PretrainedConfig, **setting
             f"model {name!r}: {len(missing)} of the weights of {type(network).__name__} are missing, the first "
             f"{missing[0]!r}; get the whole model, or one that was saved with its language-model head"
         )
+    if source.gguf_file and all(weight.is_floating_point() for weight in network.parameters()):
+        # The weights are plain numbers by now, but transformers goes on taking them for quantised.
+        vars(network).update(hf_quantizer=None, is_quantized=False)
     return network
 
 
@@ -219,8 +283,21 @@ def _choose_device(device: str) -> torch.device:
 def _choose_dtype(dtype: str, device: torch.device, config: Any) -> torch.dtype:
     if dtype == "auto":
         kept = config.dtype or config.get_text_config(decoder=True).dtype
-        return torch.float32 if device.type == "cpu" or kept is None else kept
+        # A quantiser's kernels are made for the format that the model was quantised with.
+        widen = device.type == "cpu" and not _is_quantised(config)
+        return torch.float32 if widen or kept is None else kept
     return _DTYPES[dtype]
+
+
+def _is_quantised(config: PretrainedConfig) -> bool:
+    return getattr(config, "quantization_config", None) is not None
+
+
+def _unpack(network: PreTrainedModel) -> None:
+    """Run the network once: some quantisers unpack weights in the first pass, and count on the terminal meanwhile."""
+    device = "cpu" if network.device.type == "meta" else network.device
+    with torch.inference_mode(), without_bars():
+        network(input_ids=torch.zeros((1, 1), dtype=torch.long, device=device))
 
 
 def _set_padding(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from reportgen.errors import ModelError, ModelNotFound
+from reportgen.models.calls import name_subject
 from reportgen.models.embedded import EMBEDDED, fetch_model
 
+ADAPTER_CONFIG = "adapter_config.json"
+"""What makes a folder one of an adapter."""
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _LOOKS_LIKE_PATH = re.compile(rf"[./~\\]|{_DRIVE.pattern}|.*\\")
 
@@ -64,7 +67,30 @@ def find_source(name: str) -> Source:
         raise ModelError(f"model {name!r}: a file, but no .gguf file; name the folder it is in")
     if _LOOKS_LIKE_PATH.match(name):
         raise ModelNotFound(f"model {name!r}: no such folder; a hub name is written like 'owner/name'")
-    return _on_hub(name, name)
+    return _on_hub(f"model {name!r}", name, suggest(name))
+
+
+def find_adapter(name: str, model: str) -> Source:
+    """Say where an adapter lies. The hub is not asked.
+
+    Args:
+        name: a local folder, or a hub name, which may end in ``@revision``.
+        model: what it is to be put on, for error messages.
+
+    Raises:
+        ModelNotFound: a path where nothing is, or no possible name.
+        ModelError: the folder holds no adapter.
+    """
+    subject, path = name_subject(model, name), Path(name).expanduser()
+    if name and path.is_dir():
+        if (path / ADAPTER_CONFIG).is_file():
+            return Source(str(path), is_local=True)
+        raise ModelError(f"{subject}: the folder holds no {ADAPTER_CONFIG}; is it the right folder?")
+    if path.is_file():
+        raise ModelError(f"{subject}: a file; name the folder it is in")
+    if _LOOKS_LIKE_PATH.match(name):
+        raise ModelNotFound(f"{subject}: no such folder; a hub name is written like 'owner/name'")
+    return _on_hub(subject, name)
 
 
 def suggest(name: str) -> str:
@@ -78,6 +104,8 @@ def _in_folder(name: str, folder: Path) -> Source:
         return Source(str(folder), is_local=True)
     files = sorted(path.name for path in folder.glob("*.gguf"))
     advice = f"name one of its GGUF files, as '{name}:{files[0]}'" if files else "is it the right folder?"
+    if (folder / ADAPTER_CONFIG).is_file():
+        advice = "it is an adapter: name it under 'adapter', and its base model here"
     raise ModelError(f"model {name!r}: the folder holds no config.json; {advice}")
 
 
@@ -92,10 +120,10 @@ def _gguf(name: str, path: Path) -> Source:
         if not (folder / file).is_file():
             raise ModelNotFound(f"model {name!r}: no {file} in the folder {repo}")
         return Source(str(folder), is_local=True, gguf_file=file)
-    return _on_hub(name, repo, gguf_file=file)
+    return _on_hub(f"model {name!r}", repo, suggest(name), gguf_file=file)
 
 
-def _on_hub(name: str, repo_at: str, gguf_file: str | None = None) -> Source:
+def _on_hub(subject: str, repo_at: str, suggestion: str = "", gguf_file: str | None = None) -> Source:
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
@@ -103,8 +131,8 @@ def _on_hub(name: str, repo_at: str, gguf_file: str | None = None) -> Source:
     try:
         validate_repo_id(repo)
     except HFValidationError as error:
-        advice = suggest(name) or "; a hub name is written 'owner/name' or 'owner/name@revision'"
-        raise ModelNotFound(f"model {name!r}: neither a file or folder here nor a possible hub name{advice}") from error
+        advice = suggestion or "; a hub name is written 'owner/name' or 'owner/name@revision'"
+        raise ModelNotFound(f"{subject}: neither a file or folder here nor a possible hub name{advice}") from error
     if at and not revision:
-        raise ModelNotFound(f"model {name!r}: nothing after '@'; write a branch, tag or commit there, or leave '@' out")
+        raise ModelNotFound(f"{subject}: nothing after '@'; write a branch, tag or commit there, or leave '@' out")
     return Source(repo, is_local=False, revision=revision or None, gguf_file=gguf_file)

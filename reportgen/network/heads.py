@@ -8,7 +8,7 @@ import torch
 
 from reportgen.errors import NoEvidence
 from reportgen.network.observer import HeadTrace
-from reportgen.network.parts import tolerance_of, weight_of
+from reportgen.network.parts import bias_of, tolerance_of, weight_of
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,20 @@ def split_heads(trace: HeadTrace, rows: slice) -> SplitHeads:
     mixture = trace.weights.float() @ values
     if mixture.shape != outputs.shape:
         raise NoEvidence("its heads are not laid side by side before the output projection")
-    weight = weight_of(trace.projection).reshape(num_heads, outputs.shape[-1], -1)
-    bias = getattr(trace.projection, "bias", None)
-    bias = weight.new_zeros(weight.shape[-1]) if bias is None else bias.float()
+    weight, bias = weight_of(trace.projection).to(outputs.device), bias_of(trace.projection)
+    bias = weight.new_zeros(weight.shape[-1]) if bias is None else bias.float().to(outputs.device)
+    _check_projected(trace, rows, weight, bias)
+    weight = weight.reshape(num_heads, outputs.shape[-1], -1)
     return SplitHeads(outputs, values, _gates(mixture, outputs, trace.mixed.dtype), weight, bias)
+
+
+def _check_projected(trace: HeadTrace, rows: slice, weight: torch.Tensor, bias: torch.Tensor) -> None:
+    """Raise where the map does more than its weight says, as with an adapter beside it or a scale of its own."""
+    given, gave = trace.mixed[rows].float(), trace.projected[rows].float()
+    if given.shape[-1] != len(weight) or gave.shape[-1] != len(bias):
+        raise NoEvidence("its output projection is not the linear map that its weight is")
+    if (given @ weight + bias - gave).abs().max() > tolerance_of(trace.mixed.dtype) * gave.abs().max():
+        raise NoEvidence("its output projection does more than its weight says")
 
 
 def _by_head(mixed: torch.Tensor, num_heads: int) -> torch.Tensor:

@@ -42,7 +42,8 @@ class LinearNorm:
         try:
             with torch.no_grad():
                 probes = (64 * signs, -64 * signs, 256 * signs, 64 * (signs + 3))
-                up, down, far, aside = (module(probe).float() for probe in probes)
+                # A network that is spread over several devices gives results where the module is.
+                up, down, far, aside = (module(probe).float().to(like.device) for probe in probes)
         except (RuntimeError, TypeError, ValueError, AttributeError, IndexError, NotImplementedError):
             return None  # whatever it is, it is not called as norms are
         if up.shape != signs.shape or not torch.allclose(up, far, rtol=_TOLERANCE, atol=1e-4):

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+from accelerate.utils import align_module_device
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
+
+from reportgen.errors import NoEvidence
+
+_NUMBERS = {torch.float32, torch.float64, torch.float16, torch.bfloat16}
+"""Formats in which a weight is what it says; integers, and floats of 8 bits, have their scale elsewhere."""
 
 
 def tolerance_of(dtype: torch.dtype) -> float:
@@ -75,9 +81,57 @@ def linear_maps(module: nn.Module) -> list[nn.Module]:
 
 
 def weight_of(linear: nn.Module) -> torch.Tensor:
-    """Return the weight of a linear map as float32 ``[in, out]``; transformers' Conv1D keeps it that way round."""
-    weight: torch.Tensor = linear.weight  # pyright: ignore[reportAssignmentType]
+    """Return the weight of a linear map as float32 ``[in, out]``; transformers' Conv1D keeps it that way round.
+
+    Raises:
+        NoEvidence: it cannot be read.
+    """
+    weight = readable_weight(linear)
     return (weight if isinstance(linear, Conv1D) else weight.T).float()
+
+
+def readable_weight(linear: nn.Module) -> torch.Tensor:
+    """Return the weight of a linear map as the network keeps it, fetched where it does not fit the device.
+
+    Raises:
+        NoEvidence: it is not in memory, or what is kept is not the numbers that the map multiplies with.
+    """
+    weight = _fetch(linear, "weight")
+    if not isinstance(weight, torch.Tensor) or weight.dtype not in _NUMBERS:
+        raise NoEvidence("its weights are quantised")
+    if weight.is_meta:
+        raise NoEvidence("its weights are not in memory")
+    return weight
+
+
+def bias_of(linear: nn.Module) -> torch.Tensor | None:
+    """Return the bias of a linear map as the network keeps it, fetched likewise; ``None`` where it has none."""
+    return _fetch(linear, "bias")
+
+
+def _fetch(module: nn.Module, name: str) -> torch.Tensor | None:
+    # accelerate keeps what does not fit the device elsewhere, and brings it for the time of a call.
+    with align_module_device(module):
+        return getattr(module, name, None)
+
+
+def input_device(network: PreTrainedModel) -> torch.device:
+    """Return where token ids have to be: with the embedding, in a network that is spread over several devices."""
+    return _device_of(network.get_input_embeddings()) or network.device
+
+
+def output_device(network: PreTrainedModel) -> torch.device:
+    """Return where logits are made, and where evidence is brought together."""
+    return _device_of(network.get_output_embeddings()) or input_device(network)
+
+
+def _device_of(module: nn.Module | None) -> torch.device | None:
+    """Where a module computes; ``None`` where that is not known."""
+    weight = getattr(module, "weight", None)
+    if isinstance(weight, torch.Tensor) and not weight.is_meta:
+        return weight.device
+    device = getattr(getattr(module, "_hf_hook", None), "execution_device", None)
+    return None if device is None else torch.device(device)
 
 
 def outer_leaves(network: PreTrainedModel) -> list[nn.Module]:

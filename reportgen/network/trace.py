@@ -20,7 +20,15 @@ from transformers import PreTrainedModel
 
 from reportgen.errors import CaptureMismatch
 from reportgen.network.observer import Call, HeadTrace, LayerTrace, RowTrace, Watched
-from reportgen.network.parts import find_attention, find_layers, first_position, linear_maps, tolerance_of
+from reportgen.network.parts import (
+    find_attention,
+    find_layers,
+    first_position,
+    input_device,
+    linear_maps,
+    output_device,
+    tolerance_of,
+)
 from reportgen.network.weighing import HeldWeights, ScoredWeights, Weighing
 
 _PRODUCTS = {torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.bmm, torch.Tensor.bmm}
@@ -65,6 +73,7 @@ class _Watch(TorchFunctionMode):
         super().__init__()
         self._network, self._texts, self._fast = network, texts, fast
         self._length = max(len(text.token_ids) for text in texts)
+        self._home = output_device(network)  # of all that observers see, wherever it was made
         self._hooks = ExitStack()
         self._inside = False  # of an attention module
         self._softmaxed = False  # inside of it
@@ -155,16 +164,19 @@ class _Watch(TorchFunctionMode):
 
     def _tell(self, layer: int, module: nn.Module, place: int, weighing: Weighing) -> None:
         text, length = self._texts[place], len(self._texts[place].token_ids)
-        at_rows = _whole_rows(weighing, *text.rows.indices(length)[:2])
+        at_rows = _whole_rows(weighing, *text.rows.indices(length)[:2]).to(self._home)
+        values = None if weighing.values is None else weighing.values.to(self._home)
         nothing = at_rows.new_empty(0, 1)
         projection, *maps = self._linear_calls[-1] if self._linear_calls else (None, nothing, nothing)
-        mixed, projected = (self._own(part, place) if self._is_of_all(part) else nothing for part in maps)
-        heads = HeadTrace(layer, module, weighing.shape, at_rows, weighing.values, projection, mixed, projected)
+        mixed, projected = (
+            self._own(part, place).to(self._home) if self._is_of_all(part) else nothing for part in maps
+        )
+        heads = HeadTrace(layer, module, weighing.shape, at_rows, values, projection, mixed, projected)
         for observer in text.observers:
             observer.see_heads(heads)
         at_once = max(1, _CELLS // (weighing.shape[0] * length))
         for first in range(0, length, at_once):
-            weights = weighing.rows(first, min(first + at_once, length))
+            weights = weighing.rows(first, min(first + at_once, length)).to(self._home)
             rows = RowTrace(layer, module, weighing.dtype, first, weights)
             for observer in text.observers:
                 observer.see_rows(rows)
@@ -225,7 +237,7 @@ class _Watch(TorchFunctionMode):
         if not isinstance(value, torch.Tensor) or value.ndim not in (2, 3) or not self._is_of_all(value):
             return None
         # Copies: networks add to the residual stream in place, and a slice would keep all positions alive.
-        return [self._own(value, place)[text.rows].clone() for place, text in enumerate(self._texts)]
+        return [self._own(value, place)[text.rows].clone().to(self._home) for place, text in enumerate(self._texts)]
 
 
 def _whole_rows(weighing: Weighing, first: int, last: int) -> torch.Tensor:
@@ -273,12 +285,13 @@ def make_inputs(network: PreTrainedModel, texts: Sequence[Sequence[int]]) -> dic
     """
     length = max(len(token_ids) for token_ids in texts)
     padded = [[*token_ids, *[token_ids[0]] * (length - len(token_ids))] for token_ids in texts]
-    input_ids = torch.tensor(padded, device=network.device)
+    device = input_device(network)
+    input_ids = torch.tensor(padded, device=device)
     inputs: dict[str, Any] = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "use_cache": False}
     # Models that know positions by distance alone, such as BLOOM, do not take them.
     if "position_ids" in inspect.signature(network.forward).parameters:
         first = first_position(network)
-        inputs["position_ids"] = torch.arange(first, first + length, device=network.device).expand_as(input_ids)
+        inputs["position_ids"] = torch.arange(first, first + length, device=device).expand_as(input_ids)
     return inputs
 
 

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from reportgen.errors import NoEvidence
 from reportgen.network.norms import LinearNorm
-from reportgen.network.parts import outer_leaves, tolerance_of
+from reportgen.network.parts import bias_of, outer_leaves, readable_weight, tolerance_of
 
 _CAPS = ("final_logit_softcapping", "logits_soft_cap")
 _SAMPLE = 1024
@@ -44,9 +44,10 @@ class Unembedding:
         head = network.get_output_embeddings()
         if not isinstance(head, nn.Linear):
             raise NoEvidence("its unembedding is not a linear map")
+        weight = readable_weight(head)
         for module in reversed(outer_leaves(network)):
-            if module is not head and (norm := LinearNorm.probe(module, head.in_features, head.weight)):
-                return cls(module, norm, head.weight, head.bias)
+            if module is not head and (norm := LinearNorm.probe(module, head.in_features, weight)):
+                return cls(module, norm, weight, bias_of(head))
         raise NoEvidence("no norm was found between its layers and its unembedding")
 
     def logits(self, unembedded: torch.Tensor, tokens: slice = slice(None)) -> torch.Tensor:

@@ -67,7 +67,7 @@ def make_card(capture: Capture) -> Card:
         slug=prompt.slug,
         title=prompt.title,
         text=excerpt(capture),
-        model=capture.model.name,
+        model=capture.model.title,
         tags=prompt.tags,
         num_prompt_tokens=capture.num_prompt_tokens,
         num_steps=len(capture.steps),
@@ -87,7 +87,7 @@ def parse_card(values: Mapping[str, Any]) -> Card:
 def make_failure_card(failure: Failure) -> FailureCard:
     """Return the card of a prompt that failed."""
     prompt = failure.prompt
-    return FailureCard(slug=prompt.slug, title=prompt.title, model=prompt.model, error=failure.error)
+    return FailureCard(slug=prompt.slug, title=prompt.title, model=prompt.runs_on, error=failure.error)
 
 
 def excerpt(capture: Capture) -> str:

@@ -74,6 +74,7 @@ from reportgen.pages.tables import (
     make_step_rows,
     make_token_views,
     summarize_settings,
+    warn_of_replay,
 )
 from reportgen.paths import find_templates
 from reportgen.records import ModelInfo
@@ -123,6 +124,7 @@ class PageContext:
     summary: str
     settings: Sequence[tuple[str, str]]
     replay: str
+    warning: str
     palettes: Sequence[str]
     card: Markup
     bokeh_file: str
@@ -205,6 +207,7 @@ def make_page_context(capture: Capture, *, shared_assets: bool = False) -> PageC
         summary=summarize_settings(capture),
         settings=[*make_settings(capture), *make_kind_rows(capture)],
         replay=describe_replay(capture),
+        warning=warn_of_replay(capture),
         palettes=tuple(PALETTES),
         card=embed_json(asdict(make_card(capture))),
         bokeh_file=BOKEH_FILE if shared_assets else "",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reportgen.captures.record import Capture
+from reportgen.captures.record import REPLAY_LIMIT, Capture
 from reportgen.evidence.definitions import HEAD_SCORES, SUM_TOLERANCE, HeadScore
 from reportgen.evidence.record import Attribution, Lens
 from reportgen.records import Prediction, Token
@@ -16,7 +18,6 @@ from reportgen.records import Prediction, Token
 _RUNNERS_UP = 3
 _STRONGEST = 4
 _LAST_LAYERS = 4
-_REPLAY_LIMIT = 0.01
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,7 @@ def make_settings(capture: Capture) -> list[tuple[str, str]]:
     rows = [
         ("model", model.name),
         ("revision", model.revision),
+        ("adapter", model.adapter),
         ("architecture", model.architecture),
         ("parameters", f"{model.num_parameters:,}" if model.num_parameters else ""),
         ("key/value heads", str(model.num_kv_heads)),
@@ -188,6 +190,7 @@ def make_settings(capture: Capture) -> list[tuple[str, str]]:
         *((name, _say(value)) for name, value in generation.settings().items()),
         ("seed", str(generation.seed)),
         ("special tokens added", "by the chat template" if prompt.messages else str(prompt.add_special_tokens).lower()),
+        ("tools", ", ".join(_name_tool(tool) for tool in prompt.tools)),
         *capture.versions.items(),
     ]
     return [(name, value) for name, value in rows if value]
@@ -212,11 +215,25 @@ def describe_replay(capture: Capture) -> str:
     """Return how far the pass that gave the attention was from the generation, in words."""
     if not capture.steps:
         return ""
-    largest = max(step.replay_difference for step in capture.steps)
-    verdict = "" if largest <= _REPLAY_LIMIT else " That is large: the weights may not be those that generation used."
     return (
         "Attention comes from one pass over prompt and generated tokens; its log-probabilities differ from those of "
-        f"the generation by at most {largest:.1e}.{verdict}"
+        f"the generation by at most {capture.replay_difference:.1e}."
+    )
+
+
+def warn_of_replay(capture: Capture) -> str:
+    """Return what a reader must know where that pass was too far from the generation; empty where it was not."""
+    if capture.replay_difference <= capture.replay_limit:
+        return ""
+    dtype = capture.model.dtype
+    if capture.replay_limit == REPLAY_LIMIT:
+        advice = "do not cite it"
+    else:
+        advice = "take the model in full precision" if "quantised" in dtype else "try --dtype float32"
+    return (
+        "log-probabilities of the generation and of the pass that attention comes from differ by up to "
+        f"{capture.replay_difference:.2g}, more than rounding in {dtype} does ({capture.replay_limit:g}): "
+        f"the attention shown may not be what generated the text; {advice}"
     )
 
 
@@ -234,6 +251,12 @@ def format_logprob(logprob: float) -> str:
 def format_signed(value: float) -> str:
     """Return a number with its sign and three decimals; n/a where it is undefined."""
     return "n/a" if math.isnan(value) else f"{value:+.3f}".replace("-", "−")
+
+
+def _name_tool(tool: Mapping[str, Any]) -> str:
+    """Return the name of a function, which stands in it or one level down."""
+    inner = tool.get("function")
+    return str((inner if isinstance(inner, Mapping) else tool).get("name", "unnamed"))
 
 
 def _say(value: object) -> str:

@@ -100,6 +100,11 @@ class DefaultKeys(_Keys):
         description="A hub name (optionally name@revision), a local folder, a .gguf file, repo:file.gguf, or "
         f"{DEFAULT_MODEL}.",
     )
+    adapter: Words | None = Field(
+        None,
+        description="A peft adapter (LoRA and the like) that is merged into the model: a local folder or a hub name "
+        "(optionally name@revision).",
+    )
     layers: Layers | None = Field(
         None, description="Layers to keep, such as 0-4, 20-23 or -1, which counts from the end; all of them by default."
     )
@@ -126,6 +131,11 @@ class PromptKeys(DefaultKeys):
     text: Words | None = Field(None, description="The text that the model reads, to the letter.")
     messages: Annotated[list[MessageKeys], AfterValidator(_check_some)] | None = Field(
         None, description="A chat, written out by the tokenizer's chat template.", json_schema_extra={"minItems": 1}
+    )
+    tools: Annotated[list[dict[str, Any]], AfterValidator(_check_some)] | None = Field(
+        None,
+        description="Functions that the model may call, as JSON Schema, for the chat template; needs messages.",
+        json_schema_extra={"minItems": 1},
     )
     title: Words | None = Field(None, description="Heading of the page; the text stands in for it.")
     slug: Slug | None = Field(None, description="File name of the page without .html; unique in the file.")

@@ -22,6 +22,7 @@ _KINDS = {
     "bool_type": "true or false",
     "list_type": "a list",
     "model_type": "a mapping of keys",
+    "dict_type": "a mapping of keys",
 }
 # Where a known key goes that stands where it is unknown; the first that has it.
 _HOMES = (

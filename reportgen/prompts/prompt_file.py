@@ -26,6 +26,8 @@ __all__ = ["check_selections", "load_prompts", "name_pages", "override", "prompt
 
 _OPTIONS = {"model": "--model", "layers": "--layers", "heads": "--heads"}
 """What is asked of a model: the keys, and the options of the command line that go over them."""
+_ASKED = (*_OPTIONS, "adapter")
+"""The keys that are checked against the model even where the rest of a prompt is wrong."""
 _SAMPLING = ("temperature", "top_k", "top_p")
 
 
@@ -203,7 +205,7 @@ def _read_prompt(number: int, data: Any, node: yaml.Node, defaults: _Defaults, p
     _check_sampling(data, node, defaults.do_sample, where, problems)
     place = Place(problems.file, line_of(node), {**defaults.lines, **lines})
     if keys is None or problems:
-        inherited = {key: value for key, value in defaults.keys.items() if key in _OPTIONS}
+        inherited = {key: value for key, value in defaults.keys.items() if key in _ASKED}
         asked = {**inherited, **_readable(data)}
         return Prompt(**asked, place=place) if asked.get("model", DEFAULT_MODEL) else None
     return _make_prompt(keys.given(), defaults.keys, place)
@@ -212,7 +214,7 @@ def _read_prompt(number: int, data: Any, node: yaml.Node, defaults: _Defaults, p
 def _readable(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a mapping asks of a model, as far as it can be read; the empty text for a model that cannot be."""
     readable: dict[str, Any] = {}
-    for key in _OPTIONS.keys() & data.keys():
+    for key in data.keys() & _ASKED:
         try:
             readable |= DefaultKeys.model_validate({key: data[key]}).given()
         except ValidationError:
@@ -226,6 +228,8 @@ def _check_input(
     given = {"text", "messages"} & lines.keys()
     if len(given) == 2:
         problems.add(max(lines["text"], lines["messages"]), f"{where} has both 'text' and 'messages'; keep one")
+    if "tools" in lines and "messages" not in lines:
+        problems.add(lines["tools"], f"{where} has 'tools' without 'messages', which alone tell the model of them")
     if not given and data.keys() <= PromptKeys.model_fields.keys():  # an unknown key is probably the misspelt text
         problems.add(line_of(node), f"{where} has neither 'text' nor 'messages'; add one")
 

@@ -1,0 +1,198 @@
+"""Adapters of the package peft, such as LoRA: read, put on a network, merged into its own weights.
+
+Merged, the network keeps its plain structure, which is what evidence is found by. peft is an extra, and imports torch;
+it is imported where an adapter is asked for, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reportgen.errors import ModelError
+from reportgen.models.calls import calling_transformers, name_subject
+from reportgen.models.source import ADAPTER_CONFIG, Source, find_adapter
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+_OF_ANOTHER = "size mismatch|not found in the base model|Found missing adapter keys"
+_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+_SAMPLE = 8
+"""Tokens on which the merged network is compared with the one that the adapter stands beside."""
+_TOLERANCE = 1e-3
+"""How far their logits may be apart, relative to the largest; 1e-5 was seen in float32."""
+
+
+def check_adapter(name: str, model: str) -> None:
+    """Raise unless an adapter is there, of a kind that can be merged; its weights are not looked at.
+
+    Args:
+        name: a local folder, or a hub name, which may end in ``@revision``.
+        model: what it is to be put on, for error messages.
+
+    Raises:
+        ModelNotFound: no adapter of that name can be had.
+        ModelError: peft is not installed, or the adapter's config cannot be read or is of another kind.
+    """
+    _read(name, model)
+
+
+def merge_adapter(network: PreTrainedModel, name: str, model: str) -> PreTrainedModel:
+    """Put an adapter on a network and merge it into its weights.
+
+    Args:
+        network: is changed.
+        name: as ``check_adapter`` takes it.
+        model: the network's name, for error messages.
+
+    Returns:
+        The network, with its own modules alone.
+
+    Raises:
+        ModelError: as ``check_adapter``; or the adapter is broken, was made for another model or cannot be merged.
+    """
+    source, config = _read(name, model)
+    subject = name_subject(model, name)
+    if getattr(network, "is_quantized", False):
+        raise ModelError(
+            f"{subject}: the model's weights are quantised, and an adapter cannot be merged into them without loss; "
+            "take the model in full precision"
+        )
+    if any(weight.is_meta for weight in network.parameters()):
+        raise ModelError(
+            f"{subject}: the model does not fit the devices, and an adapter cannot be merged into weights that are "
+            "fetched for each pass; take --dtype bfloat16, or a smaller model"
+        )
+    import torch
+
+    with calling_transformers(model, "weights", adapter=name), torch.no_grad():
+        adapted = _put_on(network, source, config, subject)
+        _check_not_shared(network, subject)
+        # Half precision tells nothing here: rounding the merged weights alone can move logits by half their size.
+        expected = _sample(adapted) if network.dtype == torch.float32 else None
+        merged = _merge(adapted, subject, config.peft_type.value)
+        if expected is not None:
+            _check_merged(expected, _sample(merged), subject)
+    return merged
+
+
+def _read(name: str, model: str) -> tuple[Source, Any]:
+    """Return source and config, checked; a hub source is tied to the commit that the config came from."""
+    subject = name_subject(model, name)
+    if importlib.util.find_spec("peft") is None:
+        raise ModelError(
+            f"{subject}: adapters take the package peft, which is not installed; pip install 'reportgen[peft]'"
+        )
+    source = find_adapter(name, model)
+    with calling_transformers(model, "config", adapter=name):
+        folder = Path(source.repo) if source.is_local else _fetch_config(source)
+        config = _parse(folder, subject)
+    if config.is_prompt_learning:
+        raise ModelError(
+            f"{subject}: {config.peft_type.value} adds virtual tokens to the text instead of changing weights, so it "
+            "cannot be merged; take an adapter such as LoRA"
+        )
+    if config.task_type not in (None, "CAUSAL_LM"):
+        raise ModelError(f"{subject}: it was trained for {config.task_type}, not to generate text")
+    if source.is_local and not any((folder / file).is_file() for file in _WEIGHTS):
+        raise ModelError(f"{subject}: it has no weights; put {_WEIGHTS[0]} beside its {ADAPTER_CONFIG}")
+    return (source if source.is_local else replace(source, revision=folder.name)), config
+
+
+def _fetch_config(source: Source) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    # The cache keeps its files as models--owner--name/snapshots/<commit>/<file>.
+    return Path(hf_hub_download(source.repo, ADAPTER_CONFIG, revision=source.revision)).parent
+
+
+def _parse(folder: Path, subject: str) -> Any:
+    from peft import PeftConfig, PeftType
+
+    try:
+        content = json.loads((folder / ADAPTER_CONFIG).read_text("utf-8"))
+    except ValueError as error:
+        raise ModelError(
+            f"{subject}: its {ADAPTER_CONFIG} is not valid JSON; repair it or get the adapter again"
+        ) from error
+    kind = content.get("peft_type") if isinstance(content, Mapping) else None
+    if kind not in PeftType.__members__:
+        raise ModelError(
+            f"{subject}: this peft does not know the kind of adapter that its {ADAPTER_CONFIG} names, {kind!r}; a "
+            "newer one may"
+        )
+    return PeftConfig.from_pretrained(str(folder))
+
+
+def _put_on(network: PreTrainedModel, source: Source, config: Any, subject: str) -> Any:
+    """Return the network with the adapter beside its weights."""
+    from peft import PeftModel
+
+    given: dict[str, Any] = {"revision": source.revision} if source.revision else {}
+    try:
+        with warnings.catch_warnings():
+            # What an adapter lacks is filled with zeros or random numbers.
+            warnings.filterwarnings("error", message="Found missing adapter keys")
+            adapted: Any = PeftModel.from_pretrained(network, source.repo, config=config, **given)
+    except (RuntimeError, ValueError, UserWarning) as error:
+        if not re.search(_OF_ANOTHER, str(error)):
+            raise
+        problem = "its weights do not fit this one"
+        raise ModelError(f"{subject}: it was made for another model: {problem}; {_advise_base(config)}") from error
+    # Told by a second reading alone: weights of layers that the network lacks are passed over in silence.
+    if unused := adapted.load_adapter(source.repo, "default", **given).unexpected_keys:
+        problem = f"{len(unused)} of its weights have no place in this one, the first {unused[0]!r}"
+        raise ModelError(f"{subject}: it was made for another model: {problem}; {_advise_base(config)}")
+    return adapted
+
+
+def _advise_base(config: Any) -> str:
+    base = config.base_model_name_or_path
+    return f"it says that it was trained on {base!r}" if base else "name the model that it was trained on"
+
+
+def _merge(adapted: Any, subject: str, kind: str) -> PreTrainedModel:
+    if not hasattr(adapted.base_model, "merge_and_unload"):
+        raise ModelError(
+            f"{subject}: {kind} cannot be merged into the weights of a model; take an adapter such as LoRA"
+        )
+    return adapted.merge_and_unload(safe_merge=True)
+
+
+def _sample(network: Any) -> torch.Tensor:
+    import torch
+
+    weight = network.get_input_embeddings().weight
+    token_ids = torch.arange(min(_SAMPLE, len(weight)), device=weight.device)
+    return network(input_ids=token_ids[None]).logits
+
+
+def _check_not_shared(network: PreTrainedModel, subject: str) -> None:
+    """Raise where an adapter changes one of two modules that share their weights: merged, it would change both."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    ends = network.get_input_embeddings(), network.get_output_embeddings()
+    weights = [getattr(end, "weight", None) for end in ends]
+    if weights[0] is weights[1] and any(isinstance(end, BaseTunerLayer) for end in ends):
+        raise ModelError(
+            f"{subject}: it changes the embedding or the unembedding, which are one and the same in this model, so it "
+            "cannot be merged; take an adapter that leaves them alone"
+        )
+
+
+def _check_merged(expected: torch.Tensor, found: torch.Tensor, subject: str) -> None:
+    """Raise where merging changed what the network says."""
+    distance = float((expected - found).abs().max() / expected.abs().max())
+    if not distance <= _TOLERANCE:
+        raise ModelError(
+            f"{subject}: merged into the weights it gives other logits than beside them, off by {distance:.2g} of the "
+            f"largest, more than {_TOLERANCE:g}; take an adapter of another kind"
+        )
