@@ -30,8 +30,8 @@ import click
 RESULTS = Path(__file__).parent / "results" / "capture.md"
 WAYS = ("generate", "notebook", "held", "weights", "capture")
 MODELS = ("SmolLM2-135M, 30 × 9 heads", "random GPT-2 medium, 24 × 16 heads")
-LENGTHS = (32, 256, 1024, 2048)
 NEW_TOKENS = 30
+LENGTHS = (32, 256, 1024, 2048 - NEW_TOKENS)
 HEAD = f"""# What a capture costs
 
 Made by `python benchmarks/capture.py`: {NEW_TOKENS} generated tokens, float32, all layers and heads, medians of

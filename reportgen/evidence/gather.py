@@ -201,7 +201,7 @@ class Gatherer(Observer):
             value_norms=np.stack(norms) if norms and "value_norms" not in self.missing else None,
             attribution=attribution,
             lens=lens,
-            rollout=None if rollout is None else rollout[*torch.tril_indices(*rollout.shape)].cpu().numpy(),
+            rollout=None if rollout is None else rollout.cpu().numpy()[np.tri(len(rollout), dtype=bool)],
             ablations=self._ablations,
             missing={name: reason for name, reason in self.missing.items() if name != "heads"},
         )

@@ -165,7 +165,8 @@ class _Watch(TorchFunctionMode):
     def _tell(self, layer: int, module: nn.Module, place: int, weighing: Weighing) -> None:
         text, length = self._texts[place], len(self._texts[place].token_ids)
         at_rows = _whole_rows(weighing, *text.rows.indices(length)[:2]).to(self._home)
-        values = None if weighing.values is None else weighing.values.to(self._home)
+        values = weighing.values
+        values = None if values is None else values.to(self._home)
         nothing = at_rows.new_empty(0, 1)
         projection, *maps = self._linear_calls[-1] if self._linear_calls else (None, nothing, nothing)
         mixed, projected = (
