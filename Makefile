@@ -30,6 +30,8 @@ bench: .venv/.test
 	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/page.py
 	$(BIN)/python benchmarks/evidence.py
+	$(BIN)/python benchmarks/capture.py
+	$(BIN)/python benchmarks/batches.py
 	$(BIN)/python benchmarks/induction.py
 
 # What pip resolved, pinned for everyone. A local build tag such as +cpu is left out: it names one machine's torch.

@@ -11,7 +11,9 @@ import pytest
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 
 
-@pytest.mark.parametrize(("name", "column"), [("page", "tokens"), ("evidence", "ratio")])
+@pytest.mark.parametrize(
+    ("name", "column"), [("page", "tokens"), ("evidence", "ratio"), ("batches", "ratio"), ("capture", "ratio")]
+)
 def test_benchmark_prints_its_table(name: str, column: str) -> None:
     command = [sys.executable, str(FOLDER / f"{name}.py"), "--runs", "1", "--quick"]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
