@@ -63,7 +63,7 @@ def measure_layer(
 ) -> dict[str, np.ndarray]:
     """Return the scores of ``[head, query_pos, key_pos]``, some rows at a time as in a capture."""
     layer = measurer.begin(len(weights), norms, has_sink=has_sink)
-    for first in range(0, weights.shape[1], 3):
+    for first in reversed(range(0, weights.shape[1], 3)):
         last = min(first + 3, weights.shape[1])
         layer.add(first, weights[:, first:last, :last])
     return layer.result()

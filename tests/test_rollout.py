@@ -12,8 +12,8 @@ from reportgen.evidence.rollout import Rollout
 def roll(*layers: np.ndarray) -> np.ndarray:
     rollout = Rollout()
     for layer in layers:
-        for first in range(0, layer.shape[1], 2):  # in parts, as in a capture
-            rollout.add(first, torch.from_numpy(layer[:, first : first + 2, : first + 2]), layer.shape[1])
+        for first in reversed(range(0, layer.shape[1], 2)):  # in parts, as in a capture
+            rollout.add(first, torch.from_numpy(layer[:, first : first + 2, : first + 2]))
     result = rollout.result()
     assert result is not None
     return result.numpy()

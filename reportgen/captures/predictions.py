@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 _ALTERNATIVES = 10
+_ROWS = 8
+"""Distributions at a time: over a large vocabulary, more of them would not stay in a processor's cache."""
 
 
 class Predictor:
@@ -36,7 +38,13 @@ class Predictor:
         Raises:
             ValueError: the logits hold NaN or ``+inf``, or rule every token out.
         """
-        logits = logits.float()
+        made: list[Prediction] = []
+        for first in range(0, len(logits), _ROWS):
+            rows = slice(first, first + _ROWS)
+            made += self._predict(logits[rows].float(), chosen[rows])
+        return made
+
+    def _predict(self, logits: torch.Tensor, chosen: Sequence[int]) -> Iterator[Prediction]:
         if not torch.isfinite(logits.amax(-1)).all():
             raise ValueError("the model's logits are not finite, try --dtype float32")
         logprobs = logits.log_softmax(-1)
@@ -45,7 +53,7 @@ class Predictor:
         ranks = (logprobs > own).sum(-1)
         alternatives = self._alternatives(logprobs)
         rows = zip(own[:, 0].tolist(), ranks.tolist(), entropies.tolist(), alternatives, strict=True)
-        return [Prediction(*row) for row in rows]
+        return (Prediction(*row) for row in rows)
 
     def _alternatives(self, logprobs: torch.Tensor) -> Iterator[tuple[tuple[Token, float], ...]]:
         least = torch.topk(logprobs, min(_ALTERNATIVES, logprobs.shape[-1])).values[:, -1:]

@@ -113,14 +113,14 @@ class Gatherer(Observer):
 
     def see_rows(self, trace: RowTrace) -> None:
         """Measure some query rows of a layer."""
-        weights, length = trace.weights, len(self.token_ids)
-        self._try("rollout", lambda: self._rollout.add(trace.first, weights, length))
+        weights = trace.weights
+        self._try("rollout", lambda: self._rollout.add(trace.first, weights))
         measured = self._measured
         if measured is None:
             return
         kept = weights if len(self._heads) == len(weights) else weights[self._heads]
         self._try("scores", lambda: measured.add(trace.first, kept))
-        if trace.first + weights.shape[1] == length:
+        if trace.first == 0:
             scores = self._try("scores", measured.result)
             if scores is not None:
                 self._scores[trace.layer] = scores

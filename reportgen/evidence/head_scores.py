@@ -56,7 +56,7 @@ class LayerMeasurer:
         """Take some query rows.
 
         Args:
-            first: their first query position; they come in order.
+            first: their first query position.
             weights: attention, ``[head, row, key_pos]``; keys that no row sees can be left out at the end.
         """
         weights, last = weights.float(), first + weights.shape[1]

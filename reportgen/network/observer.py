@@ -87,7 +87,11 @@ class Observer:
         """An attention module has run; its rows follow."""
 
     def see_rows(self, trace: RowTrace) -> None:
-        """Some query rows of the attention module that was seen last, in their order."""
+        """Some query rows of the attention module that was seen last; the last rows come first.
+
+        What a row depends on in the layer before stands at its own position or earlier, so that in this order results
+        of a layer can take the place of those of the layer before it.
+        """
 
     def see_layer(self, trace: LayerTrace) -> None:
         """A layer has run."""

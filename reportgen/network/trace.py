@@ -176,7 +176,7 @@ class _Watch(TorchFunctionMode):
         for observer in text.observers:
             observer.see_heads(heads)
         at_once = max(1, _CELLS // (weighing.shape[0] * length))
-        for first in range(0, length, at_once):
+        for first in reversed(range(0, length, at_once)):
             weights = weighing.rows(first, min(first + at_once, length)).to(self._home)
             rows = RowTrace(layer, module, weighing.dtype, first, weights)
             for observer in text.observers:
