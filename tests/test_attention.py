@@ -216,6 +216,7 @@ def test_no_layer_is_ever_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the fast attention runs, its weights are worked out a few rows at a time."""
     network, token_ids = make_llama(), [*range(3, 259)]
     find_route(network)
+    monkeypatch.setattr("reportgen.network.logits._CELLS", 0)
     monkeypatch.setattr("reportgen.network.trace._CELLS", 4 * 256 * 16)
     with Largest() as largest:
         attended = attend_alone(network, token_ids, (0, 1, 2), (0, 1, 2, 3), 4)

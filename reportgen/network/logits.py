@@ -14,13 +14,17 @@ from transformers import PreTrainedModel
 from reportgen.network.observer import Watched
 from reportgen.network.trace import trace
 
+_CELLS = 1 << 22
+"""Of logits that may stay in memory: an unembedding takes about as long for one position as for as many as these."""
+
 
 class Logits:
     """What a network says at each position of one text."""
 
-    def __init__(self, ending: _Ending, place: int) -> None:
-        """Keep the pass's ending, which texts that ran together share."""
+    def __init__(self, ending: _Ending, place: int, length: int, vocabulary: int) -> None:
+        """Keep the pass's ending, which texts that ran together share; work a short text's logits out at once."""
         self._ending, self._place = ending, place
+        self._read = ending.read(place, slice(0, length)) if length * vocabulary <= _CELLS else None
 
     def read(self, rows: slice) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return the logits at some positions, and what the unembedding read for them.
@@ -31,7 +35,10 @@ class Logits:
         Returns:
             ``[row, vocabulary]`` and ``[row, width]``; the second is ``None`` where no unembedding was seen.
         """
-        return self._ending.read(self._place, rows)
+        if self._read is None:
+            return self._ending.read(self._place, rows)
+        logits, unembedded = self._read
+        return logits[rows], None if unembedded is None else unembedded[rows]
 
 
 def run_pass(
@@ -57,7 +64,8 @@ def run_pass(
         with _unembedded(network, read):
             output = trace(network, texts, fast=fast)
         ending = _Whole(output.logits, read[-1] if read else None)
-    return [Logits(ending, place) for place in range(len(texts))]
+    vocabulary = network.config.get_text_config(decoder=True).vocab_size
+    return [Logits(ending, place, len(text.token_ids), vocabulary) for place, text in enumerate(texts)]
 
 
 def can_read_in_parts(network: PreTrainedModel) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from weakref import WeakKeyDictionary
 
 import torch
 from accelerate.utils import align_module_device
@@ -21,11 +22,22 @@ def tolerance_of(dtype: torch.dtype) -> float:
     return 1e-3 if dtype == torch.float32 else 3e-2
 
 
+_ATTENTION: WeakKeyDictionary[PreTrainedModel, list[tuple[int, nn.Module]]] = WeakKeyDictionary()
+_LAYERS: WeakKeyDictionary[PreTrainedModel, dict[int, nn.Module]] = WeakKeyDictionary()
+"""What was found before: a walk through all modules takes as long as a short text takes in some layers."""
+
+
 def find_attention(network: PreTrainedModel) -> list[tuple[int, nn.Module]]:
     """Return the attention modules with the numbers of their layers, as the modules' own paths give them.
 
     Those of encoders for pictures and sounds, which stand beside the decoder or deeper inside of it, are left out.
     """
+    if network not in _ATTENTION:
+        _ATTENTION[network] = _find_attention(network)
+    return _ATTENTION[network]
+
+
+def _find_attention(network: PreTrainedModel) -> list[tuple[int, nn.Module]]:
     declared = tuple(_declared_classes(network))
     found = [
         (path, module)
@@ -47,6 +59,12 @@ def find_layers(network: PreTrainedModel) -> dict[int, nn.Module]:
 
     Empty where the attention modules do not stand in one list of layers, or where they are numbered otherwise.
     """
+    if network not in _LAYERS:
+        _LAYERS[network] = _find_layers(network)
+    return _LAYERS[network]
+
+
+def _find_layers(network: PreTrainedModel) -> dict[int, nn.Module]:
     found = find_attention(network)
     attention = {module for _, module in found}
     stacks = {_stack_of(path) for path, module in network.named_modules() if module in attention}
