@@ -64,6 +64,11 @@ def test_prompts_that_go_on_for_another_number_of_tokens_run_apart(tiny_llama: L
     assert lengths_of(make_batches(tiny_llama, prompts)) == [[10, 11], [10]]
 
 
+def test_prompt_without_tokens_keeps_the_others_together(tiny_llama: LoadedModel) -> None:
+    """It fails, and would have failed them."""
+    assert lengths_of(make_batches(tiny_llama, prompts_of(0, 10, 40), 3)) == [[0], [10, 40]]
+
+
 def test_model_that_padding_disturbs_runs_one_by_one(tiny_llama: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     unpadded = replace(find_route(tiny_llama.network), padded=False)
     monkeypatch.setattr("reportgen.captures.batches.find_route", lambda _: unpadded)

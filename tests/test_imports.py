@@ -20,8 +20,8 @@ ORDER = (
     "models.calls", "models.conversion", "models.embedded", "models.source", "models.adapter", "models.config",
     "models.model", "check",
     "evidence.record", "captures.codes", "captures.record", "evidence.definitions",
-    "network.parts", "network.kinds", "network.norms", "network.weighing", "network.observer", "network.trace",
-    "network.logits", "network.route", "network.heads", "network.unembedding", "network.replay",
+    "network.parts", "network.kinds", "network.norms", "network.weighing", "network.observer", "network.inputs",
+    "network.trace", "network.logits", "network.route", "network.heads", "network.unembedding", "network.replay",
     "evidence.weighted", "evidence.head_scores", "evidence.rollout", "evidence.sources", "evidence.attribution",
     "evidence.lens", "evidence.ablation", "evidence.gather",
     "captures.tokens", "captures.predictions", "captures.generation", "captures.attention", "captures.encoding",
@@ -34,8 +34,8 @@ ORDER = (
 
 WITH_TORCH = {
     "models.config", "models.model", "network.parts", "network.kinds", "network.norms", "network.weighing",
-    "network.observer", "network.trace", "network.logits", "network.route", "network.heads", "network.unembedding",
-    "network.replay",
+    "network.observer", "network.inputs", "network.trace", "network.logits", "network.route", "network.heads",
+    "network.unembedding", "network.replay",
     "evidence.weighted", "evidence.head_scores", "evidence.rollout", "evidence.sources", "evidence.attribution",
     "evidence.lens", "evidence.ablation", "evidence.gather", "captures.predictions", "captures.generation",
     "captures.attention", "captures.encoding", "captures.batches", "captures.capture", "run",

@@ -9,6 +9,7 @@ from typing import Any
 from reportgen.captures.encoding import encode
 from reportgen.captures.generation import can_share
 from reportgen.errors import PromptError
+from reportgen.models.calls import quiet
 from reportgen.models.model import LoadedModel
 from reportgen.network.route import find_route
 from reportgen.records import Prompt
@@ -45,7 +46,8 @@ def make_batches(model: LoadedModel, prompts: Sequence[Prompt], batch_size: int 
 
 def _can_pad(model: LoadedModel) -> bool:
     try:
-        return find_route(model.network).padded
+        with quiet():
+            return find_route(model.network).padded
     except Exception:  # each prompt will say what is wrong with the model
         return False
 
@@ -59,7 +61,7 @@ def _cut(places: list[int], prompts: Sequence[Prompt], lengths: dict[int, int], 
             batch = batches[-1]
             fits = (len(batch) + 1) * (lengths[place] + prompts[place].max_new_tokens) <= _POSITIONS
             alike = 0 < lengths[place] <= _PADDED * lengths[batch[0]]
-            if len(batch) < (batch_size or _PROMPTS) and (batch_size or (fits and alike)):
+            if lengths[batch[0]] and len(batch) < (batch_size or _PROMPTS) and (batch_size or (fits and alike)):
                 batch.append(place)
                 continue
         batches.append([place])

@@ -16,9 +16,9 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from reportgen.evidence.lens import read_lens
+from reportgen.network.inputs import make_inputs
 from reportgen.network.parts import output_device
 from reportgen.network.replay import Edit, Replay, edited
-from reportgen.network.trace import make_inputs
 from reportgen.network.unembedding import LogitScale, Unembedding
 
 _POSITIONS = 8192

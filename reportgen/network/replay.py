@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from reportgen.network.inputs import make_inputs
 from reportgen.network.parts import find_layers
-from reportgen.network.trace import make_inputs
 
 Edit = Callable[[torch.Tensor], torch.Tensor]
 

@@ -8,10 +8,10 @@ from weakref import WeakKeyDictionary
 import torch
 from transformers import PreTrainedModel
 
+from reportgen.network.inputs import make_inputs
 from reportgen.network.logits import can_read_in_parts, run_pass
 from reportgen.network.observer import HeadTrace, Observer, Watched
 from reportgen.network.parts import first_position, tolerance_of
-from reportgen.network.trace import make_inputs
 
 _LENGTH = 12
 _PADDING = 5

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -19,12 +19,11 @@ from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
 
 from reportgen.errors import CaptureMismatch
+from reportgen.network.inputs import make_inputs, using
 from reportgen.network.observer import Call, HeadTrace, LayerTrace, RowTrace, Watched
 from reportgen.network.parts import (
     find_attention,
     find_layers,
-    first_position,
-    input_device,
     linear_maps,
     output_device,
     tolerance_of,
@@ -277,39 +276,3 @@ def _ask_for_weights(module: nn.Module, given: tuple[Any, ...], named: dict[str,
 
 def _first(given: tuple[Any, ...], named: dict[str, Any]) -> Any:
     return given[0] if given else named.get("hidden_states")
-
-
-def make_inputs(network: PreTrainedModel, texts: Sequence[Sequence[int]]) -> dict[str, Any]:
-    """Return what a forward pass over some texts takes: everything explicit, nothing cached.
-
-    Shorter texts are padded at their end, with their own first token: causal attention looks at nothing behind.
-    """
-    length = max(len(token_ids) for token_ids in texts)
-    padded = [[*token_ids, *[token_ids[0]] * (length - len(token_ids))] for token_ids in texts]
-    device = input_device(network)
-    input_ids = torch.tensor(padded, device=device)
-    inputs: dict[str, Any] = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "use_cache": False}
-    # Models that know positions by distance alone, such as BLOOM, do not take them.
-    if "position_ids" in inspect.signature(network.forward).parameters:
-        first = first_position(network)
-        inputs["position_ids"] = torch.arange(first, first + length, device=device).expand_as(input_ids)
-    return inputs
-
-
-@contextmanager
-def using(network: PreTrainedModel, implementation: str) -> Iterator[None]:
-    """Let a network use one implementation of attention for a while; only eager attention hands weights out."""
-    # A model that also sees or hears may hold parts that refuse what the whole uses.
-    usual: list[tuple[Any, Any]] = [
-        (module.config, module.config._attn_implementation)
-        for module in network.modules()
-        if isinstance(module, PreTrainedModel)
-    ]
-    try:
-        network.set_attn_implementation(implementation)
-        # Falcon looks at its config alone, and transformers therefore declines to set it there.
-        network.config._attn_implementation = implementation
-        yield
-    finally:
-        for config, before in usual:
-            config._attn_implementation = before
