@@ -30,6 +30,8 @@ def encode_weights(weights: NDArray[Any]) -> NDArray[np.uint8]:
     return np.rint(codes, out=codes).astype(np.uint8)
 
 
-def decode_weights(codes: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the weights that codes stand for, ``(code / 255) ** 2``."""
+def decode_weights(codes: NDArray[Any]) -> NDArray[Any]:
+    """Return the weights that codes stand for, float32 ``(code / 255) ** 2``; weights are returned as they are."""
+    if codes.dtype != np.uint8:
+        return codes
     return np.square(codes.astype(np.float32) / np.float32(255))

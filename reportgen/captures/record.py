@@ -109,6 +109,5 @@ class Capture:
             raise KeyError(f"L{layer} H{head} was not captured; layers {self.layers}, heads {self.heads}")
         pattern = np.zeros((self.num_tokens, self.num_tokens), np.float32)
         triangle = self.triangles[self.layers.index(layer), self.heads.index(head)]
-        cells = decode_weights(triangle) if triangle.dtype == np.uint8 else triangle
-        pattern[np.tri(self.num_tokens, dtype=bool)] = cells
+        pattern[np.tri(self.num_tokens, dtype=bool)] = decode_weights(triangle)
         return pattern

@@ -106,8 +106,8 @@ def draw_thumbnail(capture: Capture) -> str:
     """
     mean = np.zeros((capture.num_tokens, capture.num_tokens), np.float32)
     for triangles in capture.triangles:  # layer by layer: in float32 all of them would take twice the memory
-        weights = decode_weights(triangles) if triangles.dtype == np.uint8 else triangles
-        mean[np.tri(len(mean), dtype=bool)] += weights.mean(axis=0, dtype=np.float32) / len(capture.triangles)
+        weights = decode_weights(triangles).mean(axis=0, dtype=np.float32)
+        mean[np.tri(len(mean), dtype=bool)] += weights / len(capture.triangles)
     if capture.num_tokens > 1:
         mean[:, 0] = 0
     shade = np.sqrt(shrink(mean, _THUMBNAIL_SIDE) / max(float(mean.max()), 1e-9))
