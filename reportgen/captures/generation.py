@@ -13,6 +13,7 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from reportgen.errors import UnsupportedModel
 from reportgen.models.model import LoadedModel
+from reportgen.network.inputs import positions_behind
 from reportgen.network.parts import first_position, input_device
 from reportgen.records import Generation
 
@@ -117,8 +118,7 @@ def find_rivals(generated: Generated, device: torch.device) -> torch.Tensor:
 
 def _positions(network: PreTrainedModel, mask: torch.Tensor) -> dict[str, torch.Tensor]:
     """Positions where they do not begin at 0, which ``generate`` takes for granted."""
-    first = first_position(network)
-    return {"position_ids": first + (mask.cumsum(-1) - 1).clamp(min=0)} if first else {}
+    return {"position_ids": positions_behind(network, mask)} if first_position(network) else {}
 
 
 def _settings(generation: Generation) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from reportgen.evidence.sources import Sources
 from reportgen.network.heads import SplitHeads
 from reportgen.network.norms import LinearNorm
 from reportgen.network.observer import Call, LayerTrace
-from reportgen.network.parts import tolerance_of
+from reportgen.network.parts import is_close, tolerance_of
 from reportgen.network.unembedding import LogitScale, Unembedding
 from reportgen.records import Token
 
@@ -216,7 +216,7 @@ def _find_written(trace: LayerTrace, projected: torch.Tensor) -> _Written:
     for find_factor in (_factor_in_sequence, _factor_side_by_side):
         for call in reversed(trace.calls):  # what comes after the heads shows it, and stands further back
             factor = find_factor(call, before, added, given)
-            if factor is not None and factor[0] and _is_close(*factor[1:], tolerance):
+            if factor is not None and factor[0] and is_close(*factor[1:], tolerance):
                 return _Written(factor[0], norm, scales, given)
     raise NoEvidence(f"layer {trace.layer} is not seen to add what its heads wrote to the residual stream")
 
@@ -252,7 +252,3 @@ def _snap(factor: float) -> float:
     """A factor that differs from 1 by rounding alone is 1, and one of nothing is 0."""
     nearest = round(factor) if isfinite(factor) else 0
     return float(nearest) if abs(factor - nearest) < _TOLERANCE else factor
-
-
-def _is_close(found: torch.Tensor, wanted: torch.Tensor, tolerance: float) -> bool:
-    return bool((found - wanted).abs().max() <= tolerance * wanted.abs().max())

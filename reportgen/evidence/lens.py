@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from reportgen.network.parts import tolerance_of
+from reportgen.network.parts import is_close, tolerance_of
 from reportgen.network.unembedding import LogitScale, Unembedding
 
 _VOCABULARY = 2048
@@ -33,8 +33,7 @@ def ends_in(end: Unembedding, last: torch.Tensor, unembedded: torch.Tensor) -> b
     """
     if last.shape[-1] != unembedded.shape[-1]:
         return False
-    distance = (end.norm_module(last[None])[0].float() - unembedded.float()).abs().max()
-    return bool(distance <= tolerance_of(unembedded.dtype) * unembedded.float().abs().max())
+    return is_close(end.norm_module(last[None])[0], unembedded, tolerance_of(unembedded.dtype))
 
 
 def read_lens(end: Unembedding, scale: LogitScale, stream: torch.Tensor, chosen: torch.Tensor) -> Readings:

@@ -8,7 +8,7 @@ import torch
 
 from reportgen.errors import NoEvidence
 from reportgen.network.observer import HeadTrace
-from reportgen.network.parts import bias_of, tolerance_of, weight_of
+from reportgen.network.parts import bias_of, is_close, tolerance_of, weight_of
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def _by_head(mixed: torch.Tensor, num_heads: int) -> torch.Tensor:
 
 def _gates(mixture: torch.Tensor, outputs: torch.Tensor, dtype: torch.dtype) -> torch.Tensor | None:
     tolerance = tolerance_of(dtype)
-    if (mixture - outputs).abs().max() <= tolerance * outputs.abs().max():
+    if is_close(mixture, outputs, tolerance):
         return None
     gates = torch.where(mixture == 0, 0, outputs / mixture)
     # A sigmoid. Heads that are mixed with one another, or normed together, give ratios of any size and sign.

@@ -30,6 +30,16 @@ def make_inputs(network: PreTrainedModel, texts: Sequence[Sequence[int]]) -> dic
     return inputs
 
 
+def positions_behind(network: PreTrainedModel, mask: torch.Tensor) -> torch.Tensor:
+    """Return positions of texts behind padding, counted as if they stood alone; those of the padding do not matter.
+
+    Args:
+        network: that counts from 0 or, as RoBERTa and its kin, from further on.
+        mask: 0 at padding and 1 at tokens, ``[batch, position]``.
+    """
+    return first_position(network) + (mask.cumsum(-1) - 1).clamp(min=0)
+
+
 @contextmanager
 def using(network: PreTrainedModel, implementation: str) -> Iterator[None]:
     """Let a network use one implementation of attention for a while; only eager attention hands weights out."""

@@ -27,6 +27,12 @@ _LAYERS: WeakKeyDictionary[PreTrainedModel, dict[int, nn.Module]] = WeakKeyDicti
 """What was found before: a walk through all modules takes as long as a short text takes in some layers."""
 
 
+def is_close(found: torch.Tensor, expected: torch.Tensor, tolerance: float) -> bool:
+    """Say whether two ways to work out the same agree, relative to the largest value; NaN agrees with nothing."""
+    furthest = (found.float() - expected.float()).abs().max()
+    return bool(furthest <= tolerance * expected.float().abs().max())
+
+
 def find_attention(network: PreTrainedModel) -> list[tuple[int, nn.Module]]:
     """Return the attention modules with the numbers of their layers, as the modules' own paths give them.
 

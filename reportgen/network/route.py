@@ -8,10 +8,10 @@ from weakref import WeakKeyDictionary
 import torch
 from transformers import PreTrainedModel
 
-from reportgen.network.inputs import make_inputs
+from reportgen.network.inputs import make_inputs, positions_behind
 from reportgen.network.logits import can_read_in_parts, run_pass
 from reportgen.network.observer import HeadTrace, Observer, Watched
-from reportgen.network.parts import first_position, tolerance_of
+from reportgen.network.parts import is_close, tolerance_of
 
 _LENGTH = 12
 _PADDING = 5
@@ -86,7 +86,7 @@ def _stands_padding(network: PreTrainedModel, token_ids: list[int], last: torch.
     mask = inputs["attention_mask"]
     mask[:, :_PADDING] = 0
     if "position_ids" in inputs:
-        inputs["position_ids"] = first_position(network) + (mask.cumsum(-1) - 1).clamp(min=0)
+        inputs["position_ids"] = positions_behind(network, mask)
     try:
         with torch.inference_mode():
             return _is_close(network(**inputs).logits[0, -1], last)
@@ -112,5 +112,4 @@ class _Keeper(Observer):
 
 
 def _is_close(found: torch.Tensor, expected: torch.Tensor) -> bool:
-    furthest = (found.float() - expected.float()).abs().max()
-    return bool(furthest <= tolerance_of(expected.dtype) * expected.float().abs().max())
+    return is_close(found, expected, tolerance_of(expected.dtype))

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from reportgen.errors import NoEvidence
 from reportgen.network.norms import LinearNorm
-from reportgen.network.parts import bias_of, outer_leaves, readable_weight, tolerance_of
+from reportgen.network.parts import bias_of, is_close, outer_leaves, readable_weight, tolerance_of
 
 _CAPS = ("final_logit_softcapping", "logits_soft_cap")
 _SAMPLE = 1024
@@ -132,7 +132,7 @@ class LogitScale:
         caps = [cap for name in _CAPS if (cap := getattr(text, name, None))]
         # A cap first: logits that are far below it are the same without, but for what the tolerance lets through.
         for scale in (*(cls(1.0, cap) for cap in caps), cls(1.0), cls(factor)):
-            if (scale.apply(before) - after).abs().max() <= tolerance * after.abs().max():
+            if is_close(scale.apply(before), after, tolerance):
                 return scale
         raise NoEvidence("its logits are neither those of its unembedding, nor a multiple, nor softly capped")
 
