@@ -19,17 +19,22 @@ FRAMES = {"frame", "frame_glyph"}
 DIVIDER = {"divider", "divider_glyph"}
 BAR = {"bar", "bar_ticker"}
 SHADE = {"shade", "shade_glyph"}
+MARKS = {"marks", "marks_glyph"}
+PATTERN = HEATMAP | FRAMES | DIVIDER | MARKS | BAR
 NAMES = {
-    "head": HEATMAP | FRAMES | SHADE | DIVIDER | BAR | {"save"},
+    "head": PATTERN | SHADE | {"save"},
     "overview": HEATMAP | FRAMES | {"gaps", "text"},
     "layer_tiles": HEATMAP | FRAMES | SHADE | {"labels", "text"},
     "head_tiles": HEATMAP | FRAMES | SHADE | {"labels", "text"},
+    "aggregate": PATTERN | SHADE,
+    "pinned": PATTERN | SHADE,
+    "difference": PATTERN | SHADE,
     "step_heads": HEATMAP | FRAMES | SHADE | DIVIDER,
     "step_layers": HEATMAP | FRAMES | SHADE | DIVIDER,
     "logprobs": {"bars", "marks", "filtered", "x_range", "y_range", "x_axis", "y_axis"},
     "grid": HEATMAP | FRAMES | BAR,
     "lens": HEATMAP | FRAMES | BAR,
-    "rollout": HEATMAP | FRAMES | DIVIDER | BAR,
+    "rollout": PATTERN,
 }
 """Suffixes of the models' names, by figure."""
 
@@ -47,7 +52,8 @@ def objects_in(value: Any) -> Iterator[dict[str, Any]]:
 
 def test_figures_of_steps_are_there_where_steps_are() -> None:
     assert list(FIGURES) == list(NAMES)
-    assert list(make_figures(with_steps=False)) == ["head", "overview", "layer_tiles", "head_tiles"]
+    always = ["head", "overview", "layer_tiles", "head_tiles", "aggregate", "pinned", "difference"]
+    assert list(make_figures(with_steps=False)) == always
 
 
 def test_figures_of_evidence_are_there_where_the_evidence_is() -> None:

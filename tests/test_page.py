@@ -38,6 +38,7 @@ from reportgen.pages.page import (
 )
 from reportgen.pages.palettes import DIVERGING, PALETTES
 from reportgen.pages.payload import decode_bytes, describe_capture, encode_layer, encode_overview, encode_pattern
+from reportgen.pages.words import find_words
 from reportgen.paths import find_templates
 from reportgen.records import Token
 
@@ -209,6 +210,7 @@ def test_blocks_hold_the_capture() -> None:
     palettes = {name: list(colours) for name, colours in PALETTES.items()}
     assert content == describe_capture(capture) | describe_kinds(capture) | {
         "opening": list(opening),
+        "words": find_words(capture.tokens, capture.num_prompt_tokens),
         "palettes": palettes,
         "diverging": {theme: list(colours) for theme, colours in DIVERGING.items()},
         "shows": ["weight", "weighted", "attribution"],

@@ -25,10 +25,11 @@ BOKEH_FILE = f"assets/bokeh-{bokeh.__version__}.min.js"
 
 _STYLES = ("theme.css", "layout.css", "content.css")
 PAGE_SCRIPTS = (
-    "payload.js", "pattern.js", "scale.js", "scores.js", "state.js", "store.js", "shows.js", "kinds.js",
-    "evidence.js", "ledger.js", "text.js", "figures.js", "heatmaps.js", "overview.js", "tiles.js", "steps.js",
-    "wrote.js", "grid.js", "lens.js", "rollout.js", "views.js", "strongest.js", "scoreboard.js", "address.js",
-    "keys.js", "theme.js", "blocks.js", "captions.js", "player.js", "page.js",
+    "payload.js", "pattern.js", "scale.js", "scores.js", "sets.js", "state.js", "store.js", "shows.js", "kinds.js",
+    "words.js", "forms.js", "evidence.js", "ledger.js", "text.js", "lines.js", "figures.js", "heatmaps.js",
+    "overview.js", "tiles.js", "steps.js", "wrote.js", "grid.js", "lens.js", "strongest.js", "rollout.js",
+    "together.js", "views.js", "scoreboard.js", "address.js", "keys.js", "theme.js", "blocks.js", "captions.js",
+    "controls.js", "player.js", "page.js",
 )  # fmt: skip
 """In the order in which they must run: the pure ones, those that draw, and the one that touches the document."""
 INDEX_SCRIPTS = ("filter.js",)

@@ -37,10 +37,10 @@ def draw_pattern(name: str, *, tools: bool = False, shaded: bool = False) -> Plo
     """Return a heatmap of query positions down and key positions across."""
     plot = _heatmap(name, "key: the token attended to", "query: the token that attends", tools=tools)
     _shade(plot, shaded)
-    # Zoomed, it must stay inside the frame, which clips glyphs alone; it still lies on the image, drawn before.
-    level = "glyph" if tools else "overlay"
-    _lines(plot, "divider", level)
-    _frames(plot, "frame", level)
+    # Zoomed, they must stay inside the frame, which clips glyphs alone; they still lie on the image, drawn before.
+    _lines(plot, "divider", "glyph")
+    _frames(plot, "frame", "glyph")
+    _marks(plot)
     _bar(plot)
     return plot
 
@@ -126,6 +126,7 @@ def make_figures(
         "overview": lambda: draw_overview(with_gaps="gaps" in marks),
         "layer_tiles": lambda: draw_tiles("layer_tiles", shaded=shaded),
         "head_tiles": lambda: draw_tiles("head_tiles", shaded=shaded),
+        **{name: lambda name=name: draw_pattern(name, shaded=shaded) for name in _TOGETHER},
     }
     if with_steps:
         drawings["step_heads"] = lambda: draw_rows("step_heads", "head", shaded=shaded)
@@ -134,6 +135,9 @@ def make_figures(
     drawings |= {name: draw for name, draw in _EVIDENCE.items() if name in evidence}
     return {name: rename_ids(json_item(draw()), prefix=name) for name, draw in drawings.items()}  # pyright: ignore
 
+
+_TOGETHER = ("aggregate", "pinned", "difference")
+"""Patterns that are made of those of several heads."""
 
 _EVIDENCE: dict[str, Callable[[], Plot]] = {
     "grid": lambda: draw_grid("grid", "head"),
@@ -235,6 +239,12 @@ def _frames(plot: Any, suffix: str, level: str = "overlay") -> None:
         left="left", right="right", top="top", bottom="bottom", source=source, fill_alpha=0, line_width=2,
         level=level, name=f"{plot.name}.{suffix}_glyph",
     )  # fmt: skip
+
+
+def _marks(plot: Any) -> None:
+    """A ring on one key of each row."""
+    source = ColumnDataSource({"x": [], "y": []}, name=f"{plot.name}.marks")
+    plot.scatter(x="x", y="y", source=source, line_width=1.25, name=f"{plot.name}.marks_glyph")
 
 
 def _lines(plot: Any, suffix: str, level: str = "overlay") -> None:

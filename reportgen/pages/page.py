@@ -76,6 +76,7 @@ from reportgen.pages.tables import (
     summarize_settings,
     warn_of_replay,
 )
+from reportgen.pages.words import find_words
 from reportgen.paths import find_templates
 from reportgen.records import ModelInfo
 
@@ -105,6 +106,7 @@ class PageContext:
     heads: tuple[int, ...]
     num_prompt_tokens: int
     tokens: Sequence[TokenView]
+    has_words: bool
     steps: Sequence[StepRow]
     prompt_rows: Sequence[PromptRow]
     score_rows: Sequence[ScoreRow]
@@ -188,6 +190,7 @@ def make_page_context(capture: Capture, *, shared_assets: bool = False) -> PageC
         heads=capture.heads,
         num_prompt_tokens=capture.num_prompt_tokens,
         tokens=make_token_views(capture),
+        has_words=len(find_words(capture.tokens, capture.num_prompt_tokens)) < capture.num_tokens,
         steps=make_step_rows(capture),
         prompt_rows=make_prompt_rows(capture),
         score_rows=make_score_rows(capture),
@@ -236,6 +239,7 @@ def _make_blocks(capture: Capture, *, with_bokeh: bool) -> dict[str, str]:
         | describe_kinds(capture)
         | {
             "opening": list(opening),
+            "words": find_words(capture.tokens, capture.num_prompt_tokens),
             "palettes": PALETTES,
             "diverging": DIVERGING,
             "shows": list_shows(capture.evidence),

@@ -38,13 +38,36 @@ reportgen.captions = (() => {
     byId("query").value = queryPos;
     byId("query").setAttribute("aria-valuetext", `position ${queryPos}, ${content.tokens[queryPos][1]}`);
     byId("scale").value = state.scale;
-    byId("first").checked = state.withFirst;
+    byId("first").value = states.firstOf(state);
+    for (const name of ["words", "lines", "marks"]) if (byId(name)) byId(name).checked = state[name];
+    drawPin(state);
+    drawSet(state.over);
+    if (document.activeElement !== byId("range")) byId("range").value = state.range ? state.range.join("–") : "";
     byId("by").value = state.by;
     if (byId("measure")) byId("measure").value = state.measure;
     for (const button of document.querySelectorAll("[name=show]")) button.checked = button.value === state.show;
   }
 
-  function drawNames({ layer, head, show }, content) {
+  function drawPin({ layer, head, pin }) {
+    const isPinned = pin?.[0] === layer && pin[1] === head;
+    byId("pin").setAttribute("aria-pressed", String(isPinned));
+    byId("pin").textContent = isPinned ? "Pinned" : "Pin";
+    byId("pinned").hidden = pin === null;
+    if (pin === null) return;
+    const [chosen, pinned] = [`L${layer} H${head}`, `L${pin[0]} H${pin[1]}`];
+    byId("pinned-name").textContent = chosen;
+    byId("pinned-beside").textContent = pinned;
+    byId("pinned-head").textContent = pinned;
+    byId("difference-of").textContent = isPinned ? "Choose another head to compare" : `${chosen} less ${pinned}`;
+  }
+
+  function drawSet({ way, layers, heads }) {
+    byId("way").value = way;
+    byId("over-layers").value = layers;
+    byId("over-heads").value = heads;
+  }
+
+  function drawNames({ layer, head, show, renormalised }, content) {
     byId("head-name").textContent = `L${layer} H${head}`;
     byId("head-kind").textContent = sentence(kinds.describeHead(content, layer, head));
     byId("layer-name").textContent = kinds.nameLayer(content, layer);
@@ -53,12 +76,13 @@ reportgen.captions = (() => {
       name.textContent = name.dataset.name === "layer" ? kinds.nameLayer(content, layer) : head;
     }
     byId("head-shown").textContent = shows.KINDS[show].title;
-    byId("head-hint").textContent = HINTS[show];
+    const divided = renormalised && show !== "attribution" ? ", without the first token, divided by the rest" : "";
+    byId("head-hint").textContent = `${HINTS[show]}${divided}`;
     byId("strip-shown").textContent = shows.KINDS[show].title.toLowerCase();
     document.documentElement.dataset.show = show;
     const hides = kinds.firstKey(kinds.kindOf(content, layer), content.tokens.length - 1) > 0;
     document.documentElement.toggleAttribute("data-hides", hides);
   }
 
-  return { draw };
+  return { draw, drawNames };
 })();

@@ -4,7 +4,7 @@ globalThis.reportgen ??= {};
 reportgen.evidence = (() => {
   "use strict";
 
-  const { kinds, pattern, shows } = reportgen;
+  const { forms: made, kinds, pattern, shows, words } = reportgen;
   /** Forms that are kept: those of all heads that a view has beside one another, and some more. */
   const KEPT = 96;
   const NO_GRID_VALUE = -(2 ** 15);
@@ -52,22 +52,28 @@ reportgen.evidence = (() => {
       return Float32Array.from((await bytes("sinks")).subarray(start, start + n), pattern.weightOf);
     }
 
-    /** What a heatmap shows of a head, as `{codes, values, first, sink}`: the first key of each query, what a sink takes. */
-    function form(show, layer, head) {
-      const name = `${show} ${layer} ${head}`;
+    /**
+     * What a heatmap shows of a head, as `{codes, values, first, sink}`: the first key of each query, what a sink takes.
+     * @param {object} look a state, of which it is asked whether rows are of words, and `renormalised`
+     */
+    function form(show, layer, head, look = {}) {
+      const divided = Boolean(look.renormalised) && !shows.KINDS[show].signed;
+      const name = [show, layer, head, Boolean(look.words), divided].join(" ");
       if (!forms.has(name)) {
         if (forms.size >= KEPT) forms.delete(forms.keys().next().value);
-        forms.set(name, makeForm(show, layer, head));
+        forms.set(name, makeForm(show, layer, head, words.unitsOf(content, look.words), divided));
       }
       return forms.get(name);
     }
 
-    async function makeForm(show, layer, head) {
-      const [form, sink] = await Promise.all([
+    async function makeForm(show, layer, head, units, divided) {
+      const [read, sink] = await Promise.all([
         readForm(show, layer, head),
         show === "weight" ? sinkOf(layer, head) : null,
       ]);
-      return { ...form, first: kinds.firstKeys(kinds.kindOf(content, layer), n), sink };
+      let form = { ...read, first: kinds.firstKeys(kinds.kindOf(content, layer), n), sink };
+      if (units.n < n) form = made.sumWords(form, units, shows.KINDS[show].signed);
+      return divided ? made.renormalise(form, units.n) : form;
     }
 
     async function readForm(show, layer, head) {
@@ -83,9 +89,29 @@ reportgen.evidence = (() => {
 
     /**
      * All that is known of one query of a head, by what a heatmap can show, null where that is not known and NaN where the
-     * query cannot see the key; with the first key that it sees and what a learned sink takes.
+     * query cannot see the key; with the first key that it sees and what a learned sink takes. Keys are words where `look`,
+     * a state, asks for words, and the row is that of the query's word.
      */
-    async function row(layer, head, queryPos, asked = content.shows) {
+    async function row(layer, head, queryPos, asked = content.shows, look = {}) {
+      const units = words.unitsOf(content, look.words);
+      const word = units.of(queryPos);
+      const positions = Array.from(
+        { length: units.last(word) - units.first(word) + 1 },
+        (_, i) => units.first(word) + i,
+      );
+      const rows = await Promise.all(positions.map((position) => rowOfToken(layer, head, position, asked)));
+      const whole = { ...rows[0], first: units.of(rows[0].first) };
+      if (whole.sink !== null) whole.sink = rows.reduce((sum, { sink }) => sum + sink, 0) / rows.length;
+      for (const name of Object.keys(shows.KINDS)) {
+        const known = rows.map((one) => one[name]).filter(Boolean);
+        if (units.n < n && known.length) whole[name] = made.sumRow(known, units);
+        if (look.renormalised && whole[name] && !shows.KINDS[name].signed)
+          whole[name] = made.renormaliseRow(whole[name]);
+      }
+      return whole;
+    }
+
+    async function rowOfToken(layer, head, queryPos, asked) {
       const codes = await store.headCodes(layer, head);
       const step = queryPos - numPromptTokens + 1;
       const isStep = step >= 0 && step < n - numPromptTokens;

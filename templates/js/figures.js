@@ -105,6 +105,15 @@ reportgen.figures = (() => {
       };
     }
 
+    /** Mark a key in each row, by its place; null marks none. */
+    setMarks(keys) {
+      const { start, end } = this.model("y_range");
+      const pixels = this.plot.frame_height / Math.abs(end - start);
+      const rows = keys.map((_, row) => row).filter((row) => keys[row] !== null);
+      this.model("marks_glyph").glyph.size = { value: Math.max(2, Math.min(9, pixels * 0.5)) };
+      this.model("marks").data = { x: rows.map((row) => keys[row]), y: rows };
+    }
+
     /** Draw the lines between prompt and generated tokens: a list of point lists `[[x, y], …]`. */
     setDividers(lines) {
       this.model("divider").data = {
@@ -194,6 +203,8 @@ reportgen.figures = (() => {
       }
       this.model("mapper")?.setv({ nan_color: theme.masked });
       this.colorGlyph("frame_glyph", "line_color", theme.accent);
+      this.colorGlyph("marks_glyph", "line_color", theme.accent);
+      this.colorGlyph("marks_glyph", "fill_color", theme.card);
       this.colorGlyph("divider_glyph", "line_color", theme.muted);
       this.colorGlyph("shade_glyph", "hatch_color", theme.hatch);
       this.colorGlyph("text", "text_color", theme.muted);

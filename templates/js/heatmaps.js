@@ -6,20 +6,21 @@ globalThis.reportgen ??= {};
 reportgen.heatmaps = (() => {
   "use strict";
 
-  const { kinds, pattern, scale, shows } = reportgen;
+  const { forms, kinds, pattern, scale, shows, words } = reportgen;
   const LABEL_CHARACTERS = 12;
   const CHARACTER_PIXELS = 6.7;
   /** Below this many pixels across, labels are cut shorter. */
   const NARROW = 480;
   const NARROW_CHARACTERS = 6;
   const SMALLEST_FRAME = 120;
+  const LARGEST_FRAME = 680;
   /** Labels read from the bottom to the top, so that they end where the axis is. */
   const UPWARD = Math.PI / 2;
 
-  /** Labels of tokens on an axis: short, in the order of positions. */
-  function tokenLabels(content, width) {
+  /** Labels of tokens, or words, on an axis: short, in the order of positions. */
+  function unitLabels(units, width) {
     const most = width < NARROW ? NARROW_CHARACTERS : LABEL_CHARACTERS;
-    return content.tokens.map(([, shown]) => scale.cut(shown, most));
+    return Array.from({ length: units.n }, (_, unit) => scale.cut(units.shown(unit), most));
   }
 
   function longest(labels) {
@@ -35,11 +36,12 @@ reportgen.heatmaps = (() => {
     const show = scale.show[state.scale];
     if (signed) {
       const high = findStrongest() || 1;
-      figure.setColors(diverging, show(high), -show(high));
+      const end = show(high) || Number.EPSILON;
+      figure.setColors(diverging, end, -end);
       return high;
     }
     const high = state.withFirst ? 1 : findStrongest() || pattern.weightOf(1);
-    figure.setColors(palette, show(high));
+    figure.setColors(palette, show(high) || Number.EPSILON);
     return high;
   }
 
@@ -65,8 +67,8 @@ reportgen.heatmaps = (() => {
   }
 
   /** What an image depends on beside the heads that it shows. */
-  function keyOf({ scale, withFirst, show }, ...rest) {
-    return [scale, withFirst, show, ...rest].join(" ");
+  function keyOf({ scale, withFirst, renormalised, words: ofWords, show }, ...rest) {
+    return [scale, withFirst, renormalised, ofWords, show, ...rest].join(" ");
   }
 
   function nameHead(place) {
@@ -76,17 +78,20 @@ reportgen.heatmaps = (() => {
   /**
    * Queries down, keys across.
    * @param {object} what `load(scene)` a form, `kindOf(state)` as `shows.KINDS`, `keyOf(state)` what the image depends on,
-   *   `describe(cell, scene)` what the tooltip says, `hasSink` whether there is a column for learned sinks
+   *   `describe(cell, scene)` what the tooltip says, `hasSink` whether there is a column for learned sinks, `previews`
+   *   whether the row under the pointer is shown in passing
    */
-  function square(figure, { select, hover }, what) {
+  function square(figure, { select, hover, preview }, what) {
     let sized = "";
     let sink = null;
+    let units = null;
 
     async function draw(scene, isCurrent) {
-      const { state, bounds, content } = scene;
-      const form = await what.load(scene);
-      if (!isCurrent()) return;
-      const n = bounds.numTokens;
+      const { state, content } = scene;
+      const form = await what.load(scene, isCurrent);
+      if (!form || !isCurrent()) return;
+      units = words.units(scene);
+      const { n } = units;
       const kind = what.kindOf(state);
       const high = color(figure, scene, kind.signed, () => pattern.strongest(form, n, state.withFirst));
       drawBar(figure, scene, kind, high);
@@ -101,40 +106,51 @@ reportgen.heatmaps = (() => {
         return [image, { ...image, values: taken, columns: 1, x: sink.x, width: sink.width }];
       });
       figure.setShade([kinds.outline(form.first)]);
-      if (sized !== `${figure.width}`) resize(bounds, content);
-      sized = `${figure.width}`;
-      figure.setFrames([{ x: -0.5, y: state.queryPos - 0.5, width: state.queryPos + 1, height: 1 }]);
+      const size = [figure.width, n, state.range].join(" ");
+      if (sized !== size) resize(scene);
+      sized = size;
+      figure.setMarks(state.marks ? forms.strongestByRow(form, n, state.withFirst) : []);
+      const row = units.of(state.queryPos);
+      figure.setFrames([{ x: -0.5, y: row - 0.5, width: row + 1, height: 1 }]);
     }
 
-    function resize(bounds, content) {
-      const labels = tokenLabels(content, figure.width);
-      const n = bounds.numTokens;
-      const room = figure.width - longest(labels) - barRoom(figure);
+    /** The whole pattern, or the tokens of a range alone. */
+    function resize({ bounds, state }) {
+      const labels = unitLabels(units, figure.width);
+      const { n } = units;
+      const [from, to] = (state.range ?? [0, bounds.numTokens - 1]).map(units.of);
       const end = sink ? sink.x + sink.width : n - 0.5;
-      const beyond = (end + 0.5) / n;
-      const frame = Math.max(SMALLEST_FRAME, Math.min(680, room / beyond));
-      figure.setFrameSize(frame * beyond, frame, [-0.5, end], [n - 0.5, -0.5]);
+      const beyond = state.range ? 1 : (end + 0.5) / n;
+      const room = figure.width - longest(labels) - barRoom(figure);
+      const frame = Math.max(SMALLEST_FRAME, Math.min(LARGEST_FRAME, room / beyond));
+      const across = state.range ? [from - 0.5, to + 0.5] : [-0.5, end];
+      figure.setFrameSize(frame * beyond, frame, across, [to + 0.5, from - 0.5]);
       figure.model("x_axis").major_label_orientation = UPWARD;
       const at = (i) => (i < n ? i : sink.x + sink.width / 2);
       figure.setLabels("x", sink ? [...labels, "sink"] : labels, at, n);
       figure.setLabels("y", labels);
-      figure.setDividers(bordersOf(bounds));
+      figure.setDividers(bordersOf(n, units.of(bounds.numPromptTokens)));
     }
 
     function cell(x, y) {
-      return { queryPos: Math.round(y), keyPos: Math.round(x) };
+      return [Math.round(y), Math.round(x)];
     }
 
     figure.onPointer({
-      move: (x, y) =>
+      move: (x, y) => {
+        if (what.previews) preview(() => ({ queryPos: units.last(cell(x, y)[0]) }));
         hover((scene) => {
-          const { queryPos, keyPos } = cell(x, y);
-          if (sink && x >= sink.x) return saySink(sink, queryPos, scene);
-          if (keyPos > queryPos || (keyPos === 0 && !scene.state.withFirst)) return null;
-          return what.describe({ queryPos, keyPos }, scene);
-        }),
-      leave: () => hover(null),
-      tap: (x, y) => select(() => ({ queryPos: cell(x, y).queryPos })),
+          const [query, key] = cell(x, y);
+          if (sink && x >= sink.x) return saySink(sink, units, query);
+          if (key > query || (key === 0 && !scene.state.withFirst)) return null;
+          return what.describe({ queryPos: units.last(query), keyPos: units.first(key) }, scene);
+        });
+      },
+      leave: () => {
+        if (what.previews) preview(null);
+        hover(null);
+      },
+      tap: (x, y) => select(() => ({ queryPos: units.last(cell(x, y)[0]) })),
     });
     return { draw };
   }
@@ -145,15 +161,15 @@ reportgen.heatmaps = (() => {
     return { x: n - 0.5 + width / 2, width };
   }
 
-  function saySink({ values }, queryPos, { content }) {
-    const query = `query ${content.tokens[queryPos][1]} at ${queryPos}`;
-    return values && `${query}\nlearned sink, no token: ${scale.formatWeight(values[queryPos])}`;
+  function saySink({ values }, units, query) {
+    const taken = values && scale.formatWeight(values[query]);
+    return values && `query ${units.shown(query)} at ${units.place(query)}\nlearned sink, no token: ${taken}`;
   }
 
-  /** Where the prompt ends, in a pattern that goes on behind it. */
-  function bordersOf({ numTokens: n, numPromptTokens }) {
-    const border = numPromptTokens - 0.5;
-    if (n <= numPromptTokens) return [];
+  /** Where the prompt ends, in a pattern of n units that goes on behind it; `end` is the first that was generated. */
+  function bordersOf(n, end) {
+    if (!(end < n)) return [];
+    const border = end - 0.5;
     return [
       [
         [border, border],
@@ -171,10 +187,11 @@ reportgen.heatmaps = (() => {
     return square(figure, on, {
       load: ({ state, evidence, name }) => {
         figure.model("save").filename = `${name}-L${state.layer}-H${state.head}`;
-        return evidence.form(state.show, state.layer, state.head);
+        return evidence.form(state.show, state.layer, state.head, state);
       },
       kindOf: ({ show }) => shows.KINDS[show],
       hasSink: (content) => content.kinds.some((kind) => kind.has_sink),
+      previews: true,
       keyOf: (state) => keyOf(state, state.layer, state.head),
       describe: (cell, { state }) => ({ ...cell, layer: state.layer, head: state.head }),
     });
@@ -183,7 +200,7 @@ reportgen.heatmaps = (() => {
   return {
     SMALLEST_FRAME,
     UPWARD,
-    tokenLabels,
+    unitLabels,
     longest,
     color,
     barRoom,

@@ -5,7 +5,7 @@ reportgen.lens = (() => {
   "use strict";
 
   const { ledger, scale } = reportgen;
-  const { SMALLEST_FRAME, UPWARD, barRoom, color, drawBar, longest, tokenLabels } = reportgen.heatmaps;
+  const { SMALLEST_FRAME, UPWARD, barRoom, color, drawBar, longest, unitLabels } = reportgen.heatmaps;
   const { element, tokenCode } = reportgen.text;
   /** For the numbers of the layers and what stands beside them. */
   const LABEL_ROOM = 16;
@@ -39,7 +39,7 @@ reportgen.lens = (() => {
       );
       const width = Math.max(SMALLEST_FRAME, cell * columns);
       figure.setFrameSize(width, rows * Math.max(9, Math.min(26, 480 / rows)), [0, columns], [rows, 0]);
-      const labels = tokenLabels(content, figure.width).slice(bounds.numPromptTokens);
+      const labels = unitLabels(reportgen.words.unitsOf(content), figure.width).slice(bounds.numPromptTokens);
       const numbered = labels.map((label, step) => `${step} ${label}`);
       figure.model("x_axis").major_label_orientation = longest(numbered) * columns > width ? UPWARD : 0;
       figure.setLabels("x", numbered, (i) => i + 0.5);

@@ -12,7 +12,7 @@ reportgen.overview = (() => {
   const GAP_PIXELS = 15;
 
   /** Layers down, heads across. */
-  function overview(figure, { select, hover }) {
+  function overview(figure, { select, hover, preview }) {
     let sized = "";
     let grid = null;
     let layout = null;
@@ -130,14 +130,21 @@ reportgen.overview = (() => {
       return layer === undefined || head === undefined ? null : { layer, head };
     }
 
+    function headAt(x, y, { bounds }) {
+      const place = at(x, y, bounds);
+      return place?.gap ? null : place;
+    }
+
     figure.onPointer({
-      move: (x, y) => hover((scene) => describe(at(x, y, scene.bounds), scene)),
-      leave: () => hover(null),
-      tap: (x, y) =>
-        select((scene) => {
-          const place = at(x, y, scene.bounds);
-          return place?.gap ? null : place;
-        }),
+      move: (x, y) => {
+        preview((scene) => headAt(x, y, scene));
+        hover((scene) => describe(at(x, y, scene.bounds), scene));
+      },
+      leave: () => {
+        preview(null);
+        hover(null);
+      },
+      tap: (x, y) => select((scene) => headAt(x, y, scene)),
     });
     return { draw };
   }

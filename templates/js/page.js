@@ -12,16 +12,21 @@ reportgen.page = (() => {
     theme,
     blocks,
     captions,
+    controls,
+    lines,
     player,
     scoreboard,
     strongest,
     address,
     keys,
+    words,
   } = reportgen;
   /** How far out of sight a figure may be and is drawn all the same. */
   const MARGIN = "300px";
   /** How long a selection stands before figures out of sight are drawn for it. */
   const REST_MILLISECONDS = 1200;
+  /** How long the pointer rests on something before that is shown. */
+  const PREVIEW_MILLISECONDS = 90;
   const byId = (id) => document.getElementById(id);
   const idle = () => new Promise((done) => (globalThis.requestIdleCallback ?? setTimeout)(done));
   const painted = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
@@ -39,6 +44,9 @@ reportgen.page = (() => {
     /** Evidence stands behind the first heatmap in the file: before that is drawn, nobody waits for it. */
     let begun = false;
     let pointed = 0;
+    /** What is selected while something else is shown in passing. */
+    let kept = null;
+    let resting = 0;
 
     /** Take on the colours of the theme; what is in sight is drawn anew. */
     function applyTheme() {
@@ -54,9 +62,33 @@ reportgen.page = (() => {
     /** Select something: the address, the controls and every view in sight follow. */
     function select(change, { replace = false } = {}) {
       if (change === null) return;
+      unpreview();
       scene.state = { ...scene.state, ...change };
       address.write(states.format(scene.state, scene.bounds), replace);
       draw();
+    }
+
+    /** Show in the text and in the heatmap of the head what is pointed at, for as long as it is; null ends that. */
+    function preview(change) {
+      clearTimeout(resting);
+      if (change === null && kept === null) return;
+      resting = setTimeout(() => {
+        const before = kept ?? scene.state;
+        kept = change && before;
+        scene.state = change ? { ...before, ...change } : before;
+        document.documentElement.toggleAttribute("data-preview", kept !== null);
+        const mine = ++version;
+        captions.drawNames(scene.state, scene.content);
+        drawing = Promise.all([drawText(() => mine === version), drawView("head", () => mine === version)]);
+      }, PREVIEW_MILLISECONDS);
+    }
+
+    /** Back to what is selected, before something else is. */
+    function unpreview() {
+      clearTimeout(resting);
+      if (kept) scene.state = kept;
+      kept = null;
+      document.documentElement.removeAttribute("data-preview");
     }
 
     function drawScores() {
@@ -73,7 +105,7 @@ reportgen.page = (() => {
       text.drawSentence(byId("sentence"), scene);
       text.drawNext(byId("next"), byId("next-of"), byId("next-note"), scene);
       for (const asked of [["weight"], ...(begun && scene.bounds.shows.length > 1 ? [scene.bounds.shows] : [])]) {
-        const row = await scene.evidence.row(layer, head, queryPos, asked);
+        const row = await scene.evidence.row(layer, head, queryPos, asked, scene.state);
         if (!isCurrent()) return;
         if (!begun || asked.includes(show)) strongest.draw(byId("strongest"), byId("strongest-of"), scene, row);
         if (asked.includes(show)) drawStrip(row[show]);
@@ -83,6 +115,7 @@ reportgen.page = (() => {
     function drawStrip(row) {
       const nothing = new Float32Array(scene.state.queryPos + 1);
       text.drawStrip(byId("strip"), scene, row ?? nothing, scene.state.show === "attribution");
+      lines.draw(byId("strip"), scene, row);
     }
 
     /** Draw everything in sight; a later call makes an earlier one stop where it waits. */
@@ -100,7 +133,7 @@ reportgen.page = (() => {
     async function drawAhead(isCurrent) {
       await drawing;
       await new Promise((done) => setTimeout(done, REST_MILLISECONDS));
-      for (const name of begun ? Object.keys(items) : []) {
+      for (const name of begun ? Object.keys(items).filter((name) => byId(`figure-${name}`).clientWidth) : []) {
         await idle();
         if (!isCurrent()) return;
         await drawView(name, isCurrent);
@@ -144,7 +177,8 @@ reportgen.page = (() => {
 
     function makeView(name) {
       const figure = new figures.Figure(byId(`figure-${name}`), items[name]);
-      const on = { hover, select: (find) => select(find(scene)) };
+      const pass = (find) => preview(find && pointer.type !== "touch" ? find(scene) : null);
+      const on = { hover, preview: pass, select: (find) => select(find(scene)) };
       return { figure, drawn: "", turn: null, shown: null, ...reportgen.views.VIEWS[name](figure, on) };
     }
 
@@ -157,8 +191,8 @@ reportgen.page = (() => {
     }
 
     async function describe({ layer, head, queryPos, keyPos }) {
-      const row = await scene.evidence.row(layer, head, queryPos);
-      return strongest.describe(row, keyPos, kinds.kindOf(scene.content, layer));
+      const row = await scene.evidence.row(layer, head, queryPos, scene.content.shows, scene.state);
+      return strongest.describe(row, words.units(scene).of(keyPos), kinds.kindOf(scene.content, layer));
     }
 
     /** Figures are kept up to date as long as they are in sight, and follow the width that they have. */
@@ -180,7 +214,10 @@ reportgen.page = (() => {
       }
     }
 
-    const go = (what, by) => select(states.move(scene.state, what, by, scene.bounds), { replace: true });
+    function go(what, by) {
+      unpreview();
+      select(states.move(scene.state, what, by, scene.bounds), { replace: true });
+    }
 
     function toggleTheme() {
       theme.toggle();
@@ -194,8 +231,12 @@ reportgen.page = (() => {
       k: () => go("layer", -1),
       h: () => go("head", -1),
       l: () => go("head", 1),
-      s: () => select({ scale: scene.state.scale === "sqrt" ? "linear" : "sqrt" }),
-      f: () => select({ withFirst: !scene.state.withFirst }),
+      s: () => select(states.cycleScale(scene.state)),
+      f: () => select(states.cycleFirst(scene.state)),
+      t: () => select({ words: !scene.state.words }),
+      a: () => select({ lines: !scene.state.lines }),
+      m: () => select({ marks: !scene.state.marks }),
+      p: () => select(states.pin(scene.state)),
       w: () => select(states.cycleShow(scene.state, scene.bounds)),
       d: toggleTheme,
       " ": () => playing?.toggle(),
@@ -211,6 +252,7 @@ reportgen.page = (() => {
       const action = keys.actionOf(event, KEYS, { "figure-overview": OVERVIEW_KEYS });
       if (!action) return;
       event.preventDefault();
+      unpreview();
       action();
       // The focus goes along the strip with the selection.
       if (event.target.matches?.(".token"))
@@ -232,21 +274,7 @@ reportgen.page = (() => {
 
     function listen() {
       const { bounds } = scene;
-      for (const button of document.querySelectorAll("[data-move]")) {
-        button.addEventListener("click", () => go(button.dataset.move, Number(button.dataset.by)));
-      }
-      byId("layer").addEventListener("change", (event) => select({ layer: Number(event.target.value) }));
-      byId("head").addEventListener("change", (event) => select({ head: Number(event.target.value) }));
-      byId("query").addEventListener("input", (event) =>
-        select({ queryPos: Number(event.target.value) }, { replace: true }),
-      );
-      byId("scale").addEventListener("change", (event) => select({ scale: event.target.value }));
-      byId("first").addEventListener("change", (event) => select({ withFirst: event.target.checked }));
-      byId("by").addEventListener("change", (event) => select({ by: event.target.value }));
-      byId("measure")?.addEventListener("change", (event) => select({ measure: event.target.value }));
-      for (const button of document.querySelectorAll("[name=show]")) {
-        button.addEventListener("change", (event) => select({ show: event.target.value }));
-      }
+      controls.listen(scene, select, go);
       byId("palette").addEventListener("change", applyTheme);
       if (byId("play")) {
         const buttons = [...document.querySelectorAll("[data-play]")];
@@ -258,10 +286,17 @@ reportgen.page = (() => {
         const token = event.target.closest(".token");
         if (token) select({ queryPos: states.queryPosOfToken(Number(token.dataset.position), bounds) });
       });
+      for (const name of ["pointerover", "pointerleave"]) {
+        byId("strip").addEventListener(name, ({ target, pointerType }) => {
+          const token = pointerType === "touch" || name === "pointerleave" ? null : target.closest(".token");
+          preview(token && { queryPos: states.queryPosOfToken(Number(token.dataset.position), bounds) });
+        });
+      }
       byId("controls").addEventListener("submit", (event) => event.preventDefault());
       document.addEventListener("keydown", onKey);
       addEventListener("beforeprint", markStale);
       address.onChange(() => {
+        unpreview();
         scene.state = states.parse(location.hash, bounds);
         draw();
       });

@@ -4,49 +4,43 @@ globalThis.reportgen ??= {};
 reportgen.rollout = (() => {
   "use strict";
 
-  const { pattern, scale, shows } = reportgen;
-  const { square } = reportgen.heatmaps;
-  const { element, tokenCode } = reportgen.text;
+  const { forms, pattern, scale, shows, strongest, words } = reportgen;
+  const { keyOf, square } = reportgen.heatmaps;
   const KIND = { signed: false, unit: "rollout" };
   const LISTED = 8;
+  const byId = (id) => document.getElementById(id);
 
   function rollout(figure, on) {
     let triangle = new Float32Array();
+    const rowOf = (queryPos, { content, state }) => {
+      const units = words.unitsOf(content, state.words);
+      const word = units.of(queryPos);
+      const rows = [];
+      for (let position = units.first(word); position <= units.last(word); position++) {
+        rows.push(pattern.rowOf(triangle, position));
+      }
+      const row = state.words ? forms.sumRow(rows, units) : rows[0];
+      return state.renormalised ? forms.renormaliseRow(row) : row;
+    };
     return square(figure, on, {
-      load: async ({ state, content, evidence }) => {
+      load: async (scene) => {
+        const { state, content, evidence } = scene;
+        const n = content.tokens.length;
         triangle = await evidence.rollout();
-        drawKeys(document.getElementById("rollout-keys"), document.getElementById("rollout-of"), state, content);
-        return shows.formOfTriangle(triangle, content.tokens.length, state.withFirst);
+        const units = words.units(scene);
+        byId("rollout-of").textContent = `for query “${units.shown(units.of(state.queryPos))}”`;
+        strongest.drawShares(byId("rollout-keys"), rowOf(state.queryPos, scene), scene, LISTED);
+        let form = shows.formOfTriangle(triangle, n, state.withFirst);
+        if (units.n < n) form = forms.sumWords(form, units, false);
+        return state.renormalised ? forms.renormalise(form, units.n) : form;
       },
       kindOf: () => KIND,
-      keyOf: ({ scale: name, withFirst }) => `${name} ${withFirst}`,
-      describe: (cell) => ({
-        ...cell,
-        lines: [`rollout ${scale.formatFine(pattern.rowOf(triangle, cell.queryPos)[cell.keyPos])}`],
-      }),
+      keyOf: (state) => keyOf({ ...state, show: "" }),
+      describe: (cell, scene) => {
+        const key = words.units(scene).of(cell.keyPos);
+        return { ...cell, lines: [`rollout ${scale.formatFine(rowOf(cell.queryPos, scene)[key])}`] };
+      },
     });
-
-    function drawKeys(table, caption, { queryPos, withFirst }, content) {
-      caption.textContent = `for query “${content.tokens[queryPos][1]}”`;
-      const keys = pattern.strongestKeys(pattern.rowOf(triangle, queryPos), LISTED, withFirst);
-      const largest = keys[0]?.value || 1;
-      table.tBodies[0].replaceChildren(
-        ...keys.map(({ keyPos, value }) =>
-          element(
-            "tr",
-            {},
-            element(
-              "td",
-              {},
-              tokenCode(content.tokens[keyPos][1]),
-              element("span", { class: "bar", style: { "--share": value / largest } }),
-            ),
-            element("td", { class: "number" }, String(keyPos)),
-            element("td", { class: "number" }, scale.formatFine(value)),
-          ),
-        ),
-      );
-    }
   }
 
   return { rollout };

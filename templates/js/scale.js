@@ -4,16 +4,29 @@ globalThis.reportgen ??= {};
 reportgen.scale = (() => {
   "use strict";
 
-  /** Where a value stands; the square root keeps the sign. */
-  const SHOW = { sqrt: (value) => Math.sign(value) * Math.sqrt(Math.abs(value)), linear: (value) => value };
+  /** On the logarithmic scale, values nearer to 0 look like 0. */
+  const FLOOR = 1e-4;
+  /** Where a value stands; roots and logarithms keep the sign. */
+  const SHOW = {
+    sqrt: (value) => Math.sign(value) * Math.sqrt(Math.abs(value)),
+    linear: (value) => value,
+    log: (value) => (value === 0 ? 0 : Math.sign(value) * Math.max(0, Math.log10(Math.abs(value) / FLOOR))),
+  };
   const TICKS = {
     sqrt: [0, 0.01, 0.05, 0.1, 0.25, 0.5, 1],
     linear: [0, 0.25, 0.5, 0.75, 1],
+    log: [0, 0.001, 0.01, 0.1, 1],
   };
+  /** Which part of the largest value gets a tick between it and 0, where round ones do not fit. */
+  const BETWEEN = { sqrt: 1 / 4, linear: 1 / 2, log: 1 / 10 };
+  const displays = new WeakMap();
 
-  /** What is drawn under a scale for each of the 256 values that codes stand for. */
+  /** What is drawn under a scale for each of the values that codes stand for; tables that are kept are looked up. */
   function displayOf(scale, values) {
-    return values.map(SHOW[scale]);
+    const known = displays.get(values) ?? {};
+    displays.set(values, known);
+    known[scale] ??= values.map(SHOW[scale]);
+    return known[scale];
   }
 
   /**
@@ -23,13 +36,14 @@ reportgen.scale = (() => {
    */
   function ticksOf(scale, high) {
     const round = TICKS[scale].filter((weight) => weight < high * 0.86);
-    const steps = round.length > 2 ? round : [0, high / (scale === "sqrt" ? 4 : 2)];
-    return [...steps, high].map((weight) => ({ at: SHOW[scale](weight), label: formatFine(weight) }));
+    const steps = round.length > 2 ? round : [0, high * BETWEEN[scale]];
+    const label = (weight) => (scale === "log" && weight === 0 ? `≤${formatFine(FLOOR)}` : formatFine(weight));
+    return [...steps, high].map((weight) => ({ at: SHOW[scale](weight), label: label(weight) }));
   }
 
   /** Ticks of a colour bar that reaches from `-high` over 0 to `high`. */
   function signedTicksOf(scale, high) {
-    const between = high / (scale === "sqrt" ? 4 : 2);
+    const between = high * BETWEEN[scale];
     return [-high, -between, 0, between, high].map((value) => ({ at: SHOW[scale](value), label: formatSigned(value) }));
   }
 

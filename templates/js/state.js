@@ -1,11 +1,20 @@
-// What is selected, and its address. A state is {layer, head, queryPos, scale, withFirst, by, show, measure}; bounds say
-// what there is: {layers, heads, numTokens, numPromptTokens, opening: [layer, head], scores, shows, measures: names}.
+// What is selected, and its address. A state is {layer, head, queryPos, scale, withFirst, renormalised, words, lines, marks,
+// range, pin, over, by, show, measure}; bounds say what there is: {layers, heads, numTokens, numPromptTokens,
+// opening: [layer, head], scores, shows, measures: names}.
 globalThis.reportgen ??= {};
 
 reportgen.state = (() => {
   "use strict";
 
-  const SCALES = ["sqrt", "linear"];
+  const SCALES = ["sqrt", "linear", "log"];
+  /** What becomes of the first key: the word in the address, and the part of a state that it stands for. */
+  const FIRST = {
+    in: { withFirst: true, renormalised: false },
+    out: { withFirst: false, renormalised: false },
+    renormalised: { withFirst: false, renormalised: true },
+  };
+  /** Switches by their word in the address. */
+  const SWITCHES = ["words", "lines", "marks"];
 
   /** Steps of a capture: one for each generated token. */
   function numSteps(bounds) {
@@ -31,7 +40,13 @@ reportgen.state = (() => {
       head,
       queryPos: bounds.numPromptTokens - 1,
       scale: "sqrt",
-      withFirst: true,
+      ...FIRST.in,
+      words: false,
+      lines: false,
+      marks: false,
+      range: null,
+      pin: null,
+      over: reportgen.sets.OPENING,
       by: "pattern",
       show: "weight",
       measure: bounds.measures[0] ?? "",
@@ -50,7 +65,11 @@ reportgen.state = (() => {
     if (step !== null && step < numSteps(bounds)) state.queryPos = queryPosOfStep(step, bounds);
     else if (position !== null && position < bounds.numTokens) state.queryPos = position;
     if (SCALES.includes(given.get("scale"))) state.scale = given.get("scale");
-    if (given.get("first") === "out") state.withFirst = false;
+    Object.assign(state, Object.hasOwn(FIRST, given.get("first") ?? "") ? FIRST[given.get("first")] : {});
+    for (const name of SWITCHES) state[name] = given.get(name) === "on";
+    state.range = parseRange(given.get("tokens") ?? "", bounds);
+    state.pin = parsePin(given.get("pin") ?? "", bounds);
+    state.over = reportgen.sets.parse(given.get("over") ?? "", bounds) ?? state.over;
     if ([...bounds.scores, ...bounds.measures].includes(given.get("by"))) state.by = given.get("by");
     if (bounds.shows.includes(given.get("show"))) state.show = given.get("show");
     if (bounds.measures.includes(given.get("measure"))) state.measure = given.get("measure");
@@ -64,11 +83,54 @@ reportgen.state = (() => {
     if (step === null) given.set("query", state.queryPos);
     else given.set("step", step);
     if (state.scale !== "sqrt") given.set("scale", state.scale);
-    if (!state.withFirst) given.set("first", "out");
+    if (!state.withFirst) given.set("first", firstOf(state));
+    for (const name of SWITCHES) if (state[name]) given.set(name, "on");
+    if (state.range) given.set("tokens", state.range.join("-"));
+    if (state.pin) given.set("pin", state.pin.join("."));
+    const over = reportgen.sets.format(state.over);
+    if (over !== reportgen.sets.format(reportgen.sets.OPENING)) given.set("over", over);
     if (state.by !== "pattern") given.set("by", state.by);
     if (state.show !== "weight") given.set("show", state.show);
     if (state.measure !== (bounds.measures[0] ?? "")) given.set("measure", state.measure);
     return `#${given}`;
+  }
+
+  /** The word for what becomes of the first key. */
+  function firstOf({ withFirst, renormalised }) {
+    if (withFirst) return "in";
+    return renormalised ? "renormalised" : "out";
+  }
+
+  /** The state with the next of what may become of the first key. */
+  function cycleFirst(state) {
+    const names = Object.keys(FIRST);
+    return { ...state, ...FIRST[names[(names.indexOf(firstOf(state)) + 1) % names.length]] };
+  }
+
+  /** The state with its head pinned, or with none where that one is. */
+  function pin({ layer, head, pin: pinned }) {
+    return { pin: pinned?.[0] === layer && pinned[1] === head ? null : [layer, head] };
+  }
+
+  /** The state with the next scale of colours. */
+  function cycleScale(state) {
+    return { ...state, scale: SCALES[(SCALES.indexOf(state.scale) + 1) % SCALES.length] };
+  }
+
+  /** Positions `from-to` as `[from, to]`, cut to what there is; null where nothing is said, or all. */
+  function parseRange(text, { numTokens }) {
+    const match = /^\s*(\d{1,7})\s*[-–]\s*(\d{1,7})\s*$/.exec(text);
+    if (!match) return null;
+    const [from, to] = [Number(match[1]), Math.min(Number(match[2]), numTokens - 1)];
+    return from >= to || (from === 0 && to === numTokens - 1) ? null : [from, to];
+  }
+
+  /** `layer.head` as `[layer, head]`; null where there is no such head. */
+  function parsePin(text, { layers, heads }) {
+    const match = /^(\d{1,7})\.(\d{1,7})$/.exec(text);
+    if (!match) return null;
+    const [layer, head] = [Number(match[1]), Number(match[2])];
+    return layers.includes(layer) && heads.includes(head) ? [layer, head] : null;
   }
 
   /** The state after going `by` layers, heads or positions further; the ends hold. */
@@ -100,7 +162,23 @@ reportgen.state = (() => {
     return Math.min(Math.max(value, 0), count - 1);
   }
 
-  return { numSteps, queryPosOfStep, stepOf, initial, parse, format, move, cycleShow, queryPosOfToken };
+  return {
+    FIRST,
+    numSteps,
+    queryPosOfStep,
+    stepOf,
+    initial,
+    parse,
+    format,
+    firstOf,
+    cycleFirst,
+    cycleScale,
+    pin,
+    parseRange,
+    move,
+    cycleShow,
+    queryPosOfToken,
+  };
 })();
 
 if (typeof module !== "undefined") module.exports = reportgen.state;

@@ -4,8 +4,8 @@ globalThis.reportgen ??= {};
 reportgen.steps = (() => {
   "use strict";
 
-  const { pattern, scale, shows } = reportgen;
-  const { SMALLEST_FRAME, UPWARD, tokenLabels, longest, color, sayRange, keyOf, nameHead } = reportgen.heatmaps;
+  const { pattern, scale, shows, words } = reportgen;
+  const { SMALLEST_FRAME, UPWARD, unitLabels, longest, color, sayRange, keyOf, nameHead } = reportgen.heatmaps;
   /** Most pixels across for one token of the context, and for one step. */
   const CELL_PIXELS = 64;
   const BAR_PIXELS = 96;
@@ -17,27 +17,30 @@ reportgen.steps = (() => {
   function rows(figure, { select, hover }, listRows) {
     let shown = [];
     let values = [];
+    let units = null;
 
     async function draw(scene, isCurrent) {
-      const { state, bounds, content, evidence } = scene;
+      const { state, bounds, evidence } = scene;
       const listed = listRows(scene);
-      const forms = await Promise.all(listed.map(({ layer, head }) => evidence.form(state.show, layer, head)));
+      const forms = await Promise.all(listed.map(({ layer, head }) => evidence.form(state.show, layer, head, state)));
       if (!isCurrent()) return;
       shown = listed;
+      units = words.units(scene);
+      const query = units.of(state.queryPos);
       values = forms.map((form) =>
-        Float32Array.from(pattern.rowOf(form.codes, state.queryPos), (code) => form.values[code]).fill(
+        Float32Array.from(pattern.rowOf(form.codes, query), (code) => form.values[code]).fill(
           Number.NaN,
           0,
-          form.first?.[state.queryPos] ?? 0,
+          form.first?.[query] ?? 0,
         ),
       );
-      const columns = state.queryPos + 1;
+      const columns = query + 1;
       const kind = shows.KINDS[state.show];
       const high = color(figure, scene, kind.signed, () =>
         Math.max(...values.map((row) => pattern.largest(row.subarray(state.withFirst ? 0 : 1)))),
       );
       figure.say(`${kind.label}, ${sayRange(kind, high)}`);
-      figure.setImages(keyOf(state, state.queryPos, ...shown.map(nameHead)), () => [
+      figure.setImages(keyOf(state, query, ...shown.map(nameHead)), () => [
         {
           values: stack(state, columns),
           rows: shown.length,
@@ -48,8 +51,8 @@ reportgen.steps = (() => {
           height: shown.length,
         },
       ]);
-      figure.setShade(forms.map(({ first }, row) => unseen(first?.[state.queryPos] ?? 0, row)));
-      resize(columns, tokenLabels(content, figure.width).slice(0, columns), state, bounds);
+      figure.setShade(forms.map(({ first }, row) => unseen(first?.[query] ?? 0, row)));
+      resize(columns, unitLabels(units, figure.width).slice(0, columns), state, bounds);
     }
 
     /** Outline of the keys of a row that its query cannot see. */
@@ -91,7 +94,7 @@ reportgen.steps = (() => {
       );
       const selected = shown.findIndex(({ layer, head }) => layer === state.layer && head === state.head);
       figure.setFrames([{ x: -0.5, y: selected - 0.5, width: columns, height: 1 }]);
-      const border = bounds.numPromptTokens - 0.5;
+      const border = units.of(bounds.numPromptTokens) - 0.5;
       figure.setDividers(
         columns - 0.5 > border
           ? [
@@ -107,10 +110,11 @@ reportgen.steps = (() => {
     figure.onPointer({
       move: (x, y) =>
         hover((scene) => {
-          const [row, keyPos] = [Math.round(y), Math.round(x)];
-          if (!shown[row] || values[row][keyPos] === undefined) return null;
-          if (keyPos === 0 && !scene.state.withFirst) return nameHead(shown[row]);
-          return { ...shown[row], place: nameHead(shown[row]), queryPos: scene.state.queryPos, keyPos };
+          const [row, key] = [Math.round(y), Math.round(x)];
+          if (!shown[row] || values[row][key] === undefined) return null;
+          if (key === 0 && !scene.state.withFirst) return nameHead(shown[row]);
+          const { queryPos } = scene.state;
+          return { ...shown[row], place: nameHead(shown[row]), queryPos, keyPos: units.first(key) };
         }),
       leave: () => hover(null),
       tap: (_, y) =>
@@ -145,7 +149,7 @@ reportgen.steps = (() => {
         [-0.6, steps.length - 0.4],
         [lowest, 0],
       );
-      const generated = tokenLabels(content, figure.width).slice(bounds.numPromptTokens);
+      const generated = unitLabels(words.unitsOf(content), figure.width).slice(bounds.numPromptTokens);
       const labels = generated.map((label, step) => `${step} ${label}`);
       const upward = longest(labels) * steps.length > figure.plot.frame_width;
       figure.model("x_axis").major_label_orientation = upward ? UPWARD : 0;

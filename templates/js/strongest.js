@@ -4,7 +4,7 @@ globalThis.reportgen ??= {};
 reportgen.strongest = (() => {
   "use strict";
 
-  const { kinds, pattern, scale, shows } = reportgen;
+  const { kinds, pattern, scale, shows, words } = reportgen;
   const { element, tokenCode } = reportgen.text;
   const LISTED = 6;
   const SINK = "learned sink";
@@ -20,9 +20,11 @@ reportgen.strongest = (() => {
    * @param {object} scene
    * @param {object} row values of the query by what a heatmap can show; null, or not there, where it is not known
    */
-  function draw(table, caption, { state, content }, row) {
+  function draw(table, caption, scene, row) {
+    const { state, content } = scene;
+    const units = words.units(scene);
     const by = row[state.show] ? state.show : "weight";
-    caption.textContent = `for query “${content.tokens[state.queryPos][1]}”, by ${shows.KINDS[by].label}`;
+    caption.textContent = `for query “${units.shown(units.of(state.queryPos))}”, by ${shows.KINDS[by].label}`;
     const keys = pattern.strongestKeys(row[by], LISTED, state.withFirst);
     const largest = shows.KINDS[by].signed ? Math.abs(keys[0]?.value) || 1 : 1;
     table.tBodies[0].replaceChildren(
@@ -34,8 +36,8 @@ reportgen.strongest = (() => {
         return element(
           "tr",
           {},
-          element("td", {}, tokenCode(content.tokens[keyPos][1]), element("span", bar)),
-          element("td", { class: "number" }, String(keyPos)),
+          element("td", {}, tokenCode(units.shown(keyPos)), element("span", bar)),
+          element("td", { class: "number" }, units.place(keyPos)),
           ...content.shows.map((name) => {
             const known = row[name] && !Number.isNaN(row[name][keyPos]);
             return element("td", { class: "number" }, known ? FORMATS[name](row[name][keyPos]) : "");
@@ -58,7 +60,26 @@ reportgen.strongest = (() => {
     );
   }
 
-  /** What is known of one key, line by line. */
+  /** The keys with the largest shares of a row, and the shares, in a table of three columns. */
+  function drawShares(table, row, scene, count) {
+    const units = words.units(scene);
+    const keys = pattern.strongestKeys(row, count, scene.state.withFirst);
+    const largest = keys[0]?.value || 1;
+    table.tBodies[0].replaceChildren(
+      ...keys.map(({ keyPos, value }) => {
+        const bar = { class: value < 0 ? "bar against" : "bar", style: { "--share": Math.abs(value / largest) } };
+        return element(
+          "tr",
+          {},
+          element("td", {}, tokenCode(units.shown(keyPos)), element("span", bar)),
+          element("td", { class: "number" }, units.place(keyPos)),
+          element("td", { class: "number" }, value < 0 ? scale.formatSigned(value) : scale.formatFine(value)),
+        );
+      }),
+    );
+  }
+
+  /** What is known of one key, a token or a word, line by line. */
   function describe(row, keyPos, kind) {
     if (keyPos < row.first) return [kinds.sayOutside(kind)];
     const sink = row.sink === null ? [] : [`${SINK}, no token: ${scale.formatWeight(row.sink)} of this row`];
@@ -74,5 +95,5 @@ reportgen.strongest = (() => {
       });
   }
 
-  return { draw, describe };
+  return { draw, drawShares, describe };
 })();

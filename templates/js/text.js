@@ -4,7 +4,7 @@ globalThis.reportgen ??= {};
 reportgen.text = (() => {
   "use strict";
 
-  const { kinds, pattern, scale } = reportgen;
+  const { kinds, pattern, scale, words } = reportgen;
   /** Most alternatives that a prediction lists. */
   const ALTERNATIVES = 10;
 
@@ -31,7 +31,10 @@ reportgen.text = (() => {
   }
 
   /** Shade every token by a value of the selected query: a share, or one with a sign, as far as the strongest is. */
-  function drawStrip(strip, { state, bounds, content }, row, signed) {
+  function drawStrip(strip, scene, row, signed) {
+    const { state, bounds, content } = scene;
+    const units = words.units(scene);
+    const query = units.of(state.queryPos);
     const shown = state.withFirst ? row : row.subarray(1);
     const high = (signed && pattern.largest(shown)) || 1;
     document.getElementById("strip-range").textContent = signed
@@ -41,8 +44,9 @@ reportgen.text = (() => {
     const selected = strip.querySelector('[aria-pressed="true"]');
     for (const token of strip.querySelectorAll(".token")) {
       const position = Number(token.dataset.position);
-      const seen = position <= state.queryPos && (position > 0 || state.withFirst);
-      const value = seen && !Number.isNaN(row[position]) ? row[position] : 0;
+      const unit = units.of(position);
+      const seen = unit <= query && (unit > 0 || state.withFirst);
+      const value = seen && !Number.isNaN(row[unit]) ? row[unit] : 0;
       const weight = Math.sqrt(Math.abs(value) / high).toFixed(2);
       token.classList.toggle("against", value < 0);
       token.classList.toggle("outside", position < first);
@@ -50,21 +54,21 @@ reportgen.text = (() => {
       if (token.style.getPropertyValue("--weight") !== weight) token.style.setProperty("--weight", weight);
       token.classList.toggle("next", position === state.queryPos + 1 && position < bounds.numTokens);
     }
-    const query = strip.querySelector(`[data-position="${state.queryPos}"]`);
-    if (query === selected) return;
+    const chosen = strip.querySelector(`[data-position="${state.queryPos}"]`);
+    if (chosen === selected) return;
     for (const [token, pressed] of [
       [selected, false],
-      [query, true],
+      [chosen, true],
     ]) {
       token?.setAttribute("aria-pressed", String(pressed));
       if (token) token.tabIndex = pressed ? 0 : -1;
     }
-    reveal(strip, query);
+    reveal(strip, chosen);
   }
 
   /** Scroll a box, and nothing around it, until a child is in view. */
   function reveal(box, child) {
-    const top = child.offsetTop - box.offsetTop;
+    const top = child.offsetTop;
     if (top < box.scrollTop) box.scrollTop = top - 8;
     else if (top + child.offsetHeight > box.scrollTop + box.clientHeight) {
       box.scrollTop = top + child.offsetHeight - box.clientHeight + 8;
@@ -150,17 +154,19 @@ reportgen.text = (() => {
   }
 
   /** What the tooltip says of a cell: `{place, queryPos, keyPos, lines}`, or a text. */
-  function describeCell(cell, { content }) {
+  function describeCell(cell, scene) {
     if (typeof cell === "string") return [cell];
-    const token = (position) => element("b", {}, content.tokens[position][1]);
+    const units = words.units(scene);
+    const [query, key] = [units.of(cell.queryPos), units.of(cell.keyPos)];
+    const name = (unit) => element("b", {}, units.shown(unit));
     const place = cell.place ? [`${cell.place}\n`] : [];
     return [
       ...place,
       "query ",
-      token(cell.queryPos),
-      ` at ${cell.queryPos}\nkey `,
-      token(cell.keyPos),
-      ` at ${cell.keyPos}\n${cell.lines.join("\n")}`,
+      name(query),
+      ` at ${units.place(query)}\nkey `,
+      name(key),
+      ` at ${units.place(key)}\n${cell.lines.join("\n")}`,
     ];
   }
 

@@ -4,7 +4,7 @@ globalThis.reportgen ??= {};
 reportgen.tiles = (() => {
   "use strict";
 
-  const { kinds, pattern, scale, shows } = reportgen;
+  const { kinds, pattern, scale, shows, words } = reportgen;
   const { color, sayRange, keyOf, nameHead } = reportgen.heatmaps;
   const SMALLEST_TILE = 140;
 
@@ -17,17 +17,17 @@ reportgen.tiles = (() => {
    * Patterns side by side.
    * @param {(scene) => {layer, head, label}[]} listTiles which heads
    */
-  function tiles(figure, { select, hover }, listTiles) {
+  function tiles(figure, { select, hover, preview }, listTiles) {
     const GAP = 0.06;
     const TITLE_PIXELS = 24;
     let grid = { columns: 1, title: 0, shown: [] };
 
     async function draw(scene, isCurrent) {
-      const { state, bounds, evidence } = scene;
+      const { state, evidence } = scene;
       const shown = listTiles(scene);
-      const forms = await Promise.all(shown.map(({ layer, head }) => evidence.form(state.show, layer, head)));
+      const forms = await Promise.all(shown.map(({ layer, head }) => evidence.form(state.show, layer, head, state)));
       if (!isCurrent()) return;
-      const n = bounds.numTokens;
+      const { n } = words.units(scene);
       const columns = balance(shown.length, Math.max(2, Math.floor(figure.width / SMALLEST_TILE)));
       const pixels = Math.min(240, (figure.width - 10) / columns);
       grid = { columns, title: TITLE_PIXELS / pixels, shown };
@@ -85,25 +85,32 @@ reportgen.tiles = (() => {
 
     function cell(x, y, i, n) {
       const { x: left, y: top, width, height } = box(i);
-      return { queryPos: Math.floor(((y - top) / height) * n), keyPos: Math.floor(((x - left) / width) * n) };
+      return [Math.floor(((y - top) / height) * n), Math.floor(((x - left) / width) * n)];
+    }
+
+    function headAt(x, y) {
+      const tile = grid.shown[at(x, y)];
+      return tile ? { layer: tile.layer, head: tile.head } : null;
     }
 
     figure.onPointer({
-      move: (x, y) =>
+      move: (x, y) => {
+        preview(() => headAt(x, y));
         hover((scene) => {
           const i = at(x, y);
           if (i < 0) return null;
-          const { queryPos, keyPos } = cell(x, y, i, scene.bounds.numTokens);
+          const units = words.units(scene);
+          const [query, key] = cell(x, y, i, units.n);
           const place = nameHead(grid.shown[i]);
-          if (keyPos > queryPos || (keyPos === 0 && !scene.state.withFirst)) return place;
-          return { ...grid.shown[i], place, queryPos, keyPos };
-        }),
-      leave: () => hover(null),
-      tap: (x, y) =>
-        select(() => {
-          const tile = grid.shown[at(x, y)];
-          return tile ? { layer: tile.layer, head: tile.head } : null;
-        }),
+          if (key > query || (key === 0 && !scene.state.withFirst)) return place;
+          return { ...grid.shown[i], place, queryPos: units.last(query), keyPos: units.first(key) };
+        });
+      },
+      leave: () => {
+        preview(null);
+        hover(null);
+      },
+      tap: (x, y) => select(() => headAt(x, y)),
     });
     return { draw };
   }

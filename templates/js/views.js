@@ -12,6 +12,7 @@ reportgen.views = (() => {
   const { grid } = reportgen.grid;
   const { lens } = reportgen.lens;
   const { rollout } = reportgen.rollout;
+  const { aggregate, pinned, difference } = reportgen.together;
 
   const headsOfLayer = ({ state, bounds }, label) =>
     bounds.heads.map((head) => ({ layer: state.layer, head, label: label(head) }));
@@ -37,6 +38,9 @@ reportgen.views = (() => {
     grid,
     lens,
     rollout,
+    aggregate,
+    pinned,
+    difference,
   };
 
   return { VIEWS };

@@ -43,6 +43,7 @@ CAPTURES = {
         tuple(f" t{i}" for i in range(396)), slug="long", title="Long", layers=(0, 1, 2, 3), heads=(0, 1)
     ),
     "selected": make_capture(slug="selected", title="Some layers", layers=(2, 5, 7), heads=(1, 3)),
+    "pieces": make_capture(("Jon", "athan", " ate"), ("x",), slug="pieces", title="Words of several tokens"),
     "withheld": make_withheld(),
     "bare": make_bare(),
 }

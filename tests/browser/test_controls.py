@@ -27,6 +27,10 @@ def reader(cat: Reader) -> Reader:
         ("s", {"scale": "linear"}),
         ("f", {"first": "out"}),
         ("w", {"show": "weighted"}),
+        ("t", {"words": "on"}),
+        ("a", {"lines": "on"}),
+        ("m", {"marks": "on"}),
+        ("p", {"pin": "1.1"}),
         ("Control+j", {}),
         ("Alt+l", {}),
         ("x", {}),
@@ -63,7 +67,7 @@ def test_buttons_and_lists_select(reader: Reader) -> None:
     reader.page.locator("#head").select_option("3")
     reader.page.locator("#query").fill("1")
     reader.page.locator("#scale").select_option("linear")
-    reader.page.locator("#first").uncheck()
+    reader.page.locator("#first").select_option("out")
     assert reader.settle().address() == {
         "layer": "0", "head": "3", "query": "1", "scale": "linear", "first": "out",
     }  # fmt: skip
@@ -95,17 +99,18 @@ def test_address_opens_its_view(new_reader, addresses) -> None:
     assert reader.page.locator("#head-name").inner_text() == "L2 H3"
     assert reader.page.locator("#query").input_value() == str(5 - 1 + 1)
     assert reader.page.locator("#scale").input_value() == "linear"
-    assert not reader.page.locator("#first").is_checked()
+    assert reader.page.locator("#first").input_value() == "out"
 
 
 @pytest.mark.parametrize(
-    "wrong", ["#layer=99&head=-1&query=1000", "#layer=x&head=&step=3", "#%E0%A4%A", "#layer=1.5&scale=log&first=maybe"]
+    "wrong",
+    ["#layer=99&head=-1&query=1000", "#layer=x&head=&step=3", "#%E0%A4%A", "#layer=1.5&scale=cubic&first=maybe"],
 )
 def test_wrong_address_falls_back(reader: Reader, wrong: str) -> None:
     reader.go(wrong)
     opening = reader.page.evaluate("() => probe && location.hash")
     assert opening == wrong
-    reader.press("s", "s")
+    reader.press("s", "s", "s")
     assert reader.address()["step"] == "0"
     assert reader.problems == []
 

@@ -3,7 +3,22 @@ const { readFileSync } = require("node:fs");
 const { join } = require("node:path");
 
 const SCRIPTS = join(__dirname, "../../templates/js");
-const PURE = ["payload", "pattern", "scale", "scores", "state", "store", "shows", "kinds", "evidence", "ledger"];
+const PURE = [
+  "payload",
+  "pattern",
+  "scale",
+  "scores",
+  "sets",
+  "state",
+  "store",
+  "shows",
+  "kinds",
+  "words",
+  "forms",
+  "evidence",
+  "ledger",
+  "lines",
+];
 for (const name of [...PURE, "address", "keys", "filter"]) {
   require(join(SCRIPTS, `${name}.js`));
 }

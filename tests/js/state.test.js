@@ -21,6 +21,13 @@ test("a page opens on its opening head, at the query that chose the first token"
     queryPos: 4,
     scale: "sqrt",
     withFirst: true,
+    renormalised: false,
+    words: false,
+    lines: false,
+    marks: false,
+    range: null,
+    pin: null,
+    over: { way: "mean", layers: "this", heads: "all" },
     by: "pattern",
     show: "weight",
     measure: "attribution",
@@ -53,16 +60,58 @@ test("every state has an address that leads back to it", () => {
   for (const layer of bounds.layers)
     for (const head of bounds.heads)
       for (let queryPos = 0; queryPos < bounds.numTokens; queryPos++)
-        for (const scale of ["sqrt", "linear"])
-          for (const withFirst of [true, false])
+        for (const scale of ["sqrt", "linear", "log"])
+          for (const first of Object.values(state.FIRST))
             for (const by of ["pattern", "sink", "ablation"])
               for (const show of bounds.shows)
                 for (const measure of bounds.measures) {
-                  const given = { layer, head, queryPos, scale, withFirst, by, show, measure };
+                  const chosen = { layer, head, queryPos, scale, by, show, measure };
+                  const given = { ...state.initial(bounds), ...first, ...chosen };
                   assert.deepEqual(state.parse(state.format(given, bounds), bounds), given);
                   count++;
                 }
-  assert.equal(count, 5184);
+  assert.equal(count, 11664);
+});
+
+test("what is switched, pinned, cut out or put together has an address that leads back to it", () => {
+  for (const change of [
+    { words: true },
+    { lines: true, marks: true },
+    { range: [1, 3] },
+    { pin: [7, 1] },
+    { over: { way: "max", layers: "2-5", heads: "this" } },
+    { over: { way: "mean", layers: "all", heads: "1,3" }, pin: [2, 3], words: true },
+  ]) {
+    const given = { ...state.initial(bounds), ...change };
+    assert.deepEqual(state.parse(state.format(given, bounds), bounds), given);
+  }
+});
+
+test("a range is cut to what there is, and is none where it says all or nothing", () => {
+  assert.deepEqual(state.parseRange("2-99", bounds), [2, 7]);
+  assert.deepEqual(state.parseRange(" 2 – 3 ", bounds), [2, 3]);
+  for (const text of ["", "0-7", "3-3", "5-2", "9-12", "a-b", "3"])
+    assert.equal(state.parseRange(text, bounds), null, text);
+});
+
+test("what becomes of the first key, and the scale, go round", () => {
+  let at = state.initial(bounds);
+  const seen = [0, 1, 2].map(() => {
+    at = state.cycleScale(state.cycleFirst(at));
+    return [state.firstOf(at), at.scale];
+  });
+  assert.deepEqual(seen, [
+    ["out", "linear"],
+    ["renormalised", "log"],
+    ["in", "sqrt"],
+  ]);
+});
+
+test("a head is pinned, and unpinned where it is", () => {
+  const start = state.initial(bounds);
+  assert.deepEqual(state.pin(start), { pin: [5, 3] });
+  assert.deepEqual(state.pin({ ...start, pin: [5, 3] }), { pin: null });
+  assert.deepEqual(state.pin({ ...start, pin: [2, 3] }), { pin: [5, 3] });
 });
 
 test("an address names a step where there is one, else the query", () => {
@@ -83,8 +132,16 @@ test("what an address does not say, or says wrongly, is as at the opening", () =
     "#step=3",
     "#query=8",
     "#query=-1",
-    "#scale=log",
+    "#scale=cubic",
     "#first=in",
+    "#first=toString",
+    "#words=off",
+    "#tokens=9-12",
+    "#pin=3.3",
+    "#pin=5",
+    "#over=sum:all:all",
+    "#over=mean:99:all",
+    "#over=mean:all",
     "#by=entropy",
     "#show=logits",
     "#measure=rival-9",

@@ -1,0 +1,55 @@
+// What the axes are made of: the tokens, or the words that they are pieces of.
+globalThis.reportgen ??= {};
+
+reportgen.words = (() => {
+  "use strict";
+
+  const made = new WeakMap();
+
+  function asTokens({ tokens }) {
+    return {
+      n: tokens.length,
+      of: (position) => position,
+      first: (position) => position,
+      last: (position) => position,
+      shown: (position) => tokens[position][1],
+      place: String,
+    };
+  }
+
+  function asWords({ tokens, words: starts }) {
+    const wordOf = new Uint32Array(tokens.length);
+    for (let word = 0; word < starts.length; word++) wordOf.fill(word, starts[word]);
+    const first = (word) => starts[word];
+    const last = (word) => (starts[word + 1] ?? tokens.length) - 1;
+    return {
+      n: starts.length,
+      of: (position) => wordOf[position],
+      first,
+      last,
+      shown: (word) =>
+        tokens
+          .slice(first(word), last(word) + 1)
+          .map(([, shown]) => shown)
+          .join(""),
+      place: (word) => (first(word) === last(word) ? String(first(word)) : `${first(word)}–${last(word)}`),
+    };
+  }
+
+  /**
+   * @returns {object} `n` units; `of` a position the unit; `first` and `last` position of a unit; `shown` its text;
+   *   `place` its position or positions
+   */
+  function unitsOf(content, asked) {
+    const both = made.get(content) ?? { tokens: asTokens(content), words: content.words ? asWords(content) : null };
+    made.set(content, both);
+    return (asked && both.words) || both.tokens;
+  }
+
+  /** Those of what is selected. */
+  const units = ({ content, state }) => unitsOf(content, state.words);
+
+  return { unitsOf, units };
+})();
+
+if (typeof module !== "undefined") module.exports = reportgen.words;
