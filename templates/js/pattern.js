@@ -39,7 +39,7 @@ reportgen.pattern = (() => {
 
   /** The largest absolute value in a pattern, the first key left out on demand; 0 where there is none. */
   function strongest({ codes, values }, n, withFirst) {
-    const seen = new Uint8Array(256);
+    const seen = new Uint8Array(values.length);
     for (let queryPos = 0, cell = 0; queryPos < n; queryPos++) {
       if (withFirst) seen[codes[cell]] = 1;
       cell++;

@@ -43,6 +43,7 @@ def test_rows_are_renormalised_without_the_first_token(cat: Reader) -> None:
     assert values[3][0] is None
     assert values[3][1] ** 2 == pytest.approx(1 / 3, abs=0.01)
     assert values[1][1] == pytest.approx(1, abs=0.01)
+    assert cat.ask("bar", "head")[1][-1] == "1"  # query 1 keeps one key
     assert "weight 0.33" in cat.hover("head", 1, 3)
     strongest = cat.page.locator("#strongest tbody tr")
     assert strongest.count() == 3

@@ -30,6 +30,11 @@ test("the strongest cell may leave the first key out", () => {
   assert.equal(pattern.strongest({ codes: Uint8Array.of(255), values: identity }, 1, false), 0);
 });
 
+test("codes may have sixteen bits", () => {
+  const fine = { codes: Uint16Array.of(1, 300, 2), values: Float32Array.from({ length: 65536 }, (_, code) => code) };
+  assert.equal(pattern.strongest(fine, 2, true), 300);
+});
+
 test("the strongest cell may be a negative one, and none where nothing is", () => {
   const values = identity.map((code) => (code === 30 ? -300 : code === 255 ? none : code));
   assert.equal(pattern.strongest({ codes, values }, 3, true), 300);
