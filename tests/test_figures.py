@@ -20,7 +20,7 @@ DIVIDER = {"divider", "divider_glyph"}
 BAR = {"bar", "bar_ticker"}
 SHADE = {"shade", "shade_glyph"}
 NAMES = {
-    "head": HEATMAP | FRAMES | SHADE | DIVIDER | BAR | {"save"},
+    "head": HEATMAP | FRAMES | SHADE | DIVIDER | BAR,
     "overview": HEATMAP | FRAMES | {"gaps", "text"},
     "layer_tiles": HEATMAP | FRAMES | SHADE | {"labels", "text"},
     "head_tiles": HEATMAP | FRAMES | SHADE | {"labels", "text"},
@@ -151,5 +151,5 @@ def test_rows_of_heatmaps_go_downwards(name: str) -> None:
 def test_the_head_alone_has_tools() -> None:
     tools = {name: Document.from_json(item["doc"]).roots[0].toolbar.tools for name, item in FIGURES.items()}
     kinds = {type(tool).__name__ for tool in tools.pop("head")}
-    assert kinds == {"BoxZoomTool", "PanTool", "WheelZoomTool", "ResetTool", "SaveTool"}
+    assert kinds == {"BoxZoomTool", "PanTool", "WheelZoomTool", "ResetTool"}
     assert not any(tools.values())
