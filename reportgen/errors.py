@@ -11,6 +11,7 @@
     │   ├── NotEnoughMemory     its attention would not fit into what is free
     │   └── CaptureMismatch     what was captured is not what attention must look like
     ├── NoEvidence          one kind of evidence cannot be had; the capture goes on and the page says why
+    ├── PictureError        a view of a page cannot be drawn as a picture
     ├── SiteError           the results folder cannot be written, or a file there is not ours
     └── TemplatesNotFound   names every folder that was searched
 
@@ -83,6 +84,10 @@ class CaptureMismatch(PromptError):
 
 class NoEvidence(ReportgenError):
     """One kind of evidence cannot be had of this network or run; says why."""
+
+
+class PictureError(ReportgenError):
+    """A view of a page cannot be drawn as a picture."""
 
 
 class SiteError(ReportgenError):

@@ -22,7 +22,7 @@ SHADE = {"shade", "shade_glyph"}
 MARKS = {"marks", "marks_glyph"}
 PATTERN = HEATMAP | FRAMES | DIVIDER | MARKS | BAR
 NAMES = {
-    "head": PATTERN | SHADE | {"save"},
+    "head": PATTERN | SHADE,
     "overview": HEATMAP | FRAMES | {"gaps", "text"},
     "layer_tiles": HEATMAP | FRAMES | SHADE | {"labels", "text"},
     "head_tiles": HEATMAP | FRAMES | SHADE | {"labels", "text"},
@@ -157,5 +157,5 @@ def test_rows_of_heatmaps_go_downwards(name: str) -> None:
 def test_the_head_alone_has_tools() -> None:
     tools = {name: Document.from_json(item["doc"]).roots[0].toolbar.tools for name, item in FIGURES.items()}
     kinds = {type(tool).__name__ for tool in tools.pop("head")}
-    assert kinds == {"BoxZoomTool", "PanTool", "WheelZoomTool", "ResetTool", "SaveTool"}
+    assert kinds == {"BoxZoomTool", "PanTool", "WheelZoomTool", "ResetTool"}
     assert not any(tools.values())

@@ -258,7 +258,7 @@ def test_figures_have_their_places() -> None:
         page = parse_html(render_page(make_capture(generated=generated)))
         (block,) = page.find("script", id="block-figures")
         places = [element.attributes["data-figure"] for element in page if "data-figure" in element.attributes]
-        assert sorted(places) == sorted(json.loads(decode_bytes(block.text)))
+        assert sorted(places) == sorted(["text", *json.loads(decode_bytes(block.text))])
 
 
 def test_ids_are_unique_and_references_lead_somewhere() -> None:
@@ -314,7 +314,7 @@ def test_facts_say_how_much_was_left_out() -> None:
 
 def test_tables_stand_in_the_page_itself() -> None:
     page = parse_html(render_page(make_capture()))
-    *_, steps, evidence, prompt = page.find("details")
+    *_, steps, evidence, prompt, _ = page.find("details")
     rows = [[cell.text for cell in row.find("td")] for row in steps.find("tbody")[0].find("tr")]
     assert rows[1] == ["1", "␣And", "16", "0.500", "−0.693", "1", "0.690", "0.800", "␣dog 0.250, ␣hat 0.250"]
     assert len(rows) == 3
@@ -392,7 +392,7 @@ def test_ablation_alone_has_its_card() -> None:
 def test_every_question_mark_opens_its_answer() -> None:
     page = parse_html(render_page(make_capture()))
     asked = [button.attributes["popovertarget"] for button in page.find("button", class_="help")]
-    answers = [element.attributes["id"] for element in page if "popover" in element.attributes]
+    answers = [element.attributes["id"] for element in page.find("span", class_="explained")]
     assert asked == answers
     texts = {element.attributes["id"]: element.text for element in page if "popover" in element.attributes}
     for measure in (WEIGHTED, ATTRIBUTION, LENS, ROLLOUT, ABLATIONS[0]):

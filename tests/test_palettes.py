@@ -9,19 +9,47 @@ import pytest
 
 from reportgen.pages.palettes import DIVERGING, PALETTES, make_blues
 
+TO_CONES = np.array(
+    [
+        [0.4122214708, 0.2119034982, 0.0883024619],
+        [0.5363325363, 0.6806995451, 0.2817188376],
+        [0.0514459929, 0.1073969566, 0.6299787005],
+    ]
+)
+
 
 def lightness_of(colours: tuple[str, ...]) -> np.ndarray:
     """Return OKLab lightness, by the forward formulas of Ottosson 2020: sRGB, linear, cones, cube root, L."""
+    return oklab_of(linear_of(colours))[:, 0]
+
+
+# What is left of linear RGB without cones for long waves and for middle ones (Machado 2009, severity 1).
+BLIND = {
+    "protanopia": np.array(
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+    ),
+    "deuteranopia": np.array(
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+    ),
+}
+
+
+def linear_of(colours: tuple[str, ...]) -> np.ndarray:
+    """Return linear RGB."""
     srgb = np.array([list(bytes.fromhex(colour[1:])) for colour in colours]) / 255
-    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-    cones = linear @ np.array(
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+
+
+def oklab_of(linear: np.ndarray) -> np.ndarray:
+    """Return OKLab; a distance of 0.02 in it is one that most people just see."""
+    cones = np.cbrt(np.clip(linear, 0, 1) @ TO_CONES)
+    return cones @ np.array(
         [
-            [0.4122214708, 0.2119034982, 0.0883024619],
-            [0.5363325363, 0.6806995451, 0.2817188376],
-            [0.0514459929, 0.1073969566, 0.6299787005],
+            [0.2104542553, 1.9779984951, 0.0259040371],
+            [0.7936177850, -2.4285922050, 0.7827717662],
+            [-0.0040720468, 0.4505937099, -0.8086757660],
         ]
     )
-    return np.cbrt(cones) @ np.array([0.2104542553, 0.7936177850, -0.0040720468])
 
 
 def test_lightness_of_white_and_black() -> None:
@@ -70,3 +98,39 @@ def test_against_is_red_and_for_is_blue(theme: str) -> None:
     assert against[0] > against[2]
     assert towards[2] > towards[0]
     assert max(middle) - min(middle) < 12
+
+
+@pytest.mark.parametrize("name", PALETTES)
+@pytest.mark.parametrize("eyes", BLIND)
+def test_lightness_goes_one_way_for_colour_blind_readers(name: str, eyes: str) -> None:
+    steps = np.diff(oklab_of(linear_of(PALETTES[name]) @ BLIND[eyes].T)[:, 0])
+    assert (steps < 0.002).all() if name == "blues" else (steps > -0.002).all()
+
+
+@pytest.mark.parametrize("name", PALETTES)
+def test_grey_paper_keeps_the_order(name: str) -> None:
+    """Luminance is what a printer without colours, or a copier, leaves."""
+    luminance = linear_of(PALETTES[name]) @ np.array([0.2126, 0.7152, 0.0722])
+    assert (np.diff(luminance) < 0).all() if name == "blues" else (np.diff(luminance) > -0.001).all()
+    assert max(luminance) > 0.75
+    assert min(luminance) < 0.03
+
+
+@pytest.mark.parametrize("theme", DIVERGING)
+@pytest.mark.parametrize("eyes", BLIND)
+def test_colour_blind_readers_tell_for_from_against(theme: str, eyes: str) -> None:
+    colours = oklab_of(linear_of(DIVERGING[theme]) @ BLIND[eyes].T)
+    apart = np.linalg.norm(colours[:127] - colours[:127:-1], axis=1)
+    # From an eighth of the scale on, and ever better to its half.
+    assert (apart[:112] > 0.035).all()
+    assert apart[64] > 0.13
+    away = np.diff(colours[127:, 0])
+    assert (away < 0.002).all() if theme == "light" else (away > -0.002).all()
+
+
+@pytest.mark.parametrize("theme", DIVERGING)
+def test_grey_paper_keeps_how_much_is_for_or_against(theme: str) -> None:
+    """Not which of the two: signs stand in the tables, and dots and stripes mark what is against."""
+    luminance = linear_of(DIVERGING[theme]) @ np.array([0.2126, 0.7152, 0.0722])
+    for arm in (luminance[127:], luminance[127::-1]):
+        assert (np.diff(arm) < 0).all() if theme == "light" else (np.diff(arm) > 0).all()

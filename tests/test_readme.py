@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from reportgen.cli import build
+from reportgen.cli import build, export
 from reportgen.models.model import load_model_info
 from reportgen.prompts.keys import PromptKeys
 from reportgen.prompts.prompt_file import check_selections, load_prompts
@@ -66,7 +66,7 @@ def test_every_other_command_runs_in_the_order_given(folder: Path) -> None:
     others = [shlex.split(command) for command in COMMANDS if not command.startswith("make ")]
     assert {command[0] for command in others} == {"reportgen"}
     said = [run(folder, "-m", "reportgen", *arguments) for _, *arguments in others]
-    assert {command[1] for command in others} == {"check", "build", "index", "models", "schema"}
+    assert {command[1] for command in others} == {"check", "build", "export", "index", "models", "schema"}
     assert len(said[1].splitlines()) == 5
     assert (folder / "results" / "index.html").read_text("utf-8").count('class="card') >= 4
 
@@ -98,6 +98,13 @@ def test_every_option_of_build_is_in_its_table() -> None:
     given = {name.split()[0] for name in names([row[0] for row in table("Options of `reportgen build`")])}
     options = [option.opts for option in build.params if option.param_type_name == "option"]
     assert [both for both in options if not given & set(both)] == []
+    assert given <= {name for both in options for name in both}
+
+
+def test_every_option_of_export_is_in_its_table() -> None:
+    given = {name for name in names([row[0] for row in table("Take a view away")]) if name.startswith("-")}
+    options = [option.opts for option in export.params if option.param_type_name == "option"]
+    assert [both for both in options if not given & set(both)] == [["-v", "--verbose"]]
     assert given <= {name for both in options for name in both}
 
 

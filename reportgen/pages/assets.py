@@ -23,13 +23,13 @@ from reportgen.paths import find_templates
 BOKEH_FILE = f"assets/bokeh-{bokeh.__version__}.min.js"
 """Where a site with shared assets keeps BokehJS, relative to its pages."""
 
-_STYLES = ("theme.css", "layout.css", "content.css")
+_STYLES = ("theme.css", "layout.css", "content.css", "take.css")
 PAGE_SCRIPTS = (
     "payload.js", "pattern.js", "scale.js", "scores.js", "sets.js", "state.js", "store.js", "shows.js", "kinds.js",
     "words.js", "forms.js", "evidence.js", "ledger.js", "text.js", "lines.js", "figures.js", "heatmaps.js",
     "overview.js", "tiles.js", "steps.js", "wrote.js", "grid.js", "lens.js", "strongest.js", "rollout.js",
     "together.js", "views.js", "scoreboard.js", "address.js", "keys.js", "theme.js", "blocks.js", "captions.js",
-    "controls.js", "player.js", "page.js",
+    "controls.js", "player.js", "picture.js", "strip.js", "save.js", "embed.js", "cite.js", "dialogs.js", "page.js",
 )  # fmt: skip
 """In the order in which they must run: the pure ones, those that draw, and the one that touches the document."""
 INDEX_SCRIPTS = ("filter.js",)

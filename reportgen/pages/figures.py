@@ -23,7 +23,6 @@ from bokeh.models import (
     Plot,
     Range1d,
     ResetTool,
-    SaveTool,
     WheelZoomTool,
 )
 from bokeh.plotting import figure
@@ -195,7 +194,7 @@ def _heatmap(name: str, x_label: str | None, y_label: str | None, *, side: str =
     plot.image(image="image", x="x", y="y", dw="dw", dh="dh", source=source, color_mapper=mapper)
     if tools:
         drag, wheel = BoxZoomTool(match_aspect=True), WheelZoomTool(modifiers={"ctrl": True})
-        plot.add_tools(drag, PanTool(), wheel, ResetTool(), SaveTool(name=f"{name}.save"))
+        plot.add_tools(drag, PanTool(), wheel, ResetTool())
         plot.toolbar.active_drag = drag
         plot.toolbar.active_scroll = wheel
         plot.toolbar_location = "above"

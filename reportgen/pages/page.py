@@ -38,6 +38,7 @@ from reportgen.pages.assets import (
     read_styles,
 )
 from reportgen.pages.cards import Card, FailureCard, excerpt, make_card
+from reportgen.pages.citation import make_recipe
 from reportgen.pages.evidence_blocks import encode_sources, list_grids, list_shows, make_evidence_blocks
 from reportgen.pages.figures import make_figures
 from reportgen.pages.kinds import (
@@ -125,6 +126,7 @@ class PageContext:
     measure_titles: Mapping[str, str]
     summary: str
     settings: Sequence[tuple[str, str]]
+    recipe: str
     replay: str
     warning: str
     palettes: Sequence[str]
@@ -209,6 +211,7 @@ def make_page_context(capture: Capture, *, shared_assets: bool = False) -> PageC
         definitions={measure.name: measure for measure in (WEIGHTED, ATTRIBUTION, LENS, ROLLOUT, *ABLATIONS)},
         summary=summarize_settings(capture),
         settings=[*make_settings(capture), *make_kind_rows(capture)],
+        recipe=make_recipe(capture),
         replay=describe_replay(capture),
         warning=warn_of_replay(capture),
         palettes=tuple(PALETTES),

@@ -38,6 +38,8 @@ reportgen.figures = (() => {
       this.name = this.plot.name;
       this.labels = { x: null, y: null };
       this.drawn = null;
+      this.said = "";
+      this.pixelRatio = Math.min(2, globalThis.devicePixelRatio || 1);
       this.leave = () => {};
       this.element.style.setProperty("--room", this.width);
       // A finger that moves over a figure scrolls the page; whoever wants to zoom with it picks the tool.
@@ -60,6 +62,25 @@ reportgen.figures = (() => {
       this.element.replaceChildren();
       await Bokeh.embed.add_document_standalone(this.document, this.element);
       untab(this.element);
+    }
+
+    /** Take the figure off the page, and out of what Bokeh keeps of it. */
+    remove() {
+      this.document.clear();
+      Bokeh.documents.splice(Bokeh.documents.indexOf(this.document), 1);
+    }
+
+    /** Show the part of the data that another figure shows, where that is zoomed. */
+    zoomAs(other) {
+      for (const letter of other ? ["x", "y"] : []) {
+        const { start, end, reset_start, reset_end } = other.model(`${letter}_range`);
+        if (start !== reset_start || end !== reset_end) this.model(`${letter}_range`).setv({ start, end });
+      }
+    }
+
+    /** Tell the style how wide the figure is, so that on paper it becomes no smaller than it must. */
+    fitPaper() {
+      this.element.style.setProperty("--room", this.element.firstElementChild?.offsetWidth || this.width);
     }
 
     /** Look again how many pixels the figure may take across, and say whether that changed. */
@@ -185,10 +206,11 @@ reportgen.figures = (() => {
       this.model("bar").setv({ title, major_label_overrides: new Map(ticks.map(({ at, label }) => [at, label])) });
     }
 
-    /** Say something in the card that the figure stands in, where there is a place for it. */
-    say(text) {
-      const place = this.element.closest(".card").querySelector(`[data-says="${this.name}"]`);
-      if (place) place.textContent = text;
+    /** Say something in the card that the figure stands in, where there is a place for it, and what a reader can do. */
+    say(text, advice = "") {
+      this.said = text;
+      const place = this.element.closest(".card")?.querySelector(`[data-says="${this.name}"]`);
+      if (place) place.textContent = text + advice;
     }
 
     /** Take on the colours of a theme. */

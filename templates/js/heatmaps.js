@@ -185,10 +185,7 @@ reportgen.heatmaps = (() => {
   /** The chosen head. */
   function head(figure, on) {
     return square(figure, on, {
-      load: ({ state, evidence, name }) => {
-        figure.model("save").filename = `${name}-L${state.layer}-H${state.head}`;
-        return evidence.form(state.show, state.layer, state.head, state);
-      },
+      load: ({ state, evidence }) => evidence.form(state.show, state.layer, state.head, state),
       kindOf: ({ show }) => shows.KINDS[show],
       hasSink: (content) => content.kinds.some((kind) => kind.has_sink),
       previews: true,

@@ -52,8 +52,12 @@ reportgen.lines = (() => {
     return { x: Math.round((first.offsetLeft + right) / 2), top, bottom: top + first.offsetHeight - 5 };
   }
 
+  /** The row whose lines were drawn last. */
+  let last = null;
+
   /** Draw over the text what a row says; nothing where lines are not asked for. */
   function draw(strip, scene, row) {
+    last = row;
     strip.classList.toggle("lined", scene.state.lines);
     strip.querySelector("svg")?.remove();
     if (!scene.state.lines || !row) return;
@@ -71,7 +75,10 @@ reportgen.lines = (() => {
     }
   }
 
-  return { pathOf, keysOf, draw };
+  /** The same lines over a copy of the text, which may break elsewhere. */
+  const redraw = (strip, scene) => draw(strip, scene, last);
+
+  return { pathOf, keysOf, draw, redraw };
 })();
 
 if (typeof module !== "undefined") module.exports = reportgen.lines;

@@ -8,6 +8,7 @@ reportgen.overview = (() => {
   const { color, longest, nameHead, sayRange } = reportgen.heatmaps;
   /** Cells along a tile. */
   const SMALLEST_SIDE = 12;
+  const CLICK = "; click a head.";
   /** Height of what stands for layers without attention. */
   const GAP_PIXELS = 15;
 
@@ -59,7 +60,7 @@ reportgen.overview = (() => {
       const side = content.thumbnail_side;
       const codes = state.withFirst ? overviewCodes : withoutFirstColumn(overviewCodes, side);
       const high = color(figure, scene, false, () => pattern.weightOf(codes.reduce((a, b) => Math.max(a, b), 0)));
-      figure.say(`Colours: weight ${sayRange({ signed: false }, high)}; click a head.`);
+      figure.say(`Colours: weight ${sayRange({ signed: false }, high)}`, CLICK);
       // A line between tiles is one cell wide: those of few cells are drawn with several each, or it would be too wide.
       const grown = Math.max(1, Math.floor(SMALLEST_SIDE / side));
       const across = side * grown + 1;
@@ -75,7 +76,7 @@ reportgen.overview = (() => {
       figure.setColors(palette, scores.largest(content, state.by) || 1);
       const kind = content.score_kinds.find(({ name }) => name === state.by);
       const largest = scores.format(scores.largest(content, kind.name), kind);
-      figure.say(`Colours from 0 to ${largest}${kind.is_share ? "" : " tokens"}; click a head.`);
+      figure.say(`Colours from 0 to ${largest}${kind.is_share ? "" : " tokens"}`, CLICK);
       const makeValues = () => Float32Array.from(content.scores[state.by].flat(), (value) => value ?? Number.NaN);
       drawImages(state.by, makeValues, bounds, 1, bounds.heads.length);
     }
@@ -86,9 +87,8 @@ reportgen.overview = (() => {
       const values = grid ?? new Float32Array(rows * columns).fill(Number.NaN);
       const kind = { signed: true, unit: ledger.unitOf(state.by) };
       const high = color(figure, scene, true, () => pattern.largest(values));
-      figure.say(
-        step === null ? "Known for steps alone; select one." : `Step ${step}: ${sayRange(kind, high)}; click a head.`,
-      );
+      if (step === null) figure.say("Known for steps alone; select one.");
+      else figure.say(`Step ${step}: ${sayRange(kind, high)}`, CLICK);
       const makeValues = () => scale.displayOf(state.scale, values);
       drawImages([state.by, state.scale, step].join(" "), makeValues, bounds, 1, columns);
     }

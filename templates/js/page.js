@@ -14,6 +14,8 @@ reportgen.page = (() => {
     captions,
     controls,
     lines,
+    cite,
+    embed,
     player,
     scoreboard,
     strongest,
@@ -31,7 +33,7 @@ reportgen.page = (() => {
   const idle = () => new Promise((done) => (globalThis.requestIdleCallback ?? setTimeout)(done));
   const painted = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
 
-  function makePage(items, scene) {
+  function makePage(items, scene, card) {
     const views = new Map();
     const inView = new Set();
     const pointer = { x: 0, y: 0, type: "mouse" };
@@ -40,6 +42,7 @@ reportgen.page = (() => {
     let drawing = Promise.resolve();
     let turn = Promise.resolve();
     let playing = null;
+    let dialogs = null;
     let markChosen = null;
     /** Evidence stands behind the first heatmap in the file: before that is drawn, nobody waits for it. */
     let begun = false;
@@ -123,6 +126,7 @@ reportgen.page = (() => {
       const mine = ++version;
       const isCurrent = () => mine === version;
       captions.draw(scene);
+      embed.say(cite.sayPlace(scene));
       drawScores();
       drawing = Promise.all([drawText(isCurrent), ...[...inView].map((name) => drawView(name, isCurrent))]);
       drawAhead(isCurrent);
@@ -142,8 +146,10 @@ reportgen.page = (() => {
 
     /** Before printing, which waits for nothing: mark the figures that show no longer, or not yet, what is selected. */
     function markStale() {
+      byId("on-paper").textContent = cite.sayOnPaper(scene);
       for (const name of Object.keys(items)) {
         const view = views.get(name);
+        view?.figure.fitPaper();
         byId(`figure-${name}`).toggleAttribute("data-stale", !view || view.drawn !== wantedOf(view));
       }
     }
@@ -175,8 +181,8 @@ reportgen.page = (() => {
       return mine;
     }
 
-    function makeView(name) {
-      const figure = new figures.Figure(byId(`figure-${name}`), items[name]);
+    function makeView(name, element = byId(`figure-${name}`)) {
+      const figure = new figures.Figure(element, items[name]);
       const pass = (find) => preview(find && pointer.type !== "touch" ? find(scene) : null);
       const on = { hover, preview: pass, select: (find) => select(find(scene)) };
       return { figure, drawn: "", turn: null, shown: null, ...reportgen.views.VIEWS[name](figure, on) };
@@ -239,6 +245,10 @@ reportgen.page = (() => {
       p: () => select(states.pin(scene.state)),
       w: () => select(states.cycleShow(scene.state, scene.bounds)),
       d: toggleTheme,
+      n: () => go("step", 1),
+      b: () => go("step", -1),
+      c: () => dialogs.open("cite"),
+      "?": () => dialogs.open("keys"),
       " ": () => playing?.toggle(),
     };
     const OVERVIEW_KEYS = {
@@ -249,6 +259,7 @@ reportgen.page = (() => {
     };
 
     function onKey(event) {
+      if (document.querySelector("dialog[open]")) return;
       const action = keys.actionOf(event, KEYS, { "figure-overview": OVERVIEW_KEYS });
       if (!action) return;
       event.preventDefault();
@@ -257,19 +268,6 @@ reportgen.page = (() => {
       // The focus goes along the strip with the selection.
       if (event.target.matches?.(".token"))
         byId("strip").querySelector(`[data-position="${scene.state.queryPos}"]`).focus();
-    }
-
-    async function copyLink() {
-      const button = byId("copy");
-      const said = button.textContent;
-      address.flush();
-      try {
-        await navigator.clipboard.writeText(location.href);
-        button.textContent = "Copied";
-      } catch {
-        button.textContent = "Copy it from the address bar";
-      }
-      setTimeout(() => (button.textContent = said), 1600);
     }
 
     function listen() {
@@ -281,7 +279,6 @@ reportgen.page = (() => {
         playing = player.makePlayer(buttons, scene, (queryPos) => select({ queryPos }, { replace: true }));
       }
       byId("theme").addEventListener("click", toggleTheme);
-      byId("copy").addEventListener("click", copyLink);
       byId("strip").addEventListener("click", (event) => {
         const token = event.target.closest(".token");
         if (token) select({ queryPos: states.queryPosOfToken(Number(token.dataset.position), bounds) });
@@ -327,10 +324,19 @@ reportgen.page = (() => {
       addEventListener("blur", () => hover(null));
     }
 
+    const studio = reportgen.picture.makeStudio({ scene, card, makeView, viewOf: (name) => views.get(name) });
+
     async function start() {
       listen();
+      reportgen.save.listen(byId("save"), studio);
+      dialogs = reportgen.dialogs.listen({
+        cite: () => {
+          address.flush();
+          cite.fill(scene, card);
+        },
+      });
       // One figure before all others: the page answers while the rest is drawn.
-      inView.add("head");
+      for (const first of "head" in items ? ["head"] : Object.keys(items)) inView.add(first);
       await applyTheme();
       document.documentElement.dataset.ready = "true";
       await painted();
@@ -339,14 +345,19 @@ reportgen.page = (() => {
       await scene.store.readAhead(scene.state.layer);
     }
 
-    return { start, settled: () => drawing };
+    return { start, studio, settled: () => drawing };
   }
 
   async function open() {
-    const { items, scene } = await blocks.readScene(JSON.parse(byId("card").textContent).slug);
-    const page = makePage(items, scene);
+    const card = JSON.parse(byId("card").textContent);
+    const alone = embed.asked();
+    if (alone !== null && !embed.show(alone, card)) return;
+    const { items, scene } = await blocks.readScene(card.slug);
+    const page = makePage(alone === null ? items : embed.only(items, alone), scene, card);
     // For whoever measures or tests: a promise that holds until what was asked for is given to Bokeh, which paints it in the next frame.
     globalThis.__settled = page.settled;
+    // For reportgen export: the pictures that the page saves.
+    globalThis.__studio = page.studio;
     await page.start();
   }
 
@@ -354,7 +365,8 @@ reportgen.page = (() => {
 })();
 
 reportgen.page.open().catch((error) => {
-  const note = document.getElementById("figure-head").appendChild(document.createElement("p"));
+  const place = document.querySelector(".figure.alone") ?? document.getElementById("figure-head");
+  const note = place.appendChild(document.createElement("p"));
   note.className = "wait error";
   note.textContent = `The heatmaps cannot be drawn: ${error.message}.`;
   throw error;

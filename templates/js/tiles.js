@@ -58,7 +58,7 @@ reportgen.tiles = (() => {
 
     /** Cells along the side of a tile: those of the pattern, as long as each has a pixel of its own. */
     function sideOf(n, pixels) {
-      return Math.min(n, Math.floor(pixels * (1 - GAP) * Math.min(2, globalThis.devicePixelRatio || 1)));
+      return Math.min(n, Math.floor(pixels * (1 - GAP) * figure.pixelRatio));
     }
 
     /** A tile is one unit wide, its gap to the next one included; its title stands above it. */

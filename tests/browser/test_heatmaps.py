@@ -170,13 +170,5 @@ def test_zoom_labels_what_is_in_view_and_reset_undoes_it(new_reader, addresses) 
     assert reader.problems == []
 
 
-def test_save_downloads_a_picture(cat: Reader) -> None:
-    cat.go("#layer=0&head=0").look_at("head")
-    with cat.page.expect_download() as download:
-        cat.page.locator("#figure-head .bk-tool-icon-save").click()
-    assert download.value.suggested_filename == "cat-L0-H0.png"
-    assert download.value.path().read_bytes().startswith(b"\x89PNG")
-
-
 def test_module_had_no_problem(cat: Reader) -> None:
     assert cat.problems == []

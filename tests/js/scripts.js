@@ -19,7 +19,7 @@ const PURE = [
   "ledger",
   "lines",
 ];
-for (const name of [...PURE, "address", "keys", "filter"]) {
+for (const name of [...PURE, "address", "keys", "cite", "filter"]) {
   require(join(SCRIPTS, `${name}.js`));
 }
 
