@@ -14,7 +14,7 @@ from reportgen.evidence.record import Evidence
 from reportgen.pages.cards import FailureCard
 from reportgen.records import Prediction, Token
 
-NUM_TOKENS = 8
+NUM_TOKENS = 12
 """Of each capture; the last two are generated."""
 NUM_TEXTS = NUM_TOKENS + 14
 """How many texts a page and its index hold: those of tokens, and those of everything else."""
@@ -27,7 +27,7 @@ def make_page_of(texts: Sequence[str], *, slug: str = "hostile") -> tuple[Captur
     tokens = tuple(Token(number, text, show_text(text) or "∅") for number, text in enumerate(of_tokens))
     # Scores are measured on other texts: two that are equal would be scored otherwise, and make another page.
     capture = make_capture(
-        tuple("abcdef"), tuple("gh"), layers=(0,), heads=(0,), slug=slug, title=title, note=note,
+        tuple("abcdefghij"), tuple("kl"), layers=(0,), heads=(0,), slug=slug, title=title, note=note,
         tags=(tag, other_tag), messages=({"role": "user"},),
     )  # fmt: skip
     model = replace(capture.model, name=name, revision=revision, architecture=architecture, adapter=adapter)
