@@ -143,6 +143,7 @@ _MODEL = click.option("-m", "--model", type=_ModelType(), help="Model for every 
 _LAYERS = click.option("--layers", type=_SelectionType(), help="Layers to keep, such as 0-4,-1. Default: all.")
 _HEADS = click.option("--heads", type=_SelectionType(), help="Heads to keep. Default: all.")
 _TRUST = click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with the model.")
+_PICKLE = click.option("--allow-pickle", is_flag=True, help="Read pickled weights where there are no safetensors.")
 _VERBOSE = click.option("-v", "--verbose", is_flag=True, help="A line for each stage; tracebacks of errors.")
 _RESULTS = click.option(
     "-o", "--results", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True,
@@ -193,6 +194,7 @@ def main() -> None:
 )
 @click.option("--shared-assets", is_flag=True, help="Keep BokehJS once beside the pages, not in each.")
 @_TRUST
+@_PICKLE
 @click.option("--open", "open_index", is_flag=True, help="Open the index in a browser when done.")
 @_VERBOSE
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar; failures are still shown.")
@@ -201,7 +203,7 @@ def build(
     prompts: Path, results: Path, model: str | None, layers: Selection | None, heads: Selection | None,
     slugs: tuple[str, ...], max_new_tokens: int | None, device: str, device_map: str | None, dtype: str,
     batch_size: int, seed: int | None, evidence: tuple[str, ...], export_data: str | None, shared_assets: bool,
-    trust_remote_code: bool, open_index: bool, verbose: bool, quiet: bool,
+    trust_remote_code: bool, allow_pickle: bool, open_index: bool, verbose: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Run PROMPTS (default: prompts.yaml) and write one page for each, and an index."""
     from reportgen.check import check_prompts
@@ -240,6 +242,7 @@ def build(
         export_data=export_data or "",
         batch_size=batch_size,
         device_map=device_map or "",
+        allow_pickle=allow_pickle,
     )
     with watch(len(chosen), quiet=quiet, verbose=verbose) as progress:
         try:

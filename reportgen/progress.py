@@ -27,7 +27,7 @@ class ProgressBar:
 
     def stage(self, prompt: Prompt, stage: str) -> None:
         """Show what is being done."""
-        subject = prompt.runs_on if stage == "load" else prompt.slug
+        subject = _spell_out(prompt.runs_on if stage == "load" else prompt.slug)
         self._bar.update(self._task, description=f"{_STAGES[stage]} {subject}")
         if self._verbose:
             self._say(f"{_STAGES[stage]} {subject}")
@@ -61,7 +61,14 @@ class ProgressBar:
 
     def _say(self, text: str, style: str = "") -> None:
         # Neither markup nor emoji codes: a prompt may hold square brackets and colons.
-        self._console.print(text, style=style, markup=False, emoji=False, highlight=False, soft_wrap=True)
+        self._console.print(_spell_out(text), style=style, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def _spell_out(text: str) -> str:
+    """Return a text whose control characters, which could steer the terminal, are written as in a Python string."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else repr(character)[1:-1] for character in text
+    )
 
 
 @contextmanager

@@ -6,7 +6,8 @@ steps; layers and heads carry the model's own 0-based numbers. Logarithms are na
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -19,6 +20,7 @@ DEVICE_MAPS = ("auto", "balanced", "sequential")
 EXPORT_FORMATS = ("csv", "parquet")
 EXTRA_EVIDENCE = ("ablation", "mean-ablation")
 """Evidence that takes so long that it is measured only where it is asked for."""
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,9 @@ class Prompt:
         for key in ("text", "adapter"):
             if not isinstance(value := getattr(self, key), str):
                 raise self._wrong(key, f"must be text, got {value!r}")
+        for key in ("text", "title", "note", "tags", "messages", "tools", "model", "adapter"):
+            if any(_HALF_CHARACTER.search(text) for text in _texts_in(getattr(self, key))):
+                raise self._wrong(key, "holds half a character, a lone surrogate, which no file can; take it out")
         if self.text and self.messages:
             raise self._wrong("messages", "and text are both given; keep one")
         if self.tools and not self.messages:
@@ -146,6 +151,18 @@ class Prompt:
 
     def _wrong(self, key: str, what: str) -> PromptError:
         return PromptError(f"{self.place.of(key)}: {key} {what}")
+
+
+def _texts_in(value: Any) -> Iterable[str]:
+    """Yield every text in a value of lists and mappings."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for pair in value.items():
+            yield from _texts_in(pair)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts_in(item)
 
 
 @dataclass(frozen=True)

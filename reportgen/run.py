@@ -88,6 +88,7 @@ class Options:
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         shared_assets: keep BokehJS once beside the pages instead of in each.
         trust_remote_code: run code that comes with a model.
+        allow_pickle: read weights that are pickled where there are no safetensors.
         update: keep the pages of earlier runs in the index, beside those of this one.
         export_data: write the tables of numbers too, as ``csv`` or ``parquet``; empty writes none.
         model: a loaded model to use for every prompt, whatever model it names.
@@ -104,6 +105,7 @@ class Options:
     model: LoadedModel | None = field(default=None, repr=False)
     batch_size: int = 0
     device_map: str = ""
+    allow_pickle: bool = False
 
 
 def build_site(
@@ -208,6 +210,7 @@ def _load(prompt: Prompt, options: Options) -> LoadedModel | ModelError:
             device_map=options.device_map,
             dtype=options.dtype,
             trust_remote_code=options.trust_remote_code,
+            allow_pickle=options.allow_pickle,
         )
     except ModelError as error:
         return error

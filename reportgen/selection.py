@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+MAX_LENGTH = 10_000
+"""Characters of a selection: far more than any model has layers to name."""
 _RANGE = re.compile(r"\s*(-?\d{1,6})\s*(?:-\s*(-?\d{1,6})\s*)?")
 
 
@@ -77,6 +79,8 @@ def parse_selection(value: str | int | list[str | int]) -> Selection:
     text = str(value).strip()
     if text == "all":
         return ALL
+    if len(text) > MAX_LENGTH:
+        raise ValueError(f"it is longer than {MAX_LENGTH:,} characters")
     return Selection(tuple(_parse_range(part) for part in text.split(",")))
 
 

@@ -12,6 +12,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def open_site(folder: Path, slugs: Iterable[str] = (), *, shared_assets: bool = 
         _check_ours(folder / name)
     _write(folder / ".nojekyll", "")
     if shared_assets:
-        _make_folder((folder / BOKEH_FILE).parent)
+        _make_inside(folder, (folder / BOKEH_FILE).parent)
         _write(folder / BOKEH_FILE, read_bokeh())
     return folder
 
@@ -77,7 +78,7 @@ def write_tables(folder: Path, slug: str, files: Mapping[str, bytes]) -> None:
         SiteError: they cannot be written.
     """
     data = folder / DATA_FOLDER / slug
-    _make_folder(data)
+    _make_inside(folder, data)
     for name, content in files.items():
         _write(data / name, content)
 
@@ -155,7 +156,7 @@ def read_left_out(folder: Path) -> list[str]:
 
 def _is_page(path: Path) -> bool:
     try:
-        return path.name != INDEX_FILE and path.is_file() and _is_ours(path)
+        return path.name != INDEX_FILE and not path.is_symlink() and path.is_file() and _is_ours(path)
     except OSError as error:
         raise SiteError(f"{path}: cannot be read, {error.strerror}; choose another folder with --results") from error
 
@@ -173,6 +174,8 @@ def _read_card(path: Path) -> Card:
 def _read_report(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
     """Return what became of each prompt, and the slugs of the pages that were left out."""
     try:
+        if path.is_symlink():
+            raise ValueError("it is a link")
         report = json.loads(path.read_text("utf-8"))
         return [dict(outcome) for outcome in report["prompts"]], [str(slug) for slug in report.get("left_out", ())]
     except FileNotFoundError:
@@ -188,6 +191,14 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SiteError(f"{folder}: cannot be made, {error.strerror}; choose another folder with --results") from error
+
+
+def _make_inside(folder: Path, inner: Path) -> None:
+    """Make a folder inside a site; a link on the way there would lead out of it."""
+    for part in takewhile(lambda part: part != folder, (inner, *inner.parents)):
+        if part.is_symlink():
+            raise SiteError(f"{part}: is a link, which is not followed; remove it or choose another --results")
+    _make_folder(inner)
 
 
 def _check_ours(path: Path) -> None:

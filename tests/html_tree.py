@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -64,6 +65,11 @@ def parse_html(text: str) -> Element:
     builder.close()
     assert [element.tag for element in builder.open] == ["document"], "not closed"
     return builder.open[0]
+
+
+def shape_of(page: Element) -> Counter[tuple[str, tuple[str, ...]]]:
+    """Return how often each tag stands in a page with each set of attributes."""
+    return Counter((element.tag, tuple(element.attributes)) for element in page)
 
 
 class _Builder(HTMLParser):

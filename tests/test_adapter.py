@@ -224,16 +224,19 @@ class Intruder:
         return open, (str(self.path), "w")
 
 
-def test_pickled_adapter_loads_but_runs_no_code(saved: Path, adapter: Path, tmp_path: Path) -> None:
+def test_pickled_adapter_loads_where_it_may_and_runs_no_code(saved: Path, adapter: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
     expected = merge_adapter(make_llama(), str(saved / "llama-lora"), "m")
     torch.save(load_file(adapter / "adapter_model.safetensors"), adapter / "adapter_model.bin")
     (adapter / "adapter_model.safetensors").unlink()
-    assert torch.equal(logits_of(merge_adapter(make_llama(), str(adapter), "m")), logits_of(expected))
+    with pytest.raises(ModelError, match=r"are pickled Python objects \(adapter_model.bin\).* with --allow-pickle"):
+        merge_adapter(make_llama(), str(adapter), "m")
+    merged = merge_adapter(make_llama(), str(adapter), "m", allow_pickle=True)
+    assert torch.equal(logits_of(merged), logits_of(expected))
     torch.save({"weight": Intruder(tmp_path / "intruder")}, adapter / "adapter_model.bin")
     with pytest.raises(ModelError, match="not safe to load; convert them to safetensors"):
-        merge_adapter(make_llama(), str(adapter), "m")
+        merge_adapter(make_llama(), str(adapter), "m", allow_pickle=True)
     assert not (tmp_path / "intruder").exists()
 
 

@@ -17,8 +17,8 @@ PACKAGE = Path(reportgen.__file__).parent
 ORDER = (
     "errors", "paths", "selection", "records", "traits",
     "prompts.lines", "prompts.names", "prompts.keys", "prompts.problems", "prompts.prompt_file",
-    "models.calls", "models.conversion", "models.embedded", "models.source", "models.adapter", "models.config",
-    "models.model", "check",
+    "models.calls", "models.conversion", "models.embedded", "models.gguf_header", "models.source", "models.adapter",
+    "models.config", "models.model", "check",
     "evidence.record", "captures.codes", "captures.record", "evidence.definitions",
     "network.parts", "network.kinds", "network.norms", "network.weighing", "network.observer", "network.inputs",
     "network.trace", "network.logits", "network.route", "network.heads", "network.unembedding", "network.replay",

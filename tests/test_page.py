@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from dataclasses import asdict, fields, replace
 
 import pytest
 from golden_file import read_golden
-from html_tree import Element, parse_html
+from html_tree import Element, parse_html, shape_of
 from jinja2 import Environment, UndefinedError, meta
 from samples import HOSTILE, make_capture, make_token
 
@@ -84,11 +83,6 @@ def make_harmless() -> Capture:
     return replace(
         capture, steps=steps, model=model, versions={"a": "b"}, evidence=with_tokens(capture, make_token("g"))
     )
-
-
-def shape_of(page: Element) -> Counter[tuple[str, tuple[str, ...]]]:
-    """Return how often each tag stands in a page with each set of attributes."""
-    return Counter((element.tag, tuple(element.attributes)) for element in page)
 
 
 def names_read_by(template: str) -> set[str]:

@@ -31,6 +31,13 @@ def test_reason_that_many_prompts_share_is_said_once(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().err == f"failed: {FAILURE.error}\nfailed: other\n"
 
 
+def test_what_would_steer_the_terminal_is_spelt_out(capsys: pytest.CaptureFixture[str]) -> None:
+    with watch(1, quiet=False, verbose=True) as progress:
+        progress.stage(replace(PROMPT, model="a\x1b]0;owned\x07"), "load")
+        progress.done(PROMPT, replace(FAILURE, error="é \x1b[2J\u202e gone"))
+    assert capsys.readouterr().err == "loading a\\x1b]0;owned\\x07\nfailed: é \\x1b[2J\\u202e gone\n"
+
+
 @pytest.mark.parametrize("quiet", [False, True])
 def test_warnings_are_said_in_a_line(capsys: pytest.CaptureFixture[str], quiet: bool) -> None:
     with watch(1, quiet=quiet, verbose=False) as progress:

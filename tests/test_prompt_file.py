@@ -35,6 +35,9 @@ NOTEBOOK = [
     "John wanted some pizza so",
 ]
 NO_SELECTION = "write numbers, ranges such as 0-4, 20-23, or all"
+NO_SLUG = (
+    "must be 1 to 80 of the letters A to Z, digits, '-' and '_', '-' not the first, since it names the page's file"
+)
 EMPTY = "is empty; write something or leave the key out"
 
 
@@ -179,8 +182,7 @@ MANY_PROBLEMS = [
     "6: prompt 5 has both 'text' and 'messages'; keep one",
     "7: prompt 't' has neither 'text' nor 'messages'; add one",
     f"8: text of prompt 7 {EMPTY}",
-    "10: slug of prompt '../a' must be 1 to 80 of the letters A to Z, digits, '-' and '_', since it names the "
-    "page's file",
+    f"10: slug of prompt '../a' {NO_SLUG}",
     "12: slug of prompt 'Index' is 'Index', a reserved name; choose another",
     "15: slug 'A' is used before, on line 13; choose another",
     "16: unknown key 'max_new_token' in prompt 'A'; did you mean 'max_new_tokens'?",
@@ -404,9 +406,39 @@ def test_slugs_given_by_hand_are_checked() -> None:
     with pytest.raises(PromptFileError) as caught:
         name_pages([Prompt("a", slug="a"), Prompt("b", slug="A"), Prompt("c", slug="../c")])
     assert caught.value.problems == (
-        "prompt: slug must be 1 to 80 of the letters A to Z, digits, '-' and '_', since it names the page's file",
+        f"prompt: slug {NO_SLUG}",
         "prompt: slug 'A' is used before, at prompt; choose another",
     )
+
+
+@pytest.mark.parametrize(
+    "slug",
+    ["", ".", "..", "../a", "a/b", "a\\b", "/a", "~a", "a.html", "a\0", "a\n", " a", "-rf", "é", "e\u0301", "ａ",
+     "a" * 81, "index", "CON", "Aux", "nul", "COM1", "lpt9", "C:", "a?b", "a#b", "%2e%2e", "\u202ea", "<b>"],
+)  # fmt: skip
+def test_a_slug_that_is_no_file_name_everywhere_is_refused(slug: str) -> None:
+    with pytest.raises(ValueError):
+        check_slug(slug)
+
+
+def test_names_that_differ_in_spelling_alone_get_files_of_their_own() -> None:
+    """Composed and decomposed accents, full-width letters and case are one name on some disks."""
+    texts = [
+        "caf\u00e9",
+        "cafe\u0301",
+        "CAFÉ",
+        "ｃａｆｅ",
+        "../../etc/passwd",
+        "..\\con",
+        "CON",
+        "<script>",
+        "-rf /",
+        "\0",
+    ]
+    slugs = [prompt.slug for prompt in name_pages([Prompt(text) for text in texts])]
+    assert slugs == [
+        "cafe", "cafe-2", "cafe-3", "cafe-4", "etc-passwd", "con-2", "con-3", "script", "rf", "prompt-10",
+    ]  # fmt: skip
 
 
 @given(st.lists(st.text(), min_size=1))

@@ -85,6 +85,9 @@ def test_selections_are_read_as_they_are_written(layers: object) -> None:
         ({"max_new_tokens": 1.5}, "max_new_tokens must be a whole number from 0 on, got 1.5"),
         ({"max_new_tokens": True}, "max_new_tokens must be a whole number from 0 on, got True"),
         ({"evidence": ("ablaton",)}, "evidence must be some of .*, got"),
+        ({"text": "a\ud800"}, "text holds half a character, a lone surrogate"),
+        ({"tags": ("a", "\udfff")}, "tags holds half a character"),
+        ({"text": "", "messages": ({"role": "user", "content": "\ud83d"},)}, "messages holds half a character"),
         ({"evidence": "ablation"}, "evidence must be some of .*, got 'ablation'"),
     ],
 )

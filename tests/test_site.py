@@ -15,7 +15,7 @@ from reportgen.errors import SiteError
 from reportgen.pages.assets import BOKEH_FILE, read_bokeh
 from reportgen.pages.cards import Card, FailureCard, make_card
 from reportgen.pages.page import render_page
-from reportgen.site import find_pages, open_site, read_cards, read_left_out, write_index, write_page
+from reportgen.site import find_pages, open_site, read_cards, read_left_out, write_index, write_page, write_tables
 
 FAILURE = FailureCard("lost", "Lost", "gpt2", "prompts.yaml:5: too long; shorten it")
 
@@ -96,6 +96,35 @@ def test_what_is_not_ours_is_left_alone(tmp_path: Path, name: str, kind: str) ->
     assert mine.read_text() == "mine"
     assert [found.name for found in path.parent.iterdir()] == [name]
     assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("name", ["data", "data/cat", "assets"])
+def test_a_link_in_the_place_of_a_folder_is_not_followed(tmp_path: Path, name: str) -> None:
+    elsewhere, site = tmp_path / "elsewhere", tmp_path / "site"
+    elsewhere.mkdir()
+    (site / name).parent.mkdir(parents=True)
+    (site / name).symlink_to(elsewhere)
+    with pytest.raises(SiteError, match=f"{name}: is a link, which is not followed; remove it or choose another"):
+        write_tables(open_site(site, shared_assets=True), "cat", {"a.csv": b"1"})
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_link_to_a_page_or_report_elsewhere_is_not_read(tmp_path: Path) -> None:
+    elsewhere, site = tmp_path / "elsewhere", tmp_path / "site"
+    write_index(elsewhere, write_pages(elsewhere, "cat"))
+    open_site(site)
+    (site / "cat.html").symlink_to(elsewhere / "cat.html")
+    assert find_pages(site) == []
+    (site / "report.json").symlink_to(elsewhere / "report.json")
+    with pytest.raises(SiteError, match=r"report\.json: cannot be read, it is a link"):
+        read_cards(site)
+
+
+def test_a_site_may_be_a_link_itself(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "site").symlink_to(tmp_path / "disk")
+    write_tables(open_site(tmp_path / "site"), "cat", {"a.csv": b"1"})
+    assert (tmp_path / "disk" / "data" / "cat" / "a.csv").read_bytes() == b"1"
 
 
 def test_pages_of_other_slugs_are_no_hindrance(tmp_path: Path) -> None:

@@ -45,13 +45,14 @@ def check_adapter(name: str, model: str) -> None:
     _read(name, model)
 
 
-def merge_adapter(network: PreTrainedModel, name: str, model: str) -> PreTrainedModel:
+def merge_adapter(network: PreTrainedModel, name: str, model: str, *, allow_pickle: bool = False) -> PreTrainedModel:
     """Put an adapter on a network and merge it into its weights.
 
     Args:
         network: is changed.
         name: as ``check_adapter`` takes it.
         model: the network's name, for error messages.
+        allow_pickle: whether its weights may be pickled where there are no safetensors.
 
     Returns:
         The network, with its own modules alone.
@@ -71,6 +72,8 @@ def merge_adapter(network: PreTrainedModel, name: str, model: str) -> PreTrained
             f"{subject}: the model does not fit the devices, and an adapter cannot be merged into weights that are "
             "fetched for each pass; take --dtype bfloat16, or a smaller model"
         )
+    if not allow_pickle:
+        _check_safetensors(source, model, name)
     import torch
 
     with calling_transformers(model, "weights", adapter=name), torch.no_grad():
@@ -105,6 +108,24 @@ def _read(name: str, model: str) -> tuple[Source, Any]:
     if source.is_local and not any((folder / file).is_file() for file in _WEIGHTS):
         raise ModelError(f"{subject}: it has no weights; put {_WEIGHTS[0]} beside its {ADAPTER_CONFIG}")
     return (source if source.is_local else replace(source, revision=folder.name)), config
+
+
+def _check_safetensors(source: Source, model: str, name: str) -> None:
+    """Raise where an adapter has pickled weights alone."""
+    from huggingface_hub import file_exists, try_to_load_from_cache
+
+    with calling_transformers(model, "weights", adapter=name):
+        there = (
+            Path(source.repo, _WEIGHTS[0]).is_file()
+            if source.is_local
+            else isinstance(try_to_load_from_cache(source.repo, _WEIGHTS[0], revision=source.revision), str)
+            or file_exists(source.repo, _WEIGHTS[0], revision=source.revision)
+        )
+    if not there:
+        raise ModelError(
+            f"{name_subject(model, name)}: its weights are pickled Python objects ({_WEIGHTS[1]}), which can carry "
+            "code; convert them to safetensors, or, if you trust where they come from, allow them with --allow-pickle"
+        )
 
 
 def _fetch_config(source: Source) -> Path:

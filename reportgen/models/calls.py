@@ -51,7 +51,8 @@ _WORDS: tuple[tuple[str, type[ModelError], str], ...] = (
     (
         "no file named|not appear to have a file named",
         ModelError,
-        "it has no weights; put model.safetensors beside its config.json, or get the whole model again",
+        "it has no weights; put model.safetensors beside its config.json, or get the whole model again; pickled ones "
+        "(.bin) take --allow-pickle",
     ),
     (
         "GGUF model with architecture",

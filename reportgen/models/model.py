@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import try_to_load_from_cache
+from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -29,6 +29,7 @@ from reportgen.models.config import (
     describe_config,
 )
 from reportgen.models.embedded import EMBEDDED
+from reportgen.models.gguf_header import check_gguf
 from reportgen.models.source import Source, find_source, suggest
 from reportgen.records import DEVICE_MAPS, ModelInfo
 
@@ -82,11 +83,9 @@ def load_model(
     device_map: str = "",
     dtype: str = "auto",
     trust_remote_code: bool = False,
+    allow_pickle: bool = False,
 ) -> LoadedModel:
     """Load a model and its tokenizer; both are downloaded where they are not yet on this machine.
-
-    Pickled weights are loaded with torch's restricted unpickler, which runs no code, and only where there are no
-    safetensors.
 
     Args:
         name: an embedded name such as ``smollm2-135m``, a local folder, a ``.gguf`` file, ``repo:file.gguf``, or a hub
@@ -100,6 +99,8 @@ def load_model(
             checkpoint is kept, so that nothing is lost and nothing is larger than it must be. What is not quantised of
             a quantised model is kept as it is wherever it is.
         trust_remote_code: whether Python code that comes with the model may run.
+        allow_pickle: whether weights may be pickled where there are no safetensors, of the model and of its adapter;
+            torch's restricted unpickler, which is to run no code, reads them.
 
     Returns:
         The model, with transformers' default attention.
@@ -125,14 +126,14 @@ def load_model(
     # Some quantisers let no network be moved: it is made where it shall be.
     if placement := device_map or ({"": chosen_device} if quantised else None):
         settings["device_map"] = placement
-    network = _load_network(name, source, config, **settings)
+    network = _load_network(name, source, config, allow_pickle, **settings)
     with calling_transformers(name, "weights"):
         if quantised:
             _unpack(network)
         if not placement:
             network.to(chosen_device)  # pyright: ignore[reportArgumentType] (transformers hides the signature)
     if adapter:
-        network = merge_adapter(network, adapter, name)
+        network = merge_adapter(network, adapter, name, allow_pickle=allow_pickle)
     loaded = wrap_model(network, tokenizer, name=name)
     return replace(loaded, info=replace(loaded.info, revision=source.revision or "", adapter=adapter))
 
@@ -211,6 +212,8 @@ def _find(name: str, trust_remote_code: bool) -> tuple[Source, PretrainedConfig]
     source = find_source(name)
     try:
         with calling_transformers(name):
+            if source.gguf_file:
+                check_gguf(_path_of_gguf(source, source.gguf_file), name)
             config = AutoConfig.from_pretrained(source.repo, trust_remote_code=trust_remote_code, **source.arguments())
     except ModelNotFound as error:
         raise ModelNotFound(f"{error}{suggest(name)}") from error
@@ -220,6 +223,12 @@ def _find(name: str, trust_remote_code: bool) -> tuple[Source, PretrainedConfig]
     if source.is_local and source.gguf_file is None:
         _check_tokenizer_files(name, Path(source.repo))
     return source if source.is_local else replace(source, revision=_commit_of(source)), config
+
+
+def _path_of_gguf(source: Source, file: str) -> Path:
+    return Path(
+        Path(source.repo, file) if source.is_local else hf_hub_download(source.repo, file, revision=source.revision)
+    )
 
 
 def _commit_of(source: Source) -> str | None:
@@ -235,7 +244,13 @@ def _check_tokenizer_files(name: str, folder: Path) -> None:
         raise ModelError(f"model {name!r}: {_NO_TOKENIZER}")
 
 
-def _load_network(name: str, source: Source, config: PretrainedConfig, **settings: Any) -> PreTrainedModel:
+def _load_network(
+    name: str, source: Source, config: PretrainedConfig, allow_pickle: bool, **settings: Any
+) -> PreTrainedModel:
+    if not allow_pickle and not source.gguf_file:
+        settings["use_safetensors"] = True
+        if source.is_local:
+            _check_safetensors(name, Path(source.repo))
     # A GGUF file is on this machine by now: its config came out of it.
     # Some quantisers count on the terminal. What the hub's bars say is worth more.
     silent = source.gguf_file or (source.is_local and _is_quantised(config))
@@ -260,6 +275,15 @@ def _load_network(name: str, source: Source, config: PretrainedConfig, **setting
         # The weights are plain numbers by now, but transformers goes on taking them for quantised.
         vars(network).update(hf_quantizer=None, is_quantized=False)
     return network
+
+
+def _check_safetensors(name: str, folder: Path) -> None:
+    pickled = sorted(path.name for path in folder.glob("*.bin") if path.name.startswith("pytorch_model"))
+    if pickled and not any(folder.glob("*.safetensors")):
+        raise ModelError(
+            f"model {name!r}: its weights are pickled Python objects ({pickled[0]}), which can carry code; convert "
+            "them to safetensors, or, if you trust where they come from, allow them with --allow-pickle"
+        )
 
 
 def _choose_device(device: str) -> torch.device:

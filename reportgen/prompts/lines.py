@@ -19,6 +19,7 @@ from reportgen.records import Place
 MAX_BYTES = 10_000_000
 MAX_DEPTH = 20
 MAX_SIZE = 200_000  # nodes, and a node more for every 100 characters, once aliases are filled in
+MAX_PROBLEMS = 200  # that are told; the others are counted
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -49,27 +50,44 @@ class Problems:
         """
         self.file = file
         self._found: list[tuple[int, str, str]] = []
+        self._num_untold = 0
         self._options_alone = True
 
     def __bool__(self) -> bool:
         """Return whether there is a problem."""
         return bool(self._found)
 
+    @property
+    def are_many(self) -> bool:
+        """Whether so many are told that further ones are only counted; to word them would be lost time."""
+        return len(self._found) >= MAX_PROBLEMS
+
     def add(self, line: int, message: str) -> None:
         """Note one problem at a 1-based line."""
-        self._found.append((line, f"{self.file}:{line}", message))
+        self._note(line, f"{self.file}:{line}", message)
         self._options_alone = False
 
     def add_at(self, place: Place, key: str, message: str) -> None:
         """Note one problem of a key of a prompt, which may be what an option of the command line has put there."""
-        self._found.append((place.line_of(key), place.of(key), message))
+        self._note(place.line_of(key), place.of(key), message)
         self._options_alone &= key in place.options
+
+    def leave_untold(self) -> None:
+        """Count one more problem without wording it."""
+        self._num_untold += 1
+
+    def _note(self, line: int, where: str, message: str) -> None:
+        if self.are_many:
+            self.leave_untold()
+        else:
+            self._found.append((line, where, message))
 
     def check_none(self) -> None:
         """Raise if there is a problem.
 
         Raises:
-            PromptFileError: the file is wrong; holds every problem, in the order of the lines.
+            PromptFileError: the file is wrong; holds its problems in the order of the lines, the first ``MAX_PROBLEMS``
+                of them and the number of the others.
             OptionError: only an option of the command line is wrong.
         """
         # What an option says comes last, so that the message begins with a place in the file.
@@ -78,7 +96,9 @@ class Problems:
             _, option, message = next(iter(ordered))
             raise OptionError(option, message)
         if ordered:
-            raise PromptFileError(f"{where}: {message}" for _, where, message in ordered)
+            told = [f"{where}: {message}" for _, where, message in ordered]
+            untold = f"{self.file}: {self._num_untold:,} more problems like these; mend these first"
+            raise PromptFileError([*told, untold] if self._num_untold else told)
 
 
 def load_tree(path: str | Path) -> yaml.Node | None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from reportgen.errors import PromptFileError
 from reportgen.records import Prompt
 
-SLUG_PATTERN = "[A-Za-z0-9_-]{1,80}"
+SLUG_PATTERN = "[A-Za-z0-9_][A-Za-z0-9_-]{0,79}"
 _SLUG = re.compile(SLUG_PATTERN)
 _SLUG_LENGTH = 60
 _TITLE_LENGTH = 80
@@ -27,10 +27,14 @@ def check_slug(slug: str) -> None:
         slug: name of a page's file, without ``.html``.
 
     Raises:
-        ValueError: it has other characters than letters, digits, ``-`` and ``_``, is longer than 80, or is reserved.
+        ValueError: it has other characters than letters, digits, ``-`` and ``_``, is longer than 80, begins with ``-``
+            as options of commands do, or is reserved.
     """
     if not _SLUG.fullmatch(slug):
-        raise ValueError("must be 1 to 80 of the letters A to Z, digits, '-' and '_', since it names the page's file")
+        raise ValueError(
+            "must be 1 to 80 of the letters A to Z, digits, '-' and '_', '-' not the first, since it names the page's "
+            "file"
+        )
     if slug.lower() in _RESERVED:
         raise ValueError(f"is {slug!r}, a reserved name; choose another")
 

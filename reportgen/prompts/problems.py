@@ -52,6 +52,9 @@ def check_keys(
         return keys.model_validate(data)
     except ValidationError as failure:
         for error in failure.errors(include_url=False):
+            if problems.are_many:
+                problems.leave_untold()
+                continue
             place, line = _find(node, error["loc"])
             problems.add(line, _explain(dict(error), place, keys, where))
         return None

@@ -231,7 +231,7 @@ def test_pdf_is_one_page_with_text(folder: Path, tmp_path: Path) -> None:
         (("missing.html",), {}, "missing.html: no such file; name a page that reportgen build wrote"),
         (("index.html",), {}, "index.html: not a page of a prompt; name one"),
         (("cat.html", "--view", "nose"), {}, "cat.html: no view 'nose'; it has text, overview, head"),
-        (("cat.html", "--view", "pinned"), {}, "cat.html: no head is pinned; name one behind the page, as cat.html#pin="),
+        (("cat.html", "--view", "pinned"), {}, "cat.html: no head is pinned; name one behind the page"),
         (("plain.html", "--view", "lens"), {}, "plain.html: no view 'lens'; it has text"),
         (("cat.html", "--layer", "9"), {}, "cat.html: no layer 9; it has 0, 1, 2"),
         (("cat.html", "--head", "9"), {}, "cat.html: no head 9; it has 0, 1, 2, 3"),

@@ -1,0 +1,147 @@
+"""The header of a GGUF file, checked before a library believes it.
+
+The library that reads the file makes an object of every value that the header announces. A header of a few bytes could
+announce 2**60 of them.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from math import prod
+from pathlib import Path
+from typing import BinaryIO
+
+from reportgen.errors import ModelError
+
+MAX_VALUES = 3_000_000
+"""Of keys, tensors and all their array elements together; vocabulary and merges of the largest models take half."""
+MAX_TEXT = 1_000_000
+"""Bytes of one text that is no element of an array; the longest are chat templates of some 10,000."""
+_MAX_DIMENSIONS = 4
+_STRING, _ARRAY = 8, 9
+_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+"""Bytes of each type of value that has a fixed size."""
+_BROKEN = "its .gguf file is broken or cut short; get that file again, and compare its size with the source's"
+
+
+def check_gguf(path: Path, name: str) -> None:
+    """Raise unless a header describes what the file can hold; its values are passed over, not kept.
+
+    Args:
+        path: the file.
+        name: what to call the model in errors.
+
+    Raises:
+        ModelError: it is no GGUF file, announces more than it holds or than ``MAX_VALUES``, or its tensors lie outside
+            of it or on one another.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        try:
+            _Header(file).check()
+        except _TooMany as error:
+            raise ModelError(
+                f"model {name!r}: its .gguf file {error}; no model needs that, get it elsewhere"
+            ) from error
+        except (EOFError, ValueError) as error:
+            raise ModelError(f"model {name!r}: {_BROKEN}") from error
+
+
+class _TooMany(Exception):
+    """The header announces what no model needs."""
+
+
+class _Header:
+    """Walks through the header once."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._order = file, "<"
+        self._size = os.fstat(file.fileno()).st_size
+        self._num_values = 0
+        self._block_count = 0
+
+    def check(self) -> None:
+        if self._take(4) != b"GGUF":
+            raise ValueError
+        version = self._take(4)
+        if version[:2] == b"\0\0":  # written by a machine of the other byte order
+            self._order = ">"
+        num_tensors, num_keys = self._number("Q"), self._number("Q")
+        self._count(num_tensors + num_keys)
+        for _ in range(num_keys):
+            key = self._text(MAX_TEXT)
+            self._value(key, self._number("I"))
+        if self._block_count > max(num_tensors, 1):
+            raise _TooMany(f"announces {self._block_count:,} layers and has {num_tensors:,} tensors")
+        self._tensors(num_tensors)
+
+    def _tensors(self, num_tensors: int) -> None:
+        sizes = [self._tensor() for _ in range(num_tensors)]
+        start = self._file.tell()
+        if any(start + offset + size > self._size for offset, size in sizes):
+            raise ValueError
+        # Small files whose tensors share their bytes would fill memory.
+        if sum(size for _, size in sizes) > self._size:
+            raise _TooMany("has tensors that lie on one another")
+
+    def _tensor(self) -> tuple[int, int]:
+        """Return offset and size of the next tensor in bytes."""
+        from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+        self._text(MAX_TEXT)
+        if (num_dimensions := self._number("I")) > _MAX_DIMENSIONS:
+            raise _TooMany(f"has a tensor of {num_dimensions:,} dimensions")
+        elements = prod(self._number("Q") for _ in range(num_dimensions))
+        per_block, size_of_block = GGML_QUANT_SIZES[GGMLQuantizationType(self._number("I"))]
+        return self._number("Q"), elements * size_of_block // per_block
+
+    def _value(self, key: bytes, kind: int) -> None:
+        if kind == _STRING:
+            self._text(MAX_TEXT)
+        elif kind == _ARRAY:
+            self._array()
+        elif kind == 4 and key.endswith(b".block_count"):
+            self._block_count = self._number("I")
+        else:
+            self._skip(_size_of(kind))
+
+    def _array(self) -> None:
+        kind, length = self._number("I"), self._number("Q")
+        self._count(length)
+        if kind != _STRING:
+            self._skip(length * _size_of(kind))  # arrays of arrays are in no model, and are refused
+            return
+        for _ in range(length):
+            self._text(self._size)
+
+    def _text(self, most: int) -> bytes:
+        length = self._number("Q")
+        if length > most:
+            raise _TooMany(f"has a text of {length:,} bytes in its header")
+        return self._take(length)
+
+    def _count(self, more: int) -> None:
+        self._num_values += more
+        if self._num_values > MAX_VALUES:
+            raise _TooMany(f"announces {self._num_values:,} values in its header, more than {MAX_VALUES:,}")
+
+    def _number(self, kind: str) -> int:
+        return struct.unpack(self._order + kind, self._take(8 if kind == "Q" else 4))[0]
+
+    def _take(self, length: int) -> bytes:
+        taken = self._file.read(length) if length <= self._size else b""
+        if len(taken) < length:
+            raise EOFError
+        return taken
+
+    def _skip(self, length: int) -> None:
+        if self._file.tell() + length > self._size:
+            raise EOFError
+        self._file.seek(length, os.SEEK_CUR)
+
+
+def _size_of(kind: int) -> int:
+    if kind not in _SIZES:
+        raise ValueError(f"unknown type {kind}")
+    return _SIZES[kind]
