@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from reportgen.captures.record import Capture
     from reportgen.errors import ReportgenError
     from reportgen.models.model import LoadedModel, load_model, wrap_model
+    from reportgen.options import Options, Outcome
     from reportgen.pages.page import render_page
     from reportgen.prompts.prompt_file import load_prompts
     from reportgen.records import Generation, Prompt
-    from reportgen.run import Options, Outcome, build_site
+    from reportgen.run import build_site
 
 __version__ = "0.1.0"
 
@@ -41,8 +42,8 @@ _HOMES = {
     "Capture": "captures.record",
     "Generation": "records",
     "LoadedModel": "models.model",
-    "Options": "run",
-    "Outcome": "run",
+    "Options": "options",
+    "Outcome": "options",
     "Prompt": "records",
     "ReportgenError": "errors",
     "build_site": "run",

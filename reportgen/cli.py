@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,6 +25,9 @@ from reportgen import __version__
 from reportgen.errors import OptionError, PictureError, PromptFileError, ReportgenError
 from reportgen.records import DEVICE_MAPS, EXPORT_FORMATS, EXTRA_EVIDENCE, Prompt
 from reportgen.selection import Selection, parse_selection
+
+if TYPE_CHECKING:
+    from reportgen.options import Outcome
 
 _INTERRUPTED = 130
 _NO_PAGE = " before a page was finished; earlier pages are kept"
@@ -192,6 +195,9 @@ def main() -> None:
     type=click.Choice(EXPORT_FORMATS),
     help="Write every table of numbers to data/SLUG/ too.",
 )
+@click.option("--force", is_flag=True, help="Build pages anew that are up to date.")
+@click.option("--prune", is_flag=True, help="Remove the pages of prompts that PROMPTS no longer has.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first prompt that fails.")
 @click.option("--shared-assets", is_flag=True, help="Keep BokehJS once beside the pages, not in each.")
 @_TRUST
 @_PICKLE
@@ -202,16 +208,22 @@ def main() -> None:
 def build(
     prompts: Path, results: Path, model: str | None, layers: Selection | None, heads: Selection | None,
     slugs: tuple[str, ...], max_new_tokens: int | None, device: str, device_map: str | None, dtype: str,
-    batch_size: int, seed: int | None, evidence: tuple[str, ...], export_data: str | None, shared_assets: bool,
-    trust_remote_code: bool, allow_pickle: bool, open_index: bool, verbose: bool, quiet: bool,
+    batch_size: int, seed: int | None, evidence: tuple[str, ...], export_data: str | None, force: bool, prune: bool,
+    fail_fast: bool, shared_assets: bool, trust_remote_code: bool, allow_pickle: bool, open_index: bool, verbose: bool,
+    quiet: bool,
 ) -> None:  # fmt: skip
-    """Run PROMPTS (default: prompts.yaml) and write one page for each, and an index."""
+    """Run PROMPTS (default: prompts.yaml) and write one page for each, and an index.
+
+    Pages that are up to date are left as they are: what made them, from the prompt to the model's files, is the same.
+    """
     from reportgen.check import check_prompts
     from reportgen.progress import watch
     from reportgen.prompts.prompt_file import override, read_prompts
 
     if device_map and device != "auto":
         raise click.UsageError(f"--device {device} and --device-map {device_map} exclude each other; keep one")
+    if prune and slugs:
+        raise click.UsageError("--only and --prune exclude each other: prune when all prompts are built")
 
     chosen, problems = read_prompts(prompts)
     chosen = override(
@@ -229,8 +241,8 @@ def build(
     if slugs:
         chosen = _pick(chosen, slugs, prompts)
 
-    # Only now: torch takes seconds to import, and a wrong file should be told at once.
     with _importing(_NO_PAGE):
+        from reportgen.interrupts import Stop, listen
         from reportgen.run import Options, build_site
 
     options = Options(
@@ -243,20 +255,45 @@ def build(
         batch_size=batch_size,
         device_map=device_map or "",
         allow_pickle=allow_pickle,
+        force=force,
+        prune=prune,
+        fail_fast=fail_fast,
     )
-    with watch(len(chosen), quiet=quiet, verbose=verbose) as progress:
+    stop = Stop()
+    with watch(len(chosen), quiet=quiet, verbose=verbose) as progress, listen(stop):
         try:
-            outcome = build_site(chosen, results, options, progress)
+            outcome = build_site(chosen, results, options, progress, stop)
         except KeyboardInterrupt as interrupt:
-            what = ("; finished pages and the index are kept",) if progress.num_pages else ()
-            raise KeyboardInterrupt(*what) from interrupt
-    _note_left_out(outcome.left_out)
-    for path in (*outcome.pages, outcome.index):
-        click.echo(path)
+            raise _interrupted(progress.num_pages) from interrupt
+    _tell(outcome, quiet=quiet, pruning=not slugs)
+    if stop.asked and outcome.not_run:
+        raise _interrupted(progress.num_pages)
     if open_index:
         webbrowser.open(outcome.index.resolve().as_uri())
     if outcome.failures:
         raise SystemExit(1)
+
+
+def _tell(outcome: Outcome, *, quiet: bool, pruning: bool) -> None:
+    """Say what a run left behind."""
+    for path in outcome.pruned:
+        click.echo(f"removed: {path}", err=True)
+    _note_left_out(outcome.left_out, "; --prune removes what no prompt of the file has" if pruning else "")
+    counts = {
+        "up to date": len(outcome.up_to_date),
+        "built": len(outcome.pages),
+        "failed": len(outcome.failures),
+        "not run": outcome.not_run,
+    }
+    if not quiet:
+        told = [f"{count} {what}" for what, count in counts.items() if count or what == "built"]
+        click.echo(", ".join(told), err=True)
+    for path in (*outcome.pages, outcome.index):
+        click.echo(path)
+
+
+def _interrupted(num_pages: int) -> KeyboardInterrupt:
+    return KeyboardInterrupt(*(("; finished pages and the index are kept",) if num_pages else ()))
 
 
 def _pick(prompts: Sequence[Prompt], slugs: Sequence[str], file: Path) -> tuple[Prompt, ...]:
@@ -266,10 +303,10 @@ def _pick(prompts: Sequence[Prompt], slugs: Sequence[str], file: Path) -> tuple[
     return tuple(prompt for prompt in prompts if prompt.slug in slugs)
 
 
-def _note_left_out(pages: Sequence[Path]) -> None:
+def _note_left_out(pages: Sequence[Path], advice: str = "") -> None:
     if pages:
         more = f" and {len(pages) - _NAMED} more" if len(pages) > _NAMED else ""
-        click.echo(f"kept, not in the index: {', '.join(map(str, pages[:_NAMED]))}{more}", err=True)
+        click.echo(f"kept, not in the index: {', '.join(map(str, pages[:_NAMED]))}{more}{advice}", err=True)
 
 
 @main.command()
@@ -328,11 +365,13 @@ def index(results: Path, verbose: bool) -> None:
     Pages that the last build left out stay out; without report.json in RESULTS every page comes in.
     """
     with _importing(_NOT_WRITTEN):
+        from reportgen.lock import lock_site
         from reportgen.site import open_site, read_cards, read_left_out, write_index
 
-    cards = read_cards(results)  # first: a folder that is not there is a wrong name, not one to be made
-    left_out = read_left_out(results)
-    written = write_index(open_site(results), cards, left_out)
+    read_cards(results)  # first: a folder that is not there is a wrong name, not one to be made
+    with lock_site(results):
+        left_out = read_left_out(results)
+        written = write_index(open_site(results), read_cards(results), left_out)
     _note_left_out([results / f"{slug}.html" for slug in left_out])
     click.echo(written)
 

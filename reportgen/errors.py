@@ -13,6 +13,8 @@
     ├── NoEvidence          one kind of evidence cannot be had; the capture goes on and the page says why
     ├── PictureError        a view of a page cannot be drawn as a picture
     ├── SiteError           the results folder cannot be written, or a file there is not ours
+    │   ├── InTheWay            something that reportgen did not make stands where a file of its shall be
+    │   └── SiteInUse           another run writes into the folder
     └── TemplatesNotFound   names every folder that was searched
 
 A message reads *where: what is wrong, what was got; what to do*. The library raises; ``reportgen.cli`` is the one
@@ -94,5 +96,18 @@ class SiteError(ReportgenError):
     """The results folder cannot be written."""
 
 
+class InTheWay(SiteError):
+    """Something that reportgen did not make stands where one of its files shall be."""
+
+
+class SiteInUse(SiteError):
+    """Another run writes into the results folder."""
+
+
 class TemplatesNotFound(ReportgenError):
     """The templates are not where they should be."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return an error's class and the first line of its message."""
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"

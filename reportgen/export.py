@@ -21,6 +21,7 @@ from reportgen.records import Prediction, Token
 Table = Mapping[str, Sequence[Any]]
 """Columns by name, all equally long."""
 
+TABLE_NAMES = ("heads", "tokens", "steps", "attribution", "lens", "ablation")
 _DIGITS = 7
 
 

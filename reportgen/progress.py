@@ -17,8 +17,11 @@ _STAGES = {"load": "loading", "capture": "running", "page": "drawing"}
 class ProgressBar:
     """A bar on standard error; one line per prompt where that is no terminal, unless quiet."""
 
-    def __init__(self, console: Console, bar: Progress, task: TaskID, *, quiet: bool, verbose: bool) -> None:
+    def __init__(
+        self, console: Console, bar: Progress, task: TaskID, total: int, *, quiet: bool, verbose: bool
+    ) -> None:
         """Take what ``watch`` has made."""
+        self._total = total
         self._console, self._bar, self._task = console, bar, task
         self._quiet, self._verbose = quiet, verbose
         self._heads: TaskID | None = None
@@ -58,6 +61,12 @@ class ProgressBar:
         elif outcome.error != self._said:
             self._said = outcome.error
             self._say(f"failed: {outcome.error}", style="red")
+            if self._verbose and outcome.details:
+                self._say(outcome.details.rstrip())
+
+    def skip(self, count: int) -> None:
+        """Leave prompts out of what is still to be done."""
+        self._bar.update(self._task, total=self._total - count)
 
     def _say(self, text: str, style: str = "") -> None:
         # Neither markup nor emoji codes: a prompt may hold square brackets and colons.
@@ -85,4 +94,4 @@ def watch(total: int, *, quiet: bool, verbose: bool) -> Iterator[ProgressBar]:
         TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
     )  # fmt: skip
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
-        yield ProgressBar(console, bar, bar.add_task("starting", total=total), quiet=quiet, verbose=verbose)
+        yield ProgressBar(console, bar, bar.add_task("starting", total=total), total, quiet=quiet, verbose=verbose)

@@ -297,7 +297,8 @@ class Step:
 
 @dataclass(frozen=True)
 class Failure:
-    """A prompt that gave no page, and why."""
+    """A prompt that gave no page, and why; ``details`` says where in the program."""
 
     prompt: Prompt
     error: str
+    details: str = field(default="", compare=False, repr=False)

@@ -2,126 +2,55 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from itertools import groupby
+import time
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING
 
-from reportgen.captures.batches import make_batches
-from reportgen.captures.capture import capture_together
-from reportgen.captures.record import Capture
+from reportgen.atomic import remove_leftovers
 from reportgen.check import check_prompts
-from reportgen.errors import ModelError, PromptError, ReportgenError
+from reportgen.errors import InTheWay, ModelError, PromptError, ReportgenError, SiteError, first_line
 from reportgen.export import check_format, encode_tables
-from reportgen.models.model import LoadedModel, check_settings, load_model
-from reportgen.pages.cards import Card, FailureCard, make_card, make_failure_card
+from reportgen.interrupts import Stop
+from reportgen.lock import lock_site
+from reportgen.options import Options, Outcome, Progress, Silence
+from reportgen.page_keys import make_key
+from reportgen.pages.cards import Card, make_card
 from reportgen.pages.page import render_page
 from reportgen.pages.tables import warn_of_replay
-from reportgen.records import Failure, Prompt
-from reportgen.site import find_pages, open_site, read_cards, write_index, write_page, write_tables
+from reportgen.prompts.prompt_file import name_pages
+from reportgen.records import Prompt
+from reportgen.resume import find_current
+from reportgen.site import DATA_FOLDER, open_site, read_cards, write_page, write_tables
+from reportgen.tally import Tally
 
-_T = TypeVar("_T")
+if TYPE_CHECKING:
+    from reportgen.engine import Ran
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run left behind.
-
-    Attributes:
-        index: path of the index.
-        pages: paths of the pages written, in the order of the prompts.
-        failures: the prompts that gave no page, in that order too.
-        left_out: paths of the pages that are in the folder and not in the index.
-    """
-
-    index: Path
-    pages: tuple[Path, ...]
-    failures: tuple[Failure, ...]
-    left_out: tuple[Path, ...] = ()
-
-
-class Progress(Protocol):
-    """Who wants to know how far a run is."""
-
-    def stage(self, prompt: Prompt, stage: str) -> None:
-        """A prompt entered a stage: ``load``, ``capture`` or ``page``."""
-        ...
-
-    def ablating(self, prompt: Prompt, done: int, total: int, seconds: float) -> None:
-        """So many heads of so many are ablated, and about so many seconds are left; 0 before the first."""
-        ...
-
-    def warn(self, prompt: Prompt, warning: str) -> None:
-        """A prompt has a page that must be read with care."""
-        ...
-
-    def done(self, prompt: Prompt, outcome: Path | Failure) -> None:
-        """A prompt has its page, or has failed."""
-        ...
-
-
-class Silence:
-    """Progress that nobody watches."""
-
-    def stage(self, prompt: Prompt, stage: str) -> None:
-        """Say nothing."""
-
-    def ablating(self, prompt: Prompt, done: int, total: int, seconds: float) -> None:
-        """Say nothing."""
-
-    def warn(self, prompt: Prompt, warning: str) -> None:
-        """Say nothing."""
-
-    def done(self, prompt: Prompt, outcome: Path | Failure) -> None:
-        """Say nothing."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to run, apart from what the prompts say.
-
-    Attributes:
-        device: ``auto``, or what torch calls it.
-        dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
-        shared_assets: keep BokehJS once beside the pages instead of in each.
-        trust_remote_code: run code that comes with a model.
-        allow_pickle: read weights that are pickled where there are no safetensors.
-        update: keep the pages of earlier runs in the index, beside those of this one.
-        export_data: write the tables of numbers too, as ``csv`` or ``parquet``; empty writes none.
-        model: a loaded model to use for every prompt, whatever model it names.
-        batch_size: how many prompts of similar length run side by side at most; 0 takes what suits their lengths.
-        device_map: how to spread a model over several devices, as ``auto``; empty puts it on one.
-    """
-
-    device: str = "auto"
-    dtype: str = "auto"
-    shared_assets: bool = False
-    trust_remote_code: bool = False
-    update: bool = False
-    export_data: str = ""
-    model: LoadedModel | None = field(default=None, repr=False)
-    batch_size: int = 0
-    device_map: str = ""
-    allow_pickle: bool = False
+__all__ = ["Options", "Outcome", "Progress", "Silence", "build_site"]
 
 
 def build_site(
-    prompts: Iterable[Prompt], results: Path | str, options: Options = Options(), progress: Progress = Silence()
+    prompts: Iterable[Prompt],
+    results: Path | str,
+    options: Options = Options(),
+    progress: Progress = Silence(),
+    stop: Stop | None = None,
 ) -> Outcome:
     """Run prompts and write their pages and index.
 
-    A prompt that fails becomes a shown failure and the run goes on; so do all prompts of a model that cannot be loaded.
-    However the run ends, the index shows what was done. Earlier pages stay in it where the run ended early or made no
-    page; otherwise they are kept, and left out of it.
+    Pages that are as this run would make them are left as they are. A prompt that fails becomes a shown failure and the
+    run goes on; so do all prompts of a model that cannot be loaded. However the run ends, the index shows what was
+    done. Earlier pages stay in it where the run ended early or made no page; otherwise they are kept, and left out of
+    it.
 
     Args:
         prompts: what to run.
         results: folder of the site.
         options: how to run.
         progress: told of every stage.
+        stop: may ask the run to end after the prompts that it is at.
 
     Returns:
         What was written and what failed.
@@ -130,103 +59,90 @@ def build_site(
         PromptFileError: prompts select layers or heads that their model lacks, or their file names a model or adapter
             that cannot be used; nothing is written.
         ModelError: another model or adapter, the device or the dtype cannot be used; nothing is written.
-        SiteError: the folder cannot be written.
+        SiteError: the folder cannot be written, or another run writes into it.
         ReportgenError: what ``export_data`` needs is not installed; nothing is written.
     """
     check_format(options.export_data)
-    named = check_prompts(
-        prompts, model=options.model and options.model.info, trust_remote_code=options.trust_remote_code
-    )
-    if options.model is None:
-        check_settings(options.device, options.dtype, options.device_map)
-    folder = open_site(Path(results), (prompt.slug for prompt in named), shared_assets=options.shared_assets)
-    before = find_pages(folder)
-    if options.update:
-        read_cards(folder)  # what cannot be read is told now rather than after the work
-    keep_earlier = True  # until the run has come to its end
-    cards: dict[str, Card | FailureCard] = {}
-    pages: dict[str, Path] = {}
-    failures: dict[str, Failure] = {}
-    try:
-        for prompt, captured in _capture_all(named, options, progress):
-            try:
-                if isinstance(captured, ReportgenError):
-                    raise captured
-                if warning := warn_of_replay(captured):
-                    progress.warn(prompt, warning)
-                progress.stage(prompt, "page")
-                html = render_page(captured, shared_assets=options.shared_assets)
-                card = make_card(captured)
-                pages[prompt.slug] = write_page(folder, prompt.slug, html)
-                cards[prompt.slug] = card
-                if options.export_data:
-                    write_tables(folder, prompt.slug, encode_tables(captured, options.export_data))
-                progress.done(prompt, pages[prompt.slug])
-            except (PromptError, ModelError) as error:
-                failures[prompt.slug] = Failure(prompt, str(error))
-                cards[prompt.slug] = make_failure_card(failures[prompt.slug])
-                progress.done(prompt, failures[prompt.slug])
-        keep_earlier = options.update or not pages
-    finally:
-        index, left_out = _write_index(folder, _in_order(named, cards), before, keep_earlier)
-    return Outcome(index, tuple(_in_order(named, pages)), tuple(_in_order(named, failures)), left_out)
+    stop, folder, named = stop or Stop(), Path(results), name_pages(tuple(prompts))
+    current = find_current(folder, named, options)
+    named = _check(named, current, options, stop)
+    with lock_site(folder):
+        remove_leftovers([folder, *folder.glob(f"{DATA_FOLDER}/*")])
+        missing = [prompt.slug for prompt in named if prompt.slug not in current]
+        open_site(folder, missing, shared_assets=options.shared_assets)
+        if options.update:
+            read_cards(folder)  # what cannot be read is told now rather than after the work
+        tally = Tally(folder, named, current)
+        try:
+            if current:
+                progress.skip(len(current))
+            if missing:
+                _run_missing(named, missing, folder, options, progress, stop, tally)
+        except BaseException:
+            with suppress(SiteError):  # what ended the run says more
+                tally.finish(keep_earlier=True)
+            raise
+        ended = not stop.asked and not (options.fail_fast and tally.failures)
+        keep_earlier = options.update or not tally.has_pages or not ended
+        return tally.finish(keep_earlier=keep_earlier, prune=options.prune and ended)
 
 
-def _capture_all(
-    prompts: Sequence[Prompt], options: Options, progress: Progress
-) -> Iterator[tuple[Prompt, Capture | PromptError | ModelError]]:
-    """Pair each prompt with its record, or with why there is none.
-
-    One model is in memory at a time, and each, with its adapter, is loaded once.
-    """
-    first_use = {_model_of(prompt): place for place, prompt in reversed(list(enumerate(prompts)))}
-    for _, group in groupby(sorted(prompts, key=lambda prompt: first_use[_model_of(prompt)]), key=_model_of):
-        members = list(group)
-        progress.stage(members[0], "load")
-        model = options.model or _load(members[0], options)
-        if isinstance(model, ModelError):
-            yield from ((prompt, model) for prompt in members)
-        else:
-            for batch in make_batches(model, members, options.batch_size):
-                for prompt in batch:
-                    progress.stage(prompt, "capture")
-                captures = capture_together(model, batch, lambda prompt: partial(progress.ablating, prompt))
-                yield from zip(batch, captures, strict=True)
-        del model
-        gc.collect()  # hooks make circles of a network, which would stay beside the next one
-
-
-def _model_of(prompt: Prompt) -> tuple[str, str]:
-    """What a network's weights depend on."""
-    return prompt.model, prompt.adapter
-
-
-def _load(prompt: Prompt, options: Options) -> LoadedModel | ModelError:
-    try:
-        return load_model(
-            prompt.model,
-            adapter=prompt.adapter,
-            device=options.device,
-            device_map=options.device_map,
-            dtype=options.dtype,
-            trust_remote_code=options.trust_remote_code,
-            allow_pickle=options.allow_pickle,
+def _check(prompts: Sequence[Prompt], current: Collection[str], options: Options, stop: Stop) -> tuple[Prompt, ...]:
+    """Check what is to be run against models and machine; what has its page has passed before."""
+    missing = [prompt for prompt in prompts if prompt.slug not in current]
+    if not missing:
+        return tuple(prompts)
+    with stop.importing():
+        checked = check_prompts(
+            missing, model=options.model and options.model.info, trust_remote_code=options.trust_remote_code
         )
-    except ModelError as error:
-        return error
+        if options.model is None:
+            from reportgen.models.model import check_settings
+
+            check_settings(options.device, options.dtype, options.device_map)
+    by_slug = {prompt.slug: prompt for prompt in checked}
+    return tuple(by_slug.get(prompt.slug, prompt) for prompt in prompts)
 
 
-def _write_index(
-    folder: Path, cards: Sequence[Card | FailureCard], before: Sequence[str], keep_earlier: bool
-) -> tuple[Path, tuple[Path, ...]]:
-    """Write the index of a run; return its path, and those of the pages from before that are not in it."""
-    earlier = read_cards(folder) if keep_earlier and before else []
-    shown = {card.slug: card for card in earlier if card.slug in before or isinstance(card, FailureCard)}
-    shown.update({card.slug: card for card in cards})
-    left_out = [slug for slug in before if not isinstance(shown.get(slug), Card)]
-    index = write_index(folder, tuple(shown.values()), left_out)
-    return index, tuple(folder / f"{slug}.html" for slug in left_out)
+def _run_missing(
+    prompts: Sequence[Prompt], missing: Collection[str], folder: Path, options: Options, progress: Progress,
+    stop: Stop, tally: Tally,
+) -> None:  # fmt: skip
+    """Run prompts that have no page, and write it."""
+    with stop.importing():  # only now: torch takes seconds to import, and pages that are there need none
+        from reportgen.engine import run_prompts
+
+    for ran in run_prompts(prompts, frozenset(missing), options, progress, stop):
+        tally.add_seconds(ran.prompt, load=ran.load_seconds, capture=ran.capture_seconds)
+        start = time.perf_counter()
+        try:
+            card, path = _write(ran, folder, options, progress)
+            tally.add_page(ran.prompt, card, path)
+            progress.done(ran.prompt, path)
+        except (PromptError, ModelError, InTheWay) as error:
+            progress.done(ran.prompt, tally.add_failure(ran.prompt, error))
+        tally.add_seconds(ran.prompt, page=time.perf_counter() - start)
+        if options.fail_fast and tally.failures:
+            return
 
 
-def _in_order(prompts: Sequence[Prompt], by_slug: dict[str, _T]) -> list[_T]:
-    return [by_slug[prompt.slug] for prompt in prompts if prompt.slug in by_slug]
+def _write(ran: Ran, folder: Path, options: Options, progress: Progress) -> tuple[Card, Path]:
+    """Write the page of one prompt, its tables before it: a page that is there has all that belongs to it."""
+    if isinstance(ran.captured, ReportgenError):
+        raise ran.captured
+    prompt, captured = ran.prompt, ran.captured
+    if warning := warn_of_replay(captured):
+        progress.warn(prompt, warning)
+    progress.stage(prompt, "page")
+    key = make_key(prompt, options, ran.made_of)
+    try:
+        html, card = render_page(captured, shared_assets=options.shared_assets, key=key), make_card(captured)
+        tables = encode_tables(captured, options.export_data) if options.export_data else {}
+    except ReportgenError:
+        raise
+    except Exception as error:  # numbers that nobody foresaw are this prompt's failure, not the run's
+        where = prompt.place.of()
+        raise PromptError(f"{where}: its page cannot be made, {first_line(error)}; -v shows where") from error
+    if tables:
+        write_tables(folder, prompt.slug, tables)
+    return card, write_page(folder, prompt.slug, html)

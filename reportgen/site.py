@@ -1,7 +1,6 @@
 """Pages and index to files: the folder that is published.
 
-Every file is written beside its place and renamed into it, so that a reader never meets half a page. A file that
-reportgen did not make is never overwritten.
+A file that reportgen did not make is never overwritten.
 """
 
 from __future__ import annotations
@@ -9,17 +8,20 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from reportgen.errors import SiteError
+from reportgen.atomic import make_folder, write_whole
+from reportgen.errors import InTheWay, SiteError
+from reportgen.export import TABLE_NAMES
 from reportgen.pages.assets import BOKEH_FILE, read_bokeh
 from reportgen.pages.cards import Card, FailureCard, parse_card
 from reportgen.pages.page import GENERATOR, render_index
+from reportgen.records import EXPORT_FORMATS
 
 INDEX_FILE = "index.html"
 REPORT_FILE = "report.json"
@@ -27,8 +29,26 @@ DATA_FOLDER = "data"
 _MARKS = (b'<meta name="generator" content="reportgen', b'"generator": "reportgen')
 """How the beginning of a page, and of a report, says who made it."""
 _HEAD_BYTES = 4096
-_CARD = re.compile('<script type="application/json" id="card">(.*?)</script>', re.DOTALL)
+_CARD_BYTES = 1 << 16
+"""So much of a page is read for its card first; the whole page where the card is not in it."""
+_CARD = re.compile(b'<script type="application/json" id="card">(.*?)</script>', re.DOTALL)
 """Where a page carries its card; what a prompt says cannot look like it, since its angle brackets are escaped."""
+_KEY = re.compile(b'<meta name="reportgen-key" content="([0-9a-f]{64})">')
+_END = b"</html>\n"
+"""What a page ends with, unless somebody copied half of it."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a report says of the run that wrote it; everything else in it depends on the folder alone.
+
+    Attributes:
+        totals: of the whole run, such as how many pages were built, and in how many seconds.
+        prompts: of each prompt by its slug, such as whether its page was built, and the seconds of each stage.
+    """
+
+    totals: Mapping[str, Any]
+    prompts: Mapping[str, Mapping[str, Any]]
 
 
 def open_site(folder: Path, slugs: Iterable[str] = (), *, shared_assets: bool = False) -> Path:
@@ -45,13 +65,13 @@ def open_site(folder: Path, slugs: Iterable[str] = (), *, shared_assets: bool = 
     Raises:
         SiteError: the folder cannot be made or written, or a file that reportgen did not make is in the way.
     """
-    _make_folder(folder)
+    make_folder(folder)
     for name in (INDEX_FILE, REPORT_FILE, *(f"{slug}.html" for slug in slugs)):
         _check_ours(folder / name)
-    _write(folder / ".nojekyll", "")
+    write_whole(folder / ".nojekyll", "")
     if shared_assets:
         _make_inside(folder, (folder / BOKEH_FILE).parent)
-        _write(folder / BOKEH_FILE, read_bokeh())
+        write_whole(folder / BOKEH_FILE, read_bokeh())
     return folder
 
 
@@ -59,10 +79,12 @@ def write_page(folder: Path, slug: str, html: str) -> Path:
     """Write one page and return its path.
 
     Raises:
+        InTheWay: something that reportgen did not make has come into its place meanwhile.
         SiteError: it cannot be written.
     """
     path = folder / f"{slug}.html"
-    _write(path, html)
+    _check_ours(path)
+    write_whole(path, html)
     return path
 
 
@@ -80,7 +102,12 @@ def write_tables(folder: Path, slug: str, files: Mapping[str, bytes]) -> None:
     data = folder / DATA_FOLDER / slug
     _make_inside(folder, data)
     for name, content in files.items():
-        _write(data / name, content)
+        write_whole(data / name, content)
+
+
+def has_tables(folder: Path, slug: str, kind: str) -> bool:
+    """Say whether tables of a format stand beside a page."""
+    return any((folder / DATA_FOLDER / slug / f"{name}.{kind}").is_file() for name in TABLE_NAMES)
 
 
 def find_pages(folder: Path) -> list[str]:
@@ -92,33 +119,93 @@ def find_pages(folder: Path) -> list[str]:
     return [path.stem for path in sorted(folder.glob("*.html")) if _is_page(path)]
 
 
-def write_index(folder: Path, cards: Sequence[Card | FailureCard], left_out: Sequence[str] = ()) -> Path:
+def read_current(folder: Path, slug: str, keys: set[str]) -> Card | None:
+    """Return the card of a page that need not be made again, or ``None``.
+
+    Args:
+        folder: the site.
+        slug: of the page.
+        keys: one of them must be the page's, and the page must be whole.
+    """
+    path = folder / f"{slug}.html"
+    try:
+        if path.is_symlink() or not path.is_file() or read_key(path) not in keys or not _is_whole(path):
+            return None
+        return _read_card(path)
+    except (OSError, SiteError):  # it is made again, which says what is wrong
+        return None
+
+
+def read_key(path: Path) -> str:
+    """Return the key of a page; empty where it has none, or there is no page."""
+    try:
+        with path.open("rb") as file:
+            found = _KEY.search(file.read(_HEAD_BYTES))
+    except OSError:
+        return ""
+    return found[1].decode("ascii") if found else ""
+
+
+def remove_pages(folder: Path, slugs: Iterable[str]) -> list[Path]:
+    """Remove pages, with the tables beside them, and return their paths; what is not ours stays.
+
+    Raises:
+        SiteError: one cannot be removed.
+    """
+    removed = []
+    for slug in slugs:
+        path = folder / f"{slug}.html"
+        if path.is_symlink() or not _is_page(path):
+            continue
+        try:
+            path.unlink()
+            _remove_tables(folder / DATA_FOLDER / slug)
+        except OSError as error:
+            raise SiteError(f"{path}: cannot be removed, {error.strerror}; remove it by hand") from error
+        removed.append(path)
+    return removed
+
+
+def _remove_tables(folder: Path) -> None:
+    if folder.is_symlink() or folder.parent.is_symlink() or not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if path.stem in TABLE_NAMES and path.suffix[1:] in EXPORT_FORMATS:
+            path.unlink()
+    with suppress(OSError):  # somebody else's files are in them
+        folder.rmdir()
+        folder.parent.rmdir()
+
+
+def write_index(
+    folder: Path, cards: Sequence[Card | FailureCard], left_out: Sequence[str] = (), run: Run | None = None
+) -> Path:
     """Write ``index.html`` and ``report.json``, what became of each prompt, and return the path of the index.
 
     Args:
         folder: the site.
         cards: pages and failures, in the order in which the index shows them.
         left_out: slugs of pages that are in the folder and not among the cards; ``read_cards`` leaves them out too.
+        run: what the report says of this run; without it, what it said of the last one.
 
     Raises:
         SiteError: they cannot be written.
     """
-    outcomes = [
-        {"slug": card.slug, "status": "failed", **asdict(card)}
-        if isinstance(card, FailureCard)
-        else {"slug": card.slug, "status": "written", "title": card.title, "model": card.model, "page": card.href}
-        for card in cards
-    ]
-    _write(
-        folder / REPORT_FILE,
-        json.dumps(
-            {"generator": GENERATOR, "prompts": outcomes, "left_out": list(left_out)}, ensure_ascii=False, indent=1
-        )
-        + "\n",
-    )
+    run = run or _read_run(folder / REPORT_FILE)
+    outcomes = [{**_report_card(folder, card), "run": run.prompts.get(card.slug)} for card in cards]
+    report = {"generator": GENERATOR, "prompts": outcomes, "left_out": list(left_out), "run": run.totals}
+    write_whole(folder / REPORT_FILE, json.dumps(report, ensure_ascii=False, indent=1) + "\n")
     path = folder / INDEX_FILE
-    _write(path, render_index(cards))
+    write_whole(path, render_index(cards))
     return path
+
+
+def _report_card(folder: Path, card: Card | FailureCard) -> dict[str, Any]:
+    key = read_key(folder / f"{card.slug}.html")
+    same = {"slug": card.slug, "title": card.title, "model": card.model}
+    if isinstance(card, Card):
+        return {**same, "status": "written", "page": card.href, "key": key}
+    return {**same, "status": "failed", "error": card.error, "earlier_page": card.earlier_page, "key": key}
 
 
 def read_cards(folder: Path) -> list[Card | FailureCard]:
@@ -138,11 +225,20 @@ def read_cards(folder: Path) -> list[Card | FailureCard]:
     cards: list[Card | FailureCard] = []
     for outcome in _read_report(folder / REPORT_FILE)[0]:
         slug = str(outcome.get("slug", ""))
-        if slug in pages:
-            cards.append(pages.pop(slug))
+        page = pages.pop(slug, None)
+        if page and not _is_earlier(folder, outcome):
+            cards.append(page)
         elif outcome.get("status") == "failed":
-            cards.append(FailureCard(slug, *(str(outcome.get(key, "")) for key in ("title", "model", "error"))))
+            texts = (str(outcome.get(key, "")) for key in ("title", "model", "error"))
+            cards.append(FailureCard(slug, *texts, earlier_page=page.href if page else ""))
     return [*cards, *pages.values()]
+
+
+def _is_earlier(folder: Path, outcome: Mapping[str, Any]) -> bool:
+    """Say whether the page of a prompt that failed is still the one that was there before."""
+    if outcome.get("status") != "failed" or not outcome.get("earlier_page"):
+        return False
+    return outcome.get("key", "") == read_key(folder / f"{outcome['slug']}.html")
 
 
 def read_left_out(folder: Path) -> list[str]:
@@ -163,12 +259,29 @@ def _is_page(path: Path) -> bool:
 
 def _read_card(path: Path) -> Card:
     try:
-        card = _CARD.search(path.read_text("utf-8"))
+        with path.open("rb") as file:
+            content = file.read(_CARD_BYTES)
+            card = _CARD.search(content) or _CARD.search(content + file.read())
         if card is None:
             raise ValueError("there is none")
-        return parse_card(json.loads(card[1]))
+        return parse_card(json.loads(card[1].decode("utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise SiteError(f"{path}: holds no readable card, {error}; build that page again") from error
+
+
+def _is_whole(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-min(len(_END), path.stat().st_size), os.SEEK_END)
+        return file.read() == _END
+
+
+def _read_run(path: Path) -> Run:
+    """Return what a report says of the run that wrote it, as far as it can be read."""
+    try:
+        report = json.loads(path.read_text("utf-8"))
+        return Run(report["run"], {outcome["slug"]: outcome["run"] for outcome in report["prompts"]})
+    except (OSError, ValueError, KeyError, TypeError):
+        return Run({}, {})
 
 
 def _read_report(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
@@ -186,19 +299,12 @@ def _read_report(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
         ) from error
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SiteError(f"{folder}: cannot be made, {error.strerror}; choose another folder with --results") from error
-
-
 def _make_inside(folder: Path, inner: Path) -> None:
     """Make a folder inside a site; a link on the way there would lead out of it."""
     for part in takewhile(lambda part: part != folder, (inner, *inner.parents)):
         if part.is_symlink():
             raise SiteError(f"{part}: is a link, which is not followed; remove it or choose another --results")
-    _make_folder(inner)
+    make_folder(inner)
 
 
 def _check_ours(path: Path) -> None:
@@ -207,30 +313,10 @@ def _check_ours(path: Path) -> None:
     except OSError as error:
         raise SiteError(f"{path}: cannot be read, {error.strerror}; choose another folder with --results") from error
     if foreign:
-        raise SiteError(f"{path}: is in the way and was not made by reportgen; move it or choose another --results")
+        raise InTheWay(f"{path}: is in the way and was not made by reportgen; move it or choose another --results")
 
 
 def _is_ours(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     return any(mark in head for mark in _MARKS)
-
-
-def _write(path: Path, content: str | bytes) -> None:
-    """Write beside the place, then rename: there is either the old file or the new one, whole."""
-    try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content if isinstance(content, bytes) else content.encode("utf-8"))
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise SiteError(
-            f"{path}: cannot be written, {error.strerror}; make room or choose another --results"
-        ) from error

@@ -12,7 +12,14 @@ FOLDER = Path(__file__).parent.parent / "benchmarks"
 
 
 @pytest.mark.parametrize(
-    ("name", "column"), [("page", "tokens"), ("evidence", "ratio"), ("batches", "ratio"), ("capture", "ratio")]
+    ("name", "column"),
+    [
+        ("page", "tokens"),
+        ("evidence", "ratio"),
+        ("batches", "ratio"),
+        ("capture", "ratio"),
+        ("resume", "up to date after, s"),
+    ],
 )
 def test_benchmark_prints_its_table(name: str, column: str) -> None:
     command = [sys.executable, str(FOLDER / f"{name}.py"), "--runs", "1", "--quick"]

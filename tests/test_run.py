@@ -17,17 +17,18 @@ from html_tree import parse_html
 from tiny import make_gpt2, make_llama, make_tokenizer, save_adapter
 from transformers import PreTrainedModel
 
-from reportgen import run
+from reportgen import engine
 from reportgen.captures.capture import capture, capture_together
 from reportgen.captures.codes import decode_weights
 from reportgen.captures.record import Capture
 from reportgen.errors import ModelError, PromptFileError
 from reportgen.models.model import LoadedModel, wrap_model
+from reportgen.pages.cards import Card, FailureCard
 from reportgen.prompts.prompt_file import load_prompts
 from reportgen.records import Failure, Prompt
 from reportgen.run import Options, Outcome, build_site
 from reportgen.selection import parse_selection
-from reportgen.site import read_cards
+from reportgen.site import read_cards, write_index, write_page
 
 ROOT = Path(__file__).parent.parent
 TOO_LONG = Prompt(text="x" * 600, slug="long", max_new_tokens=0)
@@ -50,6 +51,9 @@ class Recorder:
     def warn(self, prompt: Prompt, warning: str) -> None:
         self.told.append(("warn", prompt.slug, warning))
 
+    def skip(self, count: int) -> None:
+        self.told.append(("skip", str(count)))
+
     def done(self, prompt: Prompt, outcome: Path | Failure) -> None:
         self.told.append(("done", prompt.slug, "failed" if isinstance(outcome, Failure) else outcome.name))
 
@@ -64,6 +68,14 @@ def slugs_in_index(folder: Path) -> list[str]:
     index = parse_html((folder / "index.html").read_text("utf-8"))
     links = [str(link.attributes["href"]) for link in index.find("a")]
     return [link.removesuffix(".html") for link in links if link.endswith(".html")]
+
+
+def report_apart_from_the_run(folder: Path) -> dict[str, object]:
+    """Return a report without what it says of the run that wrote it, seconds among it."""
+    report = json.loads((folder / "report.json").read_text("utf-8"))
+    for part in (report, *report["prompts"]):
+        del part["run"]
+    return report
 
 
 def save_models(folder: Path) -> tuple[str, str]:
@@ -82,7 +94,7 @@ def test_site_has_a_page_for_each_prompt_and_an_index(tiny_llama: LoadedModel, t
         failures=(),
     )
     names = {path.name for path in (tmp_path / "site").iterdir()}
-    assert names == {"cat.html", "dog.html", "index.html", "report.json", ".nojekyll"}
+    assert names == {"cat.html", "dog.html", "index.html", "report.json", ".nojekyll", ".reportgen.lock"}
     assert slugs_in_index(tmp_path / "site") == ["cat", "dog"]
 
 
@@ -94,8 +106,9 @@ def test_prompt_made_of_a_text_alone_is_named(tiny_llama: LoadedModel, tmp_path:
 def test_same_input_gives_the_same_bytes(tiny_llama: LoadedModel, tmp_path: Path) -> None:
     for name in ("one", "two"):
         build_site(prompts("cat"), tmp_path / name, Options(model=tiny_llama))
-    for file in ("cat.html", "index.html", "report.json"):
+    for file in ("cat.html", "index.html"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+    assert report_apart_from_the_run(tmp_path / "one") == report_apart_from_the_run(tmp_path / "two")
 
 
 def test_failing_prompt_is_shown_and_the_run_goes_on(tiny_llama: LoadedModel, tmp_path: Path) -> None:
@@ -232,9 +245,9 @@ def test_run_that_ends_early_keeps_what_it_did_not_come_to(tiny_llama: LoadedMod
 
 def test_pages_of_other_runs_are_named_and_stay_out_of_the_index(tiny_llama: LoadedModel, tmp_path: Path) -> None:
     assert build_site(prompts("cat", "dog"), tmp_path, Options(model=tiny_llama)).left_out == ()
-    outcome = build_site([*prompts("hen"), replace(TOO_LONG, slug="dog")], tmp_path, Options(model=tiny_llama))
-    assert outcome.left_out == (tmp_path / "cat.html", tmp_path / "dog.html")
-    assert [card.slug for card in read_cards(tmp_path)] == ["hen", "dog"] != slugs_in_index(tmp_path) == ["hen"]
+    outcome = build_site(prompts("hen", "dog"), tmp_path, Options(model=tiny_llama))
+    assert outcome.left_out == (tmp_path / "cat.html",)
+    assert [card.slug for card in read_cards(tmp_path)] == ["hen", "dog"] == slugs_in_index(tmp_path)
     outcome = build_site(prompts("dog"), tmp_path, Options(model=tiny_llama, update=True))
     assert outcome.left_out == (tmp_path / "cat.html",)
     assert slugs_in_index(tmp_path) == ["hen", "dog"]
@@ -248,8 +261,8 @@ def test_each_model_is_loaded_once_and_pages_keep_the_order_of_the_prompts(
         Prompt(**vars(prompt) | {"model": model})
         for prompt, model in zip(prompts("a", "b", "c", "d"), (llama, gpt2, llama, gpt2), strict=True)
     ]
-    loaded, load = [], run.load_model
-    monkeypatch.setattr(run, "load_model", lambda name, **rest: loaded.append(name) or load(name, **rest))
+    loaded, load = [], engine.load_model
+    monkeypatch.setattr(engine, "load_model", lambda name, **rest: loaded.append(name) or load(name, **rest))
     recorder = Recorder()
     outcome = build_site(given, tmp_path / "site", progress=recorder)
     assert loaded == [llama, gpt2]
@@ -270,7 +283,7 @@ def test_model_with_and_without_adapter_are_two_of_which_one_is_in_memory(
     ]
     networks: list[weakref.ref[PreTrainedModel]] = []
     alive: list[int] = []
-    load = run.load_model
+    load = engine.load_model
 
     def note(name: str, **rest: str) -> LoadedModel:
         alive.append(sum(network() is not None for network in networks))
@@ -278,7 +291,7 @@ def test_model_with_and_without_adapter_are_two_of_which_one_is_in_memory(
         networks.append(weakref.ref(loaded.network))
         return loaded
 
-    monkeypatch.setattr(run, "load_model", note)
+    monkeypatch.setattr(engine, "load_model", note)
     recorder = Recorder()
     outcome = build_site(given, tmp_path / "site", progress=recorder)
     assert outcome.failures == ()
@@ -300,6 +313,32 @@ def test_adapter_that_cannot_be_merged_fails_its_prompts_and_the_others_go_on(tm
     assert [path.stem for path in outcome.pages] == ["dog"]
     assert [card.model for card in read_cards(tmp_path / "site")] == [f"{gpt2} + {tmp_path / 'lora'}", llama]
     assert outcome.failures[0].error.startswith(f"adapter '{tmp_path / 'lora'}' on model '{gpt2}': it was made for an")
+
+
+def test_page_of_a_prompt_that_fails_now_stays_and_its_failure_says_so(tiny_llama: LoadedModel, tmp_path: Path) -> None:
+    """It is not what was asked for, but it is better than nothing: the index shows the failure and links to it."""
+    build_site(prompts("cat", "dog"), tmp_path, Options(model=tiny_llama))
+    before = (tmp_path / "dog.html").read_bytes()
+    failing = [*prompts("cat"), replace(TOO_LONG, slug="dog")]
+    outcome = build_site(failing, tmp_path, Options(model=tiny_llama))
+    assert (outcome.left_out, [failure.prompt.slug for failure in outcome.failures]) == ((), ["dog"])
+    assert (tmp_path / "dog.html").read_bytes() == before
+    text = " ".join(parse_html((tmp_path / "index.html").read_text("utf-8")).text.split())
+    assert "failed; the page of an earlier run is kept" in text
+    assert outcome.failures[0].error in text
+    assert slugs_in_index(tmp_path) == ["cat", "dog"]
+    failed = read_cards(tmp_path)[1]
+    assert isinstance(failed, FailureCard)
+    assert failed.earlier_page == "dog.html"
+    write_index(tmp_path, read_cards(tmp_path))
+    assert read_cards(tmp_path)[1] == failed
+    write_page(tmp_path, "dog", before.decode().replace('<meta name="desc', f'{make_meta("1")}<meta name="desc'))
+    assert isinstance(read_cards(tmp_path)[1], Card)
+
+
+def make_meta(digit: str) -> str:
+    """Return how a page carries a key."""
+    return f'<meta name="reportgen-key" content="{digit * 64}">\n'
 
 
 @pytest.mark.parametrize(("update", "shown"), [(False, ["dog"]), (True, ["cat", "dog", "hen"])])
@@ -324,13 +363,13 @@ def shipped(smollm2: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> t
     """Run the shipped prompts on the embedded model, as ``make report`` does, and keep what was captured."""
     captures: dict[str, Capture] = {}
 
-    def keep(model: LoadedModel, prompts: Sequence[Prompt], _: object) -> list[object]:
+    def keep(model: LoadedModel, prompts: Sequence[Prompt], *_: object) -> list[object]:
         made = capture_together(model, prompts)
         captures.update({captured.prompt.slug: captured for captured in made if isinstance(captured, Capture)})
         return [*made]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "capture_together", keep)
+        patch.setattr(engine, "capture_together", keep)
         folder = tmp_path_factory.mktemp("shipped")
         outcome = build_site(load_prompts(ROOT / "prompts.yaml"), folder, Options(model=smollm2))
     return outcome, captures

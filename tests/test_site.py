@@ -15,7 +15,7 @@ from reportgen.errors import SiteError
 from reportgen.pages.assets import BOKEH_FILE, read_bokeh
 from reportgen.pages.cards import Card, FailureCard, make_card
 from reportgen.pages.page import render_page
-from reportgen.site import find_pages, open_site, read_cards, read_left_out, write_index, write_page, write_tables
+from reportgen.site import Run, find_pages, open_site, read_cards, read_left_out, write_index, write_page, write_tables
 
 FAILURE = FailureCard("lost", "Lost", "gpt2", "prompts.yaml:5: too long; shorten it")
 
@@ -195,10 +195,22 @@ def test_report_says_what_became_of_each_prompt(tmp_path: Path) -> None:
     write_index(tmp_path, [FAILURE, replace(card, title="שלום")])
     report = json.loads((tmp_path / "report.json").read_text("utf-8"))
     assert report["generator"].startswith("reportgen ")
+    failed = {"status": "failed", "error": FAILURE.error, "earlier_page": "", "key": "", "run": None}
+    written = {"status": "written", "page": "cat.html", "key": "", "run": None}
     assert report["prompts"] == [
-        {"slug": "lost", "status": "failed", "title": "Lost", "model": "gpt2", "error": FAILURE.error},
-        {"slug": "cat", "status": "written", "title": "שלום", "model": "tiny", "page": "cat.html"},
+        {"slug": "lost", "title": "Lost", "model": "gpt2"} | failed,
+        {"slug": "cat", "title": "שלום", "model": "tiny"} | written,
     ]
+    assert report["run"] == {}
+
+
+def test_report_keeps_what_it_said_of_the_last_run(tmp_path: Path) -> None:
+    (card,) = write_pages(tmp_path, "cat")
+    write_index(tmp_path, [card, FAILURE], run=Run({"built": 1}, {"cat": {"built": True, "seconds": {"page": 0.1}}}))
+    before = (tmp_path / "report.json").read_bytes()
+    write_index(tmp_path, [card, FAILURE])
+    assert (tmp_path / "report.json").read_bytes() == before
+    assert json.loads(before)["prompts"][0]["run"] == {"built": True, "seconds": {"page": 0.1}}
 
 
 def test_index_shows_cards_in_the_order_given(tmp_path: Path) -> None:
@@ -280,7 +292,7 @@ def spoil(page: str, how: str) -> bytes:
         case "other keys":
             return page.replace('"slug"', '"name"').encode()
         case _:
-            return page.encode("utf-16-le").replace(b"\0", b"") + b"\xff"
+            return page.encode("utf-8").replace(b'id="card">{"', b'id="card">{"\xff')
 
 
 @pytest.mark.parametrize("how", ["no card", "broken", "other keys", "not UTF-8"])

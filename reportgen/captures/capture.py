@@ -6,7 +6,9 @@ weights.
 
 from __future__ import annotations
 
+import gc
 import re
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,12 +21,12 @@ from transformers import PreTrainedModel
 
 from reportgen import __version__
 from reportgen.captures.attention import Asked, Attended, attend
-from reportgen.captures.encoding import check_memory, encode, first_line
+from reportgen.captures.encoding import check_memory, encode
 from reportgen.captures.generation import Generated, find_rivals, generate
 from reportgen.captures.predictions import Predictor
 from reportgen.captures.record import Capture
 from reportgen.captures.tokens import make_tokens
-from reportgen.errors import CaptureMismatch, ModelError, PromptError, ReportgenError
+from reportgen.errors import CaptureMismatch, ModelError, NotEnoughMemory, PromptError, ReportgenError, first_line
 from reportgen.evidence.ablation import Watch
 from reportgen.evidence.gather import Gatherer
 from reportgen.models.calls import quiet
@@ -65,7 +67,10 @@ def capture(model: LoadedModel, prompt: Prompt, watch: Watch = lambda *_: None) 
 
 
 def capture_together(
-    model: LoadedModel, prompts: Sequence[Prompt], watch: Callable[[Prompt], Watch] = lambda _: lambda *_: None
+    model: LoadedModel,
+    prompts: Sequence[Prompt],
+    watch: Callable[[Prompt], Watch] = lambda _: lambda *_: None,
+    wanted: Callable[[Prompt], bool] = lambda _: True,
 ) -> list[Capture | PromptError | ModelError]:
     """Run prompts side by side, as ``make_batches`` puts them together.
 
@@ -73,22 +78,57 @@ def capture_together(
         model: as ``capture`` takes it.
         prompts: that may be continued at once.
         watch: makes of a prompt what ``capture`` takes.
+        wanted: whose record is asked for; the others run along where they would run anyway, so that the numbers of
+            these do not depend on what has been done before.
 
     Returns:
-        Of each prompt its record, or what ``capture`` would raise: one that fails does not fail the others.
+        Of each wanted prompt its record, or what ``capture`` would raise: one that fails does not fail the others.
+        Where memory does not hold all, halves are tried, and one that fails alone is tried once more.
     """
-    if len(prompts) > 1:
-        try:
-            return [*_capture_all(model, [_prepare(model, prompt) for prompt in prompts], watch)]
-        except (PromptError, ModelError):
-            pass  # of one of them, or of so many at once: running them alone tells
-    made: list[Capture | PromptError | ModelError] = []
-    for prompt in prompts:
-        try:
-            made.append(capture(model, prompt, watch(prompt)))
-        except (PromptError, ModelError) as error:
-            made.append(error)
-    return made
+    chosen = [prompt for prompt in prompts if wanted(prompt)]
+    if len(prompts) == 1:
+        return [_capture_alone(model, prompt, watch(prompt)) for prompt in chosen]
+    made = _try_all(model, prompts, watch, wanted)
+    if isinstance(made, list):
+        return made
+    if not isinstance(made, NotEnoughMemory):  # of one of them: running them alone tells of which
+        return [_capture_alone(model, prompt, watch(prompt)) for prompt in chosen]
+    free_memory()
+    middle = len(prompts) // 2
+    halves = [half for half in (prompts[:middle], prompts[middle:]) if any(map(wanted, half))]
+    return [one for half in halves for one in capture_together(model, half, watch, wanted)]
+
+
+def free_memory() -> None:
+    """Give back what nobody holds any more: hooks make circles of a network, and CUDA keeps what it once had."""
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def _capture_alone(model: LoadedModel, prompt: Prompt, watch: Watch) -> Capture | PromptError | ModelError:
+    made = _try_all(model, [prompt], lambda _: watch)
+    if isinstance(made, NotEnoughMemory):
+        free_memory()
+        made = _try_all(model, [prompt], lambda _: watch)
+    return made[0] if isinstance(made, list) else made
+
+
+def _try_all(
+    model: LoadedModel,
+    prompts: Sequence[Prompt],
+    watch: Callable[[Prompt], Watch],
+    wanted: Callable[[Prompt], bool] = lambda _: True,
+) -> list[Capture | PromptError | ModelError] | PromptError | ModelError:
+    """Run prompts side by side; return what is wrong with one of them or with so many, without what the run held."""
+    try:
+        return [*_capture_all(model, [_prepare(model, prompt) for prompt in prompts], watch, wanted)]
+    except (PromptError, ModelError) as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            traceback.clear_frames(cause.__traceback__)
+            cause = cause.__cause__ or cause.__context__
+        return error
 
 
 @dataclass(frozen=True)
@@ -107,13 +147,19 @@ def _prepare(model: LoadedModel, prompt: Prompt) -> _Ready:
     return _Ready(prompt, layers, heads, encode(model, prompt))
 
 
-def _capture_all(model: LoadedModel, ready: Sequence[_Ready], watch: Callable[[Prompt], Watch]) -> list[Capture]:
+def _capture_all(
+    model: LoadedModel,
+    ready: Sequence[_Ready],
+    watch: Callable[[Prompt], Watch],
+    wanted: Callable[[Prompt], bool] = lambda _: True,
+) -> list[Capture]:
     network = model.network
     with _prompt_errors(ready[0].prompt), _evaluating(network), quiet():
         route = find_route(network)
+        needed = 0
         for one in ready:
             length = len(one.token_ids) + one.prompt.max_new_tokens
-            check_memory(one.prompt, length, len(one.layers), len(one.heads), fast=route.fast)
+            needed += check_memory(one.prompt, length, len(one.layers), len(one.heads), fast=route.fast, beside=needed)
         generated = generate(
             model, [one.token_ids for one in ready], ready[0].prompt.max_new_tokens, ready[0].prompt.generation
         )
@@ -123,7 +169,8 @@ def _capture_all(model: LoadedModel, ready: Sequence[_Ready], watch: Callable[[P
             for one, gatherer in zip(ready, gatherers, strict=True)
         ]
         attended = attend(network, asked, model.info.num_heads)
-        return [_finish(model, *parts, watch) for parts in zip(ready, generated, gatherers, attended, strict=True)]
+        parts = zip(ready, generated, gatherers, attended, strict=True)
+        return [_finish(model, *one, watch) for one in parts if wanted(one[0].prompt)]
 
 
 def _gather(network: PreTrainedModel, one: _Ready, generated: Generated) -> Gatherer:
@@ -227,9 +274,10 @@ def _prompt_errors(prompt: Prompt) -> Iterator[None]:
         raise CaptureMismatch(f"{where}: {error}") from error
     except ReportgenError:
         raise
-    except Exception as error:  # a network may bring its own code, which may raise anything
+    except BaseException as error:  # a network may bring its own code, which may raise anything
+        if isinstance(error, KeyboardInterrupt | GeneratorExit):
+            raise
         if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
-            problem = "out of memory; shorten it, select fewer layers, or use --dtype bfloat16 or another --device"
-        else:
-            problem = f"the run failed, {first_line(error)}; -v shows where"
-        raise PromptError(f"{where}: {problem}") from error
+            advice = "shorten it, select fewer layers, or use --dtype bfloat16 or another --device"
+            raise NotEnoughMemory(f"{where}: out of memory; {advice}") from error
+        raise PromptError(f"{where}: the run failed, {first_line(error)}; -v shows where") from error

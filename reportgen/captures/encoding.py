@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 
 from reportgen.captures.attention import count_bytes
-from reportgen.errors import NotEnoughMemory, PromptError, PromptTooLong
+from reportgen.errors import NotEnoughMemory, PromptError, PromptTooLong, first_line
 from reportgen.models.model import LoadedModel
 from reportgen.records import Prompt
 
@@ -33,7 +33,9 @@ def encode(model: LoadedModel, prompt: Prompt) -> list[int]:
             encoded = _apply_template(tokenizer, prompt)
         else:
             encoded = tokenizer(prompt.text, add_special_tokens=prompt.add_special_tokens, verbose=False)
-    except Exception as error:  # a tokenizer, or a template that came with it, may raise anything
+    except BaseException as error:  # a tokenizer, or a template that came with it, may raise anything; Rust's own too
+        if isinstance(error, KeyboardInterrupt | GeneratorExit):
+            raise
         raise PromptError(f"{where}: {model.info.name}'s tokenizer cannot encode it, {first_line(error)}") from error
     token_ids = list(encoded["input_ids"])
     if not token_ids:
@@ -70,8 +72,8 @@ def _check_window(model: LoadedModel, prompt: Prompt, num_prompt_tokens: int) ->
         )
 
 
-def check_memory(prompt: Prompt, length: int, num_layers: int, num_heads: int, *, fast: bool) -> None:
-    """Raise where the attention of a prompt will not fit into the memory that is free now.
+def check_memory(prompt: Prompt, length: int, num_layers: int, num_heads: int, *, fast: bool, beside: int = 0) -> int:
+    """Return the bytes that the attention of a prompt takes; raise where they do not fit into what is free now.
 
     Args:
         prompt: for the message.
@@ -79,19 +81,16 @@ def check_memory(prompt: Prompt, length: int, num_layers: int, num_heads: int, *
         num_layers: to be kept.
         num_heads: to be kept.
         fast: whether no layer is ever whole in memory.
+        beside: bytes that prompts take that run side by side with this one.
 
     Raises:
         NotEnoughMemory: it will not fit.
     """
     needed, free = count_bytes(length, num_layers, num_heads, fast=fast), psutil.virtual_memory().available
-    if needed > free:
+    if needed + beside > free:
         raise NotEnoughMemory(
             f"{prompt.place.of(_key(prompt))}: attention of {num_layers} layers × {num_heads} heads over {length} "
             f"tokens takes about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; select fewer layers or "
             "heads, or shorten the text"
         )
-
-
-def first_line(error: BaseException) -> str:
-    """Return an error's class and the first line of its message."""
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"
+    return needed

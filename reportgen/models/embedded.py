@@ -160,10 +160,14 @@ def _row(name: str, model: EmbeddedModel) -> ModelRow:
     return ModelRow(name, model.title, model.licence, num_bytes, folder)
 
 
-def _folder(name: str) -> Path:
+def cache_folder() -> Path:
+    """Return ``$REPORTGEN_CACHE``, or the folder of this program in the user's cache."""
     chosen = os.environ.get("REPORTGEN_CACHE")
-    cache = Path(chosen).expanduser() if chosen else user_cache_path("reportgen", appauthor=False)
-    return cache / "models" / name
+    return Path(chosen).expanduser() if chosen else user_cache_path("reportgen", appauthor=False)
+
+
+def _folder(name: str) -> Path:
+    return cache_folder() / "models" / name
 
 
 def _is_whole(folder: Path, model: EmbeddedModel) -> bool:

@@ -47,12 +47,18 @@ class Card:
 
 @dataclass(frozen=True)
 class FailureCard:
-    """One prompt that gave no page."""
+    """One prompt that gave no page.
+
+    Attributes:
+        earlier_page: address of the page that an earlier run made of it, relative to the index; empty where there is
+            none.
+    """
 
     slug: str
     title: str
     model: str
     error: str
+    earlier_page: str = ""
 
     @property
     def words(self) -> str:
@@ -84,10 +90,11 @@ def parse_card(values: Mapping[str, Any]) -> Card:
     return Card(**{**values, "tags": tuple(values.get("tags", ()))})
 
 
-def make_failure_card(failure: Failure) -> FailureCard:
-    """Return the card of a prompt that failed."""
+def make_failure_card(failure: Failure, *, has_earlier_page: bool = False) -> FailureCard:
+    """Return the card of a prompt that failed, with or without a page of an earlier run."""
     prompt = failure.prompt
-    return FailureCard(slug=prompt.slug, title=prompt.title, model=prompt.runs_on, error=failure.error)
+    page = f"{prompt.slug}.html" if has_earlier_page else ""
+    return FailureCard(prompt.slug, prompt.title, prompt.runs_on, failure.error, page)
 
 
 def excerpt(capture: Capture) -> str:

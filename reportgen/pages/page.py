@@ -138,6 +138,7 @@ class PageContext:
     style: Markup
     script: Markup
     policy: str
+    key: str = ""
     generator: str = GENERATOR
 
 
@@ -152,17 +153,18 @@ class IndexContext:
     generator: str = GENERATOR
 
 
-def render_page(capture: Capture, *, shared_assets: bool = False) -> str:
+def render_page(capture: Capture, *, shared_assets: bool = False, key: str = "") -> str:
     """Return the page of one capture.
 
     Args:
         capture: what to show.
         shared_assets: refer to BokehJS beside the page instead of carrying it along.
+        key: of all that the page was made from, as ``make_key`` tells it; empty for none.
 
     Returns:
         The whole HTML document; the same capture gives the same text.
     """
-    return _render("page.html.jinja2", make_page_context(capture, shared_assets=shared_assets))
+    return _render("page.html.jinja2", make_page_context(capture, shared_assets=shared_assets, key=key))
 
 
 def render_index(cards: Sequence[Card | FailureCard]) -> str:
@@ -172,7 +174,7 @@ def render_index(cards: Sequence[Card | FailureCard]) -> str:
     return _render("index.html.jinja2", context)
 
 
-def make_page_context(capture: Capture, *, shared_assets: bool = False) -> PageContext:
+def make_page_context(capture: Capture, *, shared_assets: bool = False, key: str = "") -> PageContext:
     """Return all that the page's templates read."""
     prompt, evidence = capture.prompt, capture.evidence
     script = read_scripts(PAGE_SCRIPTS)
@@ -225,6 +227,7 @@ def make_page_context(capture: Capture, *, shared_assets: bool = False) -> PageC
         style=read_styles(),
         script=script,
         policy=make_policy(own_scripts, own_files=shared_assets),
+        key=key,
     )
 
 

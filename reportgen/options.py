@@ -1,0 +1,114 @@
+"""How to run, apart from what the prompts say; what a run left behind; and who wants to know how far it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from reportgen.records import Failure, Prompt
+
+if TYPE_CHECKING:
+    from reportgen.models.model import LoadedModel
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run, apart from what the prompts say.
+
+    Attributes:
+        device: ``auto``, or what torch calls it.
+        dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
+        shared_assets: keep BokehJS once beside the pages instead of in each.
+        trust_remote_code: run code that comes with a model.
+        allow_pickle: read weights that are pickled where there are no safetensors.
+        update: keep the pages of earlier runs in the index, beside those of this one.
+        export_data: write the tables of numbers too, as ``csv`` or ``parquet``; empty writes none.
+        model: a loaded model to use for every prompt, whatever model it names. Nobody knows what it is made of, so that
+            every page is made anew.
+        batch_size: how many prompts of similar length run side by side at most; 0 takes what suits their lengths.
+        device_map: how to spread a model over several devices, as ``auto``; empty puts it on one.
+        force: make pages anew that are up to date.
+        prune: remove the pages of prompts that are not among those of the run, when it has come to its end.
+        fail_fast: end the run at the first prompt that fails.
+    """
+
+    device: str = "auto"
+    dtype: str = "auto"
+    shared_assets: bool = False
+    trust_remote_code: bool = False
+    update: bool = False
+    export_data: str = ""
+    model: LoadedModel | None = field(default=None, repr=False)
+    batch_size: int = 0
+    device_map: str = ""
+    allow_pickle: bool = False
+    force: bool = False
+    prune: bool = False
+    fail_fast: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run left behind.
+
+    Attributes:
+        index: path of the index.
+        pages: paths of the pages written, in the order of the prompts.
+        failures: the prompts that gave no page, in that order too.
+        left_out: paths of the pages that are in the folder and not in the index.
+        up_to_date: paths of the pages that were there and are as this run would have made them.
+        pruned: paths of the pages that were removed.
+        not_run: how many prompts the run did not come to, since it was asked to stop or one failed.
+    """
+
+    index: Path
+    pages: tuple[Path, ...]
+    failures: tuple[Failure, ...]
+    left_out: tuple[Path, ...] = ()
+    up_to_date: tuple[Path, ...] = ()
+    pruned: tuple[Path, ...] = ()
+    not_run: int = 0
+
+
+class Progress(Protocol):
+    """Who wants to know how far a run is."""
+
+    def stage(self, prompt: Prompt, stage: str) -> None:
+        """A prompt entered a stage: ``load``, ``capture`` or ``page``."""
+        ...
+
+    def ablating(self, prompt: Prompt, done: int, total: int, seconds: float) -> None:
+        """So many heads of so many are ablated, and about so many seconds are left; 0 before the first."""
+        ...
+
+    def warn(self, prompt: Prompt, warning: str) -> None:
+        """A prompt has a page that must be read with care."""
+        ...
+
+    def done(self, prompt: Prompt, outcome: Path | Failure) -> None:
+        """A prompt has its page, or has failed."""
+        ...
+
+    def skip(self, count: int) -> None:
+        """So many prompts are not run, since their pages are up to date."""
+        ...
+
+
+class Silence:
+    """Progress that nobody watches."""
+
+    def stage(self, prompt: Prompt, stage: str) -> None:
+        """Say nothing."""
+
+    def ablating(self, prompt: Prompt, done: int, total: int, seconds: float) -> None:
+        """Say nothing."""
+
+    def warn(self, prompt: Prompt, warning: str) -> None:
+        """Say nothing."""
+
+    def done(self, prompt: Prompt, outcome: Path | Failure) -> None:
+        """Say nothing."""
+
+    def skip(self, count: int) -> None:
+        """Say nothing."""

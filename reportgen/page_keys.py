@@ -1,0 +1,73 @@
+"""The key of a page: one hash over all that the page depends on, so that one that need not be made again is known.
+
+A key holds the prompt as it is run, command line included; the options that change what is on a page; what the model
+is made of; and the program: its modules and templates, and the packages that the numbers come from. What changes the
+last digits of numbers alone is left out: which prompts ran beside it, and which of several like devices it ran on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import fields, replace
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+from reportgen.options import Options
+from reportgen.paths import find_templates
+from reportgen.records import EXPORT_FORMATS, Prompt
+
+_PACKAGES = ("bokeh", "numpy", "tokenizers", "torch", "transformers")
+_NOT_ON_THE_PAGE = ("place",)
+"""Fields of a prompt that nothing of its page depends on."""
+_NOT_OF_THE_PAGE = ("batch_size", "fail_fast", "force", "model", "prune", "update")
+"""Options that no page depends on."""
+
+
+def make_key(prompt: Prompt, options: Options, made_of: str) -> str:
+    """Return the key of the page that a prompt would get.
+
+    Args:
+        prompt: with its slug and title.
+        options: of the run.
+        made_of: the model, as ``fingerprint`` tells it; empty where nobody knows.
+
+    Returns:
+        A SHA-256 in hexadecimal; empty where it is not known what the model is made of.
+    """
+    if not made_of or options.model is not None:
+        return ""
+    values = {item.name: getattr(prompt, item.name) for item in fields(prompt) if item.name not in _NOT_ON_THE_PAGE}
+    content = json.dumps(
+        [values, _settings(options), made_of, hash_program()], ensure_ascii=False, sort_keys=True, default=repr
+    )
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def make_valid_keys(prompt: Prompt, options: Options, made_of: str) -> set[str]:
+    """Return the keys under which a page is up to date: it is no worse for numbers beside it that are not asked for."""
+    kinds = (options.export_data,) if options.export_data else ("", *EXPORT_FORMATS)
+    return {make_key(prompt, replace(options, export_data=kind), made_of) for kind in kinds} - {""}
+
+
+def _settings(options: Options) -> dict[str, Any]:
+    """Return the options that change a page: all but those that say which pages a run makes, and how fast."""
+    settings = {item.name: getattr(options, item.name) for item in fields(options)}
+    settings = {name: value for name, value in settings.items() if name not in _NOT_OF_THE_PAGE}
+    return settings | {"device": options.device.partition(":")[0]}
+
+
+@cache
+def hash_program() -> str:
+    """Return a hash of this program's modules and templates, and of the versions of what they run on."""
+    package = Path(__file__).parent
+    whole = hashlib.sha256(repr([python_version(), *map(version, _PACKAGES)]).encode())
+    for folder, pattern in ((package, "*.py"), (find_templates(), "*")):
+        for path in sorted(folder.rglob(pattern)):
+            if path.is_file():
+                whole.update(f"{path.relative_to(folder).as_posix()}\0".encode())
+                whole.update(hashlib.sha256(path.read_bytes()).digest())
+    return whole.hexdigest()

@@ -1,0 +1,104 @@
+"""What became of each prompt of a run, while it goes on: cards, pages, failures, seconds."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from reportgen.options import Outcome
+from reportgen.pages.cards import Card, FailureCard, make_failure_card
+from reportgen.records import Failure, Prompt
+from reportgen.site import Run, find_pages, read_cards, remove_pages, write_index
+
+_T = TypeVar("_T")
+
+
+class Tally:
+    """The account of one run into one folder."""
+
+    def __init__(self, folder: Path, prompts: Sequence[Prompt], up_to_date: Mapping[str, Card]) -> None:
+        """Begin with the pages that are there.
+
+        Args:
+            folder: the site, which nobody else writes into.
+            prompts: all of the run.
+            up_to_date: cards of those that need not be run, by slug.
+        """
+        self._folder, self._prompts = folder, prompts
+        self._start = time.perf_counter()
+        self._before = find_pages(folder)
+        self._up_to_date = list(up_to_date)
+        self._cards: dict[str, Card | FailureCard] = {**up_to_date}
+        self._pages: dict[str, Path] = {}
+        self._seconds: dict[str, dict[str, float]] = {}
+        self.failures: dict[str, Failure] = {}
+
+    def add_page(self, prompt: Prompt, card: Card, path: Path) -> None:
+        """Note that a prompt has its page."""
+        self._cards[prompt.slug], self._pages[prompt.slug] = card, path
+
+    def add_failure(self, prompt: Prompt, error: BaseException) -> Failure:
+        """Note that a prompt has none, and return why."""
+        failure = Failure(prompt, str(error), "".join(traceback.format_exception(error)))
+        self.failures[prompt.slug] = failure
+        self._cards[prompt.slug] = make_failure_card(failure, has_earlier_page=prompt.slug in self._before)
+        return failure
+
+    def add_seconds(self, prompt: Prompt, **seconds: float) -> None:
+        """Note what the stages of a prompt took."""
+        self._seconds.setdefault(prompt.slug, {}).update(seconds)
+
+    @property
+    def has_pages(self) -> bool:
+        """Whether there is a page of a prompt of this run."""
+        return bool(self._pages or self._up_to_date)
+
+    def finish(self, *, keep_earlier: bool, prune: bool = False) -> Outcome:
+        """Write the index and the report.
+
+        Args:
+            keep_earlier: keep pages of earlier runs in the index, beside those of this one.
+            prune: remove the pages of prompts that are not of this run.
+
+        Raises:
+            SiteError: they cannot be written.
+        """
+        ours = {prompt.slug for prompt in self._prompts}
+        pruned = remove_pages(self._folder, [slug for slug in self._before if slug not in ours]) if prune else []
+        before = [slug for slug in self._before if self._folder / f"{slug}.html" not in pruned]
+        earlier = read_cards(self._folder) if keep_earlier and before else []
+        shown = {card.slug: card for card in earlier if card.slug in before or isinstance(card, FailureCard)}
+        shown.update({card.slug: card for card in self._in_order(self._cards)})
+        left_out = [slug for slug in before if slug not in shown]
+        index = write_index(self._folder, tuple(shown.values()), left_out, self._make_run())
+        return Outcome(
+            index,
+            tuple(self._in_order(self._pages)),
+            tuple(self._in_order(self.failures)),
+            left_out=tuple(self._folder / f"{slug}.html" for slug in left_out),
+            up_to_date=tuple(self._folder / f"{slug}.html" for slug in self._up_to_date),
+            pruned=tuple(pruned),
+            not_run=len(self._prompts) - len(self._cards),
+        )
+
+    def _make_run(self) -> Run:
+        stages = [seconds for some in self._seconds.values() for seconds in some.items()]
+        totals = {stage: round(sum(took for name, took in stages if name == stage), 3) for stage in dict(stages)}
+        seconds = {**totals, "all": round(time.perf_counter() - self._start, 3)}
+        counts = {
+            "built": len(self._pages),
+            "up_to_date": len(self._up_to_date),
+            "failed": len(self.failures),
+            "not_run": len(self._prompts) - len(self._cards),
+        }
+        return Run({**counts, "seconds": seconds}, {slug: self._describe(slug) for slug in self._cards})
+
+    def _describe(self, slug: str) -> dict[str, object]:
+        seconds = {stage: round(took, 3) for stage, took in self._seconds.get(slug, {}).items()}
+        return {"built": slug in self._pages, "seconds": seconds}
+
+    def _in_order(self, by_slug: Mapping[str, _T]) -> list[_T]:
+        return [by_slug[prompt.slug] for prompt in self._prompts if prompt.slug in by_slug]

@@ -1,0 +1,78 @@
+"""Runs that are killed: the folder holds whole pages, and the next run ends with the bytes of one undisturbed."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from forks import Commands, commands, kill_after
+from tiny import make_llama, make_tokenizer
+
+KILLS = 50
+TEXTS = ("The cat", "A dog ate", "the rat", "12 3 4", "a b a b", "x", "Once upon", "and so on", "The mat", "A hat is")
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a tiny model and prompts, one of which fails."""
+    folder = tmp_path_factory.mktemp("kills")
+    make_llama().save_pretrained(folder / "llama")
+    make_tokenizer().save_pretrained(folder / "llama")
+    lines = [f"- {{text: {text!r}, slug: p{number}}}" for number, text in enumerate(TEXTS)]
+    lines.insert(4, f"- {{text: {'x' * 600}, slug: long}}")
+    head = "model: llama\ndefaults: {max_new_tokens: 2}\nprompts:\n"
+    (folder / "prompts.yaml").write_text(head + "\n".join(lines), "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def command(here: Path) -> Iterator[Commands]:
+    with commands(here) as made:
+        yield made
+
+
+def build(name: str, *more: str) -> tuple[str, ...]:
+    return ("build", "-o", name, "--batch-size", "3", "--export-data", "csv", *more)
+
+
+def read_site(folder: Path) -> dict[str, bytes]:
+    """Return all files of a site, what the report says of its run left out."""
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    if "report.json" in files:
+        report = json.loads(files["report.json"])
+        for part in (report, *report["prompts"]):
+            del part["run"]
+        files["report.json"] = json.dumps(report).encode()
+    files.pop(".reportgen.lock", None)
+    return files
+
+
+def test_killed_at_any_moment_the_next_run_ends_as_if_nothing_had_been(here: Path, command: Commands) -> None:
+    """SIGKILL at random moments of a run, sometimes again in the run that goes on from there."""
+    command.run("--version")  # until then torch is imported
+    undisturbed = command.run(*build("whole"))
+    assert undisturbed.code == 1, undisturbed.stderr  # for the prompt that is too long
+    assert undisturbed.stderr.endswith("10 built, 1 failed\n")
+    expected = read_site(here / "whole")
+    moments, folder = random.Random(6), here / "killed"
+    found, killed = [], 0
+    while killed < KILLS:
+        ended = command.run(*build("killed"), meanwhile=kill_after(moments.uniform(0, undisturbed.seconds)))
+        if ended.code != -9:  # the run was faster this time
+            assert read_site(folder) == expected
+            shutil.rmtree(folder)
+            continue
+        killed += 1
+        there = read_site(folder) if folder.exists() else {}
+        whole = {name: content for name, content in there.items() if not name.rpartition("/")[2].endswith(".part")}
+        assert whole.items() <= expected.items()
+        found.append(sum(name.endswith(".html") for name in whole))
+        if moments.random() < 0.7:
+            assert command.run(*build("killed")).code == 1
+            assert read_site(folder) == expected
+            shutil.rmtree(folder)
+    assert len(set(found)) > 3, found  # the moments were spread over the run
