@@ -160,7 +160,11 @@ reportgen.picture = (() => {
     const address = `${card.slug}.html${states.format(scene.state, scene.bounds)}`;
     const ofWeights =
       name === "overview" ? scene.state.by === "pattern" : !FACTS[name] && scene.state.show !== "attribution";
-    const notes = [said.replace(/^\W+/, "").replace(/[^.]$/, "$&."), ofWeights ? HONEST : ""].join(" ").trim();
+    const shade = [...element.closest(".card").querySelectorAll(".shade")].find((one) => one.checkVisibility());
+    const notes = [said.replace(/^\W+/, ""), shade?.textContent, ofWeights && HONEST]
+      .filter(Boolean)
+      .map((note) => note.replace(/[^.]$/, "$&."))
+      .join(" ");
     let y = MARGIN - 6;
     const write = (words, size, color, weight = 400) =>
       wrap(words, across, `${weight} ${size}px ${fontFamily}`).map((line) => {
@@ -189,8 +193,14 @@ reportgen.picture = (() => {
 
   /** The text of an SVG. Bokeh makes ids up at random; the same picture has the same bytes. */
   function serialize(root) {
-    let made = new XMLSerializer().serializeToString(root).replace(NO_XML, "\uFFFD");
-    for (const [i, { id }] of [...root.querySelectorAll("[id]")].entries()) made = made.replaceAll(id, `part-${i}`);
+    const names = new Map([...root.querySelectorAll("[id]")].map(({ id }, i) => [id, `part-${i}`]));
+    for (const element of root.querySelectorAll("*")) {
+      if (element.id) element.id = names.get(element.id);
+      for (const attribute of element.attributes) {
+        attribute.value = attribute.value.replace(/url\(#(\w+)\)/g, (_, id) => `url(#${names.get(id)})`);
+      }
+    }
+    const made = new XMLSerializer().serializeToString(root).replace(NO_XML, "\uFFFD");
     return `<?xml version="1.0" encoding="UTF-8"?>\n${made}\n`;
   }
 

@@ -19,10 +19,12 @@ reportgen.strip = (() => {
     const { left, top, width, height } = token.getBoundingClientRect();
     const [x, y] = [left - corner.left, top - corner.top];
     const box = { x: x + 0.5, y: y + 0.5, width: width - 1, height: height - 4, rx: 3 };
-    const [fill, opacity] = token.classList.contains("outside") ? [theme.masked, 1] : plain(style.backgroundColor);
+    const isOutside = token.classList.contains("outside");
+    const [fill, opacity] = isOutside ? [theme.masked, 1] : plain(style.backgroundColor);
     const [stroke, seen] = plain(style.borderTopColor);
     const dash = style.borderTopStyle === "dashed" ? { "stroke-dasharray": "3 2" } : {};
     const parts = [svg("rect", { ...box, fill, "fill-opacity": opacity, stroke, "stroke-opacity": seen, ...dash })];
+    if (isOutside) parts.push(svg("rect", { ...box, fill: "url(#hatch)" }));
     const start = { x: x + Number.parseFloat(style.paddingLeft) + 1, y: y + height * 0.62 };
     const signed = token.classList.contains("against") && Number(token.style.getPropertyValue("--weight")) > 0.1;
     const line = signed ? { "text-decoration": "underline" } : {};
@@ -51,7 +53,10 @@ reportgen.strip = (() => {
       const line = { x1: x, x2: x, y1: y, y2: y + border.height };
       parts.push(svg("line", { ...line, stroke: theme.muted, "stroke-dasharray": "3 2" }));
     }
-    const node = svg("g", {}, svg("g", { "font-family": fontFamily, "font-size": fontSize }, ...parts));
+    const line = svg("line", { y2: 6, stroke: theme.hatch, "stroke-width": 1.5 });
+    const turned = { patternUnits: "userSpaceOnUse", patternTransform: "rotate(30)" };
+    const hatch = svg("defs", {}, svg("pattern", { id: "hatch", width: 6, height: 6, ...turned }, line));
+    const node = svg("g", {}, hatch, svg("g", { "font-family": fontFamily, "font-size": fontSize }, ...parts));
     return { node, width: corner.width, height: corner.height, said: document.getElementById("sentence").textContent };
   }
 
