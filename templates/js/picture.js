@@ -161,7 +161,7 @@ reportgen.picture = (() => {
     const ofWeights =
       name === "overview" ? scene.state.by === "pattern" : !FACTS[name] && scene.state.show !== "attribution";
     const shade = [...element.closest(".card").querySelectorAll(".shade")].find((one) => one.checkVisibility());
-    const notes = [said.replace(/^\W+/, ""), shade?.textContent, ofWeights && HONEST]
+    const notes = [said.replace(/^\W+/, ""), shade && `Hatched: ${shade.textContent}`, ofWeights && HONEST]
       .filter(Boolean)
       .map((note) => note.replace(/[^.]$/, "$&."))
       .join(" ");
