@@ -4,6 +4,8 @@ globalThis.reportgen ??= {};
 reportgen.strip = (() => {
   "use strict";
 
+  const { text } = reportgen;
+
   /** A colour as every program that reads SVG knows it: `[colour, opacity]`. */
   function plain(color) {
     const context = new OffscreenCanvas(1, 1).getContext("2d");
@@ -37,13 +39,18 @@ reportgen.strip = (() => {
     return parts;
   }
 
-  /** Lay the strip out on a stage, and draw what stands there. */
-  function draw(stage, { theme }) {
+  /** Lay a strip out on a stage for what is selected, and draw what stands there. */
+  async function draw(stage, scene) {
     const { svg } = reportgen.picture;
-    const original = document.getElementById("strip");
-    const copy = stage.appendChild(original.cloneNode(true));
+    const { theme, evidence } = scene;
+    const { layer, head, queryPos, show } = scene.state;
+    const row = await evidence.row(layer, head, queryPos, [show]);
+    const copy = stage.appendChild(document.getElementById("strip").cloneNode(true));
     copy.removeAttribute("id");
     copy.style.maxHeight = "none";
+    text.drawStrip(copy, scene, row[show] ?? new Float32Array(queryPos + 1), show === "attribution");
+    const sentence = document.createElement("p");
+    text.drawSentence(sentence, scene);
     const corner = copy.getBoundingClientRect();
     const { fontFamily, fontSize } = getComputedStyle(copy);
     const parts = [...copy.querySelectorAll(".token")].flatMap((token) => drawToken(token, corner, { svg, theme }));
@@ -57,7 +64,7 @@ reportgen.strip = (() => {
     const turned = { patternUnits: "userSpaceOnUse", patternTransform: "rotate(30)" };
     const hatch = svg("defs", {}, svg("pattern", { id: "hatch", width: 6, height: 6, ...turned }, line));
     const node = svg("g", {}, hatch, svg("g", { "font-family": fontFamily, "font-size": fontSize }, ...parts));
-    return { node, width: corner.width, height: corner.height, said: document.getElementById("sentence").textContent };
+    return { node, width: corner.width, height: corner.height, said: sentence.textContent };
   }
 
   return { draw };
