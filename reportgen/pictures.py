@@ -10,10 +10,10 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 from urllib.request import url2pathname
 
 from reportgen.errors import PictureError
@@ -31,6 +31,7 @@ _NAMES = (
 _OF_A_PIN = ("pinned", "difference")
 """Views that are there once a head is pinned."""
 _FLAGS = ("--disable-gpu", "--disable-background-networking", "--no-first-run")
+_OTHER = {"query": "step", "step": "query"}
 _OPEN_MILLISECONDS = 60_000
 _DRAW = """async ([view, format]) => {
   const picture = await globalThis.__studio.make(view, format);
@@ -61,7 +62,7 @@ class View:
     """
 
     name: str = "head"
-    selection: Mapping[str, str] | None = None
+    selection: Mapping[str, str] = field(default_factory=dict)
     theme: str = "light"
 
 
@@ -79,11 +80,9 @@ def draw_picture(page: str, view: View, picture_format: str, browser: str = "") 
     """
     file, _, given = page.partition("#")
     path = _path_of(file)
-    selection = dict(parse_qsl(given)) | dict(view.selection or {})
-    if view.selection and "step" in view.selection:
-        selection.pop("query", None)
-    if view.selection and "query" in view.selection:
-        selection.pop("step", None)
+    # A step that is asked for takes the place of the address's query, and the other way round.
+    kept = {key: value for key, value in parse_qsl(given) if _OTHER.get(key) not in view.selection}
+    selection = {**kept, **view.selection}
     with _open_browser(browser) as chromium:
         tab = chromium.new_page(color_scheme=view.theme, viewport={"width": 1280, "height": 900})  # pyright: ignore[reportArgumentType]
         _open_page(tab, path, selection)
@@ -117,7 +116,7 @@ def find_browser(asked: str = "") -> str:
 
 def _path_of(page: str) -> Path:
     address = urlsplit(page)
-    path = Path(url2pathname(unquote(address.path)) if address.scheme == "file" else page.partition("?")[0])
+    path = Path(url2pathname(address.path) if address.scheme == "file" else page.partition("?")[0])
     if not path.is_file():
         raise PictureError(f"{page}: no such file; name a page that reportgen build wrote, as results/cat.html")
     return path

@@ -199,7 +199,7 @@ def _heatmap(name: str, x_label: str | None, y_label: str | None, *, side: str =
         plot.toolbar.active_scroll = wheel
         plot.toolbar_location = "above"
         # Left to itself, Bokeh takes too little room for its buttons and puts the last one into a menu.
-        plot.toolbar.styles = {"min-width": "190px", "margin-left": "-25px"}
+        plot.toolbar.styles = {"min-width": "160px", "margin-left": "-25px"}
         # Colours of the theme, and nothing on paper. Bokeh's own style comes first and is as specific.
         plot.toolbar.stylesheets = [
             ":host > .bk-divider { background-color: var(--line) !important; }",

@@ -52,12 +52,8 @@ reportgen.lines = (() => {
     return { x: Math.round((first.offsetLeft + right) / 2), top, bottom: top + first.offsetHeight - 5 };
   }
 
-  /** The row whose lines were drawn last. */
-  let last = null;
-
   /** Draw over the text what a row says; nothing where lines are not asked for. */
   function draw(strip, scene, row) {
-    last = row;
     strip.classList.toggle("lined", scene.state.lines);
     strip.querySelector("svg")?.remove();
     if (!scene.state.lines || !row) return;
@@ -75,10 +71,7 @@ reportgen.lines = (() => {
     }
   }
 
-  /** The same lines over a copy of the text, which may break elsewhere. */
-  const redraw = (strip, scene) => draw(strip, scene, last);
-
-  return { pathOf, keysOf, draw, redraw };
+  return { pathOf, keysOf, draw };
 })();
 
 if (typeof module !== "undefined") module.exports = reportgen.lines;

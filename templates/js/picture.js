@@ -157,41 +157,46 @@ reportgen.picture = (() => {
     });
   }
 
-  /** Put a drawing under its title and above what there is to know of it. */
-  function compose({ node, width, height, said }, name, scene, card) {
-    const { theme } = scene;
-    const { fontFamily } = getComputedStyle(document.body);
-    const across = Math.max(NARROWEST, width);
-    const revision = document.querySelector(".eyebrow code")?.textContent;
-    const model = revision ? `${card.model} at ${revision}` : card.model;
+  /** What is written above a view and below it, as the page stands now. */
+  function describe(name, { state, bounds, content }, card) {
     const element = document.querySelector(`[data-figure="${name}"]`);
     const called = nameOf(element);
-    const facts = [model, called, ...sayFacts(name, scene).filter((fact) => !called.includes(fact))].join("\u00a0· ");
-    const address = `${card.slug}.html${states.format(scene.state, scene.bounds)}`;
+    const revision = document.querySelector(".eyebrow code")?.textContent;
+    const facts = sayFacts(name, { state, bounds, content }).filter((fact) => !called.includes(fact));
+    const shade = [...element.closest(".card").querySelectorAll(".shade")].find((one) => one.checkVisibility());
     const ofWeights =
       name === "overview"
-        ? scene.state.by === "pattern"
-        : (FACTS[name] ?? READ).includes("show") && scene.state.show !== "attribution";
-    const notes = [said.replace(/^\W+/, "").replace(/[^.]$/, "$&."), ofWeights ? HONEST : ""].join(" ").trim();
+        ? state.by === "pattern"
+        : (FACTS[name] ?? READ).includes("show") && state.show !== "attribution";
+    return {
+      title: card.title,
+      facts: [revision ? `${card.model} at ${revision}` : card.model, called, ...facts].join("\u00a0· "),
+      notes: [shade && `Hatched: ${shade.textContent}`, ofWeights && HONEST],
+      source: `${document.querySelector("[name=generator]").content} · ${card.slug}.html${states.format(state, bounds)}`,
+    };
+  }
+
+  /** Put a drawing between what is written of it. */
+  function compose({ node, width, height, said }, { title, facts, notes, source }, theme) {
+    const { fontFamily } = getComputedStyle(document.body);
+    const across = Math.max(NARROWEST, width);
+    const sentences = [said.replace(/^\W+/, ""), ...notes].filter(Boolean).map((one) => one.replace(/[^.]$/, "$&."));
     let y = MARGIN - 6;
     const write = (words, size, color, weight = 400) =>
       wrap(words, across, `${weight} ${size}px ${fontFamily}`).map((line) => {
         y += size * 1.4;
         return svg("text", { x: MARGIN, y, "font-size": size, "font-weight": weight, fill: color }, line);
       });
-    const head = [...write(card.title, 16, theme.ink, 600), ...write(facts, 13, theme.muted)];
+    const head = [...write(title, 16, theme.ink, 600), ...write(facts, 13, theme.muted)];
     y += 10;
     const body = svg("g", { transform: `translate(${MARGIN} ${y})` }, ...node.childNodes);
     y += height;
-    const foot = [
-      ...write(notes, 12, theme.muted),
-      ...write(`${document.querySelector("[name=generator]").content} · ${address}`, 11, theme.muted),
-    ];
+    const foot = [...write(sentences.join(" "), 12, theme.muted), ...write(source, 11, theme.muted)];
     const size = { width: across + 2 * MARGIN, height: Math.ceil(y + MARGIN - 4) };
     return svg(
       "svg",
       { ...size, viewBox: `0 0 ${size.width} ${size.height}`, "font-family": fontFamily },
-      svg("title", {}, card.title),
+      svg("title", {}, title),
       svg("rect", { ...size, fill: theme.card }),
       ...head,
       body,
@@ -201,8 +206,14 @@ reportgen.picture = (() => {
 
   /** The text of an SVG. Bokeh makes ids up at random; the same picture has the same bytes. */
   function serialize(root) {
-    let made = new XMLSerializer().serializeToString(root).replace(NO_XML, "\uFFFD");
-    for (const [i, { id }] of [...root.querySelectorAll("[id]")].entries()) made = made.replaceAll(id, `part-${i}`);
+    const names = new Map([...root.querySelectorAll("[id]")].map(({ id }, i) => [id, `part-${i}`]));
+    for (const element of root.querySelectorAll("*")) {
+      if (element.id) element.id = names.get(element.id);
+      for (const attribute of element.attributes) {
+        attribute.value = attribute.value.replace(/url\(#(\w+)\)/g, (_, id) => `url(#${names.get(id)})`);
+      }
+    }
+    const made = new XMLSerializer().serializeToString(root).replace(NO_XML, "\uFFFD");
     return `<?xml version="1.0" encoding="UTF-8"?>\n${made}\n`;
   }
 
@@ -227,10 +238,11 @@ reportgen.picture = (() => {
       if (OF_A_PIN.includes(name) && !scene.state.pin) throw new Error("no head is pinned; name one, as pin=3.7");
       // What is selected now, whatever is selected while it is drawn.
       const still = { ...scene };
+      const words = describe(name, still, card);
       const drawing = await (name === "text"
         ? offstage((stage) => reportgen.strip.draw(stage, still))
         : drawFigure(name, still, { makeView, viewOf }));
-      const root = compose(drawing, name, still, card);
+      const root = compose(drawing, words, still.theme);
       const source = serialize(root);
       if (format === "svg") return new Blob([source], { type: "image/svg+xml" });
       return paint(source, { width: root.width.baseVal.value, height: root.height.baseVal.value });

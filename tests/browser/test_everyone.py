@@ -92,28 +92,32 @@ def test_focus_is_seen_wherever_it_goes(new_reader: Callable[..., Reader], addre
               };
               // The label of a hidden radio button stands for it.
               const stands = active.matches(".switch input") ? active.nextElementSibling : active;
+              if (active === document.body) return ["", false];
               return [active.id || active.className || active.textContent.trim() || active.tagName, ring(stands)];
             }"""
         )
-        if name in {"BODY", "page"} or name in seen[:1]:
+        if name == "" or name in seen[:1]:
             break
         assert marked, name
         seen.append(name)
     assert len(seen) > 40
 
 
-@pytest.mark.parametrize("width", [320, 360, 768, 1024, 1280, 1920, 2560, 3840])
 @pytest.mark.parametrize("slug", ["cat", "hostile", "one", "long"])
-def test_body_scrolls_downwards_alone(new_reader: Callable[..., Reader], addresses, slug: str, width: int) -> None:
-    reader = new_reader(viewport={"width": width, "height": 1200}).open(f"{addresses['file']}/{slug}.html")
-    assert reader.page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
-    for key in ("c", "?"):
-        reader.press(key)
-        left, right = reader.page.locator("dialog[open]").evaluate(
-            "(one) => [one.getBoundingClientRect().left, one.getBoundingClientRect().right]"
-        )
-        assert 0 <= left < right <= width
-        reader.press("Escape")
+def test_body_scrolls_downwards_alone(new_reader: Callable[..., Reader], addresses, slug: str) -> None:
+    reader = new_reader(viewport={"width": 320, "height": 1200}).open(f"{addresses['file']}/{slug}.html")
+    for width in (320, 360, 768, 1024, 1280, 1920, 2560, 3840):
+        reader.page.set_viewport_size({"width": width, "height": 1200})
+        reader.settle()
+        assert reader.page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), width
+        for key in ("c", "?"):
+            reader.press(key)
+            left, right = reader.page.locator("dialog[open]").evaluate(
+                "(one) => [one.getBoundingClientRect().left, one.getBoundingClientRect().right]"
+            )
+            assert 0 <= left < right <= width
+            reader.press("Escape")
+    assert reader.problems == []
 
 
 def test_lines_stay_short_on_a_large_screen(new_reader: Callable[..., Reader], addresses) -> None:
@@ -148,9 +152,8 @@ def test_paper_begins_with_the_selected_view(new_reader: Callable[..., Reader], 
     assert len(pages) <= 8
     first = " ".join(pages[0].extract_text().split())
     assert "A cat and a mat" in first
-    assert f"Selected: layer 1, head 1, step 1 · shown: weight · {addresses['file']}/cat.html{HASH}".replace(
-        "/", ""
-    ) in (first.replace("/", "").replace("- ", "-"))
+    assert "Selected: layer 1, head 1, step 1 · shown: weight · file://" in first
+    assert f"cat.html{HASH}" in first.replace(" ", "")
     assert "␣cat" in first
     assert "Attention of L1 H1" in first
     assert "Overview" not in first

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import pytest
 from browser.captures import CAPTURES
 from browser.reader import Reader
+from browser.test_kinds import PAGES
 from PIL import Image
 from pypdf import PdfReader
 from samples import HOSTILE, make_capture
@@ -162,11 +163,22 @@ def test_hostile_tokens_are_text_in_a_picture(new_reader: Callable[..., Reader],
 def test_characters_that_xml_lacks_are_replaced(new_reader: Callable[..., Reader], tmp_path: Path) -> None:
     page = tmp_path / "control.html"
     page.write_text(render_page(make_capture(("a\x01b", "c\x0bd", "e\ufffe"), title="x\x02y")), "utf-8")
-    reader: Reader = new_reader().open(page.as_uri())
+    reader: Reader = new_reader().open(f"{page.as_uri()}#layer=0&head=0&query=1")
     texts = texts_of(make(reader, "text"))
     assert texts[0] == "x\ufffdy"
     assert {"a\ufffdb", "c\ufffdd", "e\ufffd"} <= set(texts)
     assert save(reader, "head", "png")
+
+
+def test_picture_names_what_is_hatched(new_reader: Callable[..., Reader], tmp_path: Path) -> None:
+    page = tmp_path / "sliding.html"
+    page.write_text(render_page(next(one for one in PAGES if one.prompt.slug == "sliding")), "utf-8")
+    reader: Reader = new_reader().open(f"{page.as_uri()}#layer=0&head=2&query=6")
+    for view in ("head", "layer_tiles", "text"):
+        svg = make(reader, view)
+        assert "Hatched: outside the layer's window. Weights say" in plain(texts_of(svg)), view
+        assert "url(#part-" in svg, view
+    assert "window" not in plain(texts_of(make(reader.go("#layer=1&head=2&query=6"), "head")))
 
 
 def test_dark_page_gives_a_dark_picture(new_reader: Callable[..., Reader], addresses) -> None:

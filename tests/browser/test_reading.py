@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from browser.reader import Reader
 from playwright.sync_api import Browser, Page
 
 from reportgen.pages.palettes import PALETTES
-
-AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
-VIOLATIONS = """async () => {
-  const { violations } = await axe.run(document, { resultTypes: ["violations"] });
-  return violations.flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.target} ${node.failureSummary}`));
-}"""
 
 
 def no_sideways_scroll(page: Page) -> bool:
@@ -164,18 +156,6 @@ def test_paper_has_every_figure_whole_once_the_selection_rests(new_reader, addre
     )
     assert cut == []
     assert reader.problems == []
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["cat", "index"])
-def test_axe_finds_nothing(browser: Browser, addresses, name: str, scheme: str) -> None:
-    with browser.new_context(bypass_csp=True, color_scheme=scheme, viewport={"width": 1280, "height": 3000}) as context:
-        page = context.new_page()
-        page.goto(f"{addresses['file']}/{name}.html")
-        if name != "index":
-            page.locator("#figure-head_tiles canvas").first.wait_for()
-        page.add_script_tag(path=AXE)
-        assert page.evaluate(VIOLATIONS) == []
 
 
 @pytest.fixture(scope="module")
