@@ -21,7 +21,7 @@ from reportgen.pages.cards import Card, FailureCard, make_card, make_failure_car
 from reportgen.pages.page import render_page
 from reportgen.pages.tables import warn_of_replay
 from reportgen.records import Failure, Prompt
-from reportgen.site import find_pages, open_site, read_cards, write_index, write_page, write_tables
+from reportgen.site import find_pages, open_site, read_cards, write_capture, write_index, write_page, write_tables
 
 _T = TypeVar("_T")
 
@@ -89,6 +89,7 @@ class Options:
         shared_assets: keep BokehJS once beside the pages instead of in each.
         trust_remote_code: run code that comes with a model.
         allow_pickle: read weights that are pickled where there are no safetensors.
+        keep_captures: write what each page was made from too, so that ``render_site`` makes the page again.
         update: keep the pages of earlier runs in the index, beside those of this one.
         export_data: write the tables of numbers too, as ``csv`` or ``parquet``; empty writes none.
         model: a loaded model to use for every prompt, whatever model it names.
@@ -106,6 +107,7 @@ class Options:
     batch_size: int = 0
     device_map: str = ""
     allow_pickle: bool = False
+    keep_captures: bool = False
 
 
 def build_site(
@@ -161,6 +163,8 @@ def build_site(
                 cards[prompt.slug] = card
                 if options.export_data:
                     write_tables(folder, prompt.slug, encode_tables(captured, options.export_data))
+                if options.keep_captures:
+                    write_capture(folder, prompt.slug, captured)
                 progress.done(prompt, pages[prompt.slug])
             except (PromptError, ModelError) as error:
                 failures[prompt.slug] = Failure(prompt, str(error))

@@ -16,6 +16,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from reportgen.captures.disk import save_capture
+from reportgen.captures.record import Capture
 from reportgen.errors import SiteError
 from reportgen.pages.assets import BOKEH_FILE, read_bokeh
 from reportgen.pages.cards import Card, FailureCard, parse_card
@@ -24,6 +26,7 @@ from reportgen.pages.page import GENERATOR, render_index
 INDEX_FILE = "index.html"
 REPORT_FILE = "report.json"
 DATA_FOLDER = "data"
+CAPTURES_FOLDER = "captures"
 _MARKS = (b'<meta name="generator" content="reportgen', b'"generator": "reportgen')
 """How the beginning of a page, and of a report, says who made it."""
 _HEAD_BYTES = 4096
@@ -81,6 +84,28 @@ def write_tables(folder: Path, slug: str, files: Mapping[str, bytes]) -> None:
     _make_inside(folder, data)
     for name, content in files.items():
         _write(data / name, content)
+
+
+def write_capture(folder: Path, slug: str, capture: Capture, key: str = "") -> None:
+    """Write the capture of one page to ``captures/<slug>.safetensors``.
+
+    Args:
+        folder: the site.
+        slug: of the page.
+        capture: what the page shows.
+        key: what the page says that it was made from; empty where it says nothing.
+
+    Raises:
+        SiteError: it cannot be written.
+    """
+    path = folder / CAPTURES_FOLDER / f"{slug}.safetensors"
+    _make_inside(folder, path.parent)
+    try:
+        save_capture(capture, path, key)
+    except OSError as error:
+        raise SiteError(
+            f"{path}: cannot be written, {error.strerror}; make room or choose another --results"
+        ) from error
 
 
 def find_pages(folder: Path) -> list[str]:

@@ -19,7 +19,7 @@ ORDER = (
     "prompts.lines", "prompts.names", "prompts.keys", "prompts.problems", "prompts.prompt_file",
     "models.calls", "models.conversion", "models.embedded", "models.gguf_header", "models.source", "models.adapter",
     "models.config", "models.model", "check",
-    "evidence.record", "captures.codes", "captures.record", "evidence.definitions",
+    "evidence.record", "captures.codes", "captures.record", "captures.disk", "evidence.definitions",
     "network.parts", "network.kinds", "network.norms", "network.weighing", "network.observer", "network.inputs",
     "network.trace", "network.logits", "network.route", "network.heads", "network.unembedding", "network.replay",
     "evidence.weighted", "evidence.head_scores", "evidence.rollout", "evidence.sources", "evidence.attribution",
@@ -28,7 +28,7 @@ ORDER = (
     "captures.batches", "captures.capture",
     "pages.payload", "pages.kinds", "pages.evidence_blocks", "pages.palettes", "pages.figures", "pages.assets",
     "pages.tables", "pages.cards", "pages.page",
-    "export", "site", "run", "progress", "cli", "__main__",
+    "export", "site", "render", "run", "progress", "cli", "__main__",
 )  # fmt: skip
 """Each module may import those before it, and the package's own names."""
 
