@@ -1,9 +1,15 @@
 # make report: the main job on the embedded model. make test, make lint: what has to pass. Each sets up all that it needs.
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+LOCKED := $(PIP) --no-deps --require-hashes --requirement
+# Pinned by version alone: requirements/README.md says why.
+TORCH := $(PIP) --constraint constraints.txt torch
+OURS := $(PIP) --no-deps --no-build-isolation --editable .
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	--constraint constraints.txt --override requirements/without-torch.in pyproject.toml requirements/extra.in
 
-.PHONY: report test lint format lock bench clean
+.PHONY: report test lint audit format lock bench clean
 
 report: .venv/.run
 	$(BIN)/reportgen build prompts.yaml --results results
@@ -20,6 +26,11 @@ lint: .venv/.lint node_modules/.installed
 	npm run --silent types
 	npm run --silent lint
 	$(BIN)/djlint --lint --quiet templates
+
+# Whether what is installed is what was pinned, to the last file; needs no network.
+audit: .venv/.test
+	$(BIN)/python -m pip --disable-pip-version-check check
+	$(BIN)/python scripts/audit.py requirements/test.txt constraints.txt
 
 format: .venv/.lint node_modules/.installed
 	$(BIN)/ruff format .
@@ -42,6 +53,10 @@ lock:
 	$(BIN)/python -m pip install --quiet --editable '.[test,lint]'
 	echo '# The versions that tests and pages were last seen to work with; make lock resolves them anew.' > constraints.txt
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' >> constraints.txt
+	$(BIN)/python -m pip install --quiet uv
+	$(COMPILE) --output-file requirements/run.txt
+	$(COMPILE) --extra test --extra lint --output-file requirements/test.txt
+	$(BIN)/python -m pip uninstall --quiet --yes uv
 	touch .venv/.run .venv/.test .venv/.lint
 
 clean:
@@ -51,12 +66,16 @@ clean:
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
-.venv/.run: pyproject.toml constraints.txt | .venv/bin/python
-	$(PIP) --editable .
+.venv/.run: pyproject.toml constraints.txt requirements/run.txt | .venv/bin/python
+	$(LOCKED) requirements/run.txt
+	$(TORCH)
+	$(OURS)
 	touch $@
 
-.venv/.test: pyproject.toml constraints.txt | .venv/bin/python
-	$(PIP) --editable '.[test,lint]'
+.venv/.test: pyproject.toml constraints.txt requirements/test.txt | .venv/bin/python
+	$(LOCKED) requirements/test.txt
+	$(TORCH)
+	$(OURS)
 	touch .venv/.run .venv/.lint $@
 
 .venv/.lint: .venv/.test

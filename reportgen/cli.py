@@ -148,6 +148,10 @@ _HEADS = click.option("--heads", type=_SelectionType(), help="Heads to keep. Def
 _TRUST = click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with the model.")
 _PICKLE = click.option("--allow-pickle", is_flag=True, help="Read pickled weights where there are no safetensors.")
 _VERBOSE = click.option("-v", "--verbose", is_flag=True, help="A line for each stage; tracebacks of errors.")
+_SHARED = click.option("--shared-assets", is_flag=True, help="Keep BokehJS once beside the pages, not in each.")
+_EXPORT = click.option(
+    "--export-data", type=click.Choice(EXPORT_FORMATS), help="Write every table of numbers to data/SLUG/ too."
+)
 _RESULTS = click.option(
     "-o", "--results", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True,
     help="Folder of the site.",
@@ -190,15 +194,12 @@ def main() -> None:
     "--evidence", multiple=True, type=click.Choice(EXTRA_EVIDENCE),
     help="Measure this too, for every prompt; may be given again. Takes minutes on a processor.",
 )  # fmt: skip
-@click.option(
-    "--export-data",
-    type=click.Choice(EXPORT_FORMATS),
-    help="Write every table of numbers to data/SLUG/ too.",
-)
+@_EXPORT
+@click.option("--keep-captures", is_flag=True, help="Write captures/SLUG.safetensors too, for reportgen render.")
 @click.option("--force", is_flag=True, help="Build pages anew that are up to date.")
 @click.option("--prune", is_flag=True, help="Remove the pages of prompts that PROMPTS no longer has.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first prompt that fails.")
-@click.option("--shared-assets", is_flag=True, help="Keep BokehJS once beside the pages, not in each.")
+@_SHARED
 @_TRUST
 @_PICKLE
 @click.option("--open", "open_index", is_flag=True, help="Open the index in a browser when done.")
@@ -208,9 +209,9 @@ def main() -> None:
 def build(
     prompts: Path, results: Path, model: str | None, layers: Selection | None, heads: Selection | None,
     slugs: tuple[str, ...], max_new_tokens: int | None, device: str, device_map: str | None, dtype: str,
-    batch_size: int, seed: int | None, evidence: tuple[str, ...], export_data: str | None, force: bool, prune: bool,
-    fail_fast: bool, shared_assets: bool, trust_remote_code: bool, allow_pickle: bool, open_index: bool, verbose: bool,
-    quiet: bool,
+    batch_size: int, seed: int | None, evidence: tuple[str, ...], export_data: str | None, keep_captures: bool,
+    force: bool, prune: bool, fail_fast: bool, shared_assets: bool, trust_remote_code: bool, allow_pickle: bool,
+    open_index: bool, verbose: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Run PROMPTS (default: prompts.yaml) and write one page for each, and an index.
 
@@ -258,6 +259,7 @@ def build(
         force=force,
         prune=prune,
         fail_fast=fail_fast,
+        keep_captures=keep_captures,
     )
     stop = Stop()
     with watch(len(chosen), quiet=quiet, verbose=verbose) as progress, listen(stop):
@@ -353,6 +355,26 @@ def models(fetch: str | None, verbose: bool) -> None:
         return
     for row in list_models():
         click.echo(row)
+
+
+@main.command()
+@click.argument("captures", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_RESULTS
+@_EXPORT
+@_SHARED
+@_VERBOSE
+@_shows_errors(_NO_PAGE)
+def render(
+    captures: tuple[Path, ...], results: Path, export_data: str | None, shared_assets: bool, verbose: bool
+) -> None:
+    """Make the pages of CAPTURES anew: files of --keep-captures or folders of them. No model is needed."""
+    with _importing(_NO_PAGE):
+        from reportgen.render import render_site
+
+    written = render_site(
+        captures, results, shared_assets=shared_assets, export_data=export_data or "", done=click.echo
+    )
+    click.echo(written)
 
 
 @main.command()

@@ -10,6 +10,7 @@
     │   ├── PromptTooLong       more tokens than the model's context window
     │   ├── NotEnoughMemory     its attention would not fit into what is free
     │   └── CaptureMismatch     what was captured is not what attention must look like
+    ├── CaptureFileError    a file holds no capture, or one of another version
     ├── NoEvidence          one kind of evidence cannot be had; the capture goes on and the page says why
     ├── PictureError        a view of a page cannot be drawn as a picture
     ├── SiteError           the results folder cannot be written, or a file there is not ours
@@ -82,6 +83,10 @@ class NotEnoughMemory(PromptError):
 
 class CaptureMismatch(PromptError):
     """What was captured is not causal attention of the expected shape."""
+
+
+class CaptureFileError(ReportgenError):
+    """A file holds no capture that this program reads."""
 
 
 class NoEvidence(ReportgenError):

@@ -22,6 +22,7 @@ class Options:
         shared_assets: keep BokehJS once beside the pages instead of in each.
         trust_remote_code: run code that comes with a model.
         allow_pickle: read weights that are pickled where there are no safetensors.
+        keep_captures: write what each page was made from too, so that ``render_site`` makes the page again.
         update: keep the pages of earlier runs in the index, beside those of this one.
         export_data: write the tables of numbers too, as ``csv`` or ``parquet``; empty writes none.
         model: a loaded model to use for every prompt, whatever model it names. Nobody knows what it is made of, so that
@@ -43,6 +44,7 @@ class Options:
     batch_size: int = 0
     device_map: str = ""
     allow_pickle: bool = False
+    keep_captures: bool = False
     force: bool = False
     prune: bool = False
     fail_fast: bool = False

@@ -50,7 +50,9 @@ def make_key(prompt: Prompt, options: Options, made_of: str) -> str:
 def make_valid_keys(prompt: Prompt, options: Options, made_of: str) -> set[str]:
     """Return the keys under which a page is up to date: it is no worse for numbers beside it that are not asked for."""
     kinds = (options.export_data,) if options.export_data else ("", *EXPORT_FORMATS)
-    return {make_key(prompt, replace(options, export_data=kind), made_of) for kind in kinds} - {""}
+    kept = (True,) if options.keep_captures else (False, True)
+    asked = [replace(options, export_data=kind, keep_captures=keep) for kind in kinds for keep in kept]
+    return {make_key(prompt, options, made_of) for options in asked} - {""}
 
 
 def _settings(options: Options) -> dict[str, Any]:

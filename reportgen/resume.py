@@ -11,7 +11,7 @@ from reportgen.options import Options
 from reportgen.page_keys import make_valid_keys
 from reportgen.pages.cards import Card
 from reportgen.records import Prompt
-from reportgen.site import has_tables, read_current
+from reportgen.site import has_capture, has_tables, read_current
 
 
 def find_current(folder: Path, prompts: Iterable[Prompt], options: Options) -> dict[str, Card]:
@@ -32,6 +32,13 @@ def find_current(folder: Path, prompts: Iterable[Prompt], options: Options) -> d
     for prompt in prompts:
         keys = make_valid_keys(prompt, options, made_of(prompt.model, prompt.adapter))
         card = read_current(folder, prompt.slug, keys)
-        if card and (not options.export_data or has_tables(folder, prompt.slug, options.export_data)):
+        if card and _has_all(folder, prompt.slug, options):
             found[prompt.slug] = card
     return found
+
+
+def _has_all(folder: Path, slug: str, options: Options) -> bool:
+    """Say whether what is asked for beside a page is there."""
+    if options.export_data and not has_tables(folder, slug, options.export_data):
+        return False
+    return not options.keep_captures or has_capture(folder, slug)

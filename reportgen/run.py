@@ -22,7 +22,7 @@ from reportgen.pages.tables import warn_of_replay
 from reportgen.prompts.prompt_file import name_pages
 from reportgen.records import Prompt
 from reportgen.resume import find_current
-from reportgen.site import DATA_FOLDER, open_site, read_cards, write_page, write_tables
+from reportgen.site import CAPTURES_FOLDER, DATA_FOLDER, open_site, read_cards, write_capture, write_page, write_tables
 from reportgen.tally import Tally
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def build_site(
     current = find_current(folder, named, options)
     named = _check(named, current, options, stop)
     with lock_site(folder):
-        remove_leftovers([folder, *folder.glob(f"{DATA_FOLDER}/*")])
+        remove_leftovers([folder, folder / CAPTURES_FOLDER, *folder.glob(f"{DATA_FOLDER}/*")])
         missing = [prompt.slug for prompt in named if prompt.slug not in current]
         open_site(folder, missing, shared_assets=options.shared_assets)
         if options.update:
@@ -127,7 +127,7 @@ def _run_missing(
 
 
 def _write(ran: Ran, folder: Path, options: Options, progress: Progress) -> tuple[Card, Path]:
-    """Write the page of one prompt, its tables before it: a page that is there has all that belongs to it."""
+    """Write the page of one prompt, and before it what belongs to it: a page that is there has its tables and capture."""
     if isinstance(ran.captured, ReportgenError):
         raise ran.captured
     prompt, captured = ran.prompt, ran.captured
@@ -145,4 +145,6 @@ def _write(ran: Ran, folder: Path, options: Options, progress: Progress) -> tupl
         raise PromptError(f"{where}: its page cannot be made, {first_line(error)}; -v shows where") from error
     if tables:
         write_tables(folder, prompt.slug, tables)
+    if options.keep_captures:
+        write_capture(folder, prompt.slug, captured, key)
     return card, write_page(folder, prompt.slug, html)

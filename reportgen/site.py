@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from reportgen.atomic import make_folder, write_whole
+from reportgen.captures.disk import save_capture
+from reportgen.captures.record import Capture
 from reportgen.errors import InTheWay, SiteError
 from reportgen.export import TABLE_NAMES
 from reportgen.pages.assets import BOKEH_FILE, read_bokeh
@@ -26,6 +28,7 @@ from reportgen.records import EXPORT_FORMATS
 INDEX_FILE = "index.html"
 REPORT_FILE = "report.json"
 DATA_FOLDER = "data"
+CAPTURES_FOLDER = "captures"
 _MARKS = (b'<meta name="generator" content="reportgen', b'"generator": "reportgen')
 """How the beginning of a page, and of a report, says who made it."""
 _HEAD_BYTES = 4096
@@ -108,6 +111,33 @@ def write_tables(folder: Path, slug: str, files: Mapping[str, bytes]) -> None:
 def has_tables(folder: Path, slug: str, kind: str) -> bool:
     """Say whether tables of a format stand beside a page."""
     return any((folder / DATA_FOLDER / slug / f"{name}.{kind}").is_file() for name in TABLE_NAMES)
+
+
+def has_capture(folder: Path, slug: str) -> bool:
+    """Say whether the capture of a page stands beside it."""
+    return (folder / CAPTURES_FOLDER / f"{slug}.safetensors").is_file()
+
+
+def write_capture(folder: Path, slug: str, capture: Capture, key: str = "") -> None:
+    """Write the capture of one page to ``captures/<slug>.safetensors``.
+
+    Args:
+        folder: the site.
+        slug: of the page.
+        capture: what the page shows.
+        key: what the page says that it was made from; empty where it says nothing.
+
+    Raises:
+        SiteError: it cannot be written.
+    """
+    path = folder / CAPTURES_FOLDER / f"{slug}.safetensors"
+    _make_inside(folder, path.parent)
+    try:
+        save_capture(capture, path, key)
+    except OSError as error:
+        raise SiteError(
+            f"{path}: cannot be written, {error.strerror}; make room or choose another --results"
+        ) from error
 
 
 def find_pages(folder: Path) -> list[str]:

@@ -19,7 +19,7 @@ ORDER = (
     "prompts.lines", "prompts.names", "prompts.keys", "prompts.problems", "prompts.prompt_file",
     "models.calls", "models.conversion", "models.embedded", "models.gguf_header", "models.source", "models.adapter",
     "models.config", "models.model", "models.fingerprint", "check", "options",
-    "evidence.record", "captures.codes", "captures.record", "evidence.definitions",
+    "evidence.record", "captures.codes", "captures.record", "captures.disk", "evidence.definitions",
     "network.parts", "network.kinds", "network.norms", "network.weighing", "network.observer", "network.inputs",
     "network.trace", "network.logits", "network.route", "network.heads", "network.unembedding", "network.replay",
     "evidence.weighted", "evidence.head_scores", "evidence.rollout", "evidence.sources", "evidence.attribution",
@@ -28,8 +28,8 @@ ORDER = (
     "captures.batches", "captures.capture",
     "pages.payload", "pages.kinds", "pages.evidence_blocks", "pages.palettes", "pages.figures", "pages.assets",
     "pages.tables", "pages.words", "pages.cards", "pages.citation", "pages.page",
-    "export", "pictures", "page_keys", "atomic", "lock", "interrupts", "site", "resume", "tally", "engine", "run",
-    "progress", "cli", "__main__",
+    "export", "pictures", "page_keys", "atomic", "lock", "interrupts", "site", "render", "resume", "tally", "engine",
+    "run", "progress", "cli", "__main__",
 )  # fmt: skip
 """Each module may import those before it, and the package's own names."""
 

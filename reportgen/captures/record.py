@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +71,27 @@ class Capture:
     def replay_limit(self) -> float:
         """How large that may be by rounding alone, in the number format of the model."""
         return REPLAY_LIMIT if self.model.dtype in ("float32", "float64") else HALF_REPLAY_LIMIT
+
+    def save(self, path: Path | str) -> None:
+        """Write the capture to a file, which docs/capture-format.md describes.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        from reportgen.captures.disk import save_capture
+
+        save_capture(self, Path(path))
+
+    @staticmethod
+    def load(path: Path | str) -> Capture:
+        """Read a capture from a file that ``save`` wrote.
+
+        Raises:
+            CaptureFileError: the file holds no capture, or one of another version.
+        """
+        from reportgen.captures.disk import load_capture
+
+        return load_capture(Path(path))
 
     def query_pos_of_step(self, step: int) -> int:
         """Return the position whose row of attention predicted the token of a step.

@@ -1,0 +1,94 @@
+"""Pages from captures on disk, without the model and without torch: what a changed template needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from reportgen.captures.disk import load_prompt, load_with_key
+from reportgen.errors import CaptureFileError
+from reportgen.export import check_format, encode_tables
+from reportgen.lock import lock_site
+from reportgen.pages.cards import Card, FailureCard, make_card
+from reportgen.pages.page import render_page
+from reportgen.prompts.names import name_pages
+from reportgen.records import Place, Prompt
+from reportgen.site import CAPTURES_FOLDER, open_site, read_cards, read_left_out, write_index, write_page, write_tables
+
+
+def render_site(
+    captures: Iterable[Path | str],
+    results: Path | str,
+    *,
+    shared_assets: bool = False,
+    export_data: str = "",
+    done: Callable[[Path], None] = lambda _: None,
+) -> Path:
+    """Make the pages of captures, and an index of them and of what is in the folder already.
+
+    Args:
+        captures: files of ``--keep-captures``, and folders of them or of the site that holds them.
+        results: folder of the site.
+        shared_assets: keep BokehJS once beside the pages instead of in each.
+        export_data: write the tables of numbers too, as ``csv`` or ``parquet``; empty writes none.
+        done: told the path of every page once it is written.
+
+    Returns:
+        The path of the index.
+
+    Raises:
+        CaptureFileError: a file holds no capture; as a rule that is found before anything is written.
+        PromptFileError: two captures have the same slug, or one has a slug that cannot be a file name.
+        SiteError: the folder cannot be written.
+        ReportgenError: what ``export_data`` needs is not installed; nothing is written.
+    """
+    check_format(export_data)
+    named = _name(find_captures(captures))
+    with lock_site(Path(results)) as folder:
+        open_site(folder, (prompt.slug for _, prompt in named), shared_assets=shared_assets)
+        cards: dict[str, Card | FailureCard] = {card.slug: card for card in read_cards(folder)}
+        try:
+            for path, prompt in named:
+                capture, key = load_with_key(path)
+                capture = replace(capture, prompt=replace(capture.prompt, slug=prompt.slug, title=prompt.title))
+                if export_data:
+                    write_tables(folder, prompt.slug, encode_tables(capture, export_data))
+                page = write_page(folder, prompt.slug, render_page(capture, shared_assets=shared_assets, key=key))
+                cards[prompt.slug] = make_card(capture)
+                done(page)
+        finally:
+            left_out = [slug for slug in read_left_out(folder) if slug not in cards]
+            index = write_index(folder, tuple(cards.values()), left_out)
+    return index
+
+
+def find_captures(paths: Iterable[Path | str]) -> list[Path]:
+    """Return the files of captures: those given, and those in the folders given, by name.
+
+    Raises:
+        CaptureFileError: there is none in a folder, or none at all.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(path.glob("*.safetensors")) or sorted((path / CAPTURES_FOLDER).glob("*.safetensors"))
+        if not inside:
+            raise CaptureFileError(f"{path}: holds no captures; build with --keep-captures, or name their folder")
+        found += inside
+    if not found:
+        raise CaptureFileError("no captures are given; name files of --keep-captures, or their folder")
+    return found
+
+
+def _name(paths: Sequence[Path]) -> list[tuple[Path, Prompt]]:
+    """Pair files with their prompts, each with a slug and a title, in the order of the prompt file they came from."""
+    pairs = sorted(((path, load_prompt(path)) for path in paths), key=lambda pair: _place_of(pair[1]))
+    told_by_file = [replace(prompt, place=Place(str(path), 1)) for path, prompt in pairs]
+    return [(path, prompt) for (path, _), prompt in zip(pairs, name_pages(told_by_file), strict=True)]
+
+
+def _place_of(prompt: Prompt) -> tuple[str, int]:
+    return prompt.place.file, prompt.place.line
