@@ -9,7 +9,7 @@ from functools import partial
 from itertools import groupby
 
 from reportgen.captures.batches import make_batches
-from reportgen.captures.capture import capture_together, free_memory
+from reportgen.captures.capture import capture_in_turn, free_memory
 from reportgen.captures.record import Capture
 from reportgen.errors import ModelError, PromptError
 from reportgen.interrupts import Stop
@@ -27,8 +27,8 @@ class Ran:
         prompt: which.
         captured: its record, or why there is none.
         made_of: its model, as ``fingerprint`` tells it.
-        seconds: of loading the model, for the first prompt that needed it, and of the capture; prompts that ran side
-            by side share theirs.
+        load_seconds: of loading the model, for the first prompt that needed it.
+        capture_seconds: until its record was there; of prompts that ran side by side the first has them all.
     """
 
     prompt: Prompt
@@ -83,13 +83,13 @@ def _run_on_one(
             continue
         for prompt in asked:
             progress.stage(prompt, "capture")
-        start = time.perf_counter()
-        captures = capture_together(
+        captures = capture_in_turn(
             model, batch, lambda prompt: partial(progress.ablating, prompt), lambda prompt: prompt.slug in slugs
         )
-        seconds = (time.perf_counter() - start) / len(asked)
-        for prompt, captured in zip(asked, captures, strict=True):
-            yield Ran(prompt, captured, made_of, load_seconds, seconds)
+        for prompt in asked:
+            start = time.perf_counter()
+            captured = next(captures)
+            yield Ran(prompt, captured, made_of, load_seconds, time.perf_counter() - start)
             load_seconds = 0.0
 
 

@@ -21,7 +21,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.asked = False
-        self._importing = self._at_once = False
+        self._importing = self._at_once = self._held = False
         self._since_raised: int | None = None
 
     @contextmanager
@@ -42,6 +42,17 @@ class Stop:
         finally:
             self._at_once = False
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Put off what would raise until the block is over: a page is written and known, or neither."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        if self._since_raised is not None:
+            raise KeyboardInterrupt
+
     def press(self) -> None:
         """Take one interrupt.
 
@@ -60,7 +71,8 @@ class Stop:
             _end()
         else:
             self._since_raised = 0
-            raise KeyboardInterrupt
+            if not self._held:
+                raise KeyboardInterrupt
 
 
 @contextmanager

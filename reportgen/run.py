@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reportgen.atomic import remove_leftovers
+from reportgen.captures.record import Capture
 from reportgen.check import check_prompts
 from reportgen.errors import InTheWay, ModelError, PromptError, ReportgenError, SiteError, first_line
 from reportgen.export import check_format, encode_tables
@@ -116,8 +118,10 @@ def _run_missing(
         tally.add_seconds(ran.prompt, load=ran.load_seconds, capture=ran.capture_seconds)
         start = time.perf_counter()
         try:
-            card, path = _write(ran, folder, options, progress)
-            tally.add_page(ran.prompt, card, path)
+            drawn = _draw(ran, options, progress)
+            with stop.held():
+                path = _write(ran.prompt, drawn, folder)
+                tally.add_page(ran.prompt, drawn.card, path)
             progress.done(ran.prompt, path)
         except (PromptError, ModelError, InTheWay) as error:
             progress.done(ran.prompt, tally.add_failure(ran.prompt, error))
@@ -126,8 +130,18 @@ def _run_missing(
             return
 
 
-def _write(ran: Ran, folder: Path, options: Options, progress: Progress) -> tuple[Card, Path]:
-    """Write the page of one prompt, and before it what belongs to it: a page that is there has its tables and capture."""
+@dataclass(frozen=True)
+class _Drawn:
+    """What there is to write of one prompt."""
+
+    html: str
+    card: Card
+    tables: Mapping[str, bytes]
+    kept: Capture | None
+    key: str
+
+
+def _draw(ran: Ran, options: Options, progress: Progress) -> _Drawn:
     if isinstance(ran.captured, ReportgenError):
         raise ran.captured
     prompt, captured = ran.prompt, ran.captured
@@ -135,16 +149,22 @@ def _write(ran: Ran, folder: Path, options: Options, progress: Progress) -> tupl
         progress.warn(prompt, warning)
     progress.stage(prompt, "page")
     key = make_key(prompt, options, ran.made_of)
+    kept = captured if options.keep_captures else None
     try:
-        html, card = render_page(captured, shared_assets=options.shared_assets, key=key), make_card(captured)
+        html = render_page(captured, shared_assets=options.shared_assets, key=key)
         tables = encode_tables(captured, options.export_data) if options.export_data else {}
+        return _Drawn(html, make_card(captured), tables, kept, key)
     except ReportgenError:
         raise
     except Exception as error:  # numbers that nobody foresaw are this prompt's failure, not the run's
         where = prompt.place.of()
         raise PromptError(f"{where}: its page cannot be made, {first_line(error)}; -v shows where") from error
-    if tables:
-        write_tables(folder, prompt.slug, tables)
-    if options.keep_captures:
-        write_capture(folder, prompt.slug, captured, key)
-    return card, write_page(folder, prompt.slug, html)
+
+
+def _write(prompt: Prompt, drawn: _Drawn, folder: Path) -> Path:
+    """Write tables and capture before their page: one that is there has all that belongs to it."""
+    if drawn.tables:
+        write_tables(folder, prompt.slug, drawn.tables)
+    if drawn.kept is not None:
+        write_capture(folder, prompt.slug, drawn.kept, drawn.key)
+    return write_page(folder, prompt.slug, drawn.html)

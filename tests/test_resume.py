@@ -101,9 +101,9 @@ def test_what_was_changed_or_is_new_or_gone_is_built(here: Path) -> None:
     ],
 )  # fmt: skip
 def test_options_that_change_a_page_build_it_anew(here: Path, options: list[str]) -> None:
-    assert build(*options).stderr == "2 built\n"
-    again = "2 built\n" if options == ["--force"] else "2 up to date, 0 built\n"
-    assert build(*options).stderr == again
+    assert build(*options).stderr.splitlines()[-1] == "2 built"
+    again = "2 built" if options == ["--force"] else "2 up to date, 0 built"
+    assert build(*options).stderr.splitlines()[-1] == again
 
 
 @pytest.mark.parametrize("options", [["--batch-size", "1"], ["-v"], ["--only", "cat"], ["--fail-fast"], ["--prune"]])

@@ -6,7 +6,7 @@ import base64
 import json
 import weakref
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -363,13 +363,13 @@ def shipped(smollm2: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> t
     """Run the shipped prompts on the embedded model, as ``make report`` does, and keep what was captured."""
     captures: dict[str, Capture] = {}
 
-    def keep(model: LoadedModel, prompts: Sequence[Prompt], *_: object) -> list[object]:
+    def keep(model: LoadedModel, prompts: Sequence[Prompt], *_: object) -> Iterator[object]:
         made = capture_together(model, prompts)
         captures.update({captured.prompt.slug: captured for captured in made if isinstance(captured, Capture)})
-        return [*made]
+        return iter(made)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "capture_together", keep)
+        patch.setattr(engine, "capture_in_turn", keep)
         folder = tmp_path_factory.mktemp("shipped")
         outcome = build_site(load_prompts(ROOT / "prompts.yaml"), folder, Options(model=smollm2))
     return outcome, captures

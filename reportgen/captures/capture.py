@@ -41,7 +41,7 @@ from reportgen.selection import Selection
 _ROWS = 64
 """Positions whose logits are worked out at once."""
 
-_NO_MEMORY = re.compile("out of memory|DefaultCPUAllocator")
+_NO_MEMORY = re.compile("out of memory|DefaultCPUAllocator|bad_alloc|[Cc]annot allocate memory|ALLOC_FAILED")
 """What torch says where memory is full; only CUDA's has an error class of its own."""
 
 
@@ -85,18 +85,30 @@ def capture_together(
         Of each wanted prompt its record, or what ``capture`` would raise: one that fails does not fail the others.
         Where memory does not hold all, halves are tried, and one that fails alone is tried once more.
     """
-    chosen = [prompt for prompt in prompts if wanted(prompt)]
-    if len(prompts) == 1:
-        return [_capture_alone(model, prompt, watch(prompt)) for prompt in chosen]
-    made = _try_all(model, prompts, watch, wanted)
+    return [*capture_in_turn(model, prompts, watch, wanted)]
+
+
+def capture_in_turn(
+    model: LoadedModel,
+    prompts: Sequence[Prompt],
+    watch: Callable[[Prompt], Watch] = lambda _: lambda *_: None,
+    wanted: Callable[[Prompt], bool] = lambda _: True,
+) -> Iterator[Capture | PromptError | ModelError]:
+    """Do as ``capture_together`` does, and hold no record that has been taken: the next may need its memory."""
+    made = _try_all(model, prompts, watch, wanted) if len(prompts) > 1 else None
     if isinstance(made, list):
-        return made
-    if not isinstance(made, NotEnoughMemory):  # of one of them: running them alone tells of which
-        return [_capture_alone(model, prompt, watch(prompt)) for prompt in chosen]
-    free_memory()
-    middle = len(prompts) // 2
-    halves = [half for half in (prompts[:middle], prompts[middle:]) if any(map(wanted, half))]
-    return [one for half in halves for one in capture_together(model, half, watch, wanted)]
+        while made:
+            yield made.pop(0)
+    elif isinstance(made, NotEnoughMemory):
+        free_memory()
+        middle = len(prompts) // 2
+        for half in (prompts[:middle], prompts[middle:]):
+            if any(map(wanted, half)):
+                yield from capture_in_turn(model, half, watch, wanted)
+    else:  # there is one, or one of them fails: running them alone tells which
+        for prompt in prompts:
+            if wanted(prompt):
+                yield _capture_alone(model, prompt, watch(prompt))
 
 
 def free_memory() -> None:

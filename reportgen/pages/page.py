@@ -40,7 +40,6 @@ from reportgen.pages.assets import (
 from reportgen.pages.cards import Card, FailureCard, excerpt, make_card
 from reportgen.pages.citation import make_recipe
 from reportgen.pages.evidence_blocks import encode_sources, list_grids, list_shows, make_evidence_blocks
-from reportgen.pages.figures import make_figures
 from reportgen.pages.kinds import (
     TraitView,
     describe_kinds,
@@ -277,6 +276,9 @@ def _list_figures(capture: Capture) -> frozenset[str]:
 
 @cache
 def _figures_block(with_steps: bool, evidence: frozenset[str], marks: frozenset[str]) -> str:
+    # Only now: Bokeh's models take most of the time of a run that finds all pages up to date.
+    from reportgen.pages.figures import make_figures
+
     return encode_json(make_figures(with_steps=with_steps, evidence=evidence, marks=marks))
 
 
