@@ -13,7 +13,6 @@ FOLDER = Path(__file__).parent.parent / "benchmarks"
 
 @pytest.mark.parametrize(
     ("name", "column"),
-<<<<<<< HEAD
     [
         ("page", "tokens"),
         ("evidence", "ratio"),
@@ -21,9 +20,6 @@ FOLDER = Path(__file__).parent.parent / "benchmarks"
         ("capture", "ratio"),
         ("resume", "up to date after, s"),
     ],
-=======
-    [("page", "tokens"), ("evidence", "ratio"), ("batches", "ratio"), ("capture", "ratio"), ("peers", "switch")],
->>>>>>> 3cf3e7aae36696f4ad1815a81771beea75ecfe69
 )
 def test_benchmark_prints_its_table(name: str, column: str) -> None:
     command = [sys.executable, str(FOLDER / f"{name}.py"), "--runs", "1", "--quick"]
