@@ -18,7 +18,8 @@ from typing import Any
 from reportgen.errors import SiteError
 from reportgen.pages.assets import BOKEH_FILE, read_bokeh
 from reportgen.pages.cards import Card, FailureCard, parse_card
-from reportgen.pages.page import GENERATOR, render_index
+from reportgen.pages.index import render_index
+from reportgen.pages.templates import GENERATOR
 
 INDEX_FILE = "index.html"
 REPORT_FILE = "report.json"
@@ -26,7 +27,9 @@ DATA_FOLDER = "data"
 _MARKS = (b'<meta name="generator" content="reportgen', b'"generator": "reportgen')
 """How the beginning of a page, and of a report, says who made it."""
 _HEAD_BYTES = 4096
-_CARD = re.compile('<script type="application/json" id="card">(.*?)</script>', re.DOTALL)
+_CARD_BYTES = 16384
+"""So much of a page holds its card; where it does not, all of the page is read."""
+_CARD = re.compile(b'<script type="application/json" id="card">(.*?)</script>', re.DOTALL)
 """Where a page carries its card; what a prompt says cannot look like it, since its angle brackets are escaped."""
 
 
@@ -162,7 +165,9 @@ def _is_page(path: Path) -> bool:
 
 def _read_card(path: Path) -> Card:
     try:
-        card = _CARD.search(path.read_text("utf-8"))
+        with path.open("rb") as file:
+            head = file.read(_CARD_BYTES)
+            card = _CARD.search(head) or _CARD.search(head + file.read())
         if card is None:
             raise ValueError("there is none")
         return parse_card(json.loads(card[1]))

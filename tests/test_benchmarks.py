@@ -12,7 +12,8 @@ FOLDER = Path(__file__).parent.parent / "benchmarks"
 
 
 @pytest.mark.parametrize(
-    ("name", "column"), [("page", "tokens"), ("evidence", "ratio"), ("batches", "ratio"), ("capture", "ratio")]
+    ("name", "column"),
+    [("page", "tokens"), ("index", "answers"), ("evidence", "ratio"), ("batches", "ratio"), ("capture", "ratio")],
 )
 def test_benchmark_prints_its_table(name: str, column: str) -> None:
     command = [sys.executable, str(FOLDER / f"{name}.py"), "--runs", "1", "--quick"]

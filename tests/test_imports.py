@@ -27,7 +27,7 @@ ORDER = (
     "captures.tokens", "captures.predictions", "captures.generation", "captures.attention", "captures.encoding",
     "captures.batches", "captures.capture",
     "pages.payload", "pages.kinds", "pages.evidence_blocks", "pages.palettes", "pages.figures", "pages.assets",
-    "pages.tables", "pages.cards", "pages.page",
+    "pages.tables", "pages.cards", "pages.templates", "pages.index", "pages.page",
     "export", "site", "run", "progress", "cli", "__main__",
 )  # fmt: skip
 """Each module may import those before it, and the package's own names."""

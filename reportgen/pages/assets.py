@@ -31,7 +31,7 @@ PAGE_SCRIPTS = (
     "keys.js", "theme.js", "blocks.js", "captions.js", "player.js", "page.js",
 )  # fmt: skip
 """In the order in which they must run: the pure ones, those that draw, and the one that touches the document."""
-INDEX_SCRIPTS = ("filter.js",)
+INDEX_SCRIPTS = ("payload.js", "keys.js", "address.js", "listing.js", "index.js")
 _COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:(?!\*/).)*\*/[ \t]*)\n", re.DOTALL | re.MULTILINE)
 """Comments are a sixth of the scripts, and are carried by every page."""
 
@@ -43,9 +43,9 @@ def read_bokeh() -> str:
 
 
 @cache
-def read_styles() -> Markup:
-    """Return all style sheets as one."""
-    return Markup("\n".join((find_templates() / "css" / name).read_text("utf-8") for name in _STYLES))
+def read_styles(*own: str) -> Markup:
+    """Return the style sheets that everything shares, then those of one kind of page, as one."""
+    return Markup("\n".join((find_templates() / "css" / name).read_text("utf-8") for name in (*_STYLES, *own)))
 
 
 @cache

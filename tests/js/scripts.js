@@ -4,7 +4,7 @@ const { join } = require("node:path");
 
 const SCRIPTS = join(__dirname, "../../templates/js");
 const PURE = ["payload", "pattern", "scale", "scores", "state", "store", "shows", "kinds", "evidence", "ledger"];
-for (const name of [...PURE, "address", "keys", "filter"]) {
+for (const name of [...PURE, "address", "keys", "listing"]) {
   require(join(SCRIPTS, `${name}.js`));
 }
 
