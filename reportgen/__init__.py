@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from reportgen.models.model import LoadedModel, load_model, wrap_model
     from reportgen.pages.page import render_page
     from reportgen.prompts.prompt_file import load_prompts
-    from reportgen.records import Generation, Prompt
+    from reportgen.records import Comparison, Generation, Prompt
     from reportgen.run import Options, Outcome, build_site
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Capture",
+    "Comparison",
     "Generation",
     "LoadedModel",
     "Options",
@@ -39,6 +40,7 @@ __all__ = [
 
 _HOMES = {
     "Capture": "captures.record",
+    "Comparison": "records",
     "Generation": "records",
     "LoadedModel": "models.model",
     "Options": "run",

@@ -18,9 +18,11 @@ from reportgen.errors import ModelError, PromptError, ReportgenError
 from reportgen.export import check_format, encode_tables
 from reportgen.models.model import LoadedModel, check_settings, load_model
 from reportgen.pages.cards import Card, FailureCard, make_card, make_failure_card
+from reportgen.pages.compare import make_compare_card, render_comparison
 from reportgen.pages.page import render_page
 from reportgen.pages.tables import warn_of_replay
-from reportgen.records import Failure, Prompt
+from reportgen.pairs import Pairs, name_and_check
+from reportgen.records import Comparison, Failure, Prompt
 from reportgen.site import find_pages, open_site, read_cards, write_index, write_page, write_tables
 
 _T = TypeVar("_T")
@@ -32,7 +34,7 @@ class Outcome:
 
     Attributes:
         index: path of the index.
-        pages: paths of the pages written, in the order of the prompts.
+        pages: paths of the pages written, in the order of the prompts, then those of the comparisons.
         failures: the prompts that gave no page, in that order too.
         left_out: paths of the pages that are in the folder and not in the index.
     """
@@ -107,7 +109,11 @@ class Options:
 
 
 def build_site(
-    prompts: Iterable[Prompt], results: Path | str, options: Options = Options(), progress: Progress = Silence()
+    prompts: Iterable[Prompt],
+    results: Path | str,
+    options: Options = Options(),
+    progress: Progress = Silence(),
+    comparisons: Sequence[Comparison] = (),
 ) -> Outcome:
     """Run prompts and write their pages and index.
 
@@ -120,13 +126,14 @@ def build_site(
         results: folder of the site.
         options: how to run.
         progress: told of every stage.
+        comparisons: which of the prompts to put side by side, each on a page of its own.
 
     Returns:
         What was written and what failed.
 
     Raises:
-        PromptFileError: prompts select layers or heads that their model lacks, or their file names a model or adapter
-            that cannot be used; nothing is written.
+        PromptFileError: prompts select layers or heads that their model lacks, their file names a model or adapter
+            that cannot be used, or a comparison names a prompt that is not there; nothing is written.
         ModelError: another model or adapter, the device or the dtype cannot be used; nothing is written.
         SiteError: the folder cannot be written.
         ReportgenError: what ``export_data`` needs is not installed; nothing is written.
@@ -137,7 +144,9 @@ def build_site(
     )
     if options.model is None:
         check_settings(options.device, options.dtype, options.device_map)
-    folder = open_site(Path(results), (prompt.slug for prompt in named), shared_assets=options.shared_assets)
+    pairs = Pairs(name_and_check(comparisons, named))
+    entries = (*named, *pairs.comparisons)
+    folder = open_site(Path(results), (entry.slug for entry in entries), shared_assets=options.shared_assets)
     before = find_pages(folder)
     if options.update:
         read_cards(folder)  # what cannot be read is told now rather than after the work
@@ -164,10 +173,17 @@ def build_site(
                 failures[prompt.slug] = Failure(prompt, str(error))
                 cards[prompt.slug] = make_failure_card(failures[prompt.slug])
                 progress.done(prompt, failures[prompt.slug])
+            for one, sides in pairs.take(prompt, captured):
+                if isinstance(sides, FailureCard):
+                    cards[one.slug] = sides
+                else:
+                    html = render_comparison(one, *sides, shared_assets=options.shared_assets)
+                    cards[one.slug] = make_compare_card(one, *sides)
+                    pages[one.slug] = write_page(folder, one.slug, html)
         keep_earlier = options.update or not pages
     finally:
-        index, left_out = _write_index(folder, _in_order(named, cards), before, keep_earlier)
-    return Outcome(index, tuple(_in_order(named, pages)), tuple(_in_order(named, failures)), left_out)
+        index, left_out = _write_index(folder, _in_order(entries, cards), before, keep_earlier)
+    return Outcome(index, tuple(_in_order(entries, pages)), tuple(_in_order(named, failures)), left_out)
 
 
 def _capture_all(
@@ -225,5 +241,5 @@ def _write_index(
     return index, tuple(folder / f"{slug}.html" for slug in left_out)
 
 
-def _in_order(prompts: Sequence[Prompt], by_slug: dict[str, _T]) -> list[_T]:
-    return [by_slug[prompt.slug] for prompt in prompts if prompt.slug in by_slug]
+def _in_order(entries: Sequence[Prompt | Comparison], by_slug: dict[str, _T]) -> list[_T]:
+    return [by_slug[entry.slug] for entry in entries if entry.slug in by_slug]

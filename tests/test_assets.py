@@ -14,6 +14,7 @@ from samples import HOSTILE, make_capture
 
 from reportgen.pages.assets import (
     BOKEH_FILE,
+    COMPARE_SCRIPTS,
     INDEX_SCRIPTS,
     PAGE_SCRIPTS,
     embed_json,
@@ -27,7 +28,7 @@ from reportgen.pages.page import render_page
 from reportgen.pages.payload import decode_bytes
 from reportgen.paths import find_templates
 
-OWN_STYLES = ("index.css",)
+OWN_STYLES = ("index.css", "compare.css")
 
 
 def directives_of(policy: str) -> dict[str, list[str]]:
@@ -110,7 +111,9 @@ def test_no_style_asks_for_a_file() -> None:
 
 def test_every_file_is_used() -> None:
     templates = find_templates()
-    assert sorted(path.name for path in (templates / "js").iterdir()) == sorted({*PAGE_SCRIPTS, *INDEX_SCRIPTS})
+    assert sorted(path.name for path in (templates / "js").iterdir()) == sorted(
+        {*PAGE_SCRIPTS, *INDEX_SCRIPTS, *COMPARE_SCRIPTS}
+    )
     styles = [path.read_text("utf-8") for path in (templates / "css").iterdir()]
     assert all(style in read_styles(*OWN_STYLES) for style in styles)
 

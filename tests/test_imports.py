@@ -27,8 +27,8 @@ ORDER = (
     "captures.tokens", "captures.predictions", "captures.generation", "captures.attention", "captures.encoding",
     "captures.batches", "captures.capture",
     "pages.payload", "pages.kinds", "pages.evidence_blocks", "pages.palettes", "pages.figures", "pages.assets",
-    "pages.tables", "pages.cards", "pages.templates", "pages.index", "pages.page",
-    "export", "site", "run", "progress", "cli", "__main__",
+    "pages.tables", "pages.alignment", "pages.cards", "pages.templates", "pages.index", "pages.page", "pages.compare",
+    "export", "site", "pairs", "run", "progress", "cli", "__main__",
 )  # fmt: skip
 """Each module may import those before it, and the package's own names."""
 

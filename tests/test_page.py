@@ -26,6 +26,7 @@ from reportgen.evidence.definitions import (
 )
 from reportgen.evidence.record import Evidence
 from reportgen.pages.cards import FailureCard, make_card
+from reportgen.pages.compare import render_comparison
 from reportgen.pages.index import IndexContext, render_index
 from reportgen.pages.kinds import describe_kinds
 from reportgen.pages.page import (
@@ -37,7 +38,7 @@ from reportgen.pages.palettes import DIVERGING, PALETTES
 from reportgen.pages.payload import decode_bytes, describe_capture, encode_layer, encode_overview, encode_pattern
 from reportgen.pages.templates import GENERATOR, render
 from reportgen.paths import find_templates
-from reportgen.records import Token
+from reportgen.records import Comparison, Token
 
 FAILURE = FailureCard("lost", HOSTILE[0], HOSTILE[5], f"prompts.yaml:5: {HOSTILE[6]}")
 
@@ -271,7 +272,8 @@ def test_ids_are_unique_and_references_lead_somewhere() -> None:
 def test_scripts_find_the_elements_that_they_ask_for() -> None:
     scripts = "".join(path.read_text("utf-8") for path in (find_templates() / "js").glob("*.js"))
     page, index = parse_html(render_page(make_capture())), parse_html(render_index([FAILURE]))
-    ids = {element.attributes["id"] for element in (*page, *index) if "id" in element.attributes}
+    beside = parse_html(render_comparison(Comparison(("cat", "cat")), make_capture(), make_capture()))
+    ids = {element.attributes["id"] for element in (*page, *index, *beside) if "id" in element.attributes}
     asked = set(re.findall(r"""(?:getElementById|byId|\$)\(["']([\w-]+)["']\)""", scripts))
     assert {"strip", "filter"} <= asked
     assert asked <= ids

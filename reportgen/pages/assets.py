@@ -31,6 +31,14 @@ PAGE_SCRIPTS = (
     "keys.js", "theme.js", "blocks.js", "captions.js", "player.js", "page.js",
 )  # fmt: skip
 """In the order in which they must run: the pure ones, those that draw, and the one that touches the document."""
+_PAGE_ALONE = frozenset(
+    ["tiles.js", "steps.js", "wrote.js", "grid.js", "lens.js", "rollout.js", "views.js", "scoreboard.js", "captions.js",
+     "player.js", "page.js"]
+)  # fmt: skip
+COMPARE_SCRIPTS = (
+    *(name for name in PAGE_SCRIPTS if name not in _PAGE_ALONE), "difference.js", "beside.js", "compare.js",
+)  # fmt: skip
+"""Those that a page shares with a comparison, and the latter's own."""
 INDEX_SCRIPTS = ("payload.js", "keys.js", "address.js", "listing.js", "index.js")
 _COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:(?!\*/).)*\*/[ \t]*)\n", re.DOTALL | re.MULTILINE)
 """Comments are a sixth of the scripts, and are carried by every page."""

@@ -39,6 +39,7 @@ class Card:
         thumbnail: a PNG as a ``data:`` address, of at most 2 KB.
         prompt_logprob: mean log-probability of the prompt's tokens after the first; ``None`` where there are none.
         generated_logprob: the same of the generated tokens, by the model's own probabilities.
+        compares: titles of both sides where the page puts two prompts side by side; empty otherwise.
     """
 
     slug: str
@@ -51,6 +52,7 @@ class Card:
     thumbnail: str
     prompt_logprob: float | None = None
     generated_logprob: float | None = None
+    compares: tuple[str, ...] = ()
 
     @property
     def href(self) -> str:
@@ -60,6 +62,8 @@ class Card:
     @property
     def facts(self) -> str:
         """What the index says beside the title, in a line."""
+        if self.compares:
+            return f"{self.model} · side by side: {' | '.join(self.compares)}"
         means = (("prompt", self.prompt_logprob), ("generated", self.generated_logprob))
         known = [f"{name} {mean:.2f}".replace("-", "−") for name, mean in means if mean is not None]
         counts = f"{self.num_prompt_tokens} prompt + {self.num_steps} generated tokens"
@@ -104,7 +108,7 @@ def parse_card(values: Mapping[str, Any]) -> Card:
     Raises:
         TypeError: the values are not those of a card.
     """
-    return Card(**{**values, "tags": tuple(values.get("tags", ()))})
+    return Card(**{**values, **{name: tuple(values.get(name, ())) for name in ("tags", "compares")}})
 
 
 def make_failure_card(failure: Failure) -> FailureCard:

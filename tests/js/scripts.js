@@ -3,7 +3,20 @@ const { readFileSync } = require("node:fs");
 const { join } = require("node:path");
 
 const SCRIPTS = join(__dirname, "../../templates/js");
-const PURE = ["payload", "pattern", "scale", "scores", "state", "store", "shows", "kinds", "evidence", "ledger"];
+const PURE = [
+  "payload",
+  "pattern",
+  "scale",
+  "scores",
+  "state",
+  "store",
+  "shows",
+  "kinds",
+  "evidence",
+  "ledger",
+  "difference",
+  "beside",
+];
 for (const name of [...PURE, "address", "keys", "listing"]) {
   require(join(SCRIPTS, `${name}.js`));
 }

@@ -1,0 +1,67 @@
+// What one head reads in two texts, where positions of both stand for one another. An alignment is {starts: [a, b], length}:
+// position `start + i` of the one side stands for position `start + i` of the other.
+globalThis.reportgen ??= {};
+
+reportgen.difference = (() => {
+  "use strict";
+
+  const { pattern, shows } = reportgen;
+
+  /** Weights of the aligned keys of one aligned query, and what lies on all keys before them. */
+  function alignedRow(codes, start, query) {
+    const row = shows.weightsOf(codes, start + query);
+    return { aligned: row.subarray(start), before: row.subarray(0, start).reduce((sum, weight) => sum + weight, 0) };
+  }
+
+  /** Where a position of one side stands among the aligned ones; null where it does not. */
+  function placeOf(position, side, { starts, length }) {
+    const place = position - starts[side];
+    return place >= 0 && place < length ? place : null;
+  }
+
+  /**
+   * A query of both sides, key by key.
+   * @returns {{weights: Float32Array[], values: Float32Array, before: number[]}} weights of both sides, those of the first
+   *   less those of the second, and what each has on keys before the aligned ones
+   */
+  function rowOf(codes, { starts }, query) {
+    const rows = codes.map((of, side) => alignedRow(of, starts[side], query));
+    const [first, second] = rows.map(({ aligned }) => aligned);
+    return {
+      weights: [first, second],
+      values: first.map((weight, key) => weight - second[key]),
+      before: rows.map(({ before }) => before),
+    };
+  }
+
+  /** A form as `shows` makes them: the weights of the first side less those of the second. */
+  function formOf(codes, alignment) {
+    const rows = Array.from({ length: alignment.length }, (_, query) => rowOf(codes, alignment, query).values);
+    const high = Math.max(0, ...rows.map(pattern.largest));
+    const coded = new Uint8Array(pattern.triangleSize(alignment.length));
+    rows.forEach((row, query) => {
+      coded.set(
+        Array.from(row, (value) => shows.signedCode(value, high)),
+        pattern.triangleSize(query),
+      );
+    });
+    return { codes: coded, values: shows.signedValues(high), first: null, sink: null };
+  }
+
+  /** Share of weight that lies elsewhere: half of all differences, keys before the aligned ones taken as one. */
+  function distanceOf({ values, before: [first, second] }) {
+    return values.reduce((sum, value) => sum + Math.abs(value), Math.abs(first - second)) / 2;
+  }
+
+  /** Tokens of the aligned positions, as a page's content has them; where the sides differ, both. */
+  function tokensOf(contents, { starts, length }) {
+    return Array.from({ length }, (_, i) => {
+      const [first, second] = contents.map(({ tokens }, side) => tokens[starts[side] + i]);
+      return first[0] === second[0] && first[1] === second[1] ? first : [null, `${first[1]} | ${second[1]}`, 0];
+    });
+  }
+
+  return { placeOf, rowOf, formOf, distanceOf, tokensOf };
+})();
+
+if (typeof module !== "undefined") module.exports = reportgen.difference;
