@@ -9,7 +9,7 @@ import pytest
 from samples import make_capture, make_token
 
 from reportgen.captures.record import Capture
-from reportgen.pages.alignment import Alignment, Distance, align, measure_distances, slim
+from reportgen.pages.alignment import Alignment, Variation, align, measure_variations, slim
 
 
 def say(prompt: str, generated: str = "", **what: object) -> Capture:
@@ -51,8 +51,8 @@ def test_distance_is_the_share_of_weight_that_lies_elsewhere() -> None:
     alignment = align(first, second)
     assert alignment
     # The first token can read nothing but itself: three rows of four differ by all of their weight.
-    assert measure_distances(first, second, alignment) == [
-        Distance(0, 0, 0.75), Distance(0, 1, 0.0), Distance(0, 2, 0.0)
+    assert measure_variations(first, second, alignment) == [
+        Variation(0, 0, 0.75), Variation(0, 1, 0.0), Variation(0, 2, 0.0)
     ]  # fmt: skip
 
 
@@ -61,17 +61,17 @@ def test_keys_before_the_common_text_count_as_one() -> None:
     first, second = say("abcd", layers=(0,), heads=(2,)), say("xyzcd", layers=(0,), heads=(2,))
     alignment = align(first, second)
     assert alignment == Alignment((2, 3), 2, False)
-    assert measure_distances(first, second, alignment) == [Distance(0, 2, 0.0)]
+    assert measure_variations(first, second, alignment) == [Variation(0, 2, 0.0)]
     reader = say("xyzcd", layers=(0,), heads=(0,))
     moved = replace(reader, heads=(2,))
-    assert measure_distances(first, moved, alignment) == [Distance(0, 2, 1.0)]
+    assert measure_variations(first, moved, alignment) == [Variation(0, 2, 1.0)]
 
 
 def test_distances_are_of_heads_that_both_sides_have() -> None:
     first, second = say("abc", layers=(0, 1), heads=(0, 1)), say("xyz", layers=(1, 2), heads=(1, 3))
     alignment = align(first, second)
     assert alignment
-    assert [(one.layer, one.head) for one in measure_distances(first, second, alignment)] == [(1, 1)]
+    assert [(one.layer, one.head) for one in measure_variations(first, second, alignment)] == [(1, 1)]
 
 
 def test_slim_capture_keeps_what_a_comparison_shows() -> None:

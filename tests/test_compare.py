@@ -150,7 +150,7 @@ def test_tables_and_distances_stand_in_the_page_itself() -> None:
     page = render(*make_pair())
     rows = [
         [cell.text for cell in row.find("td")]
-        for row in page.find("table", id="distances")[0].find("tbody")[0].find("tr")
+        for row in page.find("table", id="variations")[0].find("tbody")[0].find("tr")
     ]
     assert len(rows) == 12
     assert rows[0] == ["L0 H0", "", "0.000"]

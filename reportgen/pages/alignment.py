@@ -32,12 +32,12 @@ class Alignment:
 
 
 @dataclass(frozen=True)
-class Distance:
+class Variation:
     """How far the patterns of two heads of the same number are apart, 0 to 1."""
 
     layer: int
     head: int
-    distance: float
+    total_variation: float
 
 
 def align(first: Capture, second: Capture) -> Alignment | None:
@@ -66,13 +66,12 @@ def slim(capture: Capture) -> Capture:
     )
 
 
-def measure_distances(first: Capture, second: Capture, alignment: Alignment) -> list[Distance]:
+def measure_variations(first: Capture, second: Capture, alignment: Alignment) -> list[Variation]:
     """Return how far each head that both captures have is from that of the same number, farthest first.
 
-    The distance of two rows of attention is half the sum of the absolute differences of their weights (the total
-    variation distance): the share of weight that lies elsewhere, 0 where they are the same and 1 where they read no key
-    in common. Keys outside the aligned positions count as one. The distance of two heads is the mean over the aligned
-    queries.
+    The total variation of two rows of attention is half the sum of the absolute differences of their weights: the share
+    of weight that lies elsewhere, 0 where they are the same and 1 where they read no key in common. Keys outside the
+    aligned positions count as one. That of two heads is the mean over the aligned queries.
     """
     found = []
     for layer in (layer for layer in first.layers if layer in second.layers):
@@ -81,9 +80,8 @@ def measure_distances(first: Capture, second: Capture, alignment: Alignment) -> 
                 _rows_of(capture, layer, head, start, alignment.length)
                 for capture, start in zip((first, second), alignment.starts, strict=True)
             ]
-            distance = float(np.abs(rows[0] - rows[1]).sum(1).mean()) / 2
-            found.append(Distance(layer, head, distance))
-    return sorted(found, key=lambda one: -one.distance)
+            found.append(Variation(layer, head, float(np.abs(rows[0] - rows[1]).sum(1).mean()) / 2))
+    return sorted(found, key=lambda one: -one.total_variation)
 
 
 def _rows_of(capture: Capture, layer: int, head: int, start: int, length: int) -> NDArray[np.float32]:

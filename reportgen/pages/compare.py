@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from reportgen.captures.record import Capture
 from reportgen.evidence.definitions import HEAD_SCORES, LABEL_FROM, HeadScore, find_opening_head
-from reportgen.pages.alignment import Alignment, Distance, align, measure_distances
+from reportgen.pages.alignment import Alignment, Variation, align, measure_variations
 from reportgen.pages.assets import (
     BOKEH_FILE,
     COMPARE_SCRIPTS,
@@ -85,7 +85,7 @@ class CompareContext:
     heads: Sequence[int]
     has_difference: bool
     aligned: str
-    distances: Sequence[Distance]
+    variations: Sequence[Variation]
     scores: Sequence[HeadScore]
     card: Markup
     bokeh_file: str
@@ -147,7 +147,7 @@ def make_compare_context(
         heads=sorted({*first.heads, *second.heads}),
         has_difference=alignment is not None,
         aligned=describe_alignment(first, second, alignment),
-        distances=[] if alignment is None else measure_distances(first, second, alignment)[:_LISTED],
+        variations=[] if alignment is None else measure_variations(first, second, alignment)[:_LISTED],
         scores=_common_scores(first, second),
         card=embed_json(asdict(make_compare_card(comparison, first, second))),
         bokeh_file=BOKEH_FILE if shared_assets else "",

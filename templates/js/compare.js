@@ -235,7 +235,7 @@ reportgen.compare = (() => {
       const row = isPair ? difference.rowOf(codes, alignment, query) : null;
       byId("changes").tBodies[0].replaceChildren(...(row ? listChanges(row) : []));
       byId("changes-note").textContent = row
-        ? `Distance of the two rows: ${difference.distanceOf(row).toFixed(DECIMALS)}, the share of weight that lies elsewhere.`
+        ? `Total variation of the two rows: ${difference.variationOf(row).toFixed(DECIMALS)}, the share of weight that lies elsewhere.`
         : "";
     }
 

@@ -49,7 +49,7 @@ reportgen.difference = (() => {
   }
 
   /** Share of weight that lies elsewhere: half of all differences, keys before the aligned ones taken as one. */
-  function distanceOf({ values, before: [first, second] }) {
+  function variationOf({ values, before: [first, second] }) {
     return values.reduce((sum, value) => sum + Math.abs(value), Math.abs(first - second)) / 2;
   }
 
@@ -61,7 +61,7 @@ reportgen.difference = (() => {
     });
   }
 
-  return { placeOf, rowOf, formOf, distanceOf, tokensOf };
+  return { placeOf, rowOf, formOf, variationOf, tokensOf };
 })();
 
 if (typeof module !== "undefined") module.exports = reportgen.difference;

@@ -11,19 +11,29 @@ from browser.captures import CAPTURES
 from browser.reader import Reader
 from browser.test_reading import AXE, VIOLATIONS, no_sideways_scroll
 from playwright.sync_api import Browser
-from samples import HOSTILE, make_capture
+from samples import HOSTILE, make_capture, make_token
 
 from reportgen.captures.record import Capture
 from reportgen.pages.alignment import slim
 from reportgen.pages.compare import render_comparison
-from reportgen.records import Comparison
+from reportgen.records import Comparison, Token
 from reportgen.site import open_site, write_page
 
 CAT = make_capture()
-DOG = make_capture(("A", " dog", " ate", " the", " mat"), (".", " And", " a"), slug="dog", title="A dog")
-RARE = replace(
+
+
+def change_tokens(capture: Capture, tokens: dict[int, Token]) -> Capture:
+    """Return the capture with other tokens at some positions."""
+    return replace(capture, tokens=tuple(tokens.get(i, token) for i, token in enumerate(capture.tokens)))
+
+
+DOG = change_tokens(
+    make_capture(("A", " dog", " ate", " the", " mat"), (".", " And", " a"), slug="dog", title="A dog"),
+    {7: make_token(" a", 99)},
+)
+RARE = change_tokens(
     make_capture(("Jo", "na", "than", " cat", " ate", " the", " mat"), slug="rare", title="A rare name"),
-    tokens=(*make_capture(("Jo", "na")).tokens[:2], *(replace(token) for token in CAT.tokens[:1]), *CAT.tokens[1:]),
+    {2: make_token("than", 99)} | {position + 2: CAT.tokens[position] for position in range(1, 8)},
 )
 
 
@@ -106,17 +116,19 @@ def test_layer_and_head_are_one_choice_for_both(equal: Reader) -> None:
     assert equal.page.locator("#head-name-b").inner_text() == "L0 H0"
     equal.click("overview_b", 2.5, 1.5)
     assert equal.page.locator("#head-name-a").inner_text() == "L1 H2"
-    equal.page.locator("#distances button").first.click()
-    assert equal.settle().page.locator("#distances tr.chosen").count() == 1
+    equal.page.locator("#variations button").first.click()
+    assert equal.settle().page.locator("#variations tr.chosen").count() == 1
 
 
 def test_queries_go_together_or_alone(new_reader, pages: dict[str, str]) -> None:
     """As far from the end of either prompt: 7 tokens beside 5."""
     reader: Reader = new_reader().open(pages["rare"])
     queries = lambda: [reader.address()[name] for name in "ab"]  # noqa: E731
-    assert reader.press("ArrowLeft") and queries() == ["5", "3"]
+    reader.press("ArrowLeft")
+    assert queries() == ["5", "3"]
     reader.page.locator("#strip-b .token").nth(1).click()
-    assert reader.settle() and queries() == ["3", "1"]
+    reader.settle()
+    assert queries() == ["3", "1"]
     reader.press("u", "ArrowRight")
     assert queries() == ["4", "1"]
     reader.press("Shift+ArrowRight")
@@ -129,8 +141,8 @@ def test_queries_go_together_or_alone(new_reader, pages: dict[str, str]) -> None
 def test_texts_of_other_length_are_compared_where_they_end_alike(new_reader, pages: dict[str, str]) -> None:
     reader: Reader = new_reader().open(f"{pages['rare']}#layer=0&head=0")
     assert len(image(reader, "difference")) == 7
-    assert list(reader.ask("labels", "difference", "x").values())[0] == "␣cat"
-    assert rows(reader, "changes")[-1] == ["all before these", "", "0", "0", "0"]
+    assert next(iter(reader.ask("labels", "difference", "x").values())) == "␣cat"
+    assert rows(reader, "changes")[-1] == ["all before these", "", "0", "0", "0.000"]
     assert "The prompts have 7 and 5 tokens" in reader.page.locator("[aria-labelledby=difference-title]").inner_text()
     assert reader.problems == []
 
@@ -176,7 +188,7 @@ def test_scores_of_both_sides_stand_beside_one_another(equal: Reader) -> None:
     assert len(rows(equal, "scores")[0]) == 4
     previous = next(row for row in rows(equal, "scores") if row[0].startswith("previous"))
     assert previous[1:3] == [
-        f"{CAPTURE.evidence.scores['previous'][0, 0]:.3f}" for CAPTURE in (CAT, DOG)
+        f"{side.evidence.scores['previous'][0, 0]:.3f}" for side in (CAT, DOG)
     ]  # fmt: skip
 
 
@@ -207,7 +219,7 @@ def test_without_scripts_both_texts_and_tables_are_there(browser: Browser, pages
         page.goto(pages["equal"])
         assert page.locator("#strip-a .token:visible").all_inner_texts()[:2] == ["The", "␣cat"]
         assert page.locator("#strip-b .token:visible").all_inner_texts()[:2] == ["A", "␣dog"]
-        assert page.locator("#distances tbody tr:visible").count() == 12
+        assert page.locator("#variations tbody tr:visible").count() == 12
         assert page.locator("[aria-label='Generated tokens of B'] tbody tr:visible").count() == 3
         assert "drawn by a script" in page.locator("#figure-head_b").inner_text()
         assert page.locator(".toolbar:visible, .scripted:visible").count() == 0

@@ -14,8 +14,8 @@ test("the difference of a query is that of its weights, key by key", () => {
   assert.deepEqual(round(row.values), [0.25, 0, -0.25]);
   assert.deepEqual(round(row.weights[0]), [0.25, 0, 0.75]);
   assert.deepEqual(row.before, [0, 0]);
-  assert.equal(Math.round(100 * difference.distanceOf(row)), 25);
-  assert.equal(difference.distanceOf(difference.rowOf([first, second], whole, 1)), 1);
+  assert.equal(Math.round(100 * difference.variationOf(row)), 25);
+  assert.equal(difference.variationOf(difference.rowOf([first, second], whole, 1)), 1);
 });
 
 test("what is read before the common text counts as one", () => {
@@ -23,7 +23,7 @@ test("what is read before the common text counts as one", () => {
   const row = difference.rowOf([first, longer], { starts: [1, 2], length: 2 }, 1);
   assert.deepEqual(round(row.values), [0, 0.25]);
   assert.deepEqual(round(row.before), [0.25, 0.5]);
-  assert.equal(Math.round(100 * difference.distanceOf(row)), 25);
+  assert.equal(Math.round(100 * difference.variationOf(row)), 25);
 });
 
 test("a form holds all differences, with their signs, to the strongest", () => {
