@@ -41,7 +41,14 @@ def test_positions_stand_for_one_another(
     assert align(say(*first), say(*second)) == expected
 
 
-def test_distance_is_the_share_of_weight_that_lies_elsewhere() -> None:
+def test_tokens_are_the_same_where_they_look_the_same() -> None:
+    """Another model numbers them otherwise."""
+    first, second = say("abcd", "e"), say("xcd", "e")
+    other = replace(second, tokens=tuple(replace(token, token_id=token.token_id + 900) for token in second.tokens))
+    assert align(first, other) == align(first, second) == Alignment((2, 1), 3, False)
+
+
+def test_total_variation_is_the_share_of_weight_that_lies_elsewhere() -> None:
     """Layer 0: head 0 reads itself, 1 the token before, 2 the first; in layer 1 each does what the next does in 0."""
     first = say("abcd", layers=(0,), heads=(0, 1, 2))
     # The same pattern for all but head 0, which now reads the token before.

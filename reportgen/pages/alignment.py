@@ -51,9 +51,10 @@ def align(first: Capture, second: Capture) -> Alignment | None:
     """
     ends = first.num_prompt_tokens, second.num_prompt_tokens
     is_whole = ends[0] == ends[1]
-    ids = [[token.token_id for token in capture.tokens] for capture in (first, second)]
-    before = ends[0] if is_whole else _count_equal(ids[0][: ends[0]][::-1], ids[1][: ends[1]][::-1])
-    after = _count_equal(ids[0][ends[0] :], ids[1][ends[1] :])
+    # Not their numbers, which mean something else in another vocabulary.
+    shown = [[token.shown for token in capture.tokens] for capture in (first, second)]
+    before = ends[0] if is_whole else _count_equal(shown[0][: ends[0]][::-1], shown[1][: ends[1]][::-1])
+    after = _count_equal(shown[0][ends[0] :], shown[1][ends[1] :])
     if before == 0 or before + after < LEAST_COMMON:
         return None
     return Alignment((ends[0] - before, ends[1] - before), before + after, is_whole)
@@ -91,7 +92,7 @@ def _rows_of(capture: Capture, layer: int, head: int, start: int, length: int) -
     return np.concatenate([before, rows[:, start : start + length]], axis=1)
 
 
-def _count_equal(first: list[int], second: list[int]) -> int:
+def _count_equal(first: list[str], second: list[str]) -> int:
     """Return how many items at the beginning of two lists are the same."""
     pairs = zip(first, second, strict=False)
     return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))

@@ -36,15 +36,17 @@ reportgen.difference = (() => {
 
   /** A form as `shows` makes them: the weights of the first side less those of the second. */
   function formOf(codes, alignment) {
-    const rows = Array.from({ length: alignment.length }, (_, query) => rowOf(codes, alignment, query).values);
-    const high = Math.max(0, ...rows.map(pattern.largest));
-    const coded = new Uint8Array(pattern.triangleSize(alignment.length));
-    rows.forEach((row, query) => {
-      coded.set(
-        Array.from(row, (value) => shows.signedCode(value, high)),
-        pattern.triangleSize(query),
-      );
-    });
+    const [first, second] = codes;
+    const { starts, length } = alignment;
+    const values = new Float32Array(pattern.triangleSize(length));
+    for (let query = 0, cell = 0; query < length; query++) {
+      let [i, k] = starts.map((start) => pattern.triangleSize(start + query) + start);
+      for (let key = 0; key <= query; key++) {
+        values[cell++] = pattern.WEIGHTS[first[i++]] - pattern.WEIGHTS[second[k++]];
+      }
+    }
+    const high = pattern.largest(values);
+    const coded = Uint8Array.from(values, (value) => shows.signedCode(value, high));
     return { codes: coded, values: shows.signedValues(high), first: null, sink: null };
   }
 
@@ -57,7 +59,7 @@ reportgen.difference = (() => {
   function tokensOf(contents, { starts, length }) {
     return Array.from({ length }, (_, i) => {
       const [first, second] = contents.map(({ tokens }, side) => tokens[starts[side] + i]);
-      return first[0] === second[0] && first[1] === second[1] ? first : [null, `${first[1]} | ${second[1]}`, 0];
+      return first[1] === second[1] ? first : [null, `${first[1]} | ${second[1]}`, 0];
     });
   }
 
