@@ -114,7 +114,7 @@ def test_layer_and_head_are_one_choice_for_both(equal: Reader) -> None:
     assert {key: equal.address()[key] for key in ("layer", "head")} == {"layer": "1", "head": "1"}
     equal.press("k", "h")
     assert equal.page.locator("#head-name-b").inner_text() == "L0 H0"
-    equal.click("overview_b", 2.5, 1.5)
+    equal.look_at("overview_b").click("overview_b", 2.5, 1.5)
     assert equal.page.locator("#head-name-a").inner_text() == "L1 H2"
     equal.page.locator("#variations button").first.click()
     assert equal.settle().page.locator("#variations tr.chosen").count() == 1
@@ -129,10 +129,13 @@ def test_queries_go_together_or_alone(new_reader, pages: dict[str, str]) -> None
     reader.page.locator("#strip-b .token").nth(1).click()
     reader.settle()
     assert queries() == ["3", "1"]
-    reader.press("u", "ArrowRight")
-    assert queries() == ["4", "1"]
-    reader.press("Shift+ArrowRight")
+    reader.press("u", "ArrowRight")  # in the strip of B, arrows go through B
+    assert queries() == ["3", "2"]
+    reader.page.locator("h1").click()
+    reader.press("ArrowRight")
     assert queries() == ["4", "2"]
+    reader.press("Shift+ArrowRight")
+    assert queries() == ["4", "3"]
     assert reader.address()["linked"] == "no"
     reader.page.go_back()
     assert reader.settle().problems == []
@@ -143,7 +146,8 @@ def test_texts_of_other_length_are_compared_where_they_end_alike(new_reader, pag
     assert len(image(reader, "difference")) == 7
     assert next(iter(reader.ask("labels", "difference", "x").values())) == "␣cat"
     assert rows(reader, "changes")[-1] == ["all before these", "", "0", "0", "0.000"]
-    assert "The prompts have 7 and 5 tokens" in reader.page.locator("[aria-labelledby=difference-title]").inner_text()
+    card = reader.page.locator("section[aria-labelledby=difference-title]")
+    assert "The prompts have 7 and 5 tokens" in card.inner_text()
     assert reader.problems == []
 
 
