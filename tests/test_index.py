@@ -90,3 +90,8 @@ def test_failures_can_be_shown_alone_where_there_are_any() -> None:
 
 def test_ten_thousand_cards_are_a_few_megabytes() -> None:
     assert len(render_index(make_cards(10_000))) < 10e6
+
+
+def test_pictures_of_comparisons_are_explained_where_there_are_any() -> None:
+    assert "above it" in parse_html(render_index([CARD, replace(CARD, compares=("a", "b"))])).text
+    assert "above it" not in parse_html(render_index([CARD])).text

@@ -29,6 +29,7 @@ class IndexContext:
     cards: Sequence[Card | FailureCard]
     others: Sequence[Card | FailureCard]
     num_failed: int
+    has_comparisons: bool
     list_block: str
     pictures: Iterable[str]
     style: Markup
@@ -47,6 +48,7 @@ def render_index(cards: Sequence[Card | FailureCard]) -> str:
             cards=cards[:CARDS_AT_ONCE],
             others=others,
             num_failed=sum(isinstance(card, FailureCard) for card in cards),
+            has_comparisons=any(isinstance(card, Card) and bool(card.compares) for card in cards),
             list_block=encode_json([describe_card(card) for card in cards]),
             pictures=(card.thumbnail if isinstance(card, Card) else "" for card in others),
             style=read_styles("index.css"),
