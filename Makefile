@@ -40,6 +40,7 @@ format: .venv/.lint node_modules/.installed
 bench: .venv/.test
 	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/page.py
+	$(BIN)/python benchmarks/index.py
 	$(BIN)/python benchmarks/evidence.py
 	$(BIN)/python benchmarks/capture.py
 	$(BIN)/python benchmarks/batches.py

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from reportgen.options import Options, Outcome
     from reportgen.pages.page import render_page
     from reportgen.prompts.prompt_file import load_prompts
-    from reportgen.records import Generation, Prompt
+    from reportgen.records import Comparison, Generation, Prompt
     from reportgen.run import build_site
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Capture",
+    "Comparison",
     "Generation",
     "LoadedModel",
     "Options",
@@ -40,6 +41,7 @@ __all__ = [
 
 _HOMES = {
     "Capture": "captures.record",
+    "Comparison": "records",
     "Generation": "records",
     "LoadedModel": "models.model",
     "Options": "options",

@@ -15,6 +15,7 @@ import threading
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ import click
 
 from reportgen import __version__
 from reportgen.errors import OptionError, PictureError, PromptFileError, ReportgenError
-from reportgen.records import DEVICE_MAPS, EXPORT_FORMATS, EXTRA_EVIDENCE, Prompt
+from reportgen.records import DEVICE_MAPS, EXPORT_FORMATS, EXTRA_EVIDENCE, Comparison, Prompt
 from reportgen.selection import Selection, parse_selection
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ def build(
     slugs: tuple[str, ...], max_new_tokens: int | None, device: str, device_map: str | None, dtype: str,
     batch_size: int, seed: int | None, evidence: tuple[str, ...], export_data: str | None, keep_captures: bool,
     force: bool, prune: bool, fail_fast: bool, shared_assets: bool, trust_remote_code: bool, allow_pickle: bool,
-    open_index: bool, verbose: bool, quiet: bool,
+    open_index: bool, verbose: bool, quiet: bool, comparing: tuple[str, str, str] | None = None,
 ) -> None:  # fmt: skip
     """Run PROMPTS (default: prompts.yaml) and write one page for each, and an index.
 
@@ -219,16 +220,17 @@ def build(
     """
     from reportgen.check import check_prompts
     from reportgen.progress import watch
-    from reportgen.prompts.prompt_file import override, read_prompts
+    from reportgen.prompts.prompt_file import override, read_prompt_file
 
     if device_map and device != "auto":
         raise click.UsageError(f"--device {device} and --device-map {device_map} exclude each other; keep one")
     if prune and slugs:
         raise click.UsageError("--only and --prune exclude each other: prune when all prompts are built")
 
-    chosen, problems = read_prompts(prompts)
+    file = read_prompt_file(prompts)
+    problems = file.problems
     chosen = override(
-        chosen,
+        file.prompts,
         model=model,
         layers=layers,
         heads=heads,
@@ -239,8 +241,11 @@ def build(
     if problems:
         with _importing(_NO_PAGE):
             check_prompts(chosen, trust_remote_code=trust_remote_code, problems=problems)
-    if slugs:
-        chosen = _pick(chosen, slugs, prompts)
+    comparisons = file.comparisons
+    if comparing:
+        chosen, comparisons = _put_side_by_side(chosen, comparing, prompts)
+    elif slugs:
+        chosen, comparisons = _pick(chosen, comparisons, slugs, prompts)
 
     with _importing(_NO_PAGE):
         from reportgen.interrupts import Stop, listen
@@ -251,7 +256,7 @@ def build(
         dtype,
         shared_assets,
         trust_remote_code,
-        update=bool(slugs),
+        update=bool(slugs or comparing),
         export_data=export_data or "",
         batch_size=batch_size,
         device_map=device_map or "",
@@ -264,7 +269,7 @@ def build(
     stop = Stop()
     with watch(len(chosen), quiet=quiet, verbose=verbose) as progress, listen(stop):
         try:
-            outcome = build_site(chosen, results, options, progress, stop)
+            outcome = build_site(chosen, results, options, progress, stop, comparisons)
         except KeyboardInterrupt as interrupt:
             raise _interrupted(progress.num_pages) from interrupt
     _tell(outcome, quiet=quiet, pruning=not slugs)
@@ -298,17 +303,73 @@ def _interrupted(num_pages: int) -> KeyboardInterrupt:
     return KeyboardInterrupt(*(("; finished pages and the index are kept",) if num_pages else ()))
 
 
-def _pick(prompts: Sequence[Prompt], slugs: Sequence[str], file: Path) -> tuple[Prompt, ...]:
-    known = [prompt.slug for prompt in prompts]
+def _pick(
+    prompts: Sequence[Prompt], comparisons: Sequence[Comparison], slugs: Sequence[str], file: Path
+) -> tuple[tuple[Prompt, ...], tuple[Comparison, ...]]:
+    """Return the prompts of some slugs, those that a comparison of such a slug names, and what compares these."""
+    known = [entry.slug for entry in (*prompts, *comparisons)]
     if unknown := [slug for slug in slugs if slug not in known]:
         raise click.BadParameter(f"no prompt {unknown[0]!r}; {file} has {', '.join(known)}", param_hint="--only")
-    return tuple(prompt for prompt in prompts if prompt.slug in slugs)
+    asked = {*slugs, *(slug for one in comparisons if one.slug in slugs for slug in one.prompts)}
+    return (
+        tuple(prompt for prompt in prompts if prompt.slug in asked),
+        tuple(one for one in comparisons if asked.issuperset(one.prompts)),
+    )
+
+
+def _put_side_by_side(
+    prompts: Sequence[Prompt], comparing: tuple[str, str, str], file: Path
+) -> tuple[tuple[Prompt, ...], tuple[Comparison, ...]]:
+    """Return two prompts by their slugs, the second on another model where one is named, and their comparison."""
+    first, second, model = comparing
+    by_slug = {prompt.slug: prompt for prompt in prompts}
+    for slug, name in ((first, "FIRST"), (second, "SECOND")):
+        if slug not in by_slug:
+            raise click.BadParameter(f"no prompt {slug!r}; {file} has {', '.join(by_slug)}", param_hint=name)
+    sides = [by_slug[first], by_slug[second]]
+    if model:
+        named = re.sub(r"[^A-Za-z0-9]+", "-", model).strip("-").lower()
+        slug, title = f"{second}-on-{named}"[:80], f"{sides[1].title} (on {model})"
+        place = replace(sides[1].place, options={**sides[1].place.options, "model": "--second-model"})
+        sides[1] = replace(sides[1], model=model, slug=slug, title=title, place=place)
+    elif first == second:
+        raise click.UsageError(f"{first} is to stand beside itself; name another prompt, or give --second-model")
+    return tuple(sides), (Comparison((sides[0].slug, sides[1].slug)),)
 
 
 def _note_left_out(pages: Sequence[Path], advice: str = "") -> None:
     if pages:
         more = f" and {len(pages) - _NAMED} more" if len(pages) > _NAMED else ""
         click.echo(f"kept, not in the index: {', '.join(map(str, pages[:_NAMED]))}{more}{advice}", err=True)
+
+
+@main.command()
+@click.argument("first")
+@click.argument("second", required=False)
+@click.option(
+    "--prompts", type=click.Path(path_type=Path), default=Path("prompts.yaml"), show_default=True,
+    help="The file that the two stand in.",
+)  # fmt: skip
+@_RESULTS
+@click.option("--second-model", type=_ModelType(), help="Model of the second; without SECOND, FIRST runs on it too.")
+@click.option("--device", type=_DeviceType(), default="auto", show_default=True, help="As build takes it.")
+@click.option("--shared-assets", is_flag=True, help="Keep BokehJS once beside the pages, not in each.")
+@_TRUST
+@click.option("--open", "open_index", is_flag=True, help="Open the index in a browser when done.")
+@_VERBOSE
+@click.option("-q", "--quiet", is_flag=True, help="No progress bar; failures are still shown.")
+@click.pass_context
+def compare(
+    context: click.Context, first: str, second: str | None, prompts: Path, second_model: str | None, **options: Any
+) -> None:
+    """Put two prompts side by side on a page: FIRST and SECOND are slugs in the prompt file.
+
+    Both run, and have pages of their own beside it.
+    """
+    if second is None and second_model is None:
+        raise click.UsageError("name a SECOND prompt, or a --second-model to run the first one on")
+    comparing = (first, second or first, second_model or "")
+    context.invoke(build, prompts=prompts, comparing=comparing, **options)
 
 
 @main.command()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from functools import cache
 from importlib.metadata import version
@@ -18,7 +19,7 @@ from typing import Any
 
 from reportgen.options import Options
 from reportgen.paths import find_templates
-from reportgen.records import EXPORT_FORMATS, Prompt
+from reportgen.records import EXPORT_FORMATS, Comparison, Prompt
 
 _PACKAGES = ("bokeh", "numpy", "tokenizers", "torch", "transformers")
 _NOT_ON_THE_PAGE = ("place",)
@@ -53,6 +54,29 @@ def make_valid_keys(prompt: Prompt, options: Options, made_of: str) -> set[str]:
     kept = (True,) if options.keep_captures else (False, True)
     asked = [replace(options, export_data=kind, keep_captures=keep) for kind in kinds for keep in kept]
     return {make_key(prompt, options, made_of) for options in asked} - {""}
+
+
+def make_pair_key(comparison: Comparison, sides: Sequence[str], options: Options) -> str:
+    """Return the key of the page that puts two prompts side by side.
+
+    Args:
+        comparison: with its slug and title.
+        sides: what the model of each side is made of, and its prompt: their keys without what stands beside pages.
+        options: of the run.
+
+    Returns:
+        As ``make_key``.
+    """
+    if not all(sides):
+        return ""
+    values = {item.name: getattr(comparison, item.name) for item in fields(comparison) if item.name != "place"}
+    content = json.dumps([values, list(sides), options.shared_assets], ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def make_side_key(prompt: Prompt, options: Options, made_of: str) -> str:
+    """Return the key of a prompt as one side of a comparison, whatever is written beside its own page."""
+    return make_key(prompt, replace(options, export_data="", keep_captures=False), made_of)
 
 
 def _settings(options: Options) -> dict[str, Any]:

@@ -166,6 +166,27 @@ def _texts_in(value: Any) -> Iterable[str]:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """Two prompts of a run whose pages are to be put beside one another on a page of their own.
+
+    Attributes:
+        prompts: slugs of the two prompts.
+        title: heading of the page; made of the titles of both where it is empty.
+        slug: name of the page's file, without ``.html``; made of the slugs of both where it is empty.
+        tags: free words, for the index.
+        note: what the author says about the comparison.
+        place: where it stands in the prompt file; not part of its identity.
+    """
+
+    prompts: tuple[str, str]
+    title: str = ""
+    slug: str = ""
+    tags: tuple[str, ...] = ()
+    note: str = ""
+    place: Place = field(default_factory=Place, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     """What a page says about its model.
 

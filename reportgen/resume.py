@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 from reportgen.models.fingerprint import fingerprint
 from reportgen.options import Options
-from reportgen.page_keys import make_valid_keys
+from reportgen.page_keys import make_pair_key, make_side_key, make_valid_keys
 from reportgen.pages.cards import Card
-from reportgen.records import Prompt
+from reportgen.records import Comparison, Prompt
 from reportgen.site import has_capture, has_tables, read_current
 
 
-def find_current(folder: Path, prompts: Iterable[Prompt], options: Options) -> dict[str, Card]:
+def find_current(
+    folder: Path, prompts: Sequence[Prompt], options: Options, comparisons: Sequence[Comparison] = ()
+) -> dict[str, Card]:
     """Return the cards of the pages that are as a run would make them; no model is loaded, and nobody is asked.
 
     Args:
         folder: the site, which need not be there.
         prompts: of the run, each with its slug.
         options: of the run; a model in memory, or ``force``, leaves no page as it is.
+        comparisons: of the run, each with its slug. One that has to be made takes both of its prompts.
 
     Returns:
-        Cards by slug, in the order of the prompts.
+        Cards by slug, in the order of the prompts, then of the comparisons.
     """
     if options.force or options.model is not None or not folder.is_dir():
         return {}
@@ -34,7 +37,25 @@ def find_current(folder: Path, prompts: Iterable[Prompt], options: Options) -> d
         card = read_current(folder, prompt.slug, keys)
         if card and _has_all(folder, prompt.slug, options):
             found[prompt.slug] = card
-    return found
+    sides = {prompt.slug: make_side_key(prompt, options, made_of(prompt.model, prompt.adapter)) for prompt in prompts}
+    for one in comparisons:
+        key = make_pair_key(one, [sides[slug] for slug in one.prompts], options)
+        if card := read_current(folder, one.slug, {key} - {""}):
+            found[one.slug] = card
+    return _whole(found, comparisons)
+
+
+def _whole(found: Mapping[str, Card], comparisons: Sequence[Comparison]) -> dict[str, Card]:
+    """Leave out comparisons of which something is missing, with their prompts: they are made together."""
+    left = dict(found)
+    while broken := [
+        {one.slug, *one.prompts}
+        for one in comparisons
+        if not left.keys() >= {one.slug, *one.prompts} and left.keys() & {one.slug, *one.prompts}
+    ]:
+        for slug in set().union(*broken):
+            left.pop(slug, None)
+    return left
 
 
 def _has_all(folder: Path, slug: str, options: Options) -> bool:

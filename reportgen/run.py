@@ -17,12 +17,14 @@ from reportgen.export import check_format, encode_tables
 from reportgen.interrupts import Stop
 from reportgen.lock import lock_site
 from reportgen.options import Options, Outcome, Progress, Silence
-from reportgen.page_keys import make_key
-from reportgen.pages.cards import Card, make_card
+from reportgen.page_keys import make_key, make_pair_key, make_side_key
+from reportgen.pages.cards import Card, FailureCard, make_card
+from reportgen.pages.compare import make_compare_card, render_comparison
 from reportgen.pages.page import render_page
 from reportgen.pages.tables import warn_of_replay
+from reportgen.pairs import Pairs, name_and_check
 from reportgen.prompts.prompt_file import name_pages
-from reportgen.records import Prompt
+from reportgen.records import Comparison, Prompt
 from reportgen.resume import find_current
 from reportgen.site import CAPTURES_FOLDER, DATA_FOLDER, open_site, read_cards, write_capture, write_page, write_tables
 from reportgen.tally import Tally
@@ -39,6 +41,7 @@ def build_site(
     options: Options = Options(),
     progress: Progress = Silence(),
     stop: Stop | None = None,
+    comparisons: Sequence[Comparison] = (),
 ) -> Outcome:
     """Run prompts and write their pages and index.
 
@@ -53,33 +56,36 @@ def build_site(
         options: how to run.
         progress: told of every stage.
         stop: may ask the run to end after the prompts that it is at.
+        comparisons: which of the prompts to put side by side, each on a page of its own.
 
     Returns:
         What was written and what failed.
 
     Raises:
-        PromptFileError: prompts select layers or heads that their model lacks, or their file names a model or adapter
-            that cannot be used; nothing is written.
+        PromptFileError: prompts select layers or heads that their model lacks, their file names a model or adapter
+            that cannot be used, or a comparison names a prompt that is not there; nothing is written.
         ModelError: another model or adapter, the device or the dtype cannot be used; nothing is written.
         SiteError: the folder cannot be written, or another run writes into it.
         ReportgenError: what ``export_data`` needs is not installed; nothing is written.
     """
     check_format(options.export_data)
     stop, folder, named = stop or Stop(), Path(results), name_pages(tuple(prompts))
-    current = find_current(folder, named, options)
+    pairs = Pairs(name_and_check(comparisons, named))
+    current = find_current(folder, named, options, pairs.comparisons)
     named = _check(named, current, options, stop)
     with lock_site(folder):
         remove_leftovers([folder, folder / CAPTURES_FOLDER, *folder.glob(f"{DATA_FOLDER}/*")])
-        missing = [prompt.slug for prompt in named if prompt.slug not in current]
+        entries = (*named, *pairs.comparisons)
+        missing = [entry.slug for entry in entries if entry.slug not in current]
         open_site(folder, missing, shared_assets=options.shared_assets)
         if options.update:
             read_cards(folder)  # what cannot be read is told now rather than after the work
-        tally = Tally(folder, named, current)
+        tally = Tally(folder, entries, current)
         try:
             if current:
                 progress.skip(len(current))
             if missing:
-                _run_missing(named, missing, folder, options, progress, stop, tally)
+                _run_missing(named, missing, folder, options, progress, stop, tally, pairs)
         except BaseException:
             with suppress(SiteError):  # what ended the run says more
                 tally.finish(keep_earlier=True)
@@ -108,7 +114,7 @@ def _check(prompts: Sequence[Prompt], current: Collection[str], options: Options
 
 def _run_missing(
     prompts: Sequence[Prompt], missing: Collection[str], folder: Path, options: Options, progress: Progress,
-    stop: Stop, tally: Tally,
+    stop: Stop, tally: Tally, pairs: Pairs,
 ) -> None:  # fmt: skip
     """Run prompts that have no page, and write it."""
     with stop.importing():  # only now: torch takes seconds to import, and pages that are there need none
@@ -125,9 +131,22 @@ def _run_missing(
             progress.done(ran.prompt, path)
         except (PromptError, ModelError, InTheWay) as error:
             progress.done(ran.prompt, tally.add_failure(ran.prompt, error))
+        _write_pairs(ran, folder, options, stop, tally, pairs)
         tally.add_seconds(ran.prompt, page=time.perf_counter() - start)
         if options.fail_fast and tally.failures:
             return
+
+
+def _write_pairs(ran: Ran, folder: Path, options: Options, stop: Stop, tally: Tally, pairs: Pairs) -> None:
+    """Write the comparisons that waited for this prompt alone."""
+    for one, sides in pairs.take(ran.prompt, ran.captured, make_side_key(ran.prompt, options, ran.made_of)):
+        if isinstance(sides, FailureCard):
+            tally.add_lost(one, sides)
+            continue
+        key = make_pair_key(one, sides.keys, options)
+        html = render_comparison(one, *sides.captures, shared_assets=options.shared_assets, key=key)
+        with stop.held():
+            tally.add_page(one, make_compare_card(one, *sides.captures), write_page(folder, one.slug, html))
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from reportgen.errors import InTheWay, SiteError
 from reportgen.export import TABLE_NAMES
 from reportgen.pages.assets import BOKEH_FILE, read_bokeh
 from reportgen.pages.cards import Card, FailureCard, parse_card
-from reportgen.pages.page import GENERATOR, render_index
+from reportgen.pages.index import render_index
+from reportgen.pages.templates import GENERATOR
 from reportgen.records import EXPORT_FORMATS
 
 INDEX_FILE = "index.html"

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from reportgen.options import Outcome
 from reportgen.pages.cards import Card, FailureCard, make_failure_card
-from reportgen.records import Failure, Prompt
+from reportgen.records import Comparison, Failure, Prompt
 from reportgen.site import Run, find_pages, read_cards, remove_pages, write_index
 
 _T = TypeVar("_T")
@@ -19,15 +19,15 @@ _T = TypeVar("_T")
 class Tally:
     """The account of one run into one folder."""
 
-    def __init__(self, folder: Path, prompts: Sequence[Prompt], up_to_date: Mapping[str, Card]) -> None:
+    def __init__(self, folder: Path, entries: Sequence[Prompt | Comparison], up_to_date: Mapping[str, Card]) -> None:
         """Begin with the pages that are there.
 
         Args:
             folder: the site, which nobody else writes into.
-            prompts: all of the run.
+            entries: all prompts of the run, then its comparisons.
             up_to_date: cards of those that need not be run, by slug.
         """
-        self._folder, self._prompts = folder, prompts
+        self._folder, self._entries = folder, entries
         self._start = time.perf_counter()
         self._before = find_pages(folder)
         self._up_to_date = list(up_to_date)
@@ -36,9 +36,13 @@ class Tally:
         self._seconds: dict[str, dict[str, float]] = {}
         self.failures: dict[str, Failure] = {}
 
-    def add_page(self, prompt: Prompt, card: Card, path: Path) -> None:
-        """Note that a prompt has its page."""
-        self._cards[prompt.slug], self._pages[prompt.slug] = card, path
+    def add_page(self, entry: Prompt | Comparison, card: Card, path: Path) -> None:
+        """Note that a prompt, or a comparison, has its page."""
+        self._cards[entry.slug], self._pages[entry.slug] = card, path
+
+    def add_lost(self, comparison: Comparison, card: FailureCard) -> None:
+        """Note that a comparison has none, since one of its prompts failed."""
+        self._cards[comparison.slug] = card
 
     def add_failure(self, prompt: Prompt, error: BaseException) -> Failure:
         """Note that a prompt has none, and return why."""
@@ -66,7 +70,7 @@ class Tally:
         Raises:
             SiteError: they cannot be written.
         """
-        ours = {prompt.slug for prompt in self._prompts}
+        ours = {entry.slug for entry in self._entries}
         pruned = remove_pages(self._folder, [slug for slug in self._before if slug not in ours]) if prune else []
         before = [slug for slug in self._before if self._folder / f"{slug}.html" not in pruned]
         earlier = read_cards(self._folder) if keep_earlier and before else []
@@ -81,7 +85,7 @@ class Tally:
             left_out=tuple(self._folder / f"{slug}.html" for slug in left_out),
             up_to_date=tuple(self._folder / f"{slug}.html" for slug in self._up_to_date),
             pruned=tuple(pruned),
-            not_run=len(self._prompts) - len(self._cards),
+            not_run=len(self._entries) - len(self._cards),
         )
 
     def _make_run(self) -> Run:
@@ -92,7 +96,7 @@ class Tally:
             "built": len(self._pages),
             "up_to_date": len(self._up_to_date),
             "failed": len(self.failures),
-            "not_run": len(self._prompts) - len(self._cards),
+            "not_run": len(self._entries) - len(self._cards),
         }
         return Run({**counts, "seconds": seconds}, {slug: self._describe(slug) for slug in self._cards})
 
@@ -101,4 +105,4 @@ class Tally:
         return {"built": slug in self._pages, "seconds": seconds}
 
     def _in_order(self, by_slug: Mapping[str, _T]) -> list[_T]:
-        return [by_slug[prompt.slug] for prompt in self._prompts if prompt.slug in by_slug]
+        return [by_slug[entry.slug] for entry in self._entries if entry.slug in by_slug]

@@ -14,6 +14,7 @@ from samples import HOSTILE, make_capture
 
 from reportgen.pages.assets import (
     BOKEH_FILE,
+    COMPARE_SCRIPTS,
     INDEX_SCRIPTS,
     PAGE_SCRIPTS,
     embed_json,
@@ -22,9 +23,12 @@ from reportgen.pages.assets import (
     read_scripts,
     read_styles,
 )
-from reportgen.pages.page import render_index, render_page
+from reportgen.pages.index import render_index
+from reportgen.pages.page import render_page
 from reportgen.pages.payload import decode_bytes
 from reportgen.paths import find_templates
+
+OWN_STYLES = ("index.css", "compare.css")
 
 
 def directives_of(policy: str) -> dict[str, list[str]]:
@@ -107,8 +111,11 @@ def test_no_style_asks_for_a_file() -> None:
 
 def test_every_file_is_used() -> None:
     templates = find_templates()
-    assert sorted(path.name for path in (templates / "js").iterdir()) == sorted((*PAGE_SCRIPTS, *INDEX_SCRIPTS))
-    assert all(path.read_text("utf-8") in read_styles() for path in (templates / "css").iterdir())
+    assert sorted(path.name for path in (templates / "js").iterdir()) == sorted(
+        {*PAGE_SCRIPTS, *INDEX_SCRIPTS, *COMPARE_SCRIPTS}
+    )
+    styles = [path.read_text("utf-8") for path in (templates / "css").iterdir()]
+    assert all(style in read_styles(*OWN_STYLES) for style in styles)
 
 
 def code_of(name: str) -> list[str]:

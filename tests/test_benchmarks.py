@@ -15,6 +15,7 @@ FOLDER = Path(__file__).parent.parent / "benchmarks"
     ("name", "column"),
     [
         ("page", "tokens"),
+        ("index", "answers"),
         ("evidence", "ratio"),
         ("batches", "ratio"),
         ("capture", "ratio"),

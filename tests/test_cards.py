@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -36,10 +37,30 @@ def one_head(pattern: np.ndarray) -> Capture:
 def test_card_names_its_page() -> None:
     card = make_card(make_capture(tags=("notebook", "Names")))
     assert replace(card, thumbnail="") == Card(
-        "cat", "A cat and a mat", "The cat ate the mat", "tiny", ("notebook", "Names"), 5, 3, ""
+        "cat", "A cat and a mat", "The cat ate the mat", "tiny", ("notebook", "Names"), 5, 3, "", -1.3863, -0.69315
     )
     assert card.href == "cat.html"
-    assert card.words == "a cat and a mat the cat ate the mat tiny notebook names"
+    means = "mean log-probability: prompt −1.39, generated −0.69"
+    assert card.facts == f"tiny · 5 prompt + 3 generated tokens · {means}"
+
+
+def test_mean_is_left_out_where_there_is_nothing_to_average() -> None:
+    card = make_card(make_capture(("a",), ()))
+    assert (card.prompt_logprob, card.generated_logprob) == (None, None)
+    assert card.facts == "tiny · 1 prompt + 0 generated tokens"
+
+
+def test_mean_of_an_impossible_token_is_undefined() -> None:
+    capture = make_capture()
+    impossible = replace(capture.prompt_predictions[0], logprob=-math.inf)
+    card = make_card(replace(capture, prompt_predictions=(impossible, *capture.prompt_predictions[1:])))
+    assert card.prompt_logprob is None
+
+
+def test_card_of_an_older_page_is_read() -> None:
+    values = asdict(make_card(make_capture()))
+    older = {name: value for name, value in values.items() if not name.endswith("_logprob")}
+    assert parse_card(older) == replace(make_card(make_capture()), prompt_logprob=None, generated_logprob=None)
 
 
 def test_card_comes_back_from_json() -> None:
@@ -57,7 +78,7 @@ def test_failure_keeps_its_error() -> None:
     failure = Failure(Prompt(text="a", title="A Title", slug="a", model="GPT2"), "prompts.yaml:3: too long; Shorten it")
     card = make_failure_card(failure)
     assert card == FailureCard("a", "A Title", "GPT2", "prompts.yaml:3: too long; Shorten it")
-    assert card.words == "a title gpt2 prompts.yaml:3: too long; shorten it"
+    assert card.facts == "GPT2 · no page"
 
 
 def test_excerpt_is_the_beginning_of_the_prompt_alone() -> None:
@@ -67,19 +88,19 @@ def test_excerpt_is_the_beginning_of_the_prompt_alone() -> None:
 
 def test_thumbnail_leaves_the_first_token_out() -> None:
     half = np.array([[1, 0, 0], [0.75, 0.25, 0], [0, 0, 1]])
-    # Shades are square roots, and the strongest weight is the darkest colour: sqrt(0.25) of 255 is 128.
-    assert picture_of(draw_thumbnail(one_head(half))).tolist() == [[0, 0, 0], [0, 128, 0], [0, 0, 255]]
+    # Shades are square roots, and the strongest weight is the darkest colour: sqrt(0.25) of 15 is 8.
+    assert picture_of(draw_thumbnail(one_head(half))).tolist() == [[0, 0, 0], [0, 8, 0], [0, 0, 15]]
 
 
 def test_thumbnail_is_the_mean_of_all_heads() -> None:
     capture = make_capture(("a", "b"), (), layers=(0, 1), heads=(0, 1))  # self, previous; previous, first
     triangles = np.array([[[1, 0, 1], [1, 1, 0]], [[1, 1, 0], [1, 0.5, 0.5]]], np.float16)
-    assert picture_of(draw_thumbnail(replace(capture, triangles=triangles))).tolist() == [[0, 0], [0, 255]]
+    assert picture_of(draw_thumbnail(replace(capture, triangles=triangles))).tolist() == [[0, 0], [0, 15]]
 
 
 def test_thumbnail_of_one_token_shows_it() -> None:
     """There is no other that the first token could hide."""
-    assert picture_of(draw_thumbnail(one_head(np.ones((1, 1))))).tolist() == [[255]]
+    assert picture_of(draw_thumbnail(one_head(np.ones((1, 1))))).tolist() == [[15]]
 
 
 def test_card_of_a_chat_shows_what_the_user_said_last() -> None:
@@ -94,8 +115,14 @@ def test_card_of_a_chat_shows_what_the_user_said_last() -> None:
 def test_thumbnail_of_a_long_prompt_is_small() -> None:
     long = make_capture(("a",) * 100, (), layers=(0,), heads=(0,))
     shades = picture_of(draw_thumbnail(long))
-    assert (shades == 255 * np.eye(48)).all()
-    assert len(make_card(long).thumbnail) < 4000
+    assert (shades == 15 * np.eye(32)).all()
+
+
+def test_thumbnail_of_noise_has_at_most_two_kilobytes() -> None:
+    """Nothing is larger: no two cells need be alike."""
+    triangle = np.random.default_rng(0).random(80_200)
+    long = make_capture(("a",) * 400, (), layers=(0,), heads=(0,))
+    assert len(draw_thumbnail(replace(long, triangles=triangle.astype(np.float16)[None, None]))) < 1200
 
 
 def test_thumbnail_is_blue() -> None:

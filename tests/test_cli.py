@@ -413,3 +413,55 @@ def test_interrupt_says_what_is_true(
     done = interrupt(where, *arguments)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", f"{said}\n")
     assert not list(here.glob("cache/models/*"))
+
+
+def test_file_says_what_stands_side_by_side(here: Path, model: Path) -> None:
+    (here / "prompts.yaml").write_text(f"{PROMPTS.format(model=model)}  - compare: [dog, cat]\n", "utf-8")
+    done = call("build")
+    assert done.exit_code == 0, done.stderr
+    pages = ["results/cat.html", "results/dog.html", "results/dog-and-cat.html", "results/index.html"]
+    assert done.stdout.splitlines() == pages
+    assert [card.slug for card in read_cards(here / "results")] == ["cat", "dog", "dog-and-cat"]
+    before = (here / "results" / "dog-and-cat.html").read_bytes()
+    assert call("build").stdout.splitlines() == ["results/index.html"]
+    assert call("build", "--only", "dog", "--force").stdout.splitlines() == ["results/dog.html", "results/index.html"]
+    assert (here / "results" / "dog-and-cat.html").read_bytes() == before
+    (here / "results" / "dog-and-cat.html").unlink()
+    assert call("build").stdout.splitlines() == pages  # what stands side by side is made of both prompts anew
+    assert (here / "results" / "dog-and-cat.html").read_bytes() == before
+    assert call("check").stdout == "prompts.yaml: 2 prompts, no problems\n"
+
+
+def test_compare_puts_two_prompts_side_by_side(here: Path) -> None:
+    done = call("compare", "cat", "dog")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.splitlines()[-2:] == ["results/cat-and-dog.html", "results/index.html"]
+    assert "The cat beside A dog" in (here / "results" / "cat-and-dog.html").read_text("utf-8")
+
+
+def test_compare_puts_a_prompt_on_two_models_side_by_side(here: Path, model: Path) -> None:
+    other = shutil.copytree(model, here / "other")
+    done = call("compare", "cat", "--second-model", "other")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "results/cat.html", "results/cat-on-other.html", "results/cat-and-cat-on-other.html", "results/index.html",
+    ]  # fmt: skip
+    assert "Two models" in (here / "results" / "cat-and-cat-on-other.html").read_text("utf-8")
+    assert other.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["cat", "cow"], "Invalid value for SECOND: no prompt 'cow'; prompts.yaml has cat, dog"),
+        (["cow", "cat"], "Invalid value for FIRST: no prompt 'cow'; prompts.yaml has cat, dog"),
+        (["cat"], "name a SECOND prompt, or a --second-model to run the first one on"),
+        (["cat", "cat"], "cat is to stand beside itself; name another prompt, or give --second-model"),
+        (["cat", "--second-model", "nowhere/at-all"], "model 'nowhere/at-all': not in the hub's cache"),
+    ],
+)
+def test_compare_says_what_is_missing(here: Path, arguments: list[str], message: str) -> None:
+    done = call("compare", *arguments)
+    assert done.exit_code in (1, 2)
+    assert message in done.stderr
+    assert not (here / "results").exists()

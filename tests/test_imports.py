@@ -27,9 +27,10 @@ ORDER = (
     "captures.tokens", "captures.predictions", "captures.generation", "captures.attention", "captures.encoding",
     "captures.batches", "captures.capture",
     "pages.payload", "pages.kinds", "pages.evidence_blocks", "pages.palettes", "pages.figures", "pages.assets",
-    "pages.tables", "pages.words", "pages.cards", "pages.citation", "pages.page",
-    "export", "pictures", "page_keys", "atomic", "lock", "interrupts", "site", "render", "resume", "tally", "engine",
-    "run", "progress", "cli", "__main__",
+    "pages.tables", "pages.words", "pages.alignment", "pages.cards", "pages.citation", "pages.templates", "pages.index",
+    "pages.page", "pages.compare",
+    "export", "pictures", "page_keys", "atomic", "lock", "interrupts", "site", "render", "resume", "pairs", "tally",
+    "engine", "run", "progress", "cli", "__main__",
 )  # fmt: skip
 """Each module may import those before it, and the package's own names."""
 

@@ -21,9 +21,10 @@ from reportgen.prompts.prompt_file import (
     name_pages,
     override,
     prompt_file_schema,
+    read_prompt_file,
     read_prompts,
 )
-from reportgen.records import DEFAULT_MODEL, Generation, ModelInfo, Place, Prompt
+from reportgen.records import DEFAULT_MODEL, Comparison, Generation, ModelInfo, Place, Prompt
 from reportgen.selection import ALL, Selection, parse_selection
 
 ROOT = Path(__file__).parent.parent
@@ -539,7 +540,7 @@ def _described(schema: dict[str, object]) -> bool:
 
 def test_schema_describes_every_key_and_allows_no_other() -> None:
     parts = prompt_file_schema()["$defs"]
-    assert set(parts) == {"DefaultKeys", "FileKeys", "GenerationKeys", "MessageKeys", "PromptKeys"}
+    assert set(parts) == {"CompareKeys", "DefaultKeys", "FileKeys", "GenerationKeys", "MessageKeys", "PromptKeys"}
     assert all(_described(part) and part["additionalProperties"] is False for part in parts.values())
     assert set(parts["PromptKeys"]["properties"]) == set(Prompt.__dataclass_fields__) - {"place"}
     assert set(parts["GenerationKeys"]["properties"]) == set(Generation.__dataclass_fields__)
@@ -591,3 +592,64 @@ def test_tools_are_read_with_messages_alone(tmp_path: Path) -> None:
         f"{path}:2: prompt 1 has 'tools' without 'messages', which alone tell the model of them",
         f"{path}:4: tools[1] of prompt 2 must be a mapping of keys, got the text 'x'",
     )
+
+
+BESIDE = """\
+- {slug: cat, text: A cat, title: The cat}
+- A dog
+- compare: [cat, a-dog]
+- compare: [a-dog, cat]
+  title: A dog first
+  slug: dog-first
+  tags: [pets]
+  note: A note.
+"""
+
+
+def test_comparisons_name_two_prompts_by_their_slugs() -> None:
+    Path("p.yaml").write_text(BESIDE, "utf-8")
+    file = read_prompt_file("p.yaml")
+    assert not file.problems
+    assert [prompt.slug for prompt in file.prompts] == ["cat", "a-dog"]
+    assert file.prompts == load_prompts("p.yaml")
+    assert file.comparisons == (
+        Comparison(("cat", "a-dog"), "The cat beside A dog", "cat-and-a-dog"),
+        Comparison(("a-dog", "cat"), "A dog first", "dog-first", ("pets",), "A note."),
+    )
+    assert [one.place.of("compare") for one in file.comparisons] == ["p.yaml:3", "p.yaml:4"]
+
+
+def test_comparison_without_a_slug_gets_one_that_is_free() -> None:
+    Path("p.yaml").write_text(f"- {{text: x, slug: cat-and-a-dog}}\n{BESIDE}- compare: [cat, a-dog]\n", "utf-8")
+    slugs = [one.slug for one in read_prompt_file("p.yaml").comparisons]
+    assert slugs == ["cat-and-a-dog-2", "dog-first", "cat-and-a-dog-3"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ("compare: [cat, a-dgo]", "3: compare names 'a-dgo', which no prompt has; did you mean 'a-dog'?"),
+        ("compare: [cat, zzz]", "3: compare names 'zzz', which no prompt has; the slugs are cat, a-dog"),
+        ("compare: [cat, cat]", "3: compare of comparison 3 names 'cat' twice; name two prompts"),
+        (
+            "compare: [cat]",
+            "3: compare of comparison 3 must name two prompts by their slugs, got 1; write [slug-a, slug-b]",
+        ),
+        ("compare: cat", "3: compare of comparison 3 must be a list, got the text 'cat'; write [cat]"),
+        ("{compare: [cat, a-dog], titel: x}", "3: unknown key 'titel' in comparison 3; did you mean 'title'?"),
+        ("{compare: [cat, a-dog], slug: cat}", "3: slug 'cat' is used before, on line 1; choose another"),
+        (
+            "{compare: [cat, a-dog], slug: A-Dog}",
+            "3: slug 'A-Dog' is used before, by the prompt 'A dog'; choose another",
+        ),
+        ("compair: [cat, a-dog]", "3: unknown key 'compair' in prompt 3; did you mean 'compare'?"),
+    ],
+)  # fmt: skip
+def test_mistakes_of_a_comparison_are_told(entry: str, problem: str) -> None:
+    assert problems_of(f"- {{slug: cat, text: A cat}}\n- A dog\n- {entry}\n") == [problem]
+
+
+def test_comparisons_alone_are_nothing_to_run() -> None:
+    assert problems_of("- compare: [cat, dog]\n") == [
+        "1: the file has comparisons and no prompts; write the prompts that they name"
+    ]

@@ -216,8 +216,8 @@ def test_report_keeps_what_it_said_of_the_last_run(tmp_path: Path) -> None:
 def test_index_shows_cards_in_the_order_given(tmp_path: Path) -> None:
     cards = write_pages(tmp_path, "b", "a")
     index = parse_html(write_index(tmp_path, [cards[0], FAILURE, cards[1]]).read_text("utf-8"))
-    assert [title.text for title in index.find("h2")] == ["Title of b", "Lost", "Title of a"]
-    assert [link.attributes["href"] for link in index.find("a")] == ["b.html", "a.html"]
+    assert [title.text for title in index.find(id="cards")[0].find("h2")] == ["Title of b", "Lost", "Title of a"]
+    assert [link.attributes["href"] for link in index.find(id="cards")[0].find("a")] == ["b.html", "a.html"]
 
 
 def test_our_own_site_is_opened_again(tmp_path: Path) -> None:

@@ -32,7 +32,16 @@ PAGE_SCRIPTS = (
     "controls.js", "player.js", "picture.js", "strip.js", "save.js", "embed.js", "cite.js", "dialogs.js", "page.js",
 )  # fmt: skip
 """In the order in which they must run: the pure ones, those that draw, and the one that touches the document."""
-INDEX_SCRIPTS = ("filter.js",)
+_PAGE_ALONE = frozenset(
+    ["lines.js", "tiles.js", "steps.js", "wrote.js", "grid.js", "lens.js", "rollout.js", "together.js", "views.js",
+     "scoreboard.js", "captions.js", "controls.js", "player.js", "picture.js", "strip.js", "save.js", "embed.js",
+     "cite.js", "dialogs.js", "page.js"]
+)  # fmt: skip
+COMPARE_SCRIPTS = (
+    *(name for name in PAGE_SCRIPTS if name not in _PAGE_ALONE), "difference.js", "beside.js", "compare.js",
+)  # fmt: skip
+"""Those that a page shares with a comparison, and the latter's own."""
+INDEX_SCRIPTS = ("payload.js", "keys.js", "address.js", "listing.js", "index.js")
 _COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:(?!\*/).)*\*/[ \t]*)\n", re.DOTALL | re.MULTILINE)
 """Comments are a sixth of the scripts, and are carried by every page."""
 
@@ -44,9 +53,9 @@ def read_bokeh() -> str:
 
 
 @cache
-def read_styles() -> Markup:
-    """Return all style sheets as one."""
-    return Markup("\n".join((find_templates() / "css" / name).read_text("utf-8") for name in _STYLES))
+def read_styles(*own: str) -> Markup:
+    """Return the style sheets that everything shares, then those of one kind of page, as one."""
+    return Markup("\n".join((find_templates() / "css" / name).read_text("utf-8") for name in (*_STYLES, *own)))
 
 
 @cache

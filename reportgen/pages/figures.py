@@ -8,7 +8,7 @@ Every heatmap has its rows downwards: the range of y is reversed and an image st
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bokeh.embed import json_item
@@ -44,17 +44,18 @@ def draw_pattern(name: str, *, tools: bool = False, shaded: bool = False) -> Plo
     return plot
 
 
-def draw_overview(*, with_gaps: bool = False) -> Plot:
+def draw_overview(name: str = "overview", *, with_gaps: bool = False) -> Plot:
     """Return the overview: the pattern of every layer and head in one image, layers down, heads across.
 
     Args:
+        name: of the figure.
         with_gaps: whether layers without attention stand between the others, each with its name.
     """
-    plot = _heatmap("overview", "head", "layer", side="above")
+    plot = _heatmap(name, "head", "layer", side="above")
     if with_gaps:
-        gaps = ColumnDataSource({"x": [], "y": [], "text": []}, name="overview.gaps")
+        gaps = ColumnDataSource({"x": [], "y": [], "text": []}, name=f"{name}.gaps")
         plot.text(
-            x="x", y="y", text="text", source=gaps, name="overview.text", text_font_size="11px",
+            x="x", y="y", text="text", source=gaps, name=f"{name}.text", text_font_size="11px",
             text_baseline="middle", x_offset=4,
         )  # fmt: skip
     _frames(plot, "frame")
@@ -137,6 +138,26 @@ def make_figures(
 
 _TOGETHER = ("aggregate", "pinned", "difference")
 """Patterns that are made of those of several heads."""
+
+
+def make_compare_figures(marks: Sequence[frozenset[str]], *, with_difference: bool) -> dict[str, Any]:
+    """Return every figure of a comparison as a JSON item.
+
+    Args:
+        marks: what the figures of each side need, as ``make_figures`` takes it.
+        with_difference: whether there are positions to take the difference of.
+
+    Returns:
+        ``head_a``, ``head_b``, ``overview_a``, ``overview_b`` and ``difference`` to their items.
+    """
+    drawings: dict[str, Plot] = {}
+    for side, needed in zip("ab", marks, strict=True):
+        drawings[f"head_{side}"] = draw_pattern(f"head_{side}", tools=True, shaded="shade" in needed)
+        drawings[f"overview_{side}"] = draw_overview(f"overview_{side}", with_gaps="gaps" in needed)
+    if with_difference:
+        drawings["difference"] = draw_pattern("difference", tools=True)
+    return {name: rename_ids(json_item(plot), prefix=name) for name, plot in drawings.items()}  # pyright: ignore
+
 
 _EVIDENCE: dict[str, Callable[[], Plot]] = {
     "grid": lambda: draw_grid("grid", "head"),

@@ -1,20 +1,13 @@
-"""Captures and cards to HTML text.
-
-One frozen dataclass holds all that a template reads. The environment is strict: a name that a template asks for and its
-dataclass lacks is an error.
-"""
+"""Captures to HTML text: one frozen dataclass holds all that the page's templates read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reportgen import __version__
 from reportgen.captures.record import Capture
 from reportgen.evidence.definitions import (
     ABLATIONS,
@@ -29,7 +22,6 @@ from reportgen.evidence.definitions import (
 )
 from reportgen.pages.assets import (
     BOKEH_FILE,
-    INDEX_SCRIPTS,
     PAGE_SCRIPTS,
     embed_json,
     make_policy,
@@ -37,7 +29,7 @@ from reportgen.pages.assets import (
     read_scripts,
     read_styles,
 )
-from reportgen.pages.cards import Card, FailureCard, excerpt, make_card
+from reportgen.pages.cards import excerpt, make_card
 from reportgen.pages.citation import make_recipe
 from reportgen.pages.evidence_blocks import encode_sources, list_grids, list_shows, make_evidence_blocks
 from reportgen.pages.kinds import (
@@ -76,13 +68,9 @@ from reportgen.pages.tables import (
     summarize_settings,
     warn_of_replay,
 )
+from reportgen.pages.templates import GENERATOR, render
 from reportgen.pages.words import find_words
-from reportgen.paths import find_templates
 from reportgen.records import ModelInfo
-
-GENERATOR = f"reportgen {__version__}"
-"""What every page and index names as its maker."""
-
 
 _KINDS = ("value_norms", "attribution", "sources", "lens", "rollout", "ablations")
 """Kinds of evidence that may be missing, each for a reason that the page says."""
@@ -141,17 +129,6 @@ class PageContext:
     generator: str = GENERATOR
 
 
-@dataclass(frozen=True)
-class IndexContext:
-    """All that ``index.html.jinja2`` reads."""
-
-    cards: Sequence[Card | FailureCard]
-    style: Markup
-    script: Markup
-    policy: str
-    generator: str = GENERATOR
-
-
 def render_page(capture: Capture, *, shared_assets: bool = False, key: str = "") -> str:
     """Return the page of one capture.
 
@@ -163,14 +140,7 @@ def render_page(capture: Capture, *, shared_assets: bool = False, key: str = "")
     Returns:
         The whole HTML document; the same capture gives the same text.
     """
-    return _render("page.html.jinja2", make_page_context(capture, shared_assets=shared_assets, key=key))
-
-
-def render_index(cards: Sequence[Card | FailureCard]) -> str:
-    """Return the index of a site, cards in the order given."""
-    script = read_scripts(INDEX_SCRIPTS)
-    context = IndexContext(cards=cards, style=read_styles(), script=script, policy=make_policy((script,)))
-    return _render("index.html.jinja2", context)
+    return render("page.html.jinja2", make_page_context(capture, shared_assets=shared_assets, key=key))
 
 
 def make_page_context(capture: Capture, *, shared_assets: bool = False, key: str = "") -> PageContext:
@@ -280,16 +250,3 @@ def _figures_block(with_steps: bool, evidence: frozenset[str], marks: frozenset[
     from reportgen.pages.figures import make_figures
 
     return encode_json(make_figures(with_steps=with_steps, evidence=evidence, marks=marks))
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(find_templates()), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
-
-
-def _render(template: str, context: Any) -> str:
-    # Not asdict: it would copy every array and turn the records that templates read into dictionaries.
-    return _environment().get_template(template).render({f.name: getattr(context, f.name) for f in fields(context)})

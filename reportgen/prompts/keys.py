@@ -38,6 +38,14 @@ def _check_some(items: list[Any]) -> list[Any]:
     return items
 
 
+def _check_two(slugs: list[str]) -> list[str]:
+    if len(slugs) != 2:
+        raise ValueError(f"must name two prompts by their slugs, got {len(slugs)}; write [slug-a, slug-b]")
+    if slugs[0] == slugs[1]:
+        raise ValueError(f"names {slugs[0]!r} twice; name two prompts")
+    return slugs
+
+
 def _select(value: Any) -> Selection:
     try:
         return parse_selection(value)
@@ -141,6 +149,19 @@ class PromptKeys(DefaultKeys):
     slug: Slug | None = Field(None, description="File name of the page without .html; unique in the file.")
 
 
+class CompareKeys(_Keys):
+    """Two prompts of the file on a page of their own, side by side."""
+
+    compare: Annotated[list[Slug], AfterValidator(_check_two)] = Field(
+        description="Slugs of the two prompts.",
+        json_schema_extra={"minItems": 2, "maxItems": 2, "uniqueItems": True},
+    )
+    title: Words | None = Field(None, description="Heading of the page; the titles of both stand in for it.")
+    slug: Slug | None = Field(None, description="File name of the page without .html; unique in the file.")
+    tags: list[Words] | None = Field(None, description="Free words, shown on the index.")
+    note: Words | None = Field(None, description="What you want to say about the comparison.")
+
+
 class HeadKeys(_Keys):
     """What stands beside ``prompts`` where the file is a mapping."""
 
@@ -151,7 +172,9 @@ class HeadKeys(_Keys):
 class FileKeys(HeadKeys):
     """A file that says more than its prompts."""
 
-    prompts: list[Words | PromptKeys] = Field(description="The prompts.", json_schema_extra={"minItems": 1})
+    prompts: list[Words | PromptKeys | CompareKeys] = Field(
+        description="The prompts, and which of them to put side by side.", json_schema_extra={"minItems": 1}
+    )
 
 
 class _Schema(GenerateJsonSchema):
@@ -171,7 +194,7 @@ def prompt_file_schema() -> dict[str, Any]:
     Returns:
         A new dict, the same every time.
     """
-    prompts = Annotated[list[Words | PromptKeys], Field(min_length=1)]
+    prompts = Annotated[list[Words | PromptKeys | CompareKeys], Field(min_length=1)]
     schema = TypeAdapter(prompts | FileKeys).json_schema(schema_generator=_Schema)
     head = {
         "$schema": GenerateJsonSchema.schema_dialect,

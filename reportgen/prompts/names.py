@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from reportgen.errors import PromptFileError
-from reportgen.records import Prompt
+from reportgen.records import Comparison, Prompt
 
 SLUG_PATTERN = "[A-Za-z0-9_][A-Za-z0-9_-]{0,79}"
 _SLUG = re.compile(SLUG_PATTERN)
@@ -80,6 +81,41 @@ def name_pages(prompts: Sequence[Prompt]) -> tuple[Prompt, ...]:
         slug = prompt.slug or _free(_slug_of(title) or f"prompt-{number}", taken, counts)
         named.append(replace(prompt, slug=slug, title=title or slug))
     return tuple(named)
+
+
+def name_comparisons(
+    comparisons: Sequence[Comparison], prompts: Sequence[Prompt]
+) -> tuple[tuple[Comparison, ...], list[tuple[int, str]]]:
+    """Give a slug and a title to every comparison that has none, and find those that cannot be made.
+
+    Args:
+        comparisons: those of a run.
+        prompts: all prompts of the run, named.
+
+    Returns:
+        The comparisons in their order; and for each that names a prompt that is not there, or that would share its
+        page's file with another: its index, and what is wrong.
+    """
+    titles = {prompt.slug: prompt.title for prompt in prompts}
+    given = [(prompt.slug, f"by the prompt {prompt.title!r}") for prompt in prompts]
+    given += [(one.slug, f"at {one.place.of('slug')}") for one in comparisons if one.slug]
+    owners = [-1] * len(prompts) + [i for i, one in enumerate(comparisons) if one.slug]
+    problems = [(owners[i], what) for i, what in check_unique(given) if owners[i] >= 0]
+    taken = {slug.lower() for slug, _ in given} | _RESERVED
+    counts: dict[str, int] = {}
+    named = []
+    for i, one in enumerate(comparisons):
+        problems += [(i, _advise_slug(slug, titles)) for slug in one.prompts if slug not in titles]
+        title = one.title or _shorten(" beside ".join(titles.get(slug, slug) for slug in one.prompts))
+        slug = one.slug or _free(_cut("-and-".join(one.prompts), _SLUG_LENGTH, "-").lower(), taken, counts)
+        named.append(replace(one, slug=slug, title=title))
+    return tuple(named), problems
+
+
+def _advise_slug(slug: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(slug, known, 1)
+    advice = f"did you mean {close[0]!r}?" if close else f"the slugs are {', '.join(known)}"
+    return f"compare names {slug!r}, which no prompt has; {advice}"
 
 
 def _check_given(prompts: Sequence[Prompt]) -> None:

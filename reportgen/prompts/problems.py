@@ -110,6 +110,8 @@ def _explain(error: dict[str, Any], node: yaml.Node | None, keys: type[BaseModel
 def _advise_unknown(loc: tuple[str | int, ...], keys: type[BaseModel]) -> str:
     owner = next((part for part in reversed(loc[:-1]) if isinstance(part, str)), "")
     known = _INNER.get(owner, FileKeys if keys is HeadKeys else keys)
+    if known is PromptKeys and difflib.get_close_matches(str(loc[-1])[:100].lower(), ["compare"]):
+        return "did you mean 'compare'?"  # no key of a prompt, but what an entry of its own begins with
     otherwise = "; a text that holds ': ' needs quotes" if known is PromptKeys else ""
     return advise_key(str(loc[-1]), list(known.model_fields), otherwise)
 

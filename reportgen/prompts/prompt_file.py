@@ -15,20 +15,45 @@ import yaml
 from pydantic import ValidationError
 
 from reportgen.errors import PromptFileError
-from reportgen.prompts.keys import DefaultKeys, HeadKeys, PromptKeys, prompt_file_schema
+from reportgen.prompts.keys import CompareKeys, DefaultKeys, HeadKeys, PromptKeys, prompt_file_schema
 from reportgen.prompts.lines import Problems, child_of, key_lines, line_of, load_tree, to_data
-from reportgen.prompts.names import check_unique, name_pages
+from reportgen.prompts.names import check_unique, name_comparisons, name_pages
 from reportgen.prompts.problems import advise_quotes, check_keys, describe
-from reportgen.records import DEFAULT_MODEL, Generation, ModelInfo, Place, Prompt
+from reportgen.records import DEFAULT_MODEL, Comparison, Generation, ModelInfo, Place, Prompt
 from reportgen.selection import Selection
 
-__all__ = ["check_selections", "load_prompts", "name_pages", "override", "prompt_file_schema", "read_prompts"]
+__all__ = [
+    "check_selections",
+    "load_prompts",
+    "name_pages",
+    "override",
+    "prompt_file_schema",
+    "read_prompt_file",
+    "read_prompts",
+]
 
 _OPTIONS = {"model": "--model", "layers": "--layers", "heads": "--heads"}
 """What is asked of a model: the keys, and the options of the command line that go over them."""
 _ASKED = (*_OPTIONS, "adapter")
 """The keys that are checked against the model even where the rest of a prompt is wrong."""
 _SAMPLING = ("temperature", "top_k", "top_p")
+
+
+@dataclass(frozen=True)
+class PromptFile:
+    """What a file says, and what is wrong with it.
+
+    Attributes:
+        prompts: in the order of the file. Where something is wrong, they are only good for being checked against their
+            models: they have no slugs, and of a wrong prompt there is what it asks of its model, as far as that can be
+            read.
+        comparisons: which prompts to put side by side; none where something is wrong.
+        problems: what is wrong.
+    """
+
+    prompts: tuple[Prompt, ...]
+    comparisons: tuple[Comparison, ...]
+    problems: Problems
 
 
 def load_prompts(path: str | Path) -> tuple[Prompt, ...]:
@@ -55,9 +80,20 @@ def read_prompts(path: str | Path) -> tuple[tuple[Prompt, ...], Problems]:
         path: as ``load_prompts`` takes it.
 
     Returns:
-        The prompts, and what is wrong. Where something is, the prompts are only good for being checked against their
-        models: they have no slugs, and of a wrong prompt there is what it asks of its model, as far as that can be
-        read.
+        The prompts, and what is wrong, as ``PromptFile`` has them.
+
+    Raises:
+        PromptFileError: the file cannot be read, or is no YAML.
+    """
+    file = read_prompt_file(path)
+    return file.prompts, file.problems
+
+
+def read_prompt_file(path: str | Path) -> PromptFile:
+    """Read a prompt file that may be wrong, with the comparisons in it.
+
+    Args:
+        path: as ``load_prompts`` takes it.
 
     Raises:
         PromptFileError: the file cannot be read, or is no YAML.
@@ -68,10 +104,23 @@ def read_prompts(path: str | Path) -> tuple[tuple[Prompt, ...], Problems]:
         raise PromptFileError([f"{path}:1: the file is empty; write a list of prompts"])
     data = to_data(root, problems)
     defaults, items = _read_head(data, root, problems)
-    read = [_read_prompt(number, value, node, defaults, problems) for number, (value, node) in enumerate(items, 1)]
+    read = [
+        _read_comparison(number, value, node, problems)
+        if isinstance(value, dict) and "compare" in value
+        else _read_prompt(number, value, node, defaults, problems)
+        for number, (value, node) in enumerate(items, 1)
+    ]
     _check_slugs(items, problems)
-    prompts = tuple(prompt for prompt in read if prompt)
-    return (prompts if problems else name_pages(prompts)), problems
+    prompts = tuple(one for one in read if isinstance(one, Prompt))
+    if items and not problems and not prompts:
+        problems.add(line_of(root), "the file has comparisons and no prompts; write the prompts that they name")
+    if problems:
+        return PromptFile(prompts, (), problems)
+    prompts = name_pages(prompts)
+    comparisons, wrong = name_comparisons([one for one in read if isinstance(one, Comparison)], prompts)
+    for index, what in wrong:
+        problems.add_at(comparisons[index].place, "slug" if what.startswith("slug") else "compare", what)
+    return PromptFile(prompts, comparisons, problems)
 
 
 def check_selections(
@@ -209,6 +258,14 @@ def _read_prompt(number: int, data: Any, node: yaml.Node, defaults: _Defaults, p
         asked = {**inherited, **_readable(data)}
         return Prompt(**asked, place=place) if asked.get("model", DEFAULT_MODEL) else None
     return _make_prompt(keys.given(), defaults.keys, place)
+
+
+def _read_comparison(number: int, data: dict[str, Any], node: yaml.Node, problems: Problems) -> Comparison | None:
+    keys = check_keys(CompareKeys, data, node, problems, f"comparison {number}")
+    if keys is None:
+        return None
+    given = keys.given()
+    return Comparison(given.pop("compare"), **given, place=Place(problems.file, line_of(node), key_lines(node)))
 
 
 def _readable(data: Mapping[str, Any]) -> dict[str, Any]:

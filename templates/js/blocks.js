@@ -58,5 +58,5 @@ reportgen.blocks = (() => {
     return { items, scene: { name, content, bounds, overviewCodes, store, evidence, state } };
   }
 
-  return { readScene };
+  return { read, readBytes, readJson, startBokeh, makeBounds, readScene };
 })();

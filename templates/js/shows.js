@@ -86,7 +86,18 @@ reportgen.shows = (() => {
     return { codes, values: pattern.WEIGHTS.map((share) => share * high) };
   }
 
-  return { KINDS, weightsOf, sharesOf, attributionOf, formOfWeights, formOfShares, formOfSources, formOfTriangle };
+  return {
+    KINDS,
+    signedValues,
+    signedCode,
+    weightsOf,
+    sharesOf,
+    attributionOf,
+    formOfWeights,
+    formOfShares,
+    formOfSources,
+    formOfTriangle,
+  };
 })();
 
 if (typeof module !== "undefined") module.exports = reportgen.shows;

@@ -18,8 +18,10 @@ const PURE = [
   "evidence",
   "ledger",
   "lines",
+  "difference",
+  "beside",
 ];
-for (const name of [...PURE, "address", "keys", "cite", "filter"]) {
+for (const name of [...PURE, "address", "keys", "cite", "listing"]) {
   require(join(SCRIPTS, `${name}.js`));
 }
 

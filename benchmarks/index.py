@@ -1,0 +1,122 @@
+"""What an index costs by the number of its pages: bytes, seconds to read their cards and to write it, until it answers.
+
+    python benchmarks/index.py [--runs N] [--quick]
+
+writes so many pages, each with a card of its own and no capture behind it, reads their cards back and writes the index
+as a run does, and opens it from the disk in headless Chromium. "Answers" is when filter and order work; "sort" is the
+time from a choice of another order to the painted frame. Medians of N runs (default 5), after one that is not counted.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import random
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+import numpy as np
+from playwright.sync_api import Browser, sync_playwright
+from rich.console import Console
+from rich.table import Table
+
+from reportgen.pages.assets import embed_json
+from reportgen.pages.cards import Card, encode_picture
+from reportgen.pages.templates import GENERATOR
+from reportgen.site import read_cards, write_index
+
+COUNTS = (10, 1_000, 10_000)
+WORDS = ("The", "cat", "ate", "the", "mat", "and", "then", "sat", "on", "a", "rat", "what", "John", "wanted", "pizza")
+SORT = """async () => {
+  const start = performance.now();
+  const list = document.getElementById("sort");
+  list.value = list.value === "title" ? "tokens" : "title";
+  list.dispatchEvent(new Event("change"));
+  await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+  return performance.now() - start;
+}"""
+
+
+@click.command()
+@click.option("--runs", default=5, show_default=True, type=click.IntRange(min=1))
+@click.option("--quick", is_flag=True, help="The fewest pages alone.")
+def main(runs: int, quick: bool) -> None:
+    """Measure and print a table."""
+    table = Table("pages", "size, MB", "a picture, bytes", "read cards, s", "write, s", "answers, ms", "sort, ms")
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+        chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        for count in COUNTS[:1] if quick else COUNTS:
+            table.add_row(*measure(Path(folder) / str(count), count, browser, runs))
+        browser.close()
+    Console().print(table)
+
+
+def measure(folder: Path, count: int, browser: Browser, runs: int) -> tuple[str, ...]:
+    """Return the row of so many pages."""
+    folder.mkdir()
+    for i in range(count):
+        write_stub(folder, make_card(i))
+    cards = read_cards(folder)
+    index = write_index(folder, cards)
+    read, write = (median(action, runs) for action in (lambda: read_cards(folder), lambda: write_index(folder, cards)))
+    opened = [read_index(browser, index) for _ in range(runs + 1)][1:]
+    answers, sort = (statistics.median(values) for values in zip(*opened, strict=True))
+    picture = statistics.median(len(card.thumbnail) for card in cards if isinstance(card, Card))
+    size = index.stat().st_size / 1e6
+    return f"{count:,}", f"{size:.2f}", f"{picture:.0f}", f"{read:.2f}", f"{write:.2f}", f"{answers:.0f}", f"{sort:.0f}"
+
+
+def make_card(i: int) -> Card:
+    """Return the card of a page whose text and picture no other page has."""
+    chance, noise = random.Random(i), np.random.default_rng(i)
+    say = lambda count: " ".join(chance.choice(WORDS) for _ in range(count))  # noqa: E731
+    picture = np.tril(noise.random((32, 32), np.float32) ** 4)
+    return Card(
+        f"page-{i}", say(8), say(60)[:300], "smollm2-135m", (chance.choice(WORDS),), chance.randrange(4, 400), 10,
+        encode_picture(picture), -chance.uniform(1, 6), -chance.uniform(0, 3),
+    )  # fmt: skip
+
+
+def write_stub(folder: Path, card: Card) -> None:
+    """Write the beginning of a page, and as much behind it as a short page weighs at least."""
+    head = f'<!doctype html><meta name="generator" content="{GENERATOR}"><title>{card.title}</title>'
+    carried = f'<script type="application/json" id="card">{embed_json(asdict(card))}</script>'
+    filler = base64.b64encode(os.urandom(30_000)).decode("ascii")
+    (folder / f"{card.slug}.html").write_text(f"{head}\n{carried}\n{filler}", "utf-8")
+
+
+def read_index(browser: Browser, index: Path) -> tuple[float, float]:
+    """Open an index in a new tab; return milliseconds until it answers, and those of a new order."""
+    tab = browser.new_page(viewport={"width": 1280, "height": 900})
+    tab.goto(index.as_uri(), wait_until="commit")
+    answers = tab.evaluate(
+        """() => new Promise((done) => {
+          const isReady = () => document.documentElement?.dataset.ready;
+          const look = () => isReady() ? done(performance.now()) : requestAnimationFrame(look);
+          look();
+        })"""
+    )
+    sort = statistics.median(tab.evaluate(SORT) for _ in range(5))
+    tab.close()
+    return answers, sort
+
+
+def median(action: Callable[[], object], runs: int) -> float:
+    """Return the median number of seconds that an action takes, a first run left out."""
+    seconds = []
+    for _ in range(runs + 1):
+        start = time.perf_counter()
+        action()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[1:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,266 @@
+"""Two captures to the HTML of a page that puts them side by side.
+
+Each side has the blocks that a page of its own has, with ``a-`` or ``b-`` before their names; what both share stands in
+the block ``shared``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from markupsafe import Markup
+
+from reportgen.captures.record import Capture
+from reportgen.evidence.definitions import HEAD_SCORES, LABEL_FROM, HeadScore, find_opening_head
+from reportgen.pages.alignment import Alignment, Variation, align, measure_variations
+from reportgen.pages.assets import (
+    BOKEH_FILE,
+    COMPARE_SCRIPTS,
+    embed_json,
+    make_policy,
+    read_bokeh,
+    read_scripts,
+    read_styles,
+)
+from reportgen.pages.cards import Card, encode_picture, make_card, shade_means
+from reportgen.pages.figures import make_compare_figures
+from reportgen.pages.kinds import describe_kinds, list_marks, make_kind_rows, make_sink_blocks, name_shade
+from reportgen.pages.palettes import DIVERGING, PALETTES
+from reportgen.pages.payload import (
+    describe_capture,
+    encode_bytes,
+    encode_json,
+    encode_layer,
+    encode_overview,
+    encode_pattern,
+)
+from reportgen.pages.tables import (
+    PromptRow,
+    StepRow,
+    TokenView,
+    make_prompt_rows,
+    make_settings,
+    make_step_rows,
+    make_token_views,
+    summarize_settings,
+    warn_of_replay,
+)
+from reportgen.pages.templates import GENERATOR, render
+from reportgen.records import Comparison, ModelInfo
+
+_LISTED = 12
+"""Heads that are listed for being farthest apart."""
+
+
+@dataclass(frozen=True)
+class SideView:
+    """What the template reads of one side; ``name`` is ``a`` or ``b``."""
+
+    name: str
+    title: str
+    href: str
+    model: ModelInfo
+    summary: str
+    warning: str
+    shade: str
+    num_prompt_tokens: int
+    tokens: Sequence[TokenView]
+    steps: Sequence[StepRow]
+    prompt_rows: Sequence[PromptRow]
+    settings: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class CompareContext:
+    """All that ``compare.html.jinja2`` and its parts read."""
+
+    title: str
+    note: str
+    tags: tuple[str, ...]
+    sides: Sequence[SideView]
+    same_model: bool
+    layers: Sequence[int]
+    heads: Sequence[int]
+    has_difference: bool
+    aligned: str
+    variations: Sequence[Variation]
+    scores: Sequence[HeadScore]
+    card: Markup
+    bokeh_file: str
+    blocks: Mapping[str, str]
+    later_blocks: Iterator[tuple[str, str]]
+    style: Markup
+    script: Markup
+    policy: str
+    key: str
+    generator: str = GENERATOR
+
+
+def render_comparison(
+    comparison: Comparison, first: Capture, second: Capture, *, shared_assets: bool = False, key: str = ""
+) -> str:
+    """Return the page that puts two captures side by side.
+
+    Args:
+        comparison: how it is called.
+        first: the left side, A; what ``alignment.slim`` leaves of a capture is enough.
+        second: the right side, B.
+        shared_assets: refer to BokehJS beside the page instead of carrying it along.
+        key: of what makes the page, as ``page_keys`` makes it; empty where that is not known.
+
+    Returns:
+        The whole HTML document; the same captures give the same text.
+    """
+    context = make_compare_context(comparison, first, second, shared_assets=shared_assets, key=key)
+    return render("compare.html.jinja2", context)
+
+
+def make_compare_card(comparison: Comparison, first: Capture, second: Capture) -> Card:
+    """Return the card of a comparison; its picture has A below the diagonal and B, turned over, above it."""
+    cards = [make_card(capture) for capture in (first, second)]
+    models = list(dict.fromkeys(card.model for card in cards))
+    return Card(
+        slug=comparison.slug,
+        title=comparison.title,
+        text="\n".join(card.text for card in cards),
+        model=" and ".join(models),
+        tags=comparison.tags,
+        num_prompt_tokens=sum(card.num_prompt_tokens for card in cards),
+        num_steps=sum(card.num_steps for card in cards),
+        thumbnail=_draw_both(first, second),
+        compares=(cards[0].title, cards[1].title),
+    )
+
+
+def make_compare_context(
+    comparison: Comparison, first: Capture, second: Capture, *, shared_assets: bool = False, key: str = ""
+) -> CompareContext:
+    """Return all that the comparison's templates read."""
+    captures = first, second
+    alignment = align(first, second)
+    script = read_scripts(COMPARE_SCRIPTS)
+    own_scripts = (script,) if shared_assets else (script, read_bokeh())
+    return CompareContext(
+        title=comparison.title,
+        note=comparison.note,
+        tags=comparison.tags,
+        sides=[_view(capture, name) for capture, name in zip(captures, "ab", strict=True)],
+        same_model=first.model.title == second.model.title,
+        layers=sorted({*first.layers, *second.layers}),
+        heads=sorted({*first.heads, *second.heads}),
+        has_difference=alignment is not None,
+        aligned=describe_alignment(first, second, alignment),
+        variations=[] if alignment is None else measure_variations(first, second, alignment)[:_LISTED],
+        scores=_common_scores(first, second),
+        card=embed_json(asdict(make_compare_card(comparison, first, second))),
+        bokeh_file=BOKEH_FILE if shared_assets else "",
+        blocks=_make_blocks(captures, alignment, with_bokeh=not shared_assets),
+        later_blocks=_make_later_blocks(captures),
+        style=read_styles("compare.css"),
+        script=script,
+        policy=make_policy(own_scripts, own_files=shared_assets),
+        key=key,
+    )
+
+
+def describe_alignment(first: Capture, second: Capture, alignment: Alignment | None) -> str:
+    """Return what the difference is taken of, or why there is none, in words."""
+    counts = f"{first.num_prompt_tokens} and {second.num_prompt_tokens} tokens"
+    if alignment is None:
+        return f"There is no difference to draw: the prompts have {counts} and do not end alike."
+    common = alignment.starts[0] + alignment.length - first.num_prompt_tokens
+    after = f" and {common} generated token{'s' if common != 1 else ''} that both have" if common else ""
+    if alignment.is_whole:
+        return f"Position beside position: the {first.num_prompt_tokens} tokens of both prompts{after}."
+    return (
+        f"The prompts have {counts}. Beside one another stand the {alignment.length - common} tokens that end both"
+        f"{after}: from position {alignment.starts[0]} on in A, from {alignment.starts[1]} on in B. All that is read "
+        "before them counts as one."
+    )
+
+
+def _view(capture: Capture, name: str) -> SideView:
+    return SideView(
+        name=name,
+        title=capture.prompt.title,
+        href=f"{capture.prompt.slug}.html",
+        model=capture.model,
+        summary=summarize_settings(capture),
+        warning=warn_of_replay(capture),
+        shade=name_shade(capture),
+        num_prompt_tokens=capture.num_prompt_tokens,
+        tokens=make_token_views(capture),
+        steps=make_step_rows(capture),
+        prompt_rows=make_prompt_rows(capture),
+        settings=[*make_settings(capture), *make_kind_rows(capture)],
+    )
+
+
+def _common_scores(first: Capture, second: Capture) -> list[HeadScore]:
+    """Return the head scores that both sides have."""
+    return [
+        score for score in HEAD_SCORES if score.name in first.evidence.scores and score.name in second.evidence.scores
+    ]
+
+
+def _make_blocks(captures: tuple[Capture, Capture], alignment: Alignment | None, *, with_bokeh: bool) -> dict[str, str]:
+    """Return the blocks that the page opens with: both sides on the same head, that which A alone would open on."""
+    layer, head = find_opening_head(captures[0])
+    marks = [list_marks(capture) for capture in captures]
+    shared = {
+        "palettes": PALETTES,
+        "diverging": DIVERGING,
+        "alignment": None if alignment is None else asdict(alignment),
+        "scores": [asdict(score) for score in _common_scores(*captures)],
+    }
+    blocks = {"bokeh": encode_bytes(read_bokeh().encode("utf-8"))} if with_bokeh else {}
+    blocks["figures"] = encode_json(make_compare_figures(marks, with_difference=alignment is not None))
+    blocks["shared"] = encode_json(shared)
+    for name, capture in zip("ab", captures, strict=True):
+        opening = _nearest(capture.layers, layer), _nearest(capture.heads, head)
+        blocks[f"{name}-content"] = encode_json(_describe(capture, opening))
+        blocks[f"{name}-opening"] = encode_pattern(capture, *opening)
+    for name, capture in zip("ab", captures, strict=True):
+        blocks[f"{name}-overview"] = encode_overview(capture)
+    return blocks
+
+
+def _describe(capture: Capture, opening: tuple[int, int]) -> dict[str, object]:
+    """Return what a page's script reads of a capture without evidence."""
+    return (
+        describe_capture(capture)
+        | describe_kinds(capture)
+        | {
+            "opening": list(opening),
+            "shows": ["weight"],
+            "measures": [],
+            "label_from": LABEL_FROM,
+            "score_kinds": [asdict(score) for score in HEAD_SCORES if score.name in capture.evidence.scores],
+        }
+    )
+
+
+def _make_later_blocks(captures: tuple[Capture, Capture]) -> Iterator[tuple[str, str]]:
+    """Yield the blocks that the page needs when something else is looked at, both sides of a layer together."""
+    for name, capture in zip("ab", captures, strict=True):
+        yield from ((f"{name}-{block}", text) for block, text in make_sink_blocks(capture).items())
+    for layer in sorted({*captures[0].layers, *captures[1].layers}):
+        for name, capture in zip("ab", captures, strict=True):
+            if layer in capture.layers:
+                yield f"{name}-layer-{layer}", encode_layer(capture, layer)
+
+
+def _draw_both(first: Capture, second: Capture) -> str:
+    below, above = shade_means(first), shade_means(second)
+    side = max(len(below), len(above))
+    picture = np.zeros((side, side), np.float32)
+    picture[: len(below), : len(below)] += np.tril(below)
+    picture[: len(above), : len(above)] += np.triu(above.T, 1)
+    return encode_picture(picture)
+
+
+def _nearest(numbers: Sequence[int], wanted: int) -> int:
+    """Return the number that stands in for one that a side may lack: the nearest, of two the lower."""
+    return min(numbers, key=lambda number: (abs(number - wanted), number))

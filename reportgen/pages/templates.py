@@ -1,0 +1,33 @@
+"""Templates to text; a name that a template asks for and its context lacks is an error."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from reportgen import __version__
+from reportgen.paths import find_templates
+
+GENERATOR = f"reportgen {__version__}"
+"""What every page and index names as its maker."""
+
+
+def render(template: str, context: Any) -> str:
+    """Return a template filled in with the fields of a dataclass.
+
+    Raises:
+        jinja2.UndefinedError: the template asks for what the dataclass lacks.
+    """
+    # Not asdict: it would copy every array and turn the records that templates read into dictionaries.
+    return _environment().get_template(template).render({f.name: getattr(context, f.name) for f in fields(context)})
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(find_templates()), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip

@@ -1,0 +1,70 @@
+const assert = require("node:assert/strict");
+const { test } = require("node:test");
+const { beside } = require("./scripts.js");
+
+const base = { scores: [], shows: ["weight"], measures: [] };
+const first = { ...base, layers: [0, 1, 2], heads: [0, 1], numTokens: 8, numPromptTokens: 5, opening: [1, 1] };
+const second = { ...base, layers: [1, 4], heads: [0, 3], numTokens: 12, numPromptTokens: 10, opening: [1, 0] };
+const bounds = beside.makeBounds([first, second]);
+const initial = beside.initial(bounds);
+
+test("what at least one side has can be chosen", () => {
+  assert.deepEqual(
+    [bounds.layers, bounds.heads],
+    [
+      [0, 1, 2, 4],
+      [0, 1, 3],
+    ],
+  );
+});
+
+test("a page opens on the head of its first side, at the queries that chose the first tokens", () => {
+  assert.deepEqual(initial, { layer: 1, head: 1, queries: [4, 9], scale: "sqrt", withFirst: true, linked: true });
+});
+
+test("an address holds a state, and what is wrong in it is as at the opening", () => {
+  const state = { layer: 4, head: 3, queries: [0, 11], scale: "linear", withFirst: false, linked: false };
+  assert.deepEqual(beside.parse(beside.format(state), bounds), state);
+  assert.deepEqual(beside.parse("#layer=3&head=x&a=8&b=-1&scale=toString&first=1&linked=", bounds), initial);
+  assert.equal(beside.format(initial), "#layer=1&head=1&a=4&b=9");
+});
+
+test("linked queries are as far from the end of their prompts, as far as there are tokens", () => {
+  assert.deepEqual(beside.setQuery(initial, 0, 6, bounds).queries, [6, 11]);
+  assert.deepEqual(beside.setQuery(initial, 0, 7, bounds).queries, [7, 11]);
+  assert.deepEqual(beside.setQuery(initial, 1, 0, bounds).queries, [0, 0]);
+  assert.deepEqual(beside.setQuery({ ...initial, linked: false }, 1, 0, bounds).queries, [4, 0]);
+  assert.deepEqual(beside.setQuery(initial, 0, 99, bounds).queries, [7, 11]);
+});
+
+test("a move goes along what there is, and the ends hold", () => {
+  assert.equal(beside.move({ ...initial, layer: 2 }, "layer", 1, bounds).layer, 4);
+  assert.equal(beside.move({ ...initial, layer: 4 }, "layer", 1, bounds).layer, 4);
+  assert.equal(beside.move(initial, "head", -5, bounds).head, 0);
+  assert.deepEqual(beside.move(initial, "query", -1, bounds).queries, [3, 8]);
+  assert.deepEqual(beside.move({ ...initial, linked: false }, "query", 1, bounds, 1).queries, [4, 10]);
+});
+
+test("a side shows the nearest of what it lacks, and says so", () => {
+  const state = { ...initial, layer: 4, head: 3 };
+  const shown = [0, 1].map((side) => beside.sideOf(state, side, bounds));
+  assert.deepEqual(
+    shown.map(({ layer, head }) => [layer, head]),
+    [
+      [2, 1],
+      [4, 3],
+    ],
+  );
+  assert.equal(
+    beside.sayStandIn(state, 0, bounds),
+    "A: layer 4 is not here, layer 2 stands in for it; head 3 is not here, head 1 stands in for it.",
+  );
+  assert.equal(beside.sayStandIn(state, 1, bounds), "");
+  assert.equal(beside.nearest([1, 3], 2), 1);
+});
+
+test("a side's state is one that the views of a page take", () => {
+  const side = beside.sideOf({ ...initial, scale: "linear", withFirst: false }, 1, bounds);
+  assert.equal(side.queryPos, 9);
+  assert.deepEqual([side.show, side.by, side.scale, side.withFirst], ["weight", "pattern", "linear", false]);
+});
