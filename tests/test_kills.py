@@ -59,14 +59,15 @@ def test_killed_at_any_moment_the_next_run_ends_as_if_nothing_had_been(here: Pat
     assert undisturbed.stderr.endswith("6 built, 1 failed\n")
     expected = read_site(here / "whole")
     moments, folder = random.Random(6), here / "killed"
-    found, killed = [], 0
+    found, killed, length = [], 0, undisturbed.seconds
     while killed < KILLS:
-        ended = command.run(*build("killed"), meanwhile=kill_after(moments.uniform(0, undisturbed.seconds)))
-        if ended.code != -9:  # the run was faster this time
+        ended = command.run(*build("killed"), meanwhile=kill_after(moments.uniform(0, length)))
+        if ended.code != -9:  # the run was over: runs are faster now than the first was
+            length *= 0.8
             assert read_site(folder) == expected
             shutil.rmtree(folder)
             continue
-        killed += 1
+        killed, length = killed + 1, length * 1.05
         there = read_site(folder) if folder.exists() else {}
         whole = {name: content for name, content in there.items() if not name.rpartition("/")[2].endswith(".part")}
         assert whole.items() <= expected.items()
