@@ -1,0 +1,98 @@
+"""What the set-up installs is pinned, and the workflows may do no more than they must."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import tomllib
+from importlib.metadata import PathDistribution
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+LOCKS = {name: ROOT / "requirements" / f"{name}.txt" for name in ("run", "test")}
+
+
+def load_audit() -> Any:
+    """Return the script as a module."""
+    spec = importlib.util.spec_from_file_location("audit", ROOT / "scripts" / "audit.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+AUDIT = load_audit()
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_line_of_a_lock_is_a_version_with_hashes(name: str) -> None:
+    entries = re.split(r"\n(?=\S)", LOCKS[name].read_text("utf-8").strip())
+    pattern = r"[a-z0-9.-]+(\[[a-z0-9,-]+\])?==\S+( ; [^\\]+)?( \\\n    --hash=sha256:[0-9a-f]{64})+"
+    assert [entry[:80] for entry in entries if not re.fullmatch(pattern, entry)] == []
+    assert len(entries) > 50
+
+
+def test_locks_and_constraints_agree() -> None:
+    run, test, constraints = (AUDIT.read_pins(path) for path in (*LOCKS.values(), ROOT / "constraints.txt"))
+    assert constraints.keys() - test.keys() == {"torch"}
+    assert {name: test[name] for name in constraints if name in test} == {
+        name: version for name, version in constraints.items() if name in test
+    }
+    assert run.items() <= test.items()
+
+
+def test_everything_that_the_project_needs_is_locked() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    for name, given in (
+        ("run", project["dependencies"]),
+        ("test", [*project["dependencies"], *extras["test"], *extras["lint"]]),
+    ):
+        needed = {AUDIT.normalise(re.split(r"[<>=!~ \[]", requirement)[0]) for requirement in given}
+        assert needed - AUDIT.read_pins(LOCKS[name]).keys() == {"torch"}
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_workflows_may_only_what_they_must(path: Path) -> None:
+    workflow = yaml.safe_load(path.read_text("utf-8"))
+    assert workflow["permissions"] == {}
+    allowed = {"contents": "read"}, {"pages": "write", "id-token": "write"}
+    for job in workflow["jobs"].values():
+        assert job["permissions"] in allowed
+        for step in job["steps"]:
+            if "uses" in step:
+                assert re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", step["uses"])
+            if step.get("uses", "").startswith("actions/checkout"):
+                assert step["with"]["persist-credentials"] is False
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> PathDistribution:
+    """Return an installed package of one file."""
+    (tmp_path / "a.py").write_text("x = 1\n")
+    info = tmp_path / "a-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: A_a\nVersion: 1.0+cpu\n")
+    (info / "RECORD").write_text(
+        "a.py,sha256=nia_NpkRxFwkPGhBR7I_yeHc_PJX0pmhxjIBam_NM_Q,6\na-1.0.dist-info/RECORD,,\n"
+    )
+    return PathDistribution(info)
+
+
+def test_an_installed_package_that_is_not_what_was_pinned_is_told(package: PathDistribution, tmp_path: Path) -> None:
+    def audit(locked: dict[str, str]) -> list[str]:
+        return list(AUDIT.audit(iter([package]), locked, {}))
+
+    assert audit({"a-a": "1.0"}) == []
+    assert audit({"a-a": "2.0"}) == ["a-a 1.0+cpu: 2.0 is pinned; run make clean"]
+    assert audit({}) == ["a-a 1.0+cpu: is pinned nowhere; run make lock, or make clean"]
+    (tmp_path / "a.py").write_text("x = 2\n")
+    assert audit({"a-a": "1.0"}) == ["a-a: a.py was changed after it was installed; run make clean"]
+    (tmp_path / "a.py").unlink()
+    assert audit({"a-a": "1.0"}) == ["a-a: a.py is missing; run make clean"]
