@@ -66,8 +66,8 @@ def test_every_other_command_runs_in_the_order_given(folder: Path) -> None:
     others = [shlex.split(command) for command in COMMANDS if not command.startswith("make ")]
     assert {command[0] for command in others} == {"reportgen"}
     said = [run(folder, "-m", "reportgen", *arguments) for _, *arguments in others]
-    assert {command[1] for command in others} == {"check", "build", "index", "models", "schema"}
-    assert len(said[1].splitlines()) == 5
+    assert {command[1] for command in others} == {"check", "build", "compare", "index", "models", "schema"}
+    assert len(said[1].splitlines()) == 6
     assert (folder / "results" / "index.html").read_text("utf-8").count('class="card') >= 4
 
 
