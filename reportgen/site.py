@@ -178,7 +178,7 @@ def read_key(path: Path) -> str:
 
 
 def remove_pages(folder: Path, slugs: Iterable[str]) -> list[Path]:
-    """Remove pages, with the tables beside them, and return their paths; what is not ours stays.
+    """Remove pages, with the tables and captures beside them, and return their paths; what is not ours stays.
 
     Raises:
         SiteError: one cannot be removed.
@@ -191,10 +191,16 @@ def remove_pages(folder: Path, slugs: Iterable[str]) -> list[Path]:
         try:
             path.unlink()
             _remove_tables(folder / DATA_FOLDER / slug)
+            _remove_capture(folder / CAPTURES_FOLDER, slug)
         except OSError as error:
             raise SiteError(f"{path}: cannot be removed, {error.strerror}; remove it by hand") from error
         removed.append(path)
     return removed
+
+
+def _remove_capture(folder: Path, slug: str) -> None:
+    if not folder.is_symlink():
+        (folder / f"{slug}.safetensors").unlink(missing_ok=True)
 
 
 def _remove_tables(folder: Path) -> None:

@@ -184,7 +184,8 @@ def test_prompt_that_failed_is_tried_again(here: Path) -> None:
 
 def test_pages_of_prompts_that_left_are_named_and_removed_on_demand_if_they_are_ours(here: Path) -> None:
     results = here / "results"
-    assert build("--export-data", "csv").exit_code == 0
+    assert build("--export-data", "csv", "--keep-captures").exit_code == 0
+    assert (results / "captures" / "dog.safetensors").is_file()
     (results / "data" / "dog" / "mine.csv").write_text("mine", "utf-8")
     (results / "notes.html").write_text("mine", "utf-8")
     (results / "link.html").symlink_to(results / "cat.html")
@@ -196,6 +197,7 @@ def test_pages_of_prompts_that_left_are_named_and_removed_on_demand_if_they_are_
     assert done.exit_code == 0
     assert "removed: results/dog.html\n" in done.stderr
     assert not (results / "dog.html").exists()
+    assert [path.name for path in (results / "captures").iterdir()] == ["cat.safetensors"]
     assert {path.name for path in (results / "data" / "dog").iterdir()} == {"mine.csv"}
     assert (results / "notes.html").read_text("utf-8") == "mine"
     assert (results / "link.html").is_symlink()
