@@ -19,7 +19,8 @@ from reportgen.captures.record import Capture
 from reportgen.captures.tokens import make_tokens, show_text
 from reportgen.errors import PromptFileError
 from reportgen.pages.cards import make_card
-from reportgen.pages.page import render_index, render_page
+from reportgen.pages.index import render_index
+from reportgen.pages.page import render_page
 from reportgen.prompts.names import check_slug
 from reportgen.prompts.prompt_file import load_prompts
 

@@ -13,7 +13,7 @@ from reportgen.captures.record import Capture
 from reportgen.errors import PromptError, PromptFileError
 from reportgen.models.model import LoadedModel
 from reportgen.pages.cards import FailureCard
-from reportgen.pairs import Pairs, name_and_check
+from reportgen.pairs import Pairs, Sides, name_and_check
 from reportgen.records import Comparison, Place, Prompt
 from reportgen.run import Options, build_site
 from reportgen.site import read_cards
@@ -34,12 +34,12 @@ def test_comparison_is_ready_with_its_second_side_whichever_comes_first() -> Non
     assert take(pairs, "d") == []
     ((slug, sides),) = take(pairs, "b")
     assert slug == "ab"
-    assert isinstance(sides, tuple)
-    assert [side.prompt.slug for side in sides] == ["a", "b"]
+    assert isinstance(sides, Sides)
+    assert [side.prompt.slug for side in sides.captures] == ["a", "b"]
     ((slug, sides),) = take(pairs, "c")
     assert slug == "ca"
-    assert isinstance(sides, tuple)
-    assert [side.prompt.slug for side in sides] == ["c", "a"]
+    assert isinstance(sides, Sides)
+    assert [side.prompt.slug for side in sides.captures] == ["c", "a"]
 
 
 def test_captures_are_held_no_longer_than_somebody_waits_for_them() -> None:

@@ -16,12 +16,13 @@ from samples import make_capture
 from reportgen.captures.record import Capture
 from reportgen.cli import main
 from reportgen.errors import CaptureFileError, PromptFileError, SiteError
+from reportgen.lock import LOCK_FILE
 from reportgen.models.model import LoadedModel
 from reportgen.prompts.prompt_file import load_prompts
 from reportgen.records import Place
 from reportgen.render import find_captures, render_site
 from reportgen.run import Options, build_site
-from reportgen.site import CAPTURES_FOLDER, write_capture, write_index
+from reportgen.site import CAPTURES_FOLDER, REPORT_FILE, write_capture, write_index
 
 WITHOUT_TORCH = """
 import sys
@@ -32,9 +33,12 @@ main(sys.argv[1:])
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
-    """Return all files of a folder by name, captures aside."""
+    """Return all files of a folder by name, captures, lock and what the report says of the run aside."""
     paths = (path for path in folder.rglob("*") if path.is_file() and CAPTURES_FOLDER not in path.parts)
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths if path.name != LOCK_FILE}
+    report = json.loads(files.pop(REPORT_FILE))
+    outcomes = [{**one, "run": None} for one in report["prompts"]]
+    return {**files, REPORT_FILE: json.dumps({**report, "prompts": outcomes, "run": None}).encode()}
 
 
 @pytest.fixture
@@ -149,4 +153,4 @@ def test_place_orders_the_pages(tmp_path: Path) -> None:
     assert Capture.load(tmp_path / "a.safetensors").prompt.place.line == 9
     render_site([tmp_path], tmp_path / "site")
     index = parse_html((tmp_path / "site" / "index.html").read_text("utf-8"))
-    assert [link.attributes["href"] for link in index.find("a")] == ["b.html", "a.html"]
+    assert [link.attributes["href"] for link in index.find("a") if link.attributes["href"]] == ["b.html", "a.html"]

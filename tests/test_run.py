@@ -324,7 +324,7 @@ def test_page_of_a_prompt_that_fails_now_stays_and_its_failure_says_so(tiny_llam
     assert (outcome.left_out, [failure.prompt.slug for failure in outcome.failures]) == ((), ["dog"])
     assert (tmp_path / "dog.html").read_bytes() == before
     text = " ".join(parse_html((tmp_path / "index.html").read_text("utf-8")).text.split())
-    assert "failed; the page of an earlier run is kept" in text
+    assert "· failed The page of an earlier run is kept." in text
     assert outcome.failures[0].error in text
     assert slugs_in_index(tmp_path) == ["cat", "dog"]
     failed = read_cards(tmp_path)[1]

@@ -94,7 +94,6 @@ class PageContext:
     heads: tuple[int, ...]
     num_prompt_tokens: int
     tokens: Sequence[TokenView]
-    has_words: bool
     steps: Sequence[StepRow]
     prompt_rows: Sequence[PromptRow]
     score_rows: Sequence[ScoreRow]
@@ -163,7 +162,6 @@ def make_page_context(capture: Capture, *, shared_assets: bool = False, key: str
         heads=capture.heads,
         num_prompt_tokens=capture.num_prompt_tokens,
         tokens=make_token_views(capture),
-        has_words=len(find_words(capture.tokens, capture.num_prompt_tokens)) < capture.num_tokens,
         steps=make_step_rows(capture),
         prompt_rows=make_prompt_rows(capture),
         score_rows=make_score_rows(capture),

@@ -39,7 +39,9 @@ reportgen.captions = (() => {
     byId("query").setAttribute("aria-valuetext", `position ${queryPos}, ${content.tokens[queryPos][1]}`);
     byId("scale").value = state.scale;
     byId("first").value = states.firstOf(state);
-    for (const name of ["words", "lines", "marks"]) if (byId(name)) byId(name).checked = state[name];
+    for (const name of ["words", "lines", "marks"]) byId(name).checked = state[name];
+    // Where every token is a word there is nothing to choose.
+    byId("words").parentElement.hidden = content.words.length === content.tokens.length;
     drawPin(state);
     drawSet(state.over);
     if (document.activeElement !== byId("range")) byId("range").value = state.range ? state.range.join("–") : "";

@@ -24,7 +24,7 @@ reportgen.controls = (() => {
       byId(name)?.addEventListener("change", (event) => select({ [name]: event.target.value }));
     }
     for (const name of ["words", "lines", "marks"]) {
-      byId(name)?.addEventListener("change", (event) => select({ [name]: event.target.checked }));
+      byId(name).addEventListener("change", (event) => select({ [name]: event.target.checked }));
     }
     for (const button of document.querySelectorAll("[name=show]")) {
       button.addEventListener("change", (event) => select({ show: event.target.value }));
