@@ -115,7 +115,9 @@ def test_every_file_is_used() -> None:
         {*PAGE_SCRIPTS, *INDEX_SCRIPTS, *COMPARE_SCRIPTS}
     )
     styles = [path.read_text("utf-8") for path in (templates / "css").iterdir()]
-    assert all(style in read_styles(*OWN_STYLES) for style in styles)
+    whole = str(read_styles(*OWN_STYLES))
+    assert all(rule in whole for style in styles for rule in re.findall(r"^[^\s/*@][^{;]*\{$", style, re.MULTILINE))
+    assert "/*" not in whole
 
 
 def code_of(name: str) -> list[str]:
@@ -123,8 +125,8 @@ def code_of(name: str) -> list[str]:
     lines, inside = [], False
     for line in (find_templates() / "js" / name).read_text("utf-8").split("\n"):
         begins = line.strip().startswith("/*")
-        if not inside and not begins and not line.strip().startswith("//"):
-            lines.append(line)
+        if not inside and not begins and line.strip() and not line.strip().startswith("//"):
+            lines.append(line.lstrip())
         inside = (inside or begins) and not line.rstrip().endswith("*/")
     return lines
 
@@ -134,6 +136,13 @@ def test_scripts_are_joined_in_their_order_without_comments() -> None:
     assert str(read_scripts(PAGE_SCRIPTS)).split("\n") == expected
     assert not [line for line in expected if re.match(r"\s*(//|/\*|\* )", line)]
     assert len(expected) > 2000
+
+
+def test_no_text_of_a_script_goes_over_the_end_of_a_line() -> None:
+    """Or it would lose its indentation on the page."""
+    for path in (find_templates() / "js").glob("*.js"):
+        texts = re.findall(r"`(?:[^`\\]|\\.)*`", path.read_text("utf-8"), re.DOTALL)
+        assert not [text for text in texts if "\n" in text], path.name
 
 
 def test_bokehjs_is_the_one_of_the_installed_bokeh() -> None:

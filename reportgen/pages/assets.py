@@ -44,6 +44,9 @@ COMPARE_SCRIPTS = (
 INDEX_SCRIPTS = ("payload.js", "keys.js", "address.js", "listing.js", "index.js")
 _COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:(?!\*/).)*\*/[ \t]*)\n", re.DOTALL | re.MULTILINE)
 """Comments are a sixth of the scripts, and are carried by every page."""
+_STYLE_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_MARGIN = re.compile(r"^\s+", re.MULTILINE)
+"""Indentation and empty lines; no text of a script goes over a line's end."""
 
 
 @cache
@@ -54,8 +57,9 @@ def read_bokeh() -> str:
 
 @cache
 def read_styles(*own: str) -> Markup:
-    """Return the style sheets that everything shares, then those of one kind of page, as one."""
-    return Markup("\n".join((find_templates() / "css" / name).read_text("utf-8") for name in (*_STYLES, *own)))
+    """Return the style sheets that everything shares, then those of one kind of page, as one, without comments."""
+    sheets = ((find_templates() / "css" / name).read_text("utf-8") for name in (*_STYLES, *own))
+    return Markup(_MARGIN.sub("", _STYLE_COMMENT.sub("", "\n".join(sheets))))
 
 
 @cache
@@ -65,7 +69,7 @@ def read_scripts(names: tuple[str, ...]) -> Markup:
     They must not hold ``</script``: nothing escapes it inside a script element.
     """
     scripts = ((find_templates() / "js" / name).read_text("utf-8") for name in names)
-    return Markup("\n".join(_COMMENT.sub("", script) for script in scripts))
+    return Markup("\n".join(_MARGIN.sub("", _COMMENT.sub("", script)) for script in scripts))
 
 
 def make_policy(scripts: Iterable[str], *, own_files: bool = False) -> str:

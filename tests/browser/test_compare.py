@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from browser.captures import CAPTURES
 from browser.reader import Reader
-from browser.test_reading import AXE, VIOLATIONS, no_sideways_scroll
+from browser.test_everyone import AXE, VIOLATIONS
+from browser.test_reading import no_sideways_scroll
 from playwright.sync_api import Browser
 from samples import HOSTILE, make_capture, make_token
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 from browser.captures import CAPTURES
 from browser.reader import Reader
-from browser.test_reading import AXE, VIOLATIONS, no_sideways_scroll
+from browser.test_everyone import AXE, VIOLATIONS
+from browser.test_reading import no_sideways_scroll
 from playwright.sync_api import Browser, Page
 from samples import HOSTILE
 
