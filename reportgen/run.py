@@ -92,7 +92,8 @@ def build_site(
             raise
         ended = not stop.asked and not (options.fail_fast and tally.failures)
         keep_earlier = options.update or not tally.has_pages or not ended
-        return tally.finish(keep_earlier=keep_earlier, prune=options.prune and ended)
+        with stop.held():  # an index that was begun is finished
+            return tally.finish(keep_earlier=keep_earlier, prune=options.prune and ended)
 
 
 def _check(prompts: Sequence[Prompt], current: Collection[str], options: Options, stop: Stop) -> tuple[Prompt, ...]:

@@ -69,7 +69,7 @@ def read_scripts(names: tuple[str, ...]) -> Markup:
     They must not hold ``</script``: nothing escapes it inside a script element.
     """
     scripts = ((find_templates() / "js" / name).read_text("utf-8") for name in names)
-    return Markup("\n".join(_MARGIN.sub("", _COMMENT.sub("", script)) for script in scripts))
+    return Markup("\n".join(_MARGIN.sub("", _COMMENT.sub("", script)).rstrip() for script in scripts))
 
 
 def make_policy(scripts: Iterable[str], *, own_files: bool = False) -> str:
