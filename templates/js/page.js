@@ -49,7 +49,7 @@ reportgen.page = (() => {
     let pointed = 0;
     /** What is selected while something else is shown in passing. */
     let kept = null;
-    let resting = 0;
+    let passing = 0;
 
     /** Take on the colours of the theme; what is in sight is drawn anew. */
     function applyTheme() {
@@ -73,22 +73,30 @@ reportgen.page = (() => {
 
     /** Show in the text and in the heatmap of the head what is pointed at, for as long as it is; null ends that. */
     function preview(change) {
-      clearTimeout(resting);
+      const mine = ++passing;
       if (change === null && kept === null) return;
-      resting = setTimeout(() => {
-        const before = kept ?? scene.state;
-        kept = change && before;
-        scene.state = change ? { ...before, ...change } : before;
-        document.documentElement.toggleAttribute("data-preview", kept !== null);
-        const mine = ++version;
-        captions.drawNames(scene.state, scene.content);
-        drawing = Promise.all([drawText(() => mine === version), drawView("head", () => mine === version)]);
+      setTimeout(async () => {
+        // What is being drawn for the selection is not left half done for what is only passed over.
+        if (mine === passing) await drawing;
+        if (mine === passing) showInPassing(change);
       }, PREVIEW_MILLISECONDS);
+    }
+
+    function showInPassing(change) {
+      const before = kept ?? scene.state;
+      kept = change && before;
+      scene.state = change ? { ...before, ...change } : before;
+      document.documentElement.toggleAttribute("data-preview", kept !== null);
+      if (change === null) return draw();
+      const mine = ++version;
+      captions.drawNames(scene.state, scene.content);
+      drawing = Promise.all([drawText(() => mine === version), drawView("head", () => mine === version)]);
+      return drawing;
     }
 
     /** Back to what is selected, before something else is. */
     function unpreview() {
-      clearTimeout(resting);
+      passing++;
       if (kept) scene.state = kept;
       kept = null;
       document.documentElement.removeAttribute("data-preview");
@@ -320,7 +328,14 @@ reportgen.page = (() => {
       const passive = { capture: true, passive: true };
       const follow = ({ clientX: x, clientY: y, pointerType: type }) => Object.assign(pointer, { x, y, type });
       for (const name of ["pointermove", "pointerdown"]) document.addEventListener(name, follow, passive);
-      document.addEventListener("scroll", () => hover(null), passive);
+      document.addEventListener(
+        "scroll",
+        ({ target }) => {
+          hover(null);
+          if (target === document) preview(null);
+        },
+        passive,
+      );
       addEventListener("blur", () => hover(null));
     }
 

@@ -113,7 +113,7 @@ def test_text_is_shaded_by_what_is_shown(cat: Reader) -> None:
     tokens = cat.page.locator("#strip .token")
     cat.go("#layer=0&head=3&query=1&show=weighted")
     assert tokens.evaluate_all(weights)[:3] == [0.45, 0.89, 0]
-    assert "weighted attention of the selected query" in cat.page.locator("#text-title + .hint").inner_text()
+    assert "weighted attention of the selected query" in cat.page.locator("#text-title ~ .hint").inner_text()
     cat.go("#layer=0&head=3&step=0&show=attribution")
     assert tokens.evaluate_all(weights) == [1] * 5 + [0] * 3
     assert cat.page.locator("#strip .against").count() == 5

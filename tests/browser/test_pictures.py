@@ -145,7 +145,7 @@ def test_same_selection_gives_the_same_bytes_in_any_window(new_reader: Callable[
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_hostile_tokens_are_text_in_a_picture(new_reader: Callable[..., Reader], addresses, view: str) -> None:
-    reader: Reader = new_reader().open(f"{addresses['file']}/hostile.html#layer=0&head=3&query={len(HOSTILE) - 2}")
+    reader: Reader = new_reader().open(f"{addresses['file']}/hostile.html#layer=0&head=3&query={len(HOSTILE) - 2}&pin=1.1")
     svg = make(reader, view)
     for element in ElementTree.fromstring(svg).iter():
         assert element.tag.removeprefix("{http://www.w3.org/2000/svg}") in TAGS
