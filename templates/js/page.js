@@ -158,7 +158,8 @@ reportgen.page = (() => {
       for (const name of Object.keys(items)) {
         const view = views.get(name);
         view?.figure.fitPaper();
-        byId(`figure-${name}`).toggleAttribute("data-stale", !view || view.drawn !== wantedOf(view));
+        const place = byId(`figure-${name}`);
+        place.toggleAttribute("data-stale", place.checkVisibility() && (!view || view.drawn !== wantedOf(view)));
       }
     }
 

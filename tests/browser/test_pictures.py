@@ -145,7 +145,9 @@ def test_same_selection_gives_the_same_bytes_in_any_window(new_reader: Callable[
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_hostile_tokens_are_text_in_a_picture(new_reader: Callable[..., Reader], addresses, view: str) -> None:
-    reader: Reader = new_reader().open(f"{addresses['file']}/hostile.html#layer=0&head=3&query={len(HOSTILE) - 2}&pin=1.1")
+    reader: Reader = new_reader().open(
+        f"{addresses['file']}/hostile.html#layer=0&head=3&query={len(HOSTILE) - 2}&pin=1.1"
+    )
     svg = make(reader, view)
     for element in ElementTree.fromstring(svg).iter():
         assert element.tag.removeprefix("{http://www.w3.org/2000/svg}") in TAGS
@@ -214,7 +216,7 @@ def test_command_gives_the_bytes_that_the_page_saves(
 ) -> None:
     file = tmp_path / f"picture.{picture_format}"
     chosen = ("--view", view, "--layer", "1", "--head", "1", "--step", "1", "--output", str(file))
-    done = export(folder, "cat.html", *chosen)
+    done = export(folder, "cat.html#pin=2.3", *chosen)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{file}\n", "")
     assert file.read_bytes() == save(reader, view, picture_format)
 

@@ -150,6 +150,7 @@ def test_paper_has_every_figure_whole_once_the_selection_rests(new_reader, addre
     reader.settle()
     cut = reader.page.evaluate(
         """() => [...document.querySelectorAll(".figure")].filter((box) => {
+          if (!box.checkVisibility()) return false;
           const [drawn, room] = [box.firstElementChild, box].map((one) => one.getBoundingClientRect().width);
           return !(drawn > 100 && drawn <= room);
         }).map((box) => box.id)"""
@@ -161,6 +162,7 @@ def test_paper_has_every_figure_whole_once_the_selection_rests(new_reader, addre
 def test_index_shows_failures_and_links_to_its_pages(browser: Browser, addresses) -> None:
     index = browser.new_page(viewport={"width": 320, "height": 800})
     index.goto(f"{addresses['file']}/index.html")
+    index.locator("html[data-ready]").wait_for(state="attached")
     assert no_sideways_scroll(index)
     failed = index.locator(".failed")
     assert "prompts.yaml:5: the prompt is too long" in failed.inner_text()

@@ -74,7 +74,8 @@ def test_unknown_view_is_told(new_reader: Callable[..., Reader], addresses, name
     message = reader.page.locator(".error")
     message.wait_for()
     assert message.inner_text() == (
-        f"There is no view “{name}” on this page; it has text, overview, head, layer_tiles, head_tiles, rollout."
+        f"There is no view “{name}” on this page; it has text, overview, head, pinned, difference, layer_tiles, "
+        "head_tiles, aggregate, rollout."
     )
     assert reader.page.locator("[data-figure]:visible, .toolbar:visible").count() == 0
     assert reader.problems == []

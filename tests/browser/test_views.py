@@ -71,7 +71,7 @@ def test_first_token_goes_round_by_key_and_list(cat: Reader) -> None:
 
 def test_words_sum_what_is_read_of_their_tokens(pieces: Reader) -> None:
     pieces.look_at("head").page.locator("#words").check()
-    pieces.settle()
+    pieces.look_at("head")
     assert list(pieces.ask("labels", "head", "x").values()) == ["Jonathan", "␣ate", "x"]
     values = image_of(pieces, "head")
     # "␣ate" at position 2 reads three tokens alike, two of which are one word.
