@@ -155,7 +155,7 @@ def test_paper_begins_with_the_selected_view(new_reader: Callable[..., Reader], 
     reader = new_reader().open(f"{addresses['file']}/cat.html{HASH}")
     wait_until_all_is_drawn(reader)
     first, *others = sheets_of(reader)
-    assert len(others) < 8
+    assert len(others) < 10
     assert "A cat and a mat" in first
     assert "Selected: layer 1, head 1, step 1 · shown: weight · file://" in first
     assert f"cat.html{HASH}" in first.replace(" ", "")
