@@ -169,7 +169,7 @@ def test_index_shows_failures_and_links_to_its_pages(browser: Browser, addresses
     assert failed.locator("a").count() == 0
     hrefs = index.locator("#cards a").evaluate_all("(links) => links.map((link) => link.getAttribute('href'))")
     assert hrefs == [
-        f"{slug}.html" for slug in ("cat", "one", "plain", "hostile", "long", "selected", "withheld", "bare")
+        f"{slug}.html" for slug in ("cat", "one", "plain", "hostile", "long", "selected", "pieces", "withheld", "bare")
     ]
     index.get_by_role("link", name="Some layers").click()
     assert index.title() == "Some layers · tiny"
