@@ -4,7 +4,7 @@ globalThis.reportgen ??= {};
 reportgen.captions = (() => {
   "use strict";
 
-  const { kinds, shows, state: states } = reportgen;
+  const { kinds, sets, shows, state: states } = reportgen;
   const byId = (id) => document.getElementById(id);
 
   /** What a row of a heatmap is, and what its colours mean, by what is shown. */
@@ -17,6 +17,7 @@ reportgen.captions = (() => {
 
   function draw({ state, bounds, content }) {
     drawControls(state, content);
+    byId("aggregate-name").textContent = sets.name(state.over, bounds, state);
     drawNames(state, content);
     const step = states.stepOf(state.queryPos, bounds);
     if (!byId("generation-of")) return;

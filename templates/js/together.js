@@ -27,7 +27,6 @@ reportgen.together = (() => {
 
     async function load(scene, isCurrent) {
       const { state, bounds, evidence } = scene;
-      byId("aggregate-name").textContent = sets.name(state.over, bounds, state);
       if (made.key !== setKey(state)) {
         const gathered = forms.gather(state.over.way);
         for (const { layer, head } of sets.headsOf(state.over, bounds, state)) {
