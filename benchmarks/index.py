@@ -15,8 +15,6 @@ import random
 import shutil
 import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,6 +23,7 @@ import numpy as np
 from playwright.sync_api import Browser, sync_playwright
 from rich.console import Console
 from rich.table import Table
+from timing import median
 
 from reportgen.pages.assets import embed_json
 from reportgen.pages.cards import Card, encode_picture
@@ -106,16 +105,6 @@ def read_index(browser: Browser, index: Path) -> tuple[float, float]:
     sort = statistics.median(tab.evaluate(SORT) for _ in range(5))
     tab.close()
     return answers, sort
-
-
-def median(action: Callable[[], object], runs: int) -> float:
-    """Return the median number of seconds that an action takes, a first run left out."""
-    seconds = []
-    for _ in range(runs + 1):
-        start = time.perf_counter()
-        action()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds[1:])
 
 
 if __name__ == "__main__":

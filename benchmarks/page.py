@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import click
 from playwright.sync_api import Browser, sync_playwright
 from rich.console import Console
 from rich.table import Table
+from timing import median
 
 from reportgen import LoadedModel, Prompt, capture, load_model, render_page
 
@@ -53,16 +51,6 @@ def measure(model: LoadedModel, prompt: Prompt, browser: Browser, page: Path, ru
     actions = (lambda: capture(model, prompt), lambda: render_page(captured), lambda: read(browser, page))
     captures, draws, opens = (f"{median(action, runs):.2f}" for action in actions)
     return str(captured.num_tokens), captures, draws, f"{page.stat().st_size / 1e6:.2f}", opens
-
-
-def median(action: Callable[[], object], runs: int) -> float:
-    """Return the median number of seconds that an action takes, a first run left out."""
-    seconds = []
-    for _ in range(runs + 1):
-        start = time.perf_counter()
-        action()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds[1:])
 
 
 def read(browser: Browser, page: Path) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from reportgen.errors import SiteError
@@ -26,31 +26,46 @@ def make_folder(folder: Path) -> None:
         raise SiteError(f"{folder}: cannot be made, {error.strerror}; choose another folder with --results") from error
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file so that there is either the old one or the new one, whole, whenever the process ends.
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a file beside another to be written, which then takes its place: there is the old one or the new one, whole.
 
-    The content is on the disk before it has its name, and the name before this returns.
+    The content is on the disk before it has its name, and the name before this is over.
+
+    Raises:
+        OSError: it cannot be written; the old file is as it was.
+    """
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_ENDING)
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def unwritable(path: Path, error: OSError) -> SiteError:
+    """Return what to say of a file that cannot be written."""
+    return SiteError(f"{path}: cannot be written, {error.strerror}; make room or choose another --results")
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file as ``replacing`` does.
 
     Raises:
         SiteError: it cannot be written; the old file is as it was.
     """
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_ENDING)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content if isinstance(content, bytes) else content.encode("utf-8"))
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        _sync_folder(path.parent)
+        with replacing(path) as temporary:
+            temporary.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
     except OSError as error:
-        raise SiteError(
-            f"{path}: cannot be written, {error.strerror}; make room or choose another --results"
-        ) from error
+        raise unwritable(path, error) from error
 
 
 def remove_leftovers(folders: Iterable[Path]) -> None:

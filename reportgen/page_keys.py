@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields, replace
 from functools import cache
 from importlib.metadata import version
@@ -23,7 +23,7 @@ from reportgen.records import EXPORT_FORMATS, Comparison, Prompt
 
 _PACKAGES = ("bokeh", "numpy", "tokenizers", "torch", "transformers")
 _NOT_ON_THE_PAGE = ("place",)
-"""Fields of a prompt that nothing of its page depends on."""
+"""Fields of a prompt, or of a comparison, that nothing of its page depends on."""
 _NOT_OF_THE_PAGE = ("batch_size", "fail_fast", "force", "model", "prune", "update")
 """Options that no page depends on."""
 
@@ -41,11 +41,7 @@ def make_key(prompt: Prompt, options: Options, made_of: str) -> str:
     """
     if not made_of or options.model is not None:
         return ""
-    values = {item.name: getattr(prompt, item.name) for item in fields(prompt) if item.name not in _NOT_ON_THE_PAGE}
-    content = json.dumps(
-        [values, _settings(options), made_of, hash_program()], ensure_ascii=False, sort_keys=True, default=repr
-    )
-    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+    return _hash([_values(prompt, _NOT_ON_THE_PAGE), _settings(options), made_of, hash_program()])
 
 
 def make_valid_keys(prompt: Prompt, options: Options, made_of: str) -> set[str]:
@@ -69,9 +65,7 @@ def make_pair_key(comparison: Comparison, sides: Sequence[str], options: Options
     """
     if not all(sides):
         return ""
-    values = {item.name: getattr(comparison, item.name) for item in fields(comparison) if item.name != "place"}
-    content = json.dumps([values, list(sides), options.shared_assets], ensure_ascii=False, sort_keys=True)
-    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+    return _hash([_values(comparison, _NOT_ON_THE_PAGE), list(sides), options.shared_assets])
 
 
 def make_side_key(prompt: Prompt, options: Options, made_of: str) -> str:
@@ -81,9 +75,17 @@ def make_side_key(prompt: Prompt, options: Options, made_of: str) -> str:
 
 def _settings(options: Options) -> dict[str, Any]:
     """Return the options that change a page: all but those that say which pages a run makes, and how fast."""
-    settings = {item.name: getattr(options, item.name) for item in fields(options)}
-    settings = {name: value for name, value in settings.items() if name not in _NOT_OF_THE_PAGE}
-    return settings | {"device": options.device.partition(":")[0]}
+    return _values(options, _NOT_OF_THE_PAGE) | {"device": options.device.partition(":")[0]}
+
+
+def _values(record: Any, without: Collection[str]) -> dict[str, Any]:
+    """Return the fields of a record, but for some."""
+    return {item.name: getattr(record, item.name) for item in fields(record) if item.name not in without}
+
+
+def _hash(values: list[Any]) -> str:
+    content = json.dumps(values, ensure_ascii=False, sort_keys=True, default=repr)
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @cache

@@ -37,7 +37,12 @@ def find_current(
         card = read_current(folder, prompt.slug, keys)
         if card and _has_all(folder, prompt.slug, options):
             found[prompt.slug] = card
-    sides = {prompt.slug: make_side_key(prompt, options, made_of(prompt.model, prompt.adapter)) for prompt in prompts}
+    awaited = {slug for one in comparisons for slug in one.prompts}
+    sides = {
+        prompt.slug: make_side_key(prompt, options, made_of(prompt.model, prompt.adapter))
+        for prompt in prompts
+        if prompt.slug in awaited
+    }
     for one in comparisons:
         key = make_pair_key(one, [sides[slug] for slug in one.prompts], options)
         if card := read_current(folder, one.slug, {key} - {""}):

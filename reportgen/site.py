@@ -15,7 +15,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from reportgen.atomic import make_folder, write_whole
+from reportgen.atomic import make_folder, unwritable, write_whole
 from reportgen.captures.disk import save_capture
 from reportgen.captures.record import Capture
 from reportgen.errors import InTheWay, SiteError
@@ -136,9 +136,7 @@ def write_capture(folder: Path, slug: str, capture: Capture, key: str = "") -> N
     try:
         save_capture(capture, path, key)
     except OSError as error:
-        raise SiteError(
-            f"{path}: cannot be written, {error.strerror}; make room or choose another --results"
-        ) from error
+        raise unwritable(path, error) from error
 
 
 def find_pages(folder: Path) -> list[str]:

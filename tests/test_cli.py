@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from tiny import make_llama, make_tokenizer
+from tiny import save_llama
 
 from reportgen import __version__, cli
 from reportgen.errors import ModelError, PromptFileError
@@ -33,10 +33,7 @@ prompts:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a tiny model."""
-    folder = tmp_path_factory.mktemp("models") / "llama"
-    make_llama().save_pretrained(folder)
-    make_tokenizer().save_pretrained(folder)
-    return folder
+    return save_llama(tmp_path_factory.mktemp("models") / "llama")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from forks import Commands, commands
-from tiny import make_llama, make_tokenizer
+from tiny import save_llama
 
 from reportgen.errors import SiteInUse
 from reportgen.lock import LOCK_FILE, lock_site
@@ -27,10 +27,7 @@ PROMPTS = "model: {model}\ndefaults: {{max_new_tokens: 1}}\nprompts:\n{prompts}"
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a tiny model."""
-    folder = tmp_path_factory.mktemp("models") / "llama"
-    make_llama().save_pretrained(folder)
-    make_tokenizer().save_pretrained(folder)
-    return folder
+    return save_llama(tmp_path_factory.mktemp("models") / "llama")
 
 
 @pytest.fixture(scope="module")

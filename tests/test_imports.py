@@ -15,7 +15,7 @@ import reportgen
 PACKAGE = Path(reportgen.__file__).parent
 
 ORDER = (
-    "errors", "paths", "selection", "records", "traits",
+    "errors", "paths", "atomic", "selection", "records", "traits",
     "prompts.lines", "prompts.names", "prompts.keys", "prompts.problems", "prompts.prompt_file",
     "models.calls", "models.conversion", "models.embedded", "models.gguf_header", "models.source", "models.adapter",
     "models.config", "models.model", "models.fingerprint", "check", "options",
@@ -29,7 +29,7 @@ ORDER = (
     "pages.payload", "pages.kinds", "pages.evidence_blocks", "pages.palettes", "pages.figures", "pages.assets",
     "pages.tables", "pages.words", "pages.alignment", "pages.cards", "pages.citation", "pages.templates", "pages.index",
     "pages.page", "pages.compare",
-    "export", "pictures", "page_keys", "atomic", "lock", "interrupts", "site", "render", "resume", "pairs", "tally",
+    "export", "pictures", "page_keys", "lock", "interrupts", "site", "render", "resume", "pairs", "tally",
     "engine", "run", "progress", "cli", "__main__",
 )  # fmt: skip
 """Each module may import those before it, and the package's own names."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from forks import Commands, commands, kill_after
-from tiny import make_llama, make_tokenizer
+from tiny import save_llama
 
 KILLS = 50
 TEXTS = ("The cat", "A dog ate", "the rat", "12 3 4", "a b a b", "x")
@@ -20,8 +20,7 @@ TEXTS = ("The cat", "A dog ate", "the rat", "12 3 4", "a b a b", "x")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a tiny model and prompts, one of which fails."""
     folder = tmp_path_factory.mktemp("kills")
-    make_llama().save_pretrained(folder / "llama")
-    make_tokenizer().save_pretrained(folder / "llama")
+    save_llama(folder / "llama")
     lines = [f"- {{text: {text!r}, slug: p{number}}}" for number, text in enumerate(TEXTS)]
     lines.insert(3, f"- {{text: {'x' * 600}, slug: long}}")
     head = "model: llama\ndefaults: {max_new_tokens: 1}\nprompts:\n"

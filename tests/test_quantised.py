@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from tiny import make_llama, make_tokenizer, save_adapter
+from tiny import make_llama, make_tokenizer, save_adapter, save_llama
 from transformers import LlamaForCausalLM, PreTrainedModel
 
 from reportgen.captures.capture import capture
@@ -46,9 +46,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a Llama as it was trained."""
     folder = tmp_path_factory.mktemp("quantised") / "plain"
     with quiet():
-        make_llama().save_pretrained(folder)
-        make_tokenizer().save_pretrained(folder)
-    return folder
+        return save_llama(folder)
 
 
 @pytest.fixture(scope="module")

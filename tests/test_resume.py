@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from html_tree import parse_html
-from tiny import make_llama, make_tokenizer, save_adapter
+from tiny import make_llama, save_adapter, save_llama
 
 from reportgen import cli
 from reportgen.models.fingerprint import fingerprint
@@ -36,8 +36,7 @@ prompts:
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the working folder, with a prompt file, a tiny model and their pages in it."""
-    make_llama().save_pretrained(tmp_path / "llama")
-    make_tokenizer().save_pretrained(tmp_path / "llama")
+    save_llama(tmp_path / "llama")
     (tmp_path / "prompts.yaml").write_text(PROMPTS, "utf-8")
     monkeypatch.chdir(tmp_path)
     assert build().exit_code == 0

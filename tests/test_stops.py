@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from forks import Commands, commands, when
-from tiny import make_llama, make_tokenizer
+from tiny import save_llama
 
 from reportgen.interrupts import Stop
 from reportgen.site import find_pages, read_cards
@@ -22,8 +22,7 @@ KEPT = "stopped; finished pages and the index are kept"
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
     folder = tmp_path_factory.mktemp("stops")
-    make_llama().save_pretrained(folder / "llama")
-    make_tokenizer().save_pretrained(folder / "llama")
+    save_llama(folder / "llama")
     with commands(folder) as made:
         yield made
 

@@ -58,6 +58,13 @@ def make_gpt2(seed: int = 0) -> GPT2LMHeadModel:
     return GPT2LMHeadModel(config).eval()
 
 
+def save_llama(folder: Path) -> Path:
+    """Write a tiny model with its tokenizer, and return their folder."""
+    make_llama().save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    return folder
+
+
 def save_adapter(folder: Path, network: PreTrainedModel, config: PeftConfig | None = None) -> PreTrainedModel:
     """Save an adapter of random weights for a network, which is changed, and return the network with it merged in."""
     torch.manual_seed(1)

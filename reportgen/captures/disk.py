@@ -10,7 +10,6 @@ import json
 import math
 import os
 import struct
-import tempfile
 import types
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from reportgen.atomic import replacing
 from reportgen.captures.record import Capture
 from reportgen.errors import CaptureFileError, ReportgenError
 from reportgen.records import Prompt
@@ -53,17 +53,8 @@ def save_capture(capture: Capture, path: Path, key: str = "") -> None:
     arrays: dict[str, NDArray[Any]] = {}
     content = {"version": VERSION, "key": key, "capture": _encode(capture, "", arrays)}
     metadata = {KEY: json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))}
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(descriptor)
-    try:
+    with replacing(path) as temporary:
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary, metadata)
-        with open(temporary, "rb+") as file:  # noqa: PTH123 (only to hand it to the disk)
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def load_capture(path: Path) -> Capture:

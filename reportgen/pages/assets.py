@@ -18,6 +18,7 @@ import bokeh
 from bokeh.resources import Resources
 from markupsafe import Markup
 
+from reportgen.pages.payload import encode_bytes
 from reportgen.paths import find_templates
 
 BOKEH_FILE = f"assets/bokeh-{bokeh.__version__}.min.js"
@@ -53,6 +54,12 @@ _MARGIN = re.compile(r"^\s+", re.MULTILINE)
 def read_bokeh() -> str:
     """Return the text of BokehJS, its core bundle alone."""
     return Resources(mode="inline", components=["bokeh"], minified=True).js_raw[0]
+
+
+@cache
+def encode_bokeh() -> str:
+    """Return BokehJS as the block that pages carry."""
+    return encode_bytes(read_bokeh().encode("utf-8"))
 
 
 @cache

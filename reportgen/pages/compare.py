@@ -19,6 +19,7 @@ from reportgen.pages.assets import (
     BOKEH_FILE,
     COMPARE_SCRIPTS,
     embed_json,
+    encode_bokeh,
     make_policy,
     read_bokeh,
     read_scripts,
@@ -30,7 +31,6 @@ from reportgen.pages.kinds import describe_kinds, list_marks, make_kind_rows, ma
 from reportgen.pages.palettes import DIVERGING, PALETTES
 from reportgen.pages.payload import (
     describe_capture,
-    encode_bytes,
     encode_json,
     encode_layer,
     encode_overview,
@@ -215,7 +215,7 @@ def _make_blocks(captures: tuple[Capture, Capture], alignment: Alignment | None,
         "alignment": None if alignment is None else asdict(alignment),
         "scores": [asdict(score) for score in _common_scores(*captures)],
     }
-    blocks = {"bokeh": encode_bytes(read_bokeh().encode("utf-8"))} if with_bokeh else {}
+    blocks = {"bokeh": encode_bokeh()} if with_bokeh else {}
     blocks["figures"] = encode_json(make_compare_figures(marks, with_difference=alignment is not None))
     blocks["shared"] = encode_json(shared)
     for name, capture in zip("ab", captures, strict=True):

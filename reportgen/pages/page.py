@@ -24,6 +24,7 @@ from reportgen.pages.assets import (
     BOKEH_FILE,
     PAGE_SCRIPTS,
     embed_json,
+    encode_bokeh,
     make_policy,
     read_bokeh,
     read_scripts,
@@ -46,7 +47,6 @@ from reportgen.pages.kinds import (
 from reportgen.pages.palettes import DIVERGING, PALETTES
 from reportgen.pages.payload import (
     describe_capture,
-    encode_bytes,
     encode_json,
     encode_layer,
     encode_overview,
@@ -227,12 +227,7 @@ def _make_blocks(capture: Capture, *, with_bokeh: bool) -> dict[str, str]:
         "overview": encode_overview(capture),
         "opening": encode_pattern(capture, *opening),
     }
-    return {"bokeh": _bokeh_block(), **blocks} if with_bokeh else blocks
-
-
-@cache
-def _bokeh_block() -> str:
-    return encode_bytes(read_bokeh().encode("utf-8"))
+    return {"bokeh": encode_bokeh(), **blocks} if with_bokeh else blocks
 
 
 def _list_figures(capture: Capture) -> frozenset[str]:

@@ -94,11 +94,7 @@ reportgen.evidence = (() => {
      */
     async function row(layer, head, queryPos, asked = content.shows, look = {}) {
       const units = words.unitsOf(content, look.words);
-      const word = units.of(queryPos);
-      const positions = Array.from(
-        { length: units.last(word) - units.first(word) + 1 },
-        (_, i) => units.first(word) + i,
-      );
+      const positions = units.positions(units.of(queryPos));
       const rows = await Promise.all(positions.map((position) => rowOfToken(layer, head, position, asked)));
       const whole = { ...rows[0], first: units.of(rows[0].first) };
       if (whole.sink !== null) whole.sink = rows.reduce((sum, { sink }) => sum + sink, 0) / rows.length;

@@ -44,6 +44,12 @@ reportgen.forms = (() => {
     return triangle;
   }
 
+  /** The values of one row, NaN before the first key that its query sees. */
+  function rowOf({ codes, values, first }, query) {
+    const row = Float32Array.from(pattern.rowOf(codes, query), (code) => values[code]);
+    return row.fill(Number.NaN, 0, first?.[query] ?? 0);
+  }
+
   /** A row without its first key, divided by what is left of it; where next to nothing is left, nothing is known. */
   function renormaliseRow(row) {
     let rest = 0;
@@ -54,8 +60,7 @@ reportgen.forms = (() => {
   function renormalise(form, n) {
     const triangle = decode(form);
     for (let queryPos = 0; queryPos < n; queryPos++) {
-      const start = pattern.triangleSize(queryPos);
-      triangle.set(renormaliseRow(triangle.subarray(start, start + queryPos + 1)), start);
+      triangle.set(renormaliseRow(pattern.rowOf(triangle, queryPos)), pattern.triangleSize(queryPos));
     }
     return { ...form, ...encode(triangle, 1) };
   }
@@ -88,11 +93,7 @@ reportgen.forms = (() => {
     const triangle = decode(form);
     const summed = new Float32Array(pattern.triangleSize(words.n));
     for (let word = 0; word < words.n; word++) {
-      const rows = [];
-      for (let queryPos = words.first(word); queryPos <= words.last(word); queryPos++) {
-        const start = pattern.triangleSize(queryPos);
-        rows.push(triangle.subarray(start, start + queryPos + 1));
-      }
+      const rows = words.positions(word).map((queryPos) => pattern.rowOf(triangle, queryPos));
       summed.set(sumRow(rows, words), pattern.triangleSize(word));
     }
     const meanOf = (values, word) => {
@@ -167,6 +168,7 @@ reportgen.forms = (() => {
     LEAST_REST,
     encode,
     decode,
+    rowOf,
     renormaliseRow,
     renormalise,
     sumRow,

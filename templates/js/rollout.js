@@ -14,11 +14,7 @@ reportgen.rollout = (() => {
     let triangle = new Float32Array();
     const rowOf = (queryPos, { content, state }) => {
       const units = words.unitsOf(content, state.words);
-      const word = units.of(queryPos);
-      const rows = [];
-      for (let position = units.first(word); position <= units.last(word); position++) {
-        rows.push(pattern.rowOf(triangle, position));
-      }
+      const rows = units.positions(units.of(queryPos)).map((position) => pattern.rowOf(triangle, position));
       const row = state.words ? forms.sumRow(rows, units) : rows[0];
       return state.renormalised ? forms.renormaliseRow(row) : row;
     };

@@ -4,7 +4,7 @@ globalThis.reportgen ??= {};
 reportgen.steps = (() => {
   "use strict";
 
-  const { pattern, scale, shows, words } = reportgen;
+  const { forms, pattern, scale, shows, words } = reportgen;
   const { SMALLEST_FRAME, UPWARD, unitLabels, longest, color, sayRange, keyOf, nameHead } = reportgen.heatmaps;
   /** Most pixels across for one token of the context, and for one step. */
   const CELL_PIXELS = 64;
@@ -22,18 +22,12 @@ reportgen.steps = (() => {
     async function draw(scene, isCurrent) {
       const { state, bounds, evidence } = scene;
       const listed = listRows(scene);
-      const forms = await Promise.all(listed.map(({ layer, head }) => evidence.form(state.show, layer, head, state)));
+      const found = await Promise.all(listed.map(({ layer, head }) => evidence.form(state.show, layer, head, state)));
       if (!isCurrent()) return;
       shown = listed;
       units = words.units(scene);
       const query = units.of(state.queryPos);
-      values = forms.map((form) =>
-        Float32Array.from(pattern.rowOf(form.codes, query), (code) => form.values[code]).fill(
-          Number.NaN,
-          0,
-          form.first?.[query] ?? 0,
-        ),
-      );
+      values = found.map((form) => forms.rowOf(form, query));
       const columns = query + 1;
       const kind = shows.KINDS[state.show];
       const high = color(figure, scene, kind.signed, () =>
@@ -51,7 +45,7 @@ reportgen.steps = (() => {
           height: shown.length,
         },
       ]);
-      figure.setShade(forms.map(({ first }, row) => unseen(first?.[query] ?? 0, row)));
+      figure.setShade(found.map(({ first }, row) => unseen(first?.[query] ?? 0, row)));
       resize(columns, unitLabels(units, figure.width).slice(0, columns), state, bounds);
     }
 

@@ -4,16 +4,12 @@ globalThis.reportgen ??= {};
 reportgen.together = (() => {
   "use strict";
 
-  const { forms, pattern, scale, sets, shows, strongest, words } = reportgen;
+  const { forms, scale, sets, shows, strongest, words } = reportgen;
+  const { rowOf } = forms;
   const { keyOf, nameHead, square } = reportgen.heatmaps;
   const LISTED = 8;
   const byId = (id) => document.getElementById(id);
   const kindOf = ({ show }) => shows.KINDS[show];
-
-  function rowOf({ codes, values, first }, unit) {
-    const row = Float32Array.from(pattern.rowOf(codes, unit), (code) => values[code]);
-    return row.fill(Number.NaN, 0, first?.[unit] ?? 0);
-  }
 
   const format = (value, { signed, unit }) =>
     signed ? `${scale.formatSigned(value)} ${unit}` : scale.formatFine(value);

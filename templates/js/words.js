@@ -12,6 +12,7 @@ reportgen.words = (() => {
       of: (position) => position,
       first: (position) => position,
       last: (position) => position,
+      positions: (position) => [position],
       shown: (position) => tokens[position][1],
       place: String,
     };
@@ -27,6 +28,7 @@ reportgen.words = (() => {
       of: (position) => wordOf[position],
       first,
       last,
+      positions: (word) => Array.from({ length: last(word) - first(word) + 1 }, (_, i) => first(word) + i),
       shown: (word) =>
         tokens
           .slice(first(word), last(word) + 1)
@@ -37,8 +39,8 @@ reportgen.words = (() => {
   }
 
   /**
-   * @returns {object} `n` units; `of` a position the unit; `first` and `last` position of a unit; `shown` its text;
-   *   `place` its position or positions
+   * @returns {object} `n` units; `of` a position the unit; `first`, `last` and all `positions` of a unit; `shown` its
+   *   text; `place` its position or positions
    */
   function unitsOf(content, asked) {
     const both = made.get(content) ?? { tokens: asTokens(content), words: content.words ? asWords(content) : null };
