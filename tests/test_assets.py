@@ -13,7 +13,9 @@ from html_tree import parse_html
 from samples import HOSTILE, make_capture
 
 from reportgen.pages.assets import (
+    _STYLES,
     BOKEH_FILE,
+    BOOT_SCRIPTS,
     COMPARE_SCRIPTS,
     INDEX_SCRIPTS,
     PAGE_SCRIPTS,
@@ -70,18 +72,19 @@ def test_policy_allows_files_beside_the_page_on_demand_alone() -> None:
     assert directives_of(make_policy(["a"], own_files=True))["script-src"] == ["'self'", hash_of("a")]
 
 
-def test_page_may_run_its_script_and_the_bokehjs_that_it_carries() -> None:
+def test_page_may_run_what_it_carries() -> None:
     html = render_page(make_capture(HOSTILE))
     allowed, inline = read_page(html)
-    (block,) = parse_html(html).find("script", id="block-bokeh")
-    assert [*inline, hash_of(decode_bytes(block.text).decode("utf-8"))] == allowed
+    carried = [parse_html(html).find("script", id=f"block-{name}")[0] for name in ("script", "bokeh")]
+    assert [*inline, *(hash_of(decode_bytes(block.text).decode("utf-8")) for block in carried)] == allowed
     assert len(inline) == 1
 
 
 def test_page_with_shared_assets_may_run_its_script_and_files_beside_it() -> None:
     html = render_page(make_capture(), shared_assets=True)
     allowed, inline = read_page(html)
-    assert ["'self'", *inline] == allowed
+    (block,) = parse_html(html).find("script", id="block-script")
+    assert ["'self'", *inline, hash_of(decode_bytes(block.text).decode("utf-8"))] == allowed
     assert len(inline) == 1
     assert [script.attributes["src"] for script in parse_html(html).find("script") if "src" in script.attributes] == [
         BOKEH_FILE
@@ -95,7 +98,7 @@ def test_index_may_run_its_script() -> None:
     assert len(inline) == 1
 
 
-@pytest.mark.parametrize("names", [PAGE_SCRIPTS, INDEX_SCRIPTS])
+@pytest.mark.parametrize("names", [BOOT_SCRIPTS, PAGE_SCRIPTS, INDEX_SCRIPTS])
 def test_no_script_ends_its_element(names: tuple[str, ...]) -> None:
     """``<!--`` and ``<script`` change how HTML reads a script; a carriage return is read as another character."""
     assert not re.search(r"</script|<script|<!--|\r|\0", str(read_scripts(names)), re.IGNORECASE)
@@ -112,12 +115,23 @@ def test_no_style_asks_for_a_file() -> None:
 def test_every_file_is_used() -> None:
     templates = find_templates()
     assert sorted(path.name for path in (templates / "js").iterdir()) == sorted(
-        {*PAGE_SCRIPTS, *INDEX_SCRIPTS, *COMPARE_SCRIPTS}
+        {*BOOT_SCRIPTS, *PAGE_SCRIPTS, *INDEX_SCRIPTS, *COMPARE_SCRIPTS}
     )
     styles = [path.read_text("utf-8") for path in (templates / "css").iterdir()]
-    whole = str(read_styles(*OWN_STYLES))
-    assert all(rule in whole for style in styles for rule in re.findall(r"^[^\s/*@][^{;\n]*\{$", style, re.MULTILINE))
+    rules = [rule for style in styles for rule in re.findall(r"^[^\s/*@][^{;\n]*\{$", style, re.MULTILINE)]
+    whole = re.sub(r"\s", "", read_styles(*OWN_STYLES))
+    assert all(re.sub(r"\s", "", rule) in whole for rule in rules)
     assert "/*" not in whole
+
+
+def test_what_a_style_quotes_stays_as_it_is() -> None:
+    quoted = [
+        text
+        for name in _STYLES
+        for text in re.findall(r'"[^"]*"', (find_templates() / "css" / name).read_text("utf-8"))
+    ]
+    assert '"Not drawn yet: scroll to it, then print."' in quoted
+    assert re.findall(r'"[^"]*"', read_styles()) == quoted
 
 
 def code_of(name: str) -> list[str]:

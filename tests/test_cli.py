@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import zlib
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from tiny import save_llama
 
 from reportgen import __version__, cli
 from reportgen.errors import ModelError, PromptFileError
+from reportgen.pages.payload import decode_bytes
 from reportgen.site import read_cards
 
 ROOT = Path(__file__).parent.parent
@@ -53,7 +52,7 @@ def content_of(page: Path) -> dict[str, object]:
     """Return what the script of a page reads."""
     block = re.search('id="block-content">([^<]*)', page.read_text("utf-8"))
     assert block
-    return json.loads(zlib.decompress(base64.b64decode(block[1])))
+    return json.loads(decode_bytes(block[1]))
 
 
 def test_build_prints_the_pages_and_the_index_last(here: Path) -> None:

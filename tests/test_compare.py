@@ -17,7 +17,7 @@ from reportgen.captures.record import Capture
 from reportgen.pages.alignment import align, slim
 from reportgen.pages.cards import make_card, parse_card
 from reportgen.pages.compare import CompareContext, describe_alignment, make_compare_card, render_comparison
-from reportgen.pages.payload import decode_bytes, encode_layer, encode_overview, encode_pattern
+from reportgen.pages.payload import decode_bytes, encode_layer, encode_pattern
 from reportgen.pages.templates import GENERATOR
 from reportgen.records import Comparison
 
@@ -68,7 +68,7 @@ def test_page_may_run_its_scripts_alone(shared_assets: bool) -> None:
     html = render_comparison(COMPARISON, *make_pair(), shared_assets=shared_assets)
     allowed, inline = read_page(html)
     assert len(inline) == 1
-    assert len(allowed) == 2
+    assert len(allowed) == 3
     assert inline[0] in allowed
     assert ("'self'" in allowed) == shared_assets
     assert bool(parse_html(html).find(id="block-bokeh")) != shared_assets
@@ -102,7 +102,7 @@ def test_blocks_hold_both_captures() -> None:
     for name, capture, content in zip("ab", (first, second), contents, strict=True):
         assert content["layers"] == list(capture.layers)
         assert blocks[f"{name}-opening"] == encode_pattern(capture, *content["opening"])
-        assert blocks[f"{name}-overview"] == encode_overview(capture)
+        assert f"{name}-overview" not in blocks
         for layer in capture.layers:
             assert blocks[f"{name}-layer-{layer}"] == encode_layer(capture, layer)
     shared = json.loads(decode_bytes(blocks["shared"]))

@@ -33,7 +33,7 @@ from reportgen.pages.page import (
     make_page_context,
     render_page,
 )
-from reportgen.pages.palettes import DIVERGING, PALETTES
+from reportgen.pages.palettes import DIVERGING, PALETTES, describe_ramps
 from reportgen.pages.payload import decode_bytes, describe_capture, encode_layer, encode_overview, encode_pattern
 from reportgen.pages.templates import GENERATOR, render
 from reportgen.pages.words import find_words
@@ -197,16 +197,15 @@ def test_blocks_hold_the_capture() -> None:
     page = parse_html(render_page(capture))
     blocks = {script.attributes["id"]: script.text for script in page.find("script", type="text/plain")}
     opening = find_opening_head(capture)
-    assert blocks["block-overview"] == encode_overview(capture)
+    assert "block-overview" not in blocks
     assert blocks["block-opening"] == encode_pattern(capture, *opening)
     assert [blocks[f"block-layer-{layer}"] for layer in (2, 5)] == [encode_layer(capture, layer) for layer in (2, 5)]
     content = json.loads(decode_bytes(blocks["block-content"]))
-    palettes = {name: list(colours) for name, colours in PALETTES.items()}
     assert content == describe_capture(capture) | describe_kinds(capture) | {
         "opening": list(opening),
         "words": find_words(capture.tokens, capture.num_prompt_tokens),
-        "palettes": palettes,
-        "diverging": {theme: list(colours) for theme, colours in DIVERGING.items()},
+        "palettes": describe_ramps(PALETTES),
+        "diverging": describe_ramps(DIVERGING),
         "shows": ["weight", "weighted", "attribution"],
         "measures": ["attribution", "rival-1", "rival-2", "ablation"],
         "label_from": LABEL_FROM,
@@ -214,12 +213,21 @@ def test_blocks_hold_the_capture() -> None:
     }
 
 
+def test_overview_of_a_long_text_is_there_before_its_layers() -> None:
+    capture = make_capture(tuple("abcdefghijklmnopqrstuvwxyz" * 2), tuple("abcdefghijklm"), layers=(1,), heads=(2,))
+    scripts = [*parse_html(render_page(capture)).find("script", type="text/plain")]
+    blocks = {script.attributes["id"]: script.text for script in scripts}
+    assert capture.num_tokens == 65
+    assert blocks["block-overview"] == encode_overview(capture)
+    assert list(blocks).index("block-overview") < list(blocks).index("block-layer-1")
+
+
 def test_data_stands_last() -> None:
     """The script comes before the layers, so that the first heatmap is there before they have arrived."""
     page = parse_html(render_page(make_capture(layers=(0, 3, 4))))
     scripts = [script.attributes.get("id", "script") for script in page.find("script")]
     assert scripts == [
-        "card", "block-bokeh", "block-figures", "block-content", "block-overview", "block-opening", "script",
+        "card", "block-script", "block-bokeh", "block-figures", "block-content", "block-opening", "script",
         "block-evidence", "block-grids", "block-norms", "block-rollout", "block-layer-0", "block-sources-0",
         "block-layer-3", "block-sources-3", "block-layer-4", "block-sources-4",
     ]  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 import zlib
@@ -15,10 +14,13 @@ from golden_file import read_golden
 from hypothesis import given
 from hypothesis import strategies as st
 from samples import HOSTILE, make_capture, make_prediction
+from test_septets import HARD
+from unpacking import unpack_triangles
 
 from reportgen.captures.codes import decode_weights, encode_weights
 from reportgen.captures.record import Capture
 from reportgen.evidence.record import Evidence
+from reportgen.pages.assets import read_bokeh
 from reportgen.pages.evidence_blocks import (
     SOURCE_FLOOR,
     describe_evidence,
@@ -28,6 +30,7 @@ from reportgen.pages.evidence_blocks import (
     make_evidence_blocks,
 )
 from reportgen.pages.kinds import describe_kinds
+from reportgen.pages.palettes import DIVERGING, PALETTES, describe_ramps
 from reportgen.pages.payload import (
     decode_bytes,
     describe_capture,
@@ -39,7 +42,11 @@ from reportgen.pages.payload import (
     shrink,
     thumbnail_side,
 )
+from reportgen.pages.septets import decode_septets, encode_septets
 from reportgen.records import Token
+
+BYTES = bytes([0, 7, 255, 60, 13])
+TEXT = "naïve 🤷🏽\n" * 9
 
 
 def codes_of(block: str) -> list[int]:
@@ -47,15 +54,27 @@ def codes_of(block: str) -> list[int]:
     return list(decode_bytes(block))
 
 
+def triangles_of(block: str, num_heads: int = 1) -> list[int]:
+    """Return the codes of a block of triangles."""
+    return unpack_triangles(decode_bytes(block), num_heads).ravel().tolist()
+
+
 @given(st.binary(max_size=2000))
 def test_bytes_come_back(data: bytes) -> None:
     assert decode_bytes(encode_bytes(data)) == data
 
 
-def test_block_is_base64_of_zlib() -> None:
+def test_block_is_septets_of_zlib() -> None:
     block = encode_bytes(b"attention" * 100)
-    assert zlib.decompress(base64.b64decode(block, validate=True)) == b"attention" * 100
+    assert zlib.decompress(decode_septets(block)) == b"attention" * 100
     assert len(block) < 100
+
+
+def test_patience_makes_large_blocks_smaller() -> None:
+    data = read_bokeh().encode()
+    patient = encode_bytes(data, patient=True)
+    assert decode_bytes(patient) == data
+    assert len(patient) < len(encode_bytes(data))
 
 
 _JSON = st.recursive(
@@ -118,17 +137,27 @@ ROWS = {
 """Codes of the lower triangle of three positions, row by row: the square roots of 1/2 and 1/3 are 180/255, 147/255."""
 
 
-def test_layer_holds_its_heads_row_by_row() -> None:
+def test_layer_holds_its_heads() -> None:
     three = make_capture(("a", "b"), ("c",), layers=(0, 1))
-    assert codes_of(encode_layer(three, 0)) == [*ROWS["self"], *ROWS["previous"], *ROWS["first"], *ROWS["uniform"]]
-    assert codes_of(encode_layer(three, 1)) == [*ROWS["previous"], *ROWS["first"], *ROWS["uniform"], *ROWS["self"]]
+    assert triangles_of(encode_layer(three, 0), 4) == [
+        *ROWS["self"],
+        *ROWS["previous"],
+        *ROWS["first"],
+        *ROWS["uniform"],
+    ]
+    assert triangles_of(encode_layer(three, 1), 4) == [
+        *ROWS["previous"],
+        *ROWS["first"],
+        *ROWS["uniform"],
+        *ROWS["self"],
+    ]
 
 
 def test_layers_and_heads_are_found_by_the_models_numbers() -> None:
     three = make_capture(("a", "b"), ("c",), layers=(2, 5), heads=(1, 3))
-    assert codes_of(encode_layer(three, 5)) == [*ROWS["first"], *ROWS["self"]]
-    assert codes_of(encode_pattern(three, 2, 1)) == ROWS["uniform"]
-    assert codes_of(encode_pattern(three, 5, 3)) == ROWS["self"]
+    assert triangles_of(encode_layer(three, 5), 2) == [*ROWS["first"], *ROWS["self"]]
+    assert triangles_of(encode_pattern(three, 2, 1)) == ROWS["uniform"]
+    assert triangles_of(encode_pattern(three, 5, 3)) == ROWS["self"]
 
 
 def test_overview_holds_squares() -> None:
@@ -188,6 +217,7 @@ def test_capture_is_described_in_json() -> None:
         "scores": {"self": [[0.33333], [None]]},
         "num_prompt_tokens": 2,
         "thumbnail_side": 3,
+        "has_overview": False,
         "tokens": [[10, "a␣", 0], [11, "b", 0], [12, "c", 0]],
         "prompt_predictions": [
             {
@@ -301,6 +331,8 @@ def make_golden() -> dict[str, Any]:
     content |= {"opening": [3, 2], "shows": list_shows(evidence), "measures": list(grids)}
     return {
         "blocks": {
+            "bytes": encode_bytes(BYTES),
+            "text": encode_bytes(TEXT.encode()),
             "content": encode_json(content),
             "overview": encode_overview(capture),
             "opening": encode_pattern(capture, 3, 2),
@@ -308,6 +340,11 @@ def make_golden() -> dict[str, Any]:
             **make_evidence_blocks(capture),
             **{f"sources-{layer}": encode_sources(capture, layer) for layer in capture.layers},
         },
+        "bytes": list(BYTES),
+        "text": TEXT,
+        "septets": [[encode_septets(data), list(data)] for data in HARD],
+        "ramps": {name: [colour.lower() for colour in ramp] for name, ramp in (PALETTES | DIVERGING).items()},
+        "ramp_steps": describe_ramps(PALETTES | DIVERGING),
         "content": content,
         "facts": describe_evidence(capture),
         "source_floor": SOURCE_FLOOR,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import weakref
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +14,7 @@ import torch
 from html_tree import parse_html
 from tiny import make_gpt2, make_llama, make_tokenizer, save_adapter
 from transformers import PreTrainedModel
+from unpacking import unpack_triangles
 
 from reportgen import engine
 from reportgen.captures.capture import capture, capture_together
@@ -24,6 +23,7 @@ from reportgen.captures.record import Capture
 from reportgen.errors import ModelError, PromptFileError
 from reportgen.models.model import LoadedModel, wrap_model
 from reportgen.pages.cards import Card, FailureCard
+from reportgen.pages.payload import decode_bytes
 from reportgen.prompts.prompt_file import load_prompts
 from reportgen.records import Failure, Prompt
 from reportgen.run import Options, Outcome, build_site
@@ -403,7 +403,7 @@ def test_shipped_pages_carry_what_was_captured(shipped: tuple[Outcome, dict[str,
         n = captured.num_tokens
         for layer in (0, 17, 29):
             (block,) = page.find("script", id=f"block-layer-{layer}")
-            codes = np.frombuffer(zlib.decompress(base64.b64decode(block.text)), np.uint8).reshape(9, -1)
+            codes = unpack_triangles(decode_bytes(block.text), 9)
             for head in (0, 8):
                 weights = captured.pattern(layer, head)[np.tril_indices(n)]
                 assert np.abs(decode_weights(codes[head]) - weights).max() < 0.004

@@ -121,7 +121,7 @@ def count_bytes(length: int, num_layers: int, num_heads: int, *, fast: bool) -> 
     cells = num_layers * num_heads * count_cells(length)
     kept = cells * np.dtype(choose_dtype(num_layers, num_heads, length)).itemsize
     whole = 0 if fast else 3 * 4 * num_heads * length * length
-    return kept + max(whole, cells)  # the page carries a byte for each cell, deflated, and as base64
+    return kept + max(whole, cells)  # the page carries a byte for each cell, deflated
 
 
 class _Packer(Observer):

@@ -10,7 +10,8 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -25,9 +26,11 @@ BOKEH_FILE = f"assets/bokeh-{bokeh.__version__}.min.js"
 """Where a site with shared assets keeps BokehJS, relative to its pages."""
 
 _STYLES = ("theme.css", "layout.css", "content.css", "take.css")
+BOOT_SCRIPTS = ("septets.js", "payload.js", "boot.js")
+"""Those that bring in the others, which pages carry deflated."""
 PAGE_SCRIPTS = (
-    "payload.js", "pattern.js", "scale.js", "scores.js", "sets.js", "state.js", "store.js", "shows.js", "kinds.js",
-    "words.js", "forms.js", "evidence.js", "ledger.js", "text.js", "lines.js", "figures.js", "heatmaps.js",
+    "triangles.js", "ramps.js", "pattern.js", "scale.js", "scores.js", "sets.js", "state.js", "store.js", "shows.js",
+    "kinds.js", "words.js", "forms.js", "evidence.js", "ledger.js", "text.js", "lines.js", "figures.js", "heatmaps.js",
     "overview.js", "tiles.js", "steps.js", "wrote.js", "grid.js", "lens.js", "strongest.js", "rollout.js",
     "together.js", "views.js", "scoreboard.js", "address.js", "keys.js", "theme.js", "blocks.js", "captions.js",
     "controls.js", "player.js", "picture.js", "strip.js", "save.js", "embed.js", "cite.js", "dialogs.js", "page.js",
@@ -42,10 +45,12 @@ COMPARE_SCRIPTS = (
     *(name for name in PAGE_SCRIPTS if name not in _PAGE_ALONE), "difference.js", "beside.js", "compare.js",
 )  # fmt: skip
 """Those that a page shares with a comparison, and the latter's own."""
-INDEX_SCRIPTS = ("payload.js", "keys.js", "address.js", "listing.js", "index.js")
+INDEX_SCRIPTS = ("septets.js", "payload.js", "keys.js", "address.js", "listing.js", "index.js")
 _COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:(?!\*/).)*\*/[ \t]*)\n", re.DOTALL | re.MULTILINE)
 """Comments are a sixth of the scripts, and are carried by every page."""
 _STYLE_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_STYLE_SPACE = re.compile(r'("[^"]*")|\s*([{};,])\s+|(?<=[a-z]:)\s+|\s+(?=\{)')
+"""White space that means nothing in a style sheet; what is quoted is matched first, so that it stays."""
 _MARGIN = re.compile(r"^\s+", re.MULTILINE)
 """Indentation and empty lines; no text of a script goes over a line's end."""
 
@@ -57,16 +62,10 @@ def read_bokeh() -> str:
 
 
 @cache
-def encode_bokeh() -> str:
-    """Return BokehJS as the block that pages carry."""
-    return encode_bytes(read_bokeh().encode("utf-8"))
-
-
-@cache
 def read_styles(*own: str) -> Markup:
     """Return the style sheets that everything shares, then those of one kind of page, as one, without comments."""
     sheets = ((find_templates() / "css" / name).read_text("utf-8") for name in (*_STYLES, *own))
-    return Markup(_MARGIN.sub("", _STYLE_COMMENT.sub("", "\n".join(sheets))))
+    return Markup(_STYLE_SPACE.sub(r"\1\2", _STYLE_COMMENT.sub("", "\n".join(sheets))).strip())
 
 
 @cache
@@ -77,6 +76,36 @@ def read_scripts(names: tuple[str, ...]) -> Markup:
     """
     scripts = ((find_templates() / "js" / name).read_text("utf-8") for name in names)
     return Markup("\n".join(_MARGIN.sub("", _COMMENT.sub("", script)).rstrip() for script in scripts))
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a page runs.
+
+    Attributes:
+        boot: the script that brings in the others.
+        blocks: those that the page carries deflated, by name.
+        bokeh_file: where BokehJS is instead, relative to the page; empty where the page carries it.
+        policy: lets these run, and nothing else.
+    """
+
+    boot: Markup
+    blocks: Mapping[str, Markup]
+    bokeh_file: str
+    policy: str
+
+
+@cache
+def make_program(names: tuple[str, ...], *, shared_assets: bool) -> Program:
+    """Return what a page of these scripts runs, with BokehJS in it or beside it."""
+    carried = {"script": str(read_scripts(names))} | ({} if shared_assets else {"bokeh": read_bokeh()})
+    boot = read_scripts(BOOT_SCRIPTS)
+    return Program(
+        boot=boot,
+        blocks={name: encode_bytes(script.encode("utf-8"), patient=True) for name, script in carried.items()},
+        bokeh_file=BOKEH_FILE if shared_assets else "",
+        policy=make_policy((boot, *carried.values()), own_files=shared_assets),
+    )
 
 
 def make_policy(scripts: Iterable[str], *, own_files: bool = False) -> str:

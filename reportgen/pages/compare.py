@@ -16,25 +16,22 @@ from reportgen.captures.record import Capture
 from reportgen.evidence.definitions import HEAD_SCORES, LABEL_FROM, HeadScore, find_opening_head
 from reportgen.pages.alignment import Alignment, Variation, align, measure_variations
 from reportgen.pages.assets import (
-    BOKEH_FILE,
     COMPARE_SCRIPTS,
     embed_json,
-    encode_bokeh,
-    make_policy,
-    read_bokeh,
-    read_scripts,
+    make_program,
     read_styles,
 )
 from reportgen.pages.cards import Card, encode_picture, make_card, shade_means
 from reportgen.pages.figures import make_compare_figures
 from reportgen.pages.kinds import describe_kinds, list_marks, make_kind_rows, make_sink_blocks, name_shade
-from reportgen.pages.palettes import DIVERGING, PALETTES
+from reportgen.pages.palettes import DIVERGING, PALETTES, describe_ramps
 from reportgen.pages.payload import (
     describe_capture,
     encode_json,
     encode_layer,
     encode_overview,
     encode_pattern,
+    has_overview,
 )
 from reportgen.pages.tables import (
     PromptRow,
@@ -89,8 +86,8 @@ class CompareContext:
     scores: Sequence[HeadScore]
     card: Markup
     bokeh_file: str
-    blocks: Mapping[str, str]
-    later_blocks: Iterator[tuple[str, str]]
+    blocks: Mapping[str, Markup]
+    later_blocks: Iterator[tuple[str, Markup]]
     style: Markup
     script: Markup
     policy: str
@@ -140,8 +137,7 @@ def make_compare_context(
     """Return all that the comparison's templates read."""
     captures = first, second
     alignment = align(first, second)
-    script = read_scripts(COMPARE_SCRIPTS)
-    own_scripts = (script,) if shared_assets else (script, read_bokeh())
+    program = make_program(COMPARE_SCRIPTS, shared_assets=shared_assets)
     return CompareContext(
         title=comparison.title,
         note=comparison.note,
@@ -155,12 +151,12 @@ def make_compare_context(
         variations=[] if alignment is None else measure_variations(first, second, alignment)[:_LISTED],
         scores=_common_scores(first, second),
         card=embed_json(asdict(make_compare_card(comparison, first, second))),
-        bokeh_file=BOKEH_FILE if shared_assets else "",
-        blocks=_make_blocks(captures, alignment, with_bokeh=not shared_assets),
+        bokeh_file=program.bokeh_file,
+        blocks={**program.blocks, **_make_blocks(captures, alignment)},
         later_blocks=_make_later_blocks(captures),
         style=read_styles("compare.css"),
-        script=script,
-        policy=make_policy(own_scripts, own_files=shared_assets),
+        script=program.boot,
+        policy=program.policy,
         key=key,
     )
 
@@ -205,25 +201,25 @@ def _common_scores(first: Capture, second: Capture) -> list[HeadScore]:
     ]
 
 
-def _make_blocks(captures: tuple[Capture, Capture], alignment: Alignment | None, *, with_bokeh: bool) -> dict[str, str]:
+def _make_blocks(captures: tuple[Capture, Capture], alignment: Alignment | None) -> dict[str, Markup]:
     """Return the blocks that the page opens with: both sides on the same head, that which A alone would open on."""
     layer, head = find_opening_head(captures[0])
     marks = [list_marks(capture) for capture in captures]
     shared = {
-        "palettes": PALETTES,
-        "diverging": DIVERGING,
+        "palettes": describe_ramps(PALETTES),
+        "diverging": describe_ramps(DIVERGING),
         "alignment": None if alignment is None else asdict(alignment),
         "scores": [asdict(score) for score in _common_scores(*captures)],
     }
-    blocks = {"bokeh": encode_bokeh()} if with_bokeh else {}
-    blocks["figures"] = encode_json(make_compare_figures(marks, with_difference=alignment is not None))
-    blocks["shared"] = encode_json(shared)
+    figures = make_compare_figures(marks, with_difference=alignment is not None)
+    blocks = {"figures": encode_json(figures), "shared": encode_json(shared)}
     for name, capture in zip("ab", captures, strict=True):
         opening = _nearest(capture.layers, layer), _nearest(capture.heads, head)
         blocks[f"{name}-content"] = encode_json(_describe(capture, opening))
         blocks[f"{name}-opening"] = encode_pattern(capture, *opening)
     for name, capture in zip("ab", captures, strict=True):
-        blocks[f"{name}-overview"] = encode_overview(capture)
+        if has_overview(capture):
+            blocks[f"{name}-overview"] = encode_overview(capture)
     return blocks
 
 
@@ -242,7 +238,7 @@ def _describe(capture: Capture, opening: tuple[int, int]) -> dict[str, object]:
     )
 
 
-def _make_later_blocks(captures: tuple[Capture, Capture]) -> Iterator[tuple[str, str]]:
+def _make_later_blocks(captures: tuple[Capture, Capture]) -> Iterator[tuple[str, Markup]]:
     """Yield the blocks that the page needs when something else is looked at, both sides of a layer together."""
     for name, capture in zip("ab", captures, strict=True):
         yield from ((f"{name}-{block}", text) for block, text in make_sink_blocks(capture).items())

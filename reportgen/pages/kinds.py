@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import Markup
+
 from reportgen.captures.record import Capture
 from reportgen.pages.payload import encode_bytes, encode_weights
 from reportgen.records import LayerKind
@@ -51,7 +53,7 @@ def name_shade(capture: Capture) -> str:
     return "in an earlier chunk" if CHUNK.name in capture.model.traits else "outside the layer's window"
 
 
-def make_sink_blocks(capture: Capture) -> dict[str, str]:
+def make_sink_blocks(capture: Capture) -> dict[str, Markup]:
     """Return the block of what learned sinks take, codes ``[layer, head, query_pos]``; none where no layer has any."""
     if capture.sink_mass is None:
         return {}

@@ -21,13 +21,9 @@ from reportgen.evidence.definitions import (
     find_opening_head,
 )
 from reportgen.pages.assets import (
-    BOKEH_FILE,
     PAGE_SCRIPTS,
     embed_json,
-    encode_bokeh,
-    make_policy,
-    read_bokeh,
-    read_scripts,
+    make_program,
     read_styles,
 )
 from reportgen.pages.cards import excerpt, make_card
@@ -44,13 +40,14 @@ from reportgen.pages.kinds import (
     name_reach,
     name_shade,
 )
-from reportgen.pages.palettes import DIVERGING, PALETTES
+from reportgen.pages.palettes import DIVERGING, PALETTES, describe_ramps
 from reportgen.pages.payload import (
     describe_capture,
     encode_json,
     encode_layer,
     encode_overview,
     encode_pattern,
+    has_overview,
 )
 from reportgen.pages.tables import (
     EvidenceRow,
@@ -118,9 +115,9 @@ class PageContext:
     palettes: Sequence[str]
     card: Markup
     bokeh_file: str
-    blocks: Mapping[str, str]
-    evidence_blocks: Mapping[str, str]
-    layer_blocks: Iterable[tuple[int, str, str | None]]
+    blocks: Mapping[str, Markup]
+    evidence_blocks: Mapping[str, Markup]
+    layer_blocks: Iterable[tuple[int, Markup, Markup | None]]
     style: Markup
     script: Markup
     policy: str
@@ -145,8 +142,7 @@ def render_page(capture: Capture, *, shared_assets: bool = False, key: str = "")
 def make_page_context(capture: Capture, *, shared_assets: bool = False, key: str = "") -> PageContext:
     """Return all that the page's templates read."""
     prompt, evidence = capture.prompt, capture.evidence
-    script = read_scripts(PAGE_SCRIPTS)
-    own_scripts = (script,) if shared_assets else (script, read_bokeh())
+    program = make_program(PAGE_SCRIPTS, shared_assets=shared_assets)
     return PageContext(
         title=prompt.title,
         note=prompt.note,
@@ -185,15 +181,15 @@ def make_page_context(capture: Capture, *, shared_assets: bool = False, key: str
         warning=warn_of_replay(capture),
         palettes=tuple(PALETTES),
         card=embed_json(asdict(make_card(capture))),
-        bokeh_file=BOKEH_FILE if shared_assets else "",
-        blocks=_make_blocks(capture, with_bokeh=not shared_assets),
+        bokeh_file=program.bokeh_file,
+        blocks={**program.blocks, **_make_blocks(capture)},
         evidence_blocks=make_sink_blocks(capture) | make_evidence_blocks(capture),
         layer_blocks=(
             (layer, encode_layer(capture, layer), encode_sources(capture, layer)) for layer in capture.layers
         ),
         style=read_styles(),
-        script=script,
-        policy=make_policy(own_scripts, own_files=shared_assets),
+        script=program.boot,
+        policy=program.policy,
         key=key,
     )
 
@@ -205,7 +201,7 @@ def _name_measures(names: Iterable[str]) -> dict[str, str]:
     return {name: known.get(name, f"attribution, against {name.replace('-', ' ')}") for name in names}
 
 
-def _make_blocks(capture: Capture, *, with_bokeh: bool) -> dict[str, str]:
+def _make_blocks(capture: Capture) -> dict[str, Markup]:
     opening = find_opening_head(capture)
     content = (
         describe_capture(capture)
@@ -213,8 +209,8 @@ def _make_blocks(capture: Capture, *, with_bokeh: bool) -> dict[str, str]:
         | {
             "opening": list(opening),
             "words": find_words(capture.tokens, capture.num_prompt_tokens),
-            "palettes": PALETTES,
-            "diverging": DIVERGING,
+            "palettes": describe_ramps(PALETTES),
+            "diverging": describe_ramps(DIVERGING),
             "shows": list_shows(capture.evidence),
             "measures": list(list_grids(capture.evidence)),
             "label_from": LABEL_FROM,
@@ -224,10 +220,9 @@ def _make_blocks(capture: Capture, *, with_bokeh: bool) -> dict[str, str]:
     blocks = {
         "figures": _figures_block(bool(capture.steps), _list_figures(capture), list_marks(capture)),
         "content": encode_json(content),
-        "overview": encode_overview(capture),
         "opening": encode_pattern(capture, *opening),
     }
-    return {"bokeh": encode_bokeh(), **blocks} if with_bokeh else blocks
+    return blocks | ({"overview": encode_overview(capture)} if has_overview(capture) else {})
 
 
 def _list_figures(capture: Capture) -> frozenset[str]:
@@ -238,7 +233,7 @@ def _list_figures(capture: Capture) -> frozenset[str]:
 
 
 @cache
-def _figures_block(with_steps: bool, evidence: frozenset[str], marks: frozenset[str]) -> str:
+def _figures_block(with_steps: bool, evidence: frozenset[str], marks: frozenset[str]) -> Markup:
     # Only now: Bokeh's models take most of the time of a run that finds all pages up to date.
     from reportgen.pages.figures import make_figures
 

@@ -10,6 +10,8 @@ the middle; at the same distance from it both arms are equally light.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from bokeh.palettes import Cividis256, Magma256, Viridis256
 from numpy.typing import NDArray
@@ -86,3 +88,11 @@ PALETTES: dict[str, tuple[str, ...]] = {
 
 DIVERGING: dict[str, tuple[str, ...]] = {"light": make_diverging(0.985, 0.44), "dark": make_diverging(0.16, 0.78)}
 """The ramps of values with a sign, by theme, 255 colours each, what is most against first."""
+
+
+def describe_ramps(ramps: Mapping[str, Sequence[str]]) -> dict[str, list[list[int]]]:
+    """Return ramps as the page's script reads them: of red, green and blue the steps from colour to colour, from 0."""
+    return {
+        name: np.diff([list(bytes.fromhex(colour[1:])) for colour in ramp], axis=0, prepend=0).T.tolist()
+        for name, ramp in ramps.items()
+    }

@@ -1,44 +1,56 @@
 """Arrays to the compact blocks that a page carries; ``templates/js/payload.js`` reads the very same format.
 
-A block is bytes, deflated (zlib format, RFC 1950) and written as base64: either UTF-8 text (JSON or a script) or
-*codes* of attention weights.
+A block is bytes, deflated (zlib format, RFC 1950) and written as ``septets``: either UTF-8 text (JSON or a script) or
+*codes* of attention weights, lower triangles of which are packed as ``triangles`` says.
 
 ``reportgen.captures.codes`` says what a code is.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import zlib
 from typing import Any
 
+import deflate
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from reportgen.captures.codes import encode_weights
 from reportgen.captures.record import Capture
+from reportgen.pages.septets import decode_septets, encode_septets
+from reportgen.pages.triangles import pack_triangles
 from reportgen.records import Prediction, Token
 
 THUMBNAIL_SIDE = 24
 """Most cells along a side of one head's picture in the overview."""
+_OWN_OVERVIEW = 64
+"""Up to so many tokens the overview has no block: all layers are hardly more, and the page's script shrinks them."""
 
 _DIGITS = 5  # more than a page shows
-_LEVEL = 6
-"""Of deflate: level 9 makes codes 2 % smaller and takes three times as long."""
+_LEVELS = (12, 6)
+"""Of deflate, for small blocks and for large ones: level 12 makes codes 6 % smaller and takes ten times as long."""
+_LARGE = 1 << 17
 
 
-def encode_bytes(data: bytes) -> str:
-    """Return bytes as a block."""
-    return base64.b64encode(zlib.compress(data, _LEVEL)).decode("ascii")
+def encode_bytes(data: bytes, *, patient: bool = False) -> Markup:
+    """Return bytes as a block.
+
+    Args:
+        data: any bytes.
+        patient: take the time that makes a large block smallest, too.
+    """
+    level = _LEVELS[len(data) >= _LARGE and not patient]
+    return Markup(encode_septets(bytes(deflate.zlib_compress(data, level))))
 
 
 def decode_bytes(block: str) -> bytes:
     """Return the bytes of a block."""
-    return zlib.decompress(base64.b64decode(block))
+    return zlib.decompress(decode_septets(block))
 
 
-def encode_json(value: Any) -> str:
+def encode_json(value: Any) -> Markup:
     """Return a JSON value as a block; keys keep their order.
 
     Raises:
@@ -48,15 +60,15 @@ def encode_json(value: Any) -> str:
     return encode_bytes(text.encode("utf-8"))
 
 
-def encode_layer(capture: Capture, layer: int) -> str:
-    """Return the block of one layer: for each captured head the codes of its lower triangle, row by row."""
-    return encode_bytes(encode_weights(capture.triangles[capture.layers.index(layer)]).tobytes())
+def encode_layer(capture: Capture, layer: int) -> Markup:
+    """Return the block of one layer: for each captured head the codes of its lower triangle."""
+    return encode_bytes(pack_triangles(encode_weights(capture.triangles[capture.layers.index(layer)])))
 
 
-def encode_pattern(capture: Capture, layer: int, head: int) -> str:
-    """Return the block of one head: the codes of its lower triangle, row by row."""
+def encode_pattern(capture: Capture, layer: int, head: int) -> Markup:
+    """Return the block of one head: the codes of its lower triangle."""
     index = capture.layers.index(layer), capture.heads.index(head)
-    return encode_bytes(encode_weights(capture.triangles[index]).tobytes())
+    return encode_bytes(pack_triangles(encode_weights(capture.triangles[index])[None]))
 
 
 def thumbnail_side(num_tokens: int) -> int:
@@ -81,7 +93,12 @@ def shrink(pattern: NDArray[Any], side: int) -> NDArray[Any]:
     return np.maximum.reduceat(np.maximum.reduceat(pattern, starts, axis=0), starts, axis=1)
 
 
-def encode_overview(capture: Capture) -> str:
+def has_overview(capture: Capture) -> bool:
+    """Say whether a page carries the overview beside the layers that it is made from."""
+    return capture.num_tokens > _OWN_OVERVIEW
+
+
+def encode_overview(capture: Capture) -> Markup:
     """Return the block of the overview.
 
     Returns:
@@ -104,6 +121,7 @@ def describe_capture(capture: Capture) -> dict[str, Any]:
         "heads": list(capture.heads),
         "num_prompt_tokens": capture.num_prompt_tokens,
         "thumbnail_side": thumbnail_side(capture.num_tokens),
+        "has_overview": has_overview(capture),
         "tokens": [describe_token(token) for token in capture.tokens],
         "prompt_predictions": [_describe_prediction(prediction) for prediction in capture.prompt_predictions],
         "steps": [

@@ -4,7 +4,7 @@ globalThis.reportgen ??= {};
 reportgen.blocks = (() => {
   "use strict";
 
-  const { payload, state: states, store: stores, evidence: evidences } = reportgen;
+  const { boot, payload, pattern, triangles, state: states, store: stores, evidence: evidences } = reportgen;
   const find = (name) => document.getElementById(`block-${name}`);
   const frame = () => new Promise((done) => requestAnimationFrame(done));
 
@@ -21,11 +21,7 @@ reportgen.blocks = (() => {
 
   /** Run BokehJS out of its block; where the site shares it, it has run already. */
   async function startBokeh() {
-    if (find("bokeh")) {
-      const script = document.createElement("script");
-      script.textContent = await payload.decodeText(await read("bokeh"));
-      document.head.append(script);
-    }
+    if (find("bokeh")) await boot.run(find("bokeh"));
     if (!globalThis.Bokeh) throw new Error("BokehJS is missing; the folder assets must stand beside this page");
   }
 
@@ -42,21 +38,50 @@ reportgen.blocks = (() => {
     };
   }
 
-  /** What the page needs to begin: JSON items of its figures, and its scene; the rest is read when it is looked at. */
-  async function readScene(name) {
-    const [content, items, overviewCodes, openingCodes] = await Promise.all([
-      readJson("content"),
-      readJson("figures"),
-      readBytes("overview"),
-      readBytes("opening"),
-      startBokeh(),
-    ]);
-    const bounds = makeBounds(content);
-    const store = stores.makeStore(content, openingCodes, (layer) => readBytes(`layer-${layer}`));
-    const evidence = evidences.makeEvidence(content, store, readBytes, readJson);
-    const state = states.parse(location.hash, bounds);
-    return { items, scene: { name, content, bounds, overviewCodes, store, evidence, state } };
+  /** A function that is called once, whoever asks. */
+  function once(make) {
+    let made = null;
+    return () => {
+      made ??= make();
+      return made;
+    };
   }
 
-  return { read, readBytes, readJson, startBokeh, makeBounds, readScene };
+  /**
+   * All that is known of a capture, as the views take it; what is not needed to begin is read when it is looked at.
+   * @param {string} name of what is saved of it
+   * @param {string} prefix of the names of its blocks
+   */
+  async function readCapture(name, prefix = "") {
+    const [bytesOf, jsonOf] = [readBytes, readJson].map((read) => (block) => read(prefix + block));
+    const content = await jsonOf("content");
+    const trianglesOf = async (block) => triangles.unpack(await bytesOf(block), content.tokens.length);
+    const opening = await trianglesOf("opening");
+    const store = stores.makeStore(content, opening, (layer) => trianglesOf(`layer-${layer}`));
+    const overview = once(() => (content.has_overview ? bytesOf("overview") : shrinkAll(content, store)));
+    const evidence = evidences.makeEvidence(content, store, bytesOf, jsonOf);
+    return { name, content, bounds: makeBounds(content), store, overview, evidence };
+  }
+
+  /** The overview of a text so short that a page does without its block: codes `[layer, head, row, column]`. */
+  async function shrinkAll({ layers, heads, tokens, thumbnail_side: side }, store) {
+    const n = tokens.length;
+    const codes = new Uint8Array(layers.length * heads.length * side * side);
+    for (const [at, layer] of layers.entries()) {
+      const all = await store.layerCodes(layer);
+      for (const head of heads.keys()) {
+        const shrunk = pattern.shrink(pattern.headOf(all, head, n), n, side);
+        codes.set(shrunk, (at * heads.length + head) * side * side);
+      }
+    }
+    return codes;
+  }
+
+  /** What the page needs to begin: JSON items of its figures, and its scene. */
+  async function readScene(name) {
+    const [capture, items] = await Promise.all([readCapture(name), readJson("figures"), startBokeh()]);
+    return { items, scene: { ...capture, state: states.parse(location.hash, capture.bounds) } };
+  }
+
+  return { read, readBytes, readJson, startBokeh, readCapture, readScene };
 })();

@@ -9,18 +9,17 @@ reportgen.compare = (() => {
     beside,
     blocks,
     difference,
-    evidence: evidences,
     figures,
     heatmaps,
     keys,
     kinds,
     overview,
     pattern,
+    ramps,
     scale,
     scores,
     shows,
     state: states,
-    store: stores,
     strongest,
     text,
     theme,
@@ -32,22 +31,9 @@ reportgen.compare = (() => {
   const byId = (id) => document.getElementById(id);
   const painted = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
 
-  /** All that is known of one side, as the views of a page take it. */
-  async function readSide(side, slug) {
-    const named = (read) => (name) => read(`${side}-${name}`);
-    const [content, openingCodes, overviewCodes] = await Promise.all([
-      blocks.readJson(`${side}-content`),
-      blocks.readBytes(`${side}-opening`),
-      blocks.readBytes(`${side}-overview`),
-    ]);
-    const readBytes = named(blocks.readBytes);
-    const store = stores.makeStore(content, openingCodes, (layer) => readBytes(`layer-${layer}`));
-    const evidence = evidences.makeEvidence(content, store, readBytes, named(blocks.readJson));
-    return { name: `${slug}-${side}`, content, bounds: blocks.makeBounds(content), overviewCodes, store, evidence };
-  }
-
   function makePage(items, scenes, shared) {
     const bounds = beside.makeBounds(scenes.map((scene) => scene.bounds));
+    const [palettes, diverging] = [shared.palettes, shared.diverging].map(ramps.decode);
     const views = new Map();
     const pointer = { x: 0, y: 0, type: "mouse" };
     const between = makeBetween();
@@ -81,8 +67,8 @@ reportgen.compare = (() => {
       const dark = theme.isDark();
       const colors = {
         theme: theme.readColors(),
-        palette: shared.palettes[dark ? "magma" : "blues"],
-        diverging: shared.diverging[dark ? "dark" : "light"],
+        palette: palettes[dark ? "magma" : "blues"],
+        diverging: diverging[dark ? "dark" : "light"],
       };
       for (const scene of [...scenes, ...(between ? [between] : [])]) Object.assign(scene, colors);
       look++;
@@ -435,7 +421,7 @@ reportgen.compare = (() => {
     const [shared, items, ...scenes] = await Promise.all([
       blocks.readJson("shared"),
       blocks.readJson("figures"),
-      ...beside.NAMES.map((side) => readSide(side, slug)),
+      ...beside.NAMES.map((side) => blocks.readCapture(`${slug}-${side}`, `${side}-`)),
       blocks.startBokeh(),
     ]);
     const page = makePage(items, scenes.slice(0, 2), shared);
@@ -447,9 +433,4 @@ reportgen.compare = (() => {
   return { open };
 })();
 
-reportgen.compare.open().catch((error) => {
-  const note = document.getElementById("figure-head_a").appendChild(document.createElement("p"));
-  note.className = "wait error";
-  note.textContent = `The heatmaps cannot be drawn: ${error.message}.`;
-  throw error;
-});
+reportgen.compare.open().catch(reportgen.boot.fail);

@@ -133,9 +133,10 @@ reportgen.evidence = (() => {
       const [all, { grid_scales: scales }] = await Promise.all([bytes("grids"), facts()]);
       const size = layers.length * heads.length;
       const start = (content.measures.indexOf(measure) * (n - numPromptTokens) + step) * size;
-      const view = new DataView(all.buffer, all.byteOffset + 2 * start, 2 * size);
+      const high = new Int8Array(all.buffer, all.byteOffset, all.length / 2);
+      const low = all.subarray(all.length / 2);
       return Float32Array.from({ length: size }, (_, i) => {
-        const code = view.getInt16(2 * i, true);
+        const code = (high[start + i] << 8) | low[start + i];
         return code === NO_GRID_VALUE ? Number.NaN : (code / 32767) * scales[measure][step];
       });
     }

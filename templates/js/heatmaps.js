@@ -1,6 +1,6 @@
 // Heatmaps of one pattern, with what every heatmap shares. Every view has
 // `draw(scene)` and tells `select` what was clicked and `hover` what is under the pointer.
-// A scene is {name, state, bounds, content, overviewCodes, store, evidence, palette, diverging, theme}.
+// A scene is {name, state, bounds, content, overview, store, evidence, palette, diverging, theme}.
 globalThis.reportgen ??= {};
 
 reportgen.heatmaps = (() => {

@@ -24,12 +24,13 @@ reportgen.overview = (() => {
       const step = reportgen.state.stepOf(state.queryPos, bounds);
       const found =
         bounds.measures.includes(state.by) && step !== null ? await scene.evidence.grid(state.by, step) : null;
+      const codes = state.by === "pattern" ? await scene.overview() : null;
       if (!isCurrent()) return;
       grid = found;
       const labels = [...bounds.layers.map(String), ...content.gaps.map(kinds.nameGap)];
       const room = (figure.width - Math.max(58, 46 + longest(labels))) / columns;
       layout = { ...layOut(content, Math.max(7, Math.min(40, room, 640 / rows))), room };
-      if (state.by === "pattern") drawPatterns(scene, rows, columns);
+      if (state.by === "pattern") drawPatterns(scene, codes, rows, columns);
       else if (bounds.measures.includes(state.by)) drawGrid(scene, rows, columns, step);
       else drawScore(scene);
       if (sized !== `${figure.width}`) resize(bounds);
@@ -55,10 +56,10 @@ reportgen.overview = (() => {
       });
     }
 
-    function drawPatterns(scene, rows, columns) {
-      const { state, bounds, content, overviewCodes } = scene;
+    function drawPatterns(scene, all, rows, columns) {
+      const { state, bounds, content } = scene;
       const side = content.thumbnail_side;
-      const codes = state.withFirst ? overviewCodes : withoutFirstColumn(overviewCodes, side);
+      const codes = state.withFirst ? all : withoutFirstColumn(all, side);
       const high = color(figure, scene, false, () => pattern.weightOf(codes.reduce((a, b) => Math.max(a, b), 0)));
       figure.say(`Colours: weight ${sayRange({ signed: false }, high)}`, CLICK);
       // A line between tiles is one cell wide: those of few cells are drawn with several each, or it would be too wide.

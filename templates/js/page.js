@@ -17,6 +17,7 @@ reportgen.page = (() => {
     cite,
     embed,
     player,
+    ramps,
     scoreboard,
     strongest,
     address,
@@ -34,6 +35,7 @@ reportgen.page = (() => {
   const painted = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
 
   function makePage(items, scene, card) {
+    const [palettes, diverging] = [scene.content.palettes, scene.content.diverging].map(ramps.decode);
     const views = new Map();
     const inView = new Set();
     const pointer = { x: 0, y: 0, type: "mouse" };
@@ -54,7 +56,6 @@ reportgen.page = (() => {
     /** Take on the colours of the theme; what is in sight is drawn anew. */
     function applyTheme() {
       const chosen = byId("palette").value;
-      const { palettes, diverging } = scene.content;
       scene.theme = theme.readColors();
       scene.palette = palettes[chosen === "auto" ? (theme.isDark() ? "magma" : "blues") : chosen];
       scene.diverging = diverging[theme.isDark() ? "dark" : "light"];
@@ -380,10 +381,4 @@ reportgen.page = (() => {
   return { open };
 })();
 
-reportgen.page.open().catch((error) => {
-  const place = document.querySelector(".figure.alone") ?? document.getElementById("figure-head");
-  const note = place.appendChild(document.createElement("p"));
-  note.className = "wait error";
-  note.textContent = `The heatmaps cannot be drawn: ${error.message}.`;
-  throw error;
-});
+reportgen.page.open().catch(reportgen.boot.fail);

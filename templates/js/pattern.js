@@ -73,6 +73,20 @@ reportgen.pattern = (() => {
     return image;
   }
 
+  /** Codes of weights as a square of so many cells, row by row: each the strongest that it stands for, 0 above the diagonal. */
+  function shrink(codes, n, side) {
+    const cells = new Uint8Array(side * side);
+    const column = Uint32Array.from({ length: n }, (_, position) => cellOf(position, n, side));
+    for (let queryPos = 0, cell = 0; queryPos < n; queryPos++) {
+      const row = column[queryPos] * side;
+      for (let keyPos = 0; keyPos <= queryPos; keyPos++, cell++) {
+        const at = row + column[keyPos];
+        if (codes[cell] > cells[at]) cells[at] = codes[cell];
+      }
+    }
+    return cells;
+  }
+
   /** Which of `side` cells a position falls into: the cell i covers floor(i n / side) up to floor((i + 1) n / side). */
   function cellOf(position, n, side) {
     return side >= n ? position : Math.floor(((position + 1) * side - 1) / n);
@@ -87,7 +101,7 @@ reportgen.pattern = (() => {
       .slice(0, count);
   }
 
-  return { WEIGHTS, triangleSize, headOf, rowOf, weightOf, largest, strongest, square, cellOf, strongestKeys };
+  return { WEIGHTS, triangleSize, headOf, rowOf, weightOf, largest, strongest, square, shrink, cellOf, strongestKeys };
 })();
 
 if (typeof module !== "undefined") module.exports = reportgen.pattern;

@@ -4,18 +4,9 @@ globalThis.reportgen ??= {};
 reportgen.payload = (() => {
   "use strict";
 
-  /** @param {string} text base64 @returns {Uint8Array} */
-  function bytesOfBase64(text) {
-    if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
-    const binary = atob(text);
-    const bytes = new Uint8Array(binary.length);
-    for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
-    return bytes;
-  }
-
-  /** @param {string} block base64 of zlib @returns {Promise<Uint8Array>} */
+  /** @param {string} block septets of zlib @returns {Promise<Uint8Array>} */
   async function decodeBytes(block) {
-    const deflated = new Blob([bytesOfBase64(block)]).stream();
+    const deflated = new Blob([reportgen.septets.decode(block)]).stream();
     const inflated = deflated.pipeThrough(new DecompressionStream("deflate"));
     return new Uint8Array(await new Response(inflated).arrayBuffer());
   }

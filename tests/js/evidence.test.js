@@ -1,6 +1,6 @@
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
-const { golden, payload, pattern, store, evidence } = require("./scripts.js");
+const { golden, payload, triangles, pattern, store, evidence } = require("./scripts.js");
 
 const { content, blocks, facts } = golden;
 const n = content.tokens.length;
@@ -14,7 +14,9 @@ function makeEvidence() {
     return decode(blocks[name]);
   };
   const bytes = reader(payload.decodeBytes);
-  const weights = store.makeStore(content, new Uint8Array(), (layer) => bytes(`layer-${layer}`));
+  const weights = store.makeStore(content, new Uint8Array(), async (layer) =>
+    triangles.unpack(await bytes(`layer-${layer}`), content.tokens.length),
+  );
   return { ...evidence.makeEvidence(content, weights, bytes, reader(payload.decodeJson)), read };
 }
 

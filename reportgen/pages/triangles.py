@@ -1,0 +1,47 @@
+"""Codes of attention weights in an order in which they deflate well; ``templates/js/triangles.js`` puts them back.
+
+Neighbours in a heatmap are alike. Each code is foretold from those on its left, above it and above to the left, by the
+median edge detector of LOCO-I (Weinberger, Seroussi and Sapiro 2000), and what is kept is the difference, modulo 256.
+How much differences spread depends on what was foretold: next to nothing beside zeros. So those that were foretold
+alike stand together, and deflate finds a code of its own for them. On SmolLM2 that takes a seventh off 256 tokens.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+GROUPS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 24, 32, 48, 64, 96)
+"""The smallest foretold code of each group; fine where most codes are."""
+
+
+def pack_triangles(codes: NDArray[np.uint8]) -> bytes:
+    """Return lower triangles in the order in which they deflate well.
+
+    Args:
+        codes: ``[head, cell]``, row by row.
+
+    Returns:
+        How many cells each group has, little-endian 32-bit numbers, then the differences group by group, in the order
+        of heads and cells in each.
+    """
+    differences, groups = np.empty_like(codes), np.empty_like(codes)
+    for head, triangle in enumerate(codes):
+        foretold = _foretell(triangle)
+        differences[head] = triangle - foretold  # wraps around
+        groups[head] = _GROUP_OF[foretold]
+    counts = np.bincount(groups.ravel(), minlength=len(GROUPS)).astype("<u4")
+    return counts.tobytes() + b"".join(differences[groups == group].tobytes() for group in range(len(GROUPS)))
+
+
+_GROUP_OF = (np.searchsorted(GROUPS, np.arange(256), side="right") - 1).astype(np.uint8)
+
+
+def _foretell(triangle: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return what each code is foretold to be from those before it; where there is none, it counts as 0."""
+    length = int(np.sqrt(2 * len(triangle)))
+    below = np.tri(length, dtype=bool)
+    square = np.zeros((length + 1, length + 1), np.int16)
+    square[1:, 1:][below] = triangle
+    left, above, corner = (square[1:, :-1][below], square[:-1, 1:][below], square[:-1, :-1][below])
+    return np.clip(left + above - corner, np.minimum(left, above), np.maximum(left, above)).astype(np.uint8)

@@ -1,0 +1,26 @@
+// The first script of a page: it brings in those that the page carries deflated, its own first.
+globalThis.reportgen ??= {};
+
+reportgen.boot = (() => {
+  "use strict";
+
+  /** Run a script out of its block. */
+  async function run(block) {
+    const script = document.createElement("script");
+    script.textContent = await reportgen.payload.decodeText(block.textContent);
+    document.head.append(script);
+  }
+
+  /** Say in place of the heatmaps that there will be none. */
+  function fail(error) {
+    const place = document.querySelector(".figure.alone") ?? document.querySelector("#figure-head, #figure-head_a");
+    const note = place.appendChild(document.createElement("p"));
+    note.className = "wait error";
+    note.textContent = `The heatmaps cannot be drawn: ${error.message}.`;
+    throw error;
+  }
+
+  return { run, fail };
+})();
+
+reportgen.boot.run(document.getElementById("block-script")).catch(reportgen.boot.fail);

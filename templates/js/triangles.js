@@ -1,0 +1,45 @@
+// Codes of attention weights, put back where they were: the mirror of reportgen/pages/triangles.py, which says why.
+globalThis.reportgen ??= {};
+
+reportgen.triangles = (() => {
+  "use strict";
+
+  const GROUPS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 24, 32, 48, 64, 96];
+  const GROUP_OF = Uint8Array.from({ length: 256 }, (_, code) => GROUPS.findLastIndex((from) => code >= from));
+
+  /**
+   * @param {Uint8Array} packed counts of all groups, then differences, group by group
+   * @param {number} n positions along a side of each triangle
+   * @returns {Uint8Array} lower triangles of codes, row by row, one head after the other
+   */
+  function unpack(packed, n) {
+    const header = 4 * GROUPS.length;
+    const counts = new DataView(packed.buffer, packed.byteOffset, header);
+    const next = new Uint32Array(GROUPS.length);
+    let end = header;
+    for (let group = 0; group < GROUPS.length; group++) {
+      next[group] = end;
+      end += counts.getUint32(4 * group, true);
+    }
+    const codes = new Uint8Array(end - header);
+    for (let cell = 0; cell < codes.length; ) {
+      for (let queryPos = 0; queryPos < n; queryPos++) {
+        let [left, corner] = [0, 0];
+        for (let keyPos = 0; keyPos <= queryPos; keyPos++, cell++) {
+          const above = keyPos < queryPos ? codes[cell - queryPos] : 0;
+          const [low, high] = left < above ? [left, above] : [above, left];
+          const slope = left + above - corner;
+          const foretold = slope < low ? low : Math.min(slope, high);
+          left = codes[cell] = packed[next[GROUP_OF[foretold]]++] + foretold;
+          corner = above;
+          left &= 255;
+        }
+      }
+    }
+    return codes;
+  }
+
+  return { unpack };
+})();
+
+if (typeof module !== "undefined") module.exports = reportgen.triangles;
