@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -44,14 +43,13 @@ class Tally:
         """Note that a comparison has none, since one of its prompts failed."""
         self._cards[comparison.slug] = card
 
-    def add_failure(self, prompt: Prompt, error: BaseException) -> Failure:
-        """Note that a prompt has none, and return why."""
-        failure = Failure(prompt, str(error), "".join(traceback.format_exception(error)))
-        self.failures[prompt.slug] = failure
-        self._cards[prompt.slug] = make_failure_card(failure, has_earlier_page=prompt.slug in self._before)
-        return failure
+    def add_failure(self, failure: Failure) -> None:
+        """Note that a prompt has none, and why."""
+        slug = failure.prompt.slug
+        self.failures[slug] = failure
+        self._cards[slug] = make_failure_card(failure, has_earlier_page=slug in self._before)
 
-    def add_seconds(self, prompt: Prompt, **seconds: float) -> None:
+    def add_seconds(self, prompt: Prompt, seconds: Mapping[str, float]) -> None:
         """Note what the stages of a prompt took."""
         self._seconds.setdefault(prompt.slug, {}).update(seconds)
 
