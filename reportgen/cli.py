@@ -24,7 +24,7 @@ import click
 
 from reportgen import __version__
 from reportgen.errors import OptionError, PictureError, PromptFileError, ReportgenError
-from reportgen.records import DEVICE_MAPS, EXPORT_FORMATS, EXTRA_EVIDENCE, Comparison, Prompt
+from reportgen.records import DEVICE_MAPS, EXPORT_FORMATS, EXTRA_EVIDENCE, Comparison, Prompt, Share
 from reportgen.selection import Selection, parse_selection
 
 if TYPE_CHECKING:
@@ -73,6 +73,29 @@ class _BatchType(click.ParamType):
         if not str(value).isdigit() or int(value) < 1:
             self.fail(f"{value!r} is no number from 1 on; write one, or auto", param, ctx)
         return int(value)
+
+
+class _ShareType(click.ParamType):
+    """A part of a run, as ``2/8``."""
+
+    name = "part"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Share:
+        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", str(value))
+        if not found or not 1 <= int(found[1]) <= int(found[2]):
+            self.fail(f"{value!r} is no part of a run; write 1/8 for the first of eight, up to 8/8", param, ctx)
+        return Share(int(found[1]), int(found[2]))
+
+
+def _find_share(context: click.Context, param: click.Parameter, given: Share | None) -> Share | None:
+    """Return the share that is asked for, or the one of a launcher that numbers its processes, if there are several."""
+    rank, size = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
+    if given is not None or not rank or size in ("", "1"):
+        return given
+    if not (rank.isdigit() and size.isdigit() and int(rank) < int(size)):
+        raise click.BadParameter(f"RANK={rank} and WORLD_SIZE={size} name no part; unset them, or give --share 1/8")
+    click.echo(f"share {int(rank) + 1}/{size}, by RANK and WORLD_SIZE", err=True)
+    return Share(int(rank) + 1, int(size))
 
 
 class _ModelType(click.ParamType):
@@ -200,6 +223,10 @@ def main() -> None:
 @click.option("--force", is_flag=True, help="Build pages anew that are up to date.")
 @click.option("--prune", is_flag=True, help="Remove the pages of prompts that PROMPTS no longer has.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first prompt that fails.")
+@click.option(
+    "--share", type=_ShareType(), callback=_find_share,
+    help="Run this part alone, as 2/8; reportgen index joins them. Default: by RANK and WORLD_SIZE, where set.",
+)  # fmt: skip
 @_SHARED
 @_TRUST
 @_PICKLE
@@ -211,8 +238,8 @@ def build(
     prompts: Path, results: Path, model: str | None, layers: Selection | None, heads: Selection | None,
     slugs: tuple[str, ...], max_new_tokens: int | None, device: str, device_map: str | None, dtype: str,
     batch_size: int, seed: int | None, evidence: tuple[str, ...], export_data: str | None, keep_captures: bool,
-    force: bool, prune: bool, fail_fast: bool, shared_assets: bool, trust_remote_code: bool, allow_pickle: bool,
-    open_index: bool, verbose: bool, quiet: bool, comparing: tuple[str, str, str] | None = None,
+    force: bool, prune: bool, fail_fast: bool, share: Share | None, shared_assets: bool, trust_remote_code: bool,
+    allow_pickle: bool, open_index: bool, verbose: bool, quiet: bool, comparing: tuple[str, str, str] | None = None,
 ) -> None:  # fmt: skip
     """Run PROMPTS (default: prompts.yaml) and write one page for each, and an index.
 
@@ -222,10 +249,10 @@ def build(
     from reportgen.progress import watch
     from reportgen.prompts.prompt_file import override, read_prompt_file
 
-    if device_map and device != "auto":
-        raise click.UsageError(f"--device {device} and --device-map {device_map} exclude each other; keep one")
-    if prune and slugs:
-        raise click.UsageError("--only and --prune exclude each other: prune when all prompts are built")
+    _refuse_both(f"--device {device}", f"--device-map {device_map}", device != "auto" and device_map, "keep one")
+    _refuse_both("--only", "--prune", slugs and prune, "prune when all prompts are built")
+    _refuse_both("--share", "--prune", share and prune, "join the shares first")
+    _refuse_both("--share", "--open", share and open_index, "join the shares first")
 
     file = read_prompt_file(prompts)
     problems = file.problems
@@ -264,6 +291,7 @@ def build(
         force=force,
         prune=prune,
         fail_fast=fail_fast,
+        share=share,
         keep_captures=keep_captures,
     )
     stop = Stop()
@@ -272,7 +300,7 @@ def build(
             outcome = build_site(chosen, results, options, progress, stop, comparisons)
         except KeyboardInterrupt as interrupt:
             raise _interrupted(progress.num_pages) from interrupt
-    _tell(outcome, quiet=quiet, pruning=not slugs)
+    _tell(outcome, quiet=quiet, pruning=not slugs, share=share)
     if stop.asked and outcome.not_run:
         raise _interrupted(progress.num_pages)
     if open_index:
@@ -281,7 +309,12 @@ def build(
         raise SystemExit(1)
 
 
-def _tell(outcome: Outcome, *, quiet: bool, pruning: bool) -> None:
+def _refuse_both(first: str, second: str, both: object, advice: str) -> None:
+    if both:
+        raise click.UsageError(f"{first} and {second} exclude each other; {advice}")
+
+
+def _tell(outcome: Outcome, *, quiet: bool, pruning: bool, share: Share | None) -> None:
     """Say what a run left behind."""
     for path in outcome.pruned:
         click.echo(f"removed: {path}", err=True)
@@ -295,6 +328,8 @@ def _tell(outcome: Outcome, *, quiet: bool, pruning: bool) -> None:
     if not quiet:
         told = [f"{count} {what}" for what, count in counts.items() if count or what == "built"]
         click.echo(", ".join(told), err=True)
+        if share:
+            click.echo(f"share {share}: reportgen index joins it with the others", err=True)
     for path in (*outcome.pages, outcome.index):
         click.echo(path)
 
@@ -443,18 +478,22 @@ def render(
 @_VERBOSE
 @_shows_errors(_NOT_WRITTEN)
 def index(results: Path, verbose: bool) -> None:
-    """Write the index of RESULTS (default: results) anew from the pages that are there.
+    """Write the index of RESULTS (default: results) anew from the pages that are there, and join shares of a run.
 
     Pages that the last build left out stay out; without report.json in RESULTS every page comes in.
     """
     with _importing(_NOT_WRITTEN):
         from reportgen.lock import lock_site
+        from reportgen.shares import join_parts
         from reportgen.site import open_site, read_cards, read_left_out, write_index
 
     read_cards(results)  # first: a folder that is not there is a wrong name, not one to be made
     with lock_site(results):
+        missing = join_parts(results)
         left_out = read_left_out(results)
         written = write_index(open_site(results), read_cards(results), left_out)
+    for line in missing or ():
+        click.echo(f"not joined: {line}; run it, then this again", err=True)
     _note_left_out([results / f"{slug}.html" for slug in left_out])
     click.echo(written)
 

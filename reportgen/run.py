@@ -23,6 +23,7 @@ from reportgen.pairs import Pairs, Side, name_and_check
 from reportgen.prompts.prompt_file import name_pages
 from reportgen.records import Comparison, Failure, Prompt
 from reportgen.resume import find_current
+from reportgen.shares import remove_parts
 from reportgen.site import CAPTURES_FOLDER, DATA_FOLDER, open_site, read_cards, write_capture, write_page, write_tables
 from reportgen.tally import Tally
 
@@ -42,7 +43,7 @@ def build_site(
     Pages that are as this run would make them are left as they are. A prompt that fails becomes a shown failure and the
     run goes on; so do all prompts of a model that cannot be loaded. However the run ends, the index shows what was
     done. Earlier pages stay in it where the run ended early or made no page; otherwise they are kept, and left out of
-    it.
+    it. A share leaves a report of its part instead of an index: ``shares.join_parts`` joins them.
 
     Args:
         prompts: what to run.
@@ -64,17 +65,20 @@ def build_site(
     """
     check_format(options.export_data)
     stop, folder, named = stop or Stop(), Path(results), name_pages(tuple(prompts))
-    pairs = Pairs(name_and_check(comparisons, named))
+    compared = name_and_check(comparisons, named)
+    pairs = Pairs([one for place, one in enumerate(compared) if options.share is None or options.share.takes(place)])
     current = find_current(folder, named, options, pairs.comparisons)
     named = _check(named, current, options, stop)
-    with lock_site(folder):
-        remove_leftovers([folder, folder / CAPTURES_FOLDER, *folder.glob(f"{DATA_FOLDER}/*")])
-        entries = (*named, *pairs.comparisons)
-        missing = [entry.slug for entry in entries if entry.slug not in current]
+    with lock_site(folder, options.share):
+        remove_parts(folder, options.share)
+        if options.share is None:  # other shares are at work on theirs
+            remove_leftovers([folder, folder / CAPTURES_FOLDER, *folder.glob(f"{DATA_FOLDER}/*")])
+        missing = [entry.slug for entry in (*named, *pairs.comparisons) if entry.slug not in current]
         open_site(folder, missing, shared_assets=options.shared_assets)
         if options.update:
             read_cards(folder)  # what cannot be read is told now rather than after the work
-        tally = Tally(folder, entries, current)
+        tally = Tally(folder, (*named, *compared), current, options.share)
+        tally.leave(len(compared) - len(pairs.comparisons))
         try:
             if current:
                 progress.skip(len(current))
@@ -115,10 +119,13 @@ def _run_missing(
     with stop.importing():  # only now: torch takes seconds to import, and pages that are there need none
         from reportgen.engines.local import run_prompts
 
-    asked = Asked(frozenset(missing), pairs.prompts & frozenset(missing))
+    asked = Asked(frozenset(missing), pairs.prompts & frozenset(missing), options.share)
     for ran in run_prompts(prompts, asked, options, progress, stop):
         start = time.perf_counter()
-        if ran.outcome is not None:
+        if ran.outcome is None:
+            progress.skip(1)
+            tally.leave(1)
+        else:
             progress.done(ran.prompt, _keep(ran.prompt, ran.outcome, folder, stop, tally))
         if ran.side is not None:
             _write_pairs(ran.prompt, ran.side, folder, options, stop, tally, pairs)
