@@ -28,7 +28,7 @@ from reportgen.records import DEVICE_MAPS, EXPORT_FORMATS, EXTRA_EVIDENCE, Compa
 from reportgen.selection import Selection, parse_selection
 
 if TYPE_CHECKING:
-    from reportgen.options import Outcome
+    from reportgen.options import Cluster, Outcome
 
 _INTERRUPTED = 130
 _NO_PAGE = " before a page was finished; earlier pages are kept"
@@ -227,6 +227,15 @@ def main() -> None:
     "--share", type=_ShareType(), callback=_find_share,
     help="Run this part alone, as 2/8; reportgen index joins them. Default: by RANK and WORLD_SIZE, where set.",
 )  # fmt: skip
+@click.option(
+    "--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True,
+    help="Where to run: here, or on a Ray cluster.",
+)  # fmt: skip
+@click.option(
+    "--ray-address", help="The cluster, as HOST:PORT. Default: the one of this machine; if none, one is started."
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Models in memory at once. Default: one a GPU, or a node.")
+@click.option("--gpus-per-worker", type=click.FloatRange(min=0), help="GPUs of each. Default: 1 where there are any.")
 @_SHARED
 @_TRUST
 @_PICKLE
@@ -238,7 +247,8 @@ def build(
     prompts: Path, results: Path, model: str | None, layers: Selection | None, heads: Selection | None,
     slugs: tuple[str, ...], max_new_tokens: int | None, device: str, device_map: str | None, dtype: str,
     batch_size: int, seed: int | None, evidence: tuple[str, ...], export_data: str | None, keep_captures: bool,
-    force: bool, prune: bool, fail_fast: bool, share: Share | None, shared_assets: bool, trust_remote_code: bool,
+    force: bool, prune: bool, fail_fast: bool, share: Share | None, engine: str, ray_address: str | None,
+    workers: int | None, gpus_per_worker: float | None, shared_assets: bool, trust_remote_code: bool,
     allow_pickle: bool, open_index: bool, verbose: bool, quiet: bool, comparing: tuple[str, str, str] | None = None,
 ) -> None:  # fmt: skip
     """Run PROMPTS (default: prompts.yaml) and write one page for each, and an index.
@@ -254,6 +264,7 @@ def build(
     _refuse_both("--share", "--prune", share and prune, "join the shares first")
     _refuse_both("--share", "--open", share and open_index, "join the shares first")
 
+    cluster = _make_cluster(engine, ray_address, workers, gpus_per_worker)
     file = read_prompt_file(prompts)
     problems = file.problems
     chosen = override(
@@ -292,6 +303,7 @@ def build(
         prune=prune,
         fail_fast=fail_fast,
         share=share,
+        cluster=cluster,
         keep_captures=keep_captures,
     )
     stop = Stop()
@@ -307,6 +319,21 @@ def build(
         webbrowser.open(outcome.index.resolve().as_uri())
     if outcome.failures:
         raise SystemExit(1)
+
+
+def _make_cluster(
+    engine: str, address: str | None, workers: int | None, gpus_per_worker: float | None
+) -> Cluster | None:
+    """Return where to run; ``None`` for here."""
+    from reportgen.options import Cluster
+
+    given = {"--ray-address": address, "--workers": workers, "--gpus-per-worker": gpus_per_worker}
+    if engine == "ray":
+        return Cluster(address or "", workers or 0, gpus_per_worker)
+    for option, value in given.items():
+        if value is not None:
+            raise click.UsageError(f"{option}: is for a cluster; add --engine ray")
+    return None
 
 
 def _refuse_both(first: str, second: str, both: object, advice: str) -> None:

@@ -13,6 +13,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """A Ray cluster to run on.
+
+    Attributes:
+        address: as ``ray.init`` takes it; empty takes the one of this machine, and starts one where there is none.
+        workers: how many models are in memory at once; 0 takes one for each GPU, or for each node without any.
+        gpus_per_worker: which Ray keeps for each; ``None`` takes one where there are any.
+    """
+
+    address: str = ""
+    workers: int = 0
+    gpus_per_worker: float | None = None
+
+
+@dataclass(frozen=True)
 class Options:
     """How to run, apart from what the prompts say.
 
@@ -33,6 +48,7 @@ class Options:
         prune: remove the pages of prompts that are not among those of the run, when it has come to its end.
         fail_fast: end the run at the first prompt that fails.
         share: run this part of the batches alone; others are run elsewhere, into the same folder or their own.
+        cluster: where to run; this process without one.
     """
 
     device: str = "auto"
@@ -50,6 +66,7 @@ class Options:
     prune: bool = False
     fail_fast: bool = False
     share: Share | None = None
+    cluster: Cluster | None = None
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reportgen.atomic import remove_leftovers
 from reportgen.check import check_prompts
 from reportgen.drawing import Drawn
 from reportgen.engines.jobs import Asked
-from reportgen.errors import InTheWay, SiteError
+from reportgen.errors import ClusterError, InTheWay, SiteError
 from reportgen.export import check_format
 from reportgen.interrupts import Stop
 from reportgen.lock import lock_site
@@ -26,6 +27,12 @@ from reportgen.resume import find_current
 from reportgen.shares import remove_parts
 from reportgen.site import CAPTURES_FOLDER, DATA_FOLDER, open_site, read_cards, write_capture, write_page, write_tables
 from reportgen.tally import Tally
+
+if TYPE_CHECKING:
+    from reportgen.engines.worker import Ran
+
+Engine = Callable[[Sequence[Prompt], Asked, Options, Progress, Stop], Iterator["Ran"]]
+"""Runs prompts; ``engines.local`` says what it takes and yields."""
 
 __all__ = ["Options", "Outcome", "Progress", "Silence", "build_site"]
 
@@ -61,6 +68,7 @@ def build_site(
             that cannot be used, or a comparison names a prompt that is not there; nothing is written.
         ModelError: another model or adapter, the device or the dtype cannot be used; nothing is written.
         SiteError: the folder cannot be written, or another run writes into it.
+        ClusterError: the cluster cannot be used.
         ReportgenError: what ``export_data`` needs is not installed; nothing is written.
     """
     check_format(options.export_data)
@@ -103,7 +111,7 @@ def _check(prompts: Sequence[Prompt], current: Collection[str], options: Options
         checked = check_prompts(
             missing, model=options.model and options.model.info, trust_remote_code=options.trust_remote_code
         )
-        if options.model is None:
+        if options.model is None and options.cluster is None:  # a worker looks at the machine that it is on
             from reportgen.models.model import check_settings
 
             check_settings(options.device, options.dtype, options.device_map)
@@ -117,8 +125,7 @@ def _run_missing(
 ) -> None:  # fmt: skip
     """Run prompts that have no page, and write it."""
     with stop.importing():  # only now: torch takes seconds to import, and pages that are there need none
-        from reportgen.engines.local import run_prompts
-
+        run_prompts = _find_engine(options)
     asked = Asked(frozenset(missing), pairs.prompts & frozenset(missing), options.share)
     for ran in run_prompts(prompts, asked, options, progress, stop):
         start = time.perf_counter()
@@ -126,6 +133,8 @@ def _run_missing(
             progress.skip(1)
             tally.leave(1)
         else:
+            if ran.warning:
+                progress.warn(ran.prompt, ran.warning)
             progress.done(ran.prompt, _keep(ran.prompt, ran.outcome, folder, stop, tally))
         if ran.side is not None:
             _write_pairs(ran.prompt, ran.side, folder, options, stop, tally, pairs)
@@ -133,6 +142,23 @@ def _run_missing(
         tally.add_seconds(ran.prompt, {**ran.seconds, "page": seconds})
         if options.fail_fast and tally.failures:
             return
+
+
+def _find_engine(options: Options) -> Engine:
+    """Return what runs prompts."""
+    if options.cluster is None:
+        from reportgen.engines.local import run_prompts
+
+        return run_prompts
+    try:
+        from reportgen.engines.ray import run_prompts
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise ClusterError(
+            "ray: is not installed; pip install 'reportgen[ray]', or run without --engine ray"
+        ) from error
+    return run_prompts
 
 
 def _keep(prompt: Prompt, outcome: Drawn | Failure, folder: Path, stop: Stop, tally: Tally) -> Path | Failure:

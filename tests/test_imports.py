@@ -30,7 +30,7 @@ ORDER = (
     "pages.tables", "pages.words", "pages.alignment", "pages.cards", "pages.citation", "pages.templates", "pages.index",
     "pages.page", "pages.compare",
     "export", "pictures", "page_keys", "drawing", "lock", "interrupts", "site", "render", "resume", "pairs", "shares",
-    "tally", "engines.jobs", "engines.worker", "engines.local", "run", "progress", "cli", "__main__",
+    "tally", "engines.jobs", "engines.worker", "engines.local", "engines.ray", "run", "progress", "cli", "__main__",
 )  # fmt: skip
 """Each module may import those before it, and the package's own names."""
 
@@ -41,7 +41,7 @@ WITH_TORCH = {
     "evidence.weighted", "evidence.head_scores", "evidence.rollout", "evidence.sources", "evidence.attribution",
     "evidence.lens", "evidence.ablation", "evidence.gather", "captures.predictions", "captures.generation",
     "captures.attention", "captures.encoding", "captures.batches", "captures.capture",
-    "engines.worker", "engines.local",
+    "engines.worker", "engines.local", "engines.ray",
 }  # fmt: skip
 HEAVY = ("torch", "transformers", "peft", "ray")
 

@@ -32,12 +32,14 @@ class Ran:
         side: what a comparison needs of it, where one waits for it.
         seconds: by stage: of loading the model, for the first prompt that needed it; of its capture, of prompts that
             ran side by side the first has them all; of drawing its page.
+        warning: what its page must be read with.
     """
 
     prompt: Prompt
     outcome: Drawn | Failure | None
     side: Side | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
+    warning: str = ""
 
 
 class Worker:
@@ -112,17 +114,14 @@ class Worker:
         outcome = self._draw(prompt, captured) if prompt.slug in job.pages else None
         key = make_side_key(prompt, self._options, self._made_of) if prompt.slug in job.sides else ""
         side = make_side(captured, key) if prompt.slug in job.sides else None
-        page_seconds = time.perf_counter() - start
-        return Ran(
-            prompt, outcome, side, {"load": self._load_seconds, "capture": capture_seconds, "page": page_seconds}
-        )
+        seconds = {"load": self._load_seconds, "capture": capture_seconds, "page": time.perf_counter() - start}
+        warning = warn_of_replay(captured) if isinstance(captured, Capture) and outcome is not None else ""
+        return Ran(prompt, outcome, side, seconds, warning)
 
     def _draw(self, prompt: Prompt, captured: Capture | PromptError | ModelError) -> Drawn | Failure:
         try:
             if not isinstance(captured, Capture):
                 raise captured
-            if warning := warn_of_replay(captured):
-                self._progress.warn(prompt, warning)
             self._progress.stage(prompt, "page")
             return draw(prompt, captured, self._options, self._made_of)
         except (PromptError, ModelError) as error:
