@@ -29,6 +29,7 @@ from reportgen.selection import Selection, parse_selection
 
 if TYPE_CHECKING:
     from reportgen.options import Cluster, Outcome
+    from reportgen.remote import Mirror
 
 _INTERRUPTED = 130
 _NO_PAGE = " before a page was finished; earlier pages are kept"
@@ -73,6 +74,17 @@ class _BatchType(click.ParamType):
         if not str(value).isdigit() or int(value) < 1:
             self.fail(f"{value!r} is no number from 1 on; write one, or auto", param, ctx)
         return int(value)
+
+
+class _ResultsType(click.ParamType):
+    """A folder, or the address of a place elsewhere, as text."""
+
+    name = "folder"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
+        if "://" in str(value):
+            return str(value)
+        return Path(click.Path(file_okay=False).convert(value, param, ctx))  # pyright: ignore[reportArgumentType]
 
 
 class _ShareType(click.ParamType):
@@ -177,8 +189,8 @@ _EXPORT = click.option(
     "--export-data", type=click.Choice(EXPORT_FORMATS), help="Write every table of numbers to data/SLUG/ too."
 )
 _RESULTS = click.option(
-    "-o", "--results", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True,
-    help="Folder of the site.",
+    "-o", "--results", type=_ResultsType(), default="results", show_default=True,
+    help="Folder of the site, or an address such as s3://bucket/site.",
 )  # fmt: skip
 
 
@@ -244,7 +256,7 @@ def main() -> None:
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar; failures are still shown.")
 @_shows_errors(_NO_PAGE)
 def build(
-    prompts: Path, results: Path, model: str | None, layers: Selection | None, heads: Selection | None,
+    prompts: Path, results: Path | str, model: str | None, layers: Selection | None, heads: Selection | None,
     slugs: tuple[str, ...], max_new_tokens: int | None, device: str, device_map: str | None, dtype: str,
     batch_size: int, seed: int | None, evidence: tuple[str, ...], export_data: str | None, keep_captures: bool,
     force: bool, prune: bool, fail_fast: bool, share: Share | None, engine: str, ray_address: str | None,
@@ -263,6 +275,9 @@ def build(
     _refuse_both("--only", "--prune", slugs and prune, "prune when all prompts are built")
     _refuse_both("--share", "--prune", share and prune, "join the shares first")
     _refuse_both("--share", "--open", share and open_index, "join the shares first")
+    _refuse_both(
+        f"--results {results}", "--open", isinstance(results, str) and open_index, "open it where it is served"
+    )
 
     cluster = _make_cluster(engine, ray_address, workers, gpus_per_worker)
     file = read_prompt_file(prompts)
@@ -309,10 +324,12 @@ def build(
     stop = Stop()
     with watch(len(chosen), quiet=quiet, verbose=verbose) as progress, listen(stop):
         try:
-            outcome = build_site(chosen, results, options, progress, stop, comparisons)
+            with _site_at(results) as (folder, mirror):
+                told = mirror.tell(progress) if mirror else progress
+                outcome = build_site(chosen, folder, options, told, stop, comparisons)
         except KeyboardInterrupt as interrupt:
             raise _interrupted(progress.num_pages) from interrupt
-    _tell(outcome, quiet=quiet, pruning=not slugs, share=share)
+    _tell(outcome, mirror.name if mirror else str, quiet=quiet, pruning=not slugs, share=share)
     if stop.asked and outcome.not_run:
         raise _interrupted(progress.num_pages)
     if open_index:
@@ -341,11 +358,25 @@ def _refuse_both(first: str, second: str, both: object, advice: str) -> None:
         raise click.UsageError(f"{first} and {second} exclude each other; {advice}")
 
 
-def _tell(outcome: Outcome, *, quiet: bool, pruning: bool, share: Share | None) -> None:
+@contextmanager
+def _site_at(results: Path | str) -> Iterator[tuple[Path, Mirror | None]]:
+    """Give the folder of a site, and what sends it where it belongs, if that is elsewhere."""
+    if isinstance(results, Path):
+        yield results, None
+        return
+    from reportgen.remote import mirrored
+
+    with mirrored(results) as mirror:
+        yield mirror.folder, mirror
+
+
+def _tell(outcome: Outcome, name: Callable[[Path], str], *, quiet: bool, pruning: bool, share: Share | None) -> None:
     """Say what a run left behind."""
     for path in outcome.pruned:
-        click.echo(f"removed: {path}", err=True)
-    _note_left_out(outcome.left_out, "; --prune removes what no prompt of the file has" if pruning else "")
+        click.echo(f"removed: {name(path)}", err=True)
+    _note_left_out(
+        [*map(name, outcome.left_out)], "; --prune removes what no prompt of the file has" if pruning else ""
+    )
     counts = {
         "up to date": len(outcome.up_to_date),
         "built": len(outcome.pages),
@@ -358,7 +389,7 @@ def _tell(outcome: Outcome, *, quiet: bool, pruning: bool, share: Share | None) 
         if share:
             click.echo(f"share {share}: reportgen index joins it with the others", err=True)
     for path in (*outcome.pages, outcome.index):
-        click.echo(path)
+        click.echo(name(path))
 
 
 def _interrupted(num_pages: int) -> KeyboardInterrupt:
@@ -399,10 +430,10 @@ def _put_side_by_side(
     return tuple(sides), (Comparison((sides[0].slug, sides[1].slug)),)
 
 
-def _note_left_out(pages: Sequence[Path], advice: str = "") -> None:
+def _note_left_out(pages: Sequence[str], advice: str = "") -> None:
     if pages:
         more = f" and {len(pages) - _NAMED} more" if len(pages) > _NAMED else ""
-        click.echo(f"kept, not in the index: {', '.join(map(str, pages[:_NAMED]))}{more}{advice}", err=True)
+        click.echo(f"kept, not in the index: {', '.join(pages[:_NAMED])}{more}{advice}", err=True)
 
 
 @main.command()
@@ -488,23 +519,26 @@ def models(fetch: str | None, verbose: bool) -> None:
 @_VERBOSE
 @_shows_errors(_NO_PAGE)
 def render(
-    captures: tuple[Path, ...], results: Path, export_data: str | None, shared_assets: bool, verbose: bool
+    captures: tuple[Path, ...], results: Path | str, export_data: str | None, shared_assets: bool, verbose: bool
 ) -> None:
     """Make the pages of CAPTURES anew: files of --keep-captures or folders of them. No model is needed."""
     with _importing(_NO_PAGE):
         from reportgen.render import render_site
 
-    written = render_site(
-        captures, results, shared_assets=shared_assets, export_data=export_data or "", done=click.echo
-    )
-    click.echo(written)
+    with _site_at(results) as (folder, mirror):
+        name = mirror.name if mirror else str
+        written = render_site(
+            captures, folder, shared_assets=shared_assets, export_data=export_data or "",
+            done=lambda path: click.echo(name(path)),
+        )  # fmt: skip
+    click.echo(name(written))
 
 
 @main.command()
-@click.argument("results", type=click.Path(path_type=Path, file_okay=False), default=Path("results"))
+@click.argument("results", type=_ResultsType(), default="results")
 @_VERBOSE
 @_shows_errors(_NOT_WRITTEN)
-def index(results: Path, verbose: bool) -> None:
+def index(results: Path | str, verbose: bool) -> None:
     """Write the index of RESULTS (default: results) anew from the pages that are there, and join shares of a run.
 
     Pages that the last build left out stay out; without report.json in RESULTS every page comes in.
@@ -514,15 +548,17 @@ def index(results: Path, verbose: bool) -> None:
         from reportgen.shares import join_parts
         from reportgen.site import open_site, read_cards, read_left_out, write_index
 
-    read_cards(results)  # first: a folder that is not there is a wrong name, not one to be made
-    with lock_site(results):
-        missing = join_parts(results)
-        left_out = read_left_out(results)
-        written = write_index(open_site(results), read_cards(results), left_out)
+    with _site_at(results) as (folder, mirror):
+        read_cards(folder)  # first: a folder that is not there is a wrong name, not one to be made
+        with lock_site(folder):
+            missing = join_parts(folder)
+            left_out = read_left_out(folder)
+            written = write_index(open_site(folder), read_cards(folder), left_out)
+    name = mirror.name if mirror else str
     for line in missing or ():
         click.echo(f"not joined: {line}; run it, then this again", err=True)
-    _note_left_out([results / f"{slug}.html" for slug in left_out])
-    click.echo(written)
+    _note_left_out([name(folder / f"{slug}.html") for slug in left_out])
+    click.echo(name(written))
 
 
 @main.command()

@@ -33,7 +33,7 @@ CAPTURES_FOLDER = "captures"
 _MARKS = (b'<meta name="generator" content="reportgen', b'"generator": "reportgen')
 """How the beginning of a page, and of a report, says who made it."""
 _HEAD_BYTES = 4096
-_CARD_BYTES = 1 << 16
+CARD_BYTES = 1 << 16
 """So much of a page is read for its card first; the whole page where the card is not in it."""
 _CARD = re.compile(b'<script type="application/json" id="card">(.*?)</script>', re.DOTALL)
 """Where a page carries its card; what a prompt says cannot look like it, since its angle brackets are escaped."""
@@ -315,7 +315,7 @@ def _is_page(path: Path) -> bool:
 def _read_card(path: Path) -> Card:
     try:
         with path.open("rb") as file:
-            content = file.read(_CARD_BYTES)
+            content = file.read(CARD_BYTES)
             card = _CARD.search(content) or _CARD.search(content + file.read())
         if card is None:
             raise ValueError("there is none")
