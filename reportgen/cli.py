@@ -430,10 +430,10 @@ def _put_side_by_side(
     return tuple(sides), (Comparison((sides[0].slug, sides[1].slug)),)
 
 
-def _note_left_out(pages: Sequence[str], advice: str = "") -> None:
+def _note_left_out(pages: Sequence[Path | str], advice: str = "") -> None:
     if pages:
         more = f" and {len(pages) - _NAMED} more" if len(pages) > _NAMED else ""
-        click.echo(f"kept, not in the index: {', '.join(pages[:_NAMED])}{more}{advice}", err=True)
+        click.echo(f"kept, not in the index: {', '.join(map(str, pages[:_NAMED]))}{more}{advice}", err=True)
 
 
 @main.command()
