@@ -46,6 +46,7 @@ bench: .venv/.test
 	$(BIN)/python benchmarks/batches.py
 	$(BIN)/python benchmarks/induction.py
 	$(BIN)/python benchmarks/resume.py
+	$(BIN)/python benchmarks/scaling.py
 
 # What pip resolved, pinned for everyone. A local build tag such as +cpu is left out: it names one machine's torch.
 lock:

@@ -24,11 +24,12 @@ import click
 
 from reportgen import __version__
 from reportgen.errors import OptionError, PictureError, PromptFileError, ReportgenError
-from reportgen.records import DEVICE_MAPS, EXPORT_FORMATS, EXTRA_EVIDENCE, Comparison, Prompt
+from reportgen.records import DEVICE_MAPS, EXPORT_FORMATS, EXTRA_EVIDENCE, Comparison, Prompt, Share
 from reportgen.selection import Selection, parse_selection
 
 if TYPE_CHECKING:
-    from reportgen.options import Outcome
+    from reportgen.options import Cluster, Outcome
+    from reportgen.remote import Mirror
 
 _INTERRUPTED = 130
 _NO_PAGE = " before a page was finished; earlier pages are kept"
@@ -73,6 +74,40 @@ class _BatchType(click.ParamType):
         if not str(value).isdigit() or int(value) < 1:
             self.fail(f"{value!r} is no number from 1 on; write one, or auto", param, ctx)
         return int(value)
+
+
+class _ResultsType(click.ParamType):
+    """A folder, or the address of a place elsewhere, as text."""
+
+    name = "folder"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
+        if "://" in str(value):
+            return str(value)
+        return Path(click.Path(file_okay=False).convert(value, param, ctx))  # pyright: ignore[reportArgumentType]
+
+
+class _ShareType(click.ParamType):
+    """A part of a run, as ``2/8``."""
+
+    name = "part"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Share:
+        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", str(value))
+        if not found or not 1 <= int(found[1]) <= int(found[2]):
+            self.fail(f"{value!r} is no part of a run; write 1/8 for the first of eight, up to 8/8", param, ctx)
+        return Share(int(found[1]), int(found[2]))
+
+
+def _find_share(context: click.Context, param: click.Parameter, given: Share | None) -> Share | None:
+    """Return the share that is asked for, or the one of a launcher that numbers its processes, if there are several."""
+    rank, size = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
+    if given is not None or not rank or size in ("", "1"):
+        return given
+    if not (rank.isdigit() and size.isdigit() and int(rank) < int(size)):
+        raise click.BadParameter(f"RANK={rank} and WORLD_SIZE={size} name no part; unset them, or give --share 1/8")
+    click.echo(f"share {int(rank) + 1}/{size}, by RANK and WORLD_SIZE", err=True)
+    return Share(int(rank) + 1, int(size))
 
 
 class _ModelType(click.ParamType):
@@ -154,8 +189,8 @@ _EXPORT = click.option(
     "--export-data", type=click.Choice(EXPORT_FORMATS), help="Write every table of numbers to data/SLUG/ too."
 )
 _RESULTS = click.option(
-    "-o", "--results", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True,
-    help="Folder of the site.",
+    "-o", "--results", type=_ResultsType(), default="results", show_default=True,
+    help="Folder of the site, or an address such as s3://bucket/site.",
 )  # fmt: skip
 
 
@@ -200,6 +235,19 @@ def main() -> None:
 @click.option("--force", is_flag=True, help="Build pages anew that are up to date.")
 @click.option("--prune", is_flag=True, help="Remove the pages of prompts that PROMPTS no longer has.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first prompt that fails.")
+@click.option(
+    "--share", type=_ShareType(), callback=_find_share,
+    help="Run this part alone, as 2/8; reportgen index joins them. Default: by RANK and WORLD_SIZE, where set.",
+)  # fmt: skip
+@click.option(
+    "--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True,
+    help="Where to run: here, or on a Ray cluster.",
+)  # fmt: skip
+@click.option(
+    "--ray-address", help="The cluster, as HOST:PORT. Default: the one of this machine; if none, one is started."
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Models in memory at once. Default: one a GPU, or a node.")
+@click.option("--gpus-per-worker", type=click.FloatRange(min=0), help="GPUs of each. Default: 1 where there are any.")
 @_SHARED
 @_TRUST
 @_PICKLE
@@ -208,11 +256,12 @@ def main() -> None:
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar; failures are still shown.")
 @_shows_errors(_NO_PAGE)
 def build(
-    prompts: Path, results: Path, model: str | None, layers: Selection | None, heads: Selection | None,
+    prompts: Path, results: Path | str, model: str | None, layers: Selection | None, heads: Selection | None,
     slugs: tuple[str, ...], max_new_tokens: int | None, device: str, device_map: str | None, dtype: str,
     batch_size: int, seed: int | None, evidence: tuple[str, ...], export_data: str | None, keep_captures: bool,
-    force: bool, prune: bool, fail_fast: bool, shared_assets: bool, trust_remote_code: bool, allow_pickle: bool,
-    open_index: bool, verbose: bool, quiet: bool, comparing: tuple[str, str, str] | None = None,
+    force: bool, prune: bool, fail_fast: bool, share: Share | None, engine: str, ray_address: str | None,
+    workers: int | None, gpus_per_worker: float | None, shared_assets: bool, trust_remote_code: bool,
+    allow_pickle: bool, open_index: bool, verbose: bool, quiet: bool, comparing: tuple[str, str, str] | None = None,
 ) -> None:  # fmt: skip
     """Run PROMPTS (default: prompts.yaml) and write one page for each, and an index.
 
@@ -222,11 +271,15 @@ def build(
     from reportgen.progress import watch
     from reportgen.prompts.prompt_file import override, read_prompt_file
 
-    if device_map and device != "auto":
-        raise click.UsageError(f"--device {device} and --device-map {device_map} exclude each other; keep one")
-    if prune and slugs:
-        raise click.UsageError("--only and --prune exclude each other: prune when all prompts are built")
+    _refuse_both(f"--device {device}", f"--device-map {device_map}", device != "auto" and device_map, "keep one")
+    _refuse_both("--only", "--prune", slugs and prune, "prune when all prompts are built")
+    _refuse_both("--share", "--prune", share and prune, "join the shares first")
+    _refuse_both("--share", "--open", share and open_index, "join the shares first")
+    _refuse_both(
+        f"--results {results}", "--open", isinstance(results, str) and open_index, "open it where it is served"
+    )
 
+    cluster = _make_cluster(engine, ray_address, workers, gpus_per_worker)
     file = read_prompt_file(prompts)
     problems = file.problems
     chosen = override(
@@ -264,15 +317,19 @@ def build(
         force=force,
         prune=prune,
         fail_fast=fail_fast,
+        share=share,
+        cluster=cluster,
         keep_captures=keep_captures,
     )
     stop = Stop()
     with watch(len(chosen), quiet=quiet, verbose=verbose) as progress, listen(stop):
         try:
-            outcome = build_site(chosen, results, options, progress, stop, comparisons)
+            with _site_at(results) as (folder, mirror):
+                told = mirror.tell(progress) if mirror else progress
+                outcome = build_site(chosen, folder, options, told, stop, comparisons)
         except KeyboardInterrupt as interrupt:
             raise _interrupted(progress.num_pages) from interrupt
-    _tell(outcome, quiet=quiet, pruning=not slugs)
+    _tell(outcome, mirror.name if mirror else str, quiet=quiet, pruning=not slugs, share=share)
     if stop.asked and outcome.not_run:
         raise _interrupted(progress.num_pages)
     if open_index:
@@ -281,11 +338,45 @@ def build(
         raise SystemExit(1)
 
 
-def _tell(outcome: Outcome, *, quiet: bool, pruning: bool) -> None:
+def _make_cluster(
+    engine: str, address: str | None, workers: int | None, gpus_per_worker: float | None
+) -> Cluster | None:
+    """Return where to run; ``None`` for here."""
+    from reportgen.options import Cluster
+
+    given = {"--ray-address": address, "--workers": workers, "--gpus-per-worker": gpus_per_worker}
+    if engine == "ray":
+        return Cluster(address or "", workers or 0, gpus_per_worker)
+    for option, value in given.items():
+        if value is not None:
+            raise click.UsageError(f"{option}: is for a cluster; add --engine ray")
+    return None
+
+
+def _refuse_both(first: str, second: str, both: object, advice: str) -> None:
+    if both:
+        raise click.UsageError(f"{first} and {second} exclude each other; {advice}")
+
+
+@contextmanager
+def _site_at(results: Path | str) -> Iterator[tuple[Path, Mirror | None]]:
+    """Give the folder of a site, and what sends it where it belongs, if that is elsewhere."""
+    if isinstance(results, Path):
+        yield results, None
+        return
+    from reportgen.remote import mirrored
+
+    with mirrored(results) as mirror:
+        yield mirror.folder, mirror
+
+
+def _tell(outcome: Outcome, name: Callable[[Path], str], *, quiet: bool, pruning: bool, share: Share | None) -> None:
     """Say what a run left behind."""
     for path in outcome.pruned:
-        click.echo(f"removed: {path}", err=True)
-    _note_left_out(outcome.left_out, "; --prune removes what no prompt of the file has" if pruning else "")
+        click.echo(f"removed: {name(path)}", err=True)
+    _note_left_out(
+        [*map(name, outcome.left_out)], "; --prune removes what no prompt of the file has" if pruning else ""
+    )
     counts = {
         "up to date": len(outcome.up_to_date),
         "built": len(outcome.pages),
@@ -295,8 +386,10 @@ def _tell(outcome: Outcome, *, quiet: bool, pruning: bool) -> None:
     if not quiet:
         told = [f"{count} {what}" for what, count in counts.items() if count or what == "built"]
         click.echo(", ".join(told), err=True)
+        if share:
+            click.echo(f"share {share}: reportgen index joins it with the others", err=True)
     for path in (*outcome.pages, outcome.index):
-        click.echo(path)
+        click.echo(name(path))
 
 
 def _interrupted(num_pages: int) -> KeyboardInterrupt:
@@ -337,7 +430,7 @@ def _put_side_by_side(
     return tuple(sides), (Comparison((sides[0].slug, sides[1].slug)),)
 
 
-def _note_left_out(pages: Sequence[Path], advice: str = "") -> None:
+def _note_left_out(pages: Sequence[Path | str], advice: str = "") -> None:
     if pages:
         more = f" and {len(pages) - _NAMED} more" if len(pages) > _NAMED else ""
         click.echo(f"kept, not in the index: {', '.join(map(str, pages[:_NAMED]))}{more}{advice}", err=True)
@@ -426,37 +519,46 @@ def models(fetch: str | None, verbose: bool) -> None:
 @_VERBOSE
 @_shows_errors(_NO_PAGE)
 def render(
-    captures: tuple[Path, ...], results: Path, export_data: str | None, shared_assets: bool, verbose: bool
+    captures: tuple[Path, ...], results: Path | str, export_data: str | None, shared_assets: bool, verbose: bool
 ) -> None:
     """Make the pages of CAPTURES anew: files of --keep-captures or folders of them. No model is needed."""
     with _importing(_NO_PAGE):
         from reportgen.render import render_site
 
-    written = render_site(
-        captures, results, shared_assets=shared_assets, export_data=export_data or "", done=click.echo
-    )
-    click.echo(written)
+    with _site_at(results) as (folder, mirror):
+        name = mirror.name if mirror else str
+        written = render_site(
+            captures, folder, shared_assets=shared_assets, export_data=export_data or "",
+            done=lambda path: click.echo(name(path)),
+        )  # fmt: skip
+    click.echo(name(written))
 
 
 @main.command()
-@click.argument("results", type=click.Path(path_type=Path, file_okay=False), default=Path("results"))
+@click.argument("results", type=_ResultsType(), default="results")
 @_VERBOSE
 @_shows_errors(_NOT_WRITTEN)
-def index(results: Path, verbose: bool) -> None:
-    """Write the index of RESULTS (default: results) anew from the pages that are there.
+def index(results: Path | str, verbose: bool) -> None:
+    """Write the index of RESULTS (default: results) anew from the pages that are there, and join shares of a run.
 
     Pages that the last build left out stay out; without report.json in RESULTS every page comes in.
     """
     with _importing(_NOT_WRITTEN):
         from reportgen.lock import lock_site
+        from reportgen.shares import join_parts
         from reportgen.site import open_site, read_cards, read_left_out, write_index
 
-    read_cards(results)  # first: a folder that is not there is a wrong name, not one to be made
-    with lock_site(results):
-        left_out = read_left_out(results)
-        written = write_index(open_site(results), read_cards(results), left_out)
-    _note_left_out([results / f"{slug}.html" for slug in left_out])
-    click.echo(written)
+    with _site_at(results) as (folder, mirror):
+        read_cards(folder)  # first: a folder that is not there is a wrong name, not one to be made
+        with lock_site(folder):
+            missing = join_parts(folder)
+            left_out = read_left_out(folder)
+            written = write_index(open_site(folder), read_cards(folder), left_out)
+    name = mirror.name if mirror else str
+    for line in missing or ():
+        click.echo(f"not joined: {line}; run it, then this again", err=True)
+    _note_left_out([name(folder / f"{slug}.html") for slug in left_out])
+    click.echo(name(written))
 
 
 @main.command()

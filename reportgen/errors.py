@@ -12,6 +12,7 @@
     │   └── CaptureMismatch     what was captured is not what attention must look like
     ├── CaptureFileError    a file holds no capture, or one of another version
     ├── NoEvidence          one kind of evidence cannot be had; the capture goes on and the page says why
+    ├── ClusterError        prompts cannot be run on a Ray cluster
     ├── PictureError        a view of a page cannot be drawn as a picture
     ├── SiteError           the results folder cannot be written, or a file there is not ours
     │   ├── InTheWay            something that reportgen did not make stands where a file of its shall be
@@ -91,6 +92,10 @@ class CaptureFileError(ReportgenError):
 
 class NoEvidence(ReportgenError):
     """One kind of evidence cannot be had of this network or run; says why."""
+
+
+class ClusterError(ReportgenError):
+    """Prompts cannot be run on a Ray cluster: it is not there, has no room, or another program."""
 
 
 class PictureError(ReportgenError):

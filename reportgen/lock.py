@@ -1,35 +1,64 @@
-"""One run at a time writes into a folder; the system lets go of the lock when a process ends, however it ends."""
+"""One run at a time writes into a folder, or the shares of one run; the system lets go of a lock when a process ends.
+
+A share holds a lock of its own, and takes that of the folder only to begin: so the shares of a run stand beside one
+another, and nothing else beside them.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from reportgen.atomic import make_folder
 from reportgen.errors import SiteError, SiteInUse
+from reportgen.records import Share
 
 LOCK_FILE = ".reportgen.lock"
+_SHARE_LOCKS = ".reportgen.*-of-*.lock"
+_PATIENCE = 10.0
+"""Seconds that a share waits for the folder: another one may just begin."""
 
 
 @contextmanager
-def lock_site(folder: Path) -> Iterator[Path]:
+def lock_site(folder: Path, share: Share | None = None) -> Iterator[Path]:
     """Keep other runs out of a folder.
 
     Args:
         folder: made where it is missing.
+        share: the part of a run that this is; other parts are let in.
 
     Raises:
-        SiteInUse: another run is in it; names its process.
+        SiteInUse: another run is in it, or the same share; names its process.
         SiteError: the folder cannot be made or written.
     """
     make_folder(folder)
-    path = folder / LOCK_FILE
-    lock = FileLock(path, blocking=False, mode=0o644)
+    if share is None:
+        with _locked(folder, LOCK_FILE):
+            _check_shares(folder)
+            yield folder
+        return
+    with ExitStack() as held:
+        with _locked(folder, LOCK_FILE, _PATIENCE):
+            held.enter_context(_locked(folder, f".reportgen.{share.number}-of-{share.count}.lock"))
+        yield folder
+
+
+def _check_shares(folder: Path) -> None:
+    """Let no share be at work, and remove the locks that shares left: none begins while the folder is locked."""
+    for path in folder.glob(_SHARE_LOCKS):
+        with _locked(folder, path.name), suppress(OSError):  # Windows removes no file that is open
+            path.unlink()
+
+
+@contextmanager
+def _locked(folder: Path, name: str, patience: float = 0.0) -> Iterator[None]:
+    path = folder / name
+    lock = FileLock(path, timeout=patience, mode=0o644)
     try:
         lock.acquire()
     except Timeout as error:
@@ -40,9 +69,10 @@ def lock_site(folder: Path) -> Iterator[Path]:
         raise SiteError(f"{path}: cannot be written, {error.strerror}; choose another folder with --results") from error
     try:
         _note(path, f"process {os.getpid()} on {socket.gethostname()}")
-        yield folder
+        yield
     finally:
-        _note(path, "")  # the folder is published, and it is nobody's business where it was made
+        if path.exists():
+            _note(path, "")  # the folder is published, and it is nobody's business where it was made
         lock.release()
 
 

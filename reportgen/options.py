@@ -6,10 +6,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from reportgen.records import Failure, Prompt
+from reportgen.records import Failure, Prompt, Share
 
 if TYPE_CHECKING:
     from reportgen.models.model import LoadedModel
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Ray cluster to run on.
+
+    Attributes:
+        address: as ``ray.init`` takes it; empty takes the one of this machine, and starts one where there is none.
+        workers: how many models are in memory at once; 0 takes one for each GPU, or for each node without any.
+        gpus_per_worker: which Ray keeps for each; ``None`` takes one where there are any.
+    """
+
+    address: str = ""
+    workers: int = 0
+    gpus_per_worker: float | None = None
 
 
 @dataclass(frozen=True)
@@ -32,6 +47,8 @@ class Options:
         force: make pages anew that are up to date.
         prune: remove the pages of prompts that are not among those of the run, when it has come to its end.
         fail_fast: end the run at the first prompt that fails.
+        share: run this part of the batches alone; others are run elsewhere, into the same folder or their own.
+        cluster: where to run; this process without one.
     """
 
     device: str = "auto"
@@ -48,6 +65,8 @@ class Options:
     force: bool = False
     prune: bool = False
     fail_fast: bool = False
+    share: Share | None = None
+    cluster: Cluster | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +74,7 @@ class Outcome:
     """What a run left behind.
 
     Attributes:
-        index: path of the index.
+        index: path of the index; of a share, of its report.
         pages: paths of the pages written, in the order of the prompts.
         failures: the prompts that gave no page, in that order too.
         left_out: paths of the pages that are in the folder and not in the index.
@@ -93,7 +112,7 @@ class Progress(Protocol):
         ...
 
     def skip(self, count: int) -> None:
-        """So many prompts are not run, since their pages are up to date."""
+        """So many more prompts are not run: their pages are up to date, or other shares'."""
         ...
 
 

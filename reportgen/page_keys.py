@@ -24,7 +24,7 @@ from reportgen.records import EXPORT_FORMATS, Comparison, Prompt
 _PACKAGES = ("bokeh", "numpy", "tokenizers", "torch", "transformers")
 _NOT_ON_THE_PAGE = ("place",)
 """Fields of a prompt, or of a comparison, that nothing of its page depends on."""
-_NOT_OF_THE_PAGE = ("batch_size", "fail_fast", "force", "model", "prune", "update")
+_NOT_OF_THE_PAGE = ("batch_size", "cluster", "fail_fast", "force", "model", "prune", "share", "update")
 """Options that no page depends on."""
 
 

@@ -26,6 +26,24 @@ def name_and_check(comparisons: Sequence[Comparison], prompts: Sequence[Prompt])
 
 
 @dataclass(frozen=True)
+class Side:
+    """What a comparison needs of one of its prompts.
+
+    Attributes:
+        captured: its record, slim, or why there is none.
+        key: of what made it, as ``page_keys`` makes it.
+    """
+
+    captured: Capture | str
+    key: str
+
+
+def make_side(captured: Capture | ReportgenError, key: str) -> Side:
+    """Return what a comparison needs of a record, or of the reason why there is none."""
+    return Side(slim(captured) if isinstance(captured, Capture) else str(captured), key)
+
+
+@dataclass(frozen=True)
 class Sides:
     """Both sides of a comparison.
 
@@ -39,36 +57,30 @@ class Sides:
 
 
 class Pairs:
-    """The comparisons of a run; what they need of a capture is kept from one side to the other, no longer."""
+    """The comparisons of a run; what they need of a prompt is kept from one side to the other, no longer."""
 
     def __init__(self, comparisons: Sequence[Comparison]) -> None:
-        """Start with no capture.
+        """Start with no side.
 
         Args:
             comparisons: named, each of two different prompts.
         """
         self.comparisons = tuple(comparisons)
+        self.prompts = frozenset(slug for one in comparisons for slug in one.prompts)
         self._open = list(comparisons)
-        self._kept: dict[str, Capture | ReportgenError] = {}
-        self._keys: dict[str, str] = {}
+        self._kept: dict[str, Side] = {}
 
-    def take(
-        self, prompt: Prompt, captured: Capture | ReportgenError, key: str = ""
-    ) -> Iterator[tuple[Comparison, Sides | FailureCard]]:
+    def take(self, prompt: Prompt, side: Side) -> Iterator[tuple[Comparison, Sides | FailureCard]]:
         """Take what became of a prompt, and yield the comparisons that wait for nothing else.
 
         Args:
             prompt: which.
-            captured: its record, or why there is none.
-            key: of what made it.
+            side: what is needed of it.
 
         Yields:
             Each such comparison with both of its sides, or with the card that says which of them failed.
         """
-        if not any(prompt.slug in one.prompts for one in self._open):
-            return
-        self._keys[prompt.slug] = key
-        self._kept[prompt.slug] = slim(captured) if isinstance(captured, Capture) else captured
+        self._kept[prompt.slug] = side
         ready = [one for one in self._open if all(slug in self._kept for slug in one.prompts)]
         for one in ready:
             yield one, self._pair(one)
@@ -78,12 +90,12 @@ class Pairs:
 
     def _pair(self, comparison: Comparison) -> Sides | FailureCard:
         first, second = (self._kept[slug] for slug in comparison.prompts)
-        if isinstance(first, Capture) and isinstance(second, Capture):
-            return Sides((first, second), (self._keys[comparison.prompts[0]], self._keys[comparison.prompts[1]]))
+        if isinstance(first.captured, Capture) and isinstance(second.captured, Capture):
+            return Sides((first.captured, second.captured), (first.key, second.key))
         lost = [
-            f"{slug!r} failed: {kept}"
-            for slug, kept in zip(comparison.prompts, (first, second), strict=True)
-            if isinstance(kept, ReportgenError)
+            f"{slug!r} failed: {side.captured}"
+            for slug, side in zip(comparison.prompts, (first, second), strict=True)
+            if isinstance(side.captured, str)
         ]
         error = f"{comparison.place.of('compare')}: {'; '.join(lost)}"
         return FailureCard(comparison.slug, comparison.title, "side by side", error)

@@ -66,7 +66,8 @@ class ProgressBar:
 
     def skip(self, count: int) -> None:
         """Leave prompts out of what is still to be done."""
-        self._bar.update(self._task, total=self._total - count)
+        self._total -= count
+        self._bar.update(self._task, total=self._total)
 
     def _say(self, text: str, style: str = "") -> None:
         # Neither markup nor emoji codes: a prompt may hold square brackets and colons.

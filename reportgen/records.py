@@ -7,6 +7,7 @@ steps; layers and heads carry the model's own 0-based numbers. Logarithms are na
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -323,3 +324,28 @@ class Failure:
     prompt: Prompt
     error: str
     details: str = field(default="", compare=False, repr=False)
+
+    @classmethod
+    def of(cls, prompt: Prompt, error: BaseException) -> Failure:
+        """Return why a prompt failed."""
+        return cls(prompt, str(error), "".join(traceback.format_exception(error)))
+
+
+@dataclass(frozen=True)
+class Share:
+    """A part of a run, which others end: every so-manieth batch.
+
+    Attributes:
+        number: which part, from 1 on.
+        count: how many there are.
+    """
+
+    number: int
+    count: int
+
+    def takes(self, place: int) -> bool:
+        """Say whether what has this place, from 0 on, is of this part."""
+        return place % self.count == self.number - 1
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"

@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reportgen.atomic import remove_leftovers
-from reportgen.captures.record import Capture
 from reportgen.check import check_prompts
-from reportgen.errors import InTheWay, ModelError, PromptError, ReportgenError, SiteError, first_line
-from reportgen.export import check_format, encode_tables
+from reportgen.drawing import Drawn
+from reportgen.engines.jobs import Asked
+from reportgen.errors import ClusterError, InTheWay, SiteError
+from reportgen.export import check_format
 from reportgen.interrupts import Stop
 from reportgen.lock import lock_site
 from reportgen.options import Options, Outcome, Progress, Silence
-from reportgen.page_keys import make_key, make_pair_key, make_side_key
-from reportgen.pages.cards import Card, FailureCard, make_card
+from reportgen.page_keys import make_pair_key
+from reportgen.pages.cards import FailureCard
 from reportgen.pages.compare import make_compare_card, render_comparison
-from reportgen.pages.page import render_page
-from reportgen.pages.tables import warn_of_replay
-from reportgen.pairs import Pairs, name_and_check
+from reportgen.pairs import Pairs, Side, name_and_check
 from reportgen.prompts.prompt_file import name_pages
-from reportgen.records import Comparison, Prompt
+from reportgen.records import Comparison, Failure, Prompt
 from reportgen.resume import find_current
+from reportgen.shares import remove_parts
 from reportgen.site import CAPTURES_FOLDER, DATA_FOLDER, open_site, read_cards, write_capture, write_page, write_tables
 from reportgen.tally import Tally
 
 if TYPE_CHECKING:
-    from reportgen.engine import Ran
+    from reportgen.engines.worker import Ran
+
+Engine = Callable[[Sequence[Prompt], Asked, Options, Progress, Stop], Iterator["Ran"]]
+"""Runs prompts; ``engines.local`` says what it takes and yields."""
 
 __all__ = ["Options", "Outcome", "Progress", "Silence", "build_site"]
 
@@ -48,7 +50,7 @@ def build_site(
     Pages that are as this run would make them are left as they are. A prompt that fails becomes a shown failure and the
     run goes on; so do all prompts of a model that cannot be loaded. However the run ends, the index shows what was
     done. Earlier pages stay in it where the run ended early or made no page; otherwise they are kept, and left out of
-    it.
+    it. A share leaves a report of its part instead of an index: ``shares.join_parts`` joins them.
 
     Args:
         prompts: what to run.
@@ -66,21 +68,25 @@ def build_site(
             that cannot be used, or a comparison names a prompt that is not there; nothing is written.
         ModelError: another model or adapter, the device or the dtype cannot be used; nothing is written.
         SiteError: the folder cannot be written, or another run writes into it.
+        ClusterError: the cluster cannot be used.
         ReportgenError: what ``export_data`` needs is not installed; nothing is written.
     """
     check_format(options.export_data)
     stop, folder, named = stop or Stop(), Path(results), name_pages(tuple(prompts))
-    pairs = Pairs(name_and_check(comparisons, named))
+    compared = name_and_check(comparisons, named)
+    pairs = Pairs([one for place, one in enumerate(compared) if options.share is None or options.share.takes(place)])
     current = find_current(folder, named, options, pairs.comparisons)
     named = _check(named, current, options, stop)
-    with lock_site(folder):
-        remove_leftovers([folder, folder / CAPTURES_FOLDER, *folder.glob(f"{DATA_FOLDER}/*")])
-        entries = (*named, *pairs.comparisons)
-        missing = [entry.slug for entry in entries if entry.slug not in current]
+    with lock_site(folder, options.share):
+        remove_parts(folder, options.share)
+        if options.share is None:  # other shares are at work on theirs
+            remove_leftovers([folder, folder / CAPTURES_FOLDER, *folder.glob(f"{DATA_FOLDER}/*")])
+        missing = [entry.slug for entry in (*named, *pairs.comparisons) if entry.slug not in current]
         open_site(folder, missing, shared_assets=options.shared_assets)
         if options.update:
             read_cards(folder)  # what cannot be read is told now rather than after the work
-        tally = Tally(folder, entries, current)
+        tally = Tally(folder, (*named, *compared), current, options.share)
+        tally.leave(len(compared) - len(pairs.comparisons))
         try:
             if current:
                 progress.skip(len(current))
@@ -105,7 +111,7 @@ def _check(prompts: Sequence[Prompt], current: Collection[str], options: Options
         checked = check_prompts(
             missing, model=options.model and options.model.info, trust_remote_code=options.trust_remote_code
         )
-        if options.model is None:
+        if options.model is None and options.cluster is None:  # a worker looks at the machine that it is on
             from reportgen.models.model import check_settings
 
             check_settings(options.device, options.dtype, options.device_map)
@@ -119,28 +125,61 @@ def _run_missing(
 ) -> None:  # fmt: skip
     """Run prompts that have no page, and write it."""
     with stop.importing():  # only now: torch takes seconds to import, and pages that are there need none
-        from reportgen.engine import run_prompts
-
-    for ran in run_prompts(prompts, frozenset(missing), options, progress, stop):
-        tally.add_seconds(ran.prompt, load=ran.load_seconds, capture=ran.capture_seconds)
+        run_prompts = _find_engine(options)
+    asked = Asked(frozenset(missing), pairs.prompts & frozenset(missing), options.share)
+    for ran in run_prompts(prompts, asked, options, progress, stop):
         start = time.perf_counter()
-        try:
-            drawn = _draw(ran, options, progress)
-            with stop.held():
-                path = _write(ran.prompt, drawn, folder)
-                tally.add_page(ran.prompt, drawn.card, path)
-            progress.done(ran.prompt, path)
-        except (PromptError, ModelError, InTheWay) as error:
-            progress.done(ran.prompt, tally.add_failure(ran.prompt, error))
-        _write_pairs(ran, folder, options, stop, tally, pairs)
-        tally.add_seconds(ran.prompt, page=time.perf_counter() - start)
+        if ran.outcome is None:
+            progress.skip(1)
+            tally.leave(1)
+        else:
+            if ran.warning:
+                progress.warn(ran.prompt, ran.warning)
+            progress.done(ran.prompt, _keep(ran.prompt, ran.outcome, folder, stop, tally))
+        if ran.side is not None:
+            _write_pairs(ran.prompt, ran.side, folder, options, stop, tally, pairs)
+        seconds = ran.seconds.get("page", 0.0) + time.perf_counter() - start
+        tally.add_seconds(ran.prompt, {**ran.seconds, "page": seconds})
         if options.fail_fast and tally.failures:
             return
 
 
-def _write_pairs(ran: Ran, folder: Path, options: Options, stop: Stop, tally: Tally, pairs: Pairs) -> None:
+def _find_engine(options: Options) -> Engine:
+    """Return what runs prompts."""
+    if options.cluster is None:
+        from reportgen.engines.local import run_prompts
+
+        return run_prompts
+    try:
+        from reportgen.engines.ray import run_prompts
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise ClusterError(
+            "ray: is not installed; pip install 'reportgen[ray]', or run without --engine ray"
+        ) from error
+    return run_prompts
+
+
+def _keep(prompt: Prompt, outcome: Drawn | Failure, folder: Path, stop: Stop, tally: Tally) -> Path | Failure:
+    """Write what was drawn; return the path of the page, or why there is none."""
+    try:
+        if isinstance(outcome, Drawn):
+            with stop.held():
+                path = _write(prompt, outcome, folder)
+                tally.add_page(prompt, outcome.card, path)
+            return path
+    except InTheWay as error:
+        outcome = Failure.of(prompt, error)
+    tally.add_failure(outcome)
+    return outcome
+
+
+def _write_pairs(
+    prompt: Prompt, side: Side, folder: Path, options: Options, stop: Stop, tally: Tally, pairs: Pairs
+) -> None:
     """Write the comparisons that waited for this prompt alone."""
-    for one, sides in pairs.take(ran.prompt, ran.captured, make_side_key(ran.prompt, options, ran.made_of)):
+    for one, sides in pairs.take(prompt, side):
         if isinstance(sides, FailureCard):
             tally.add_lost(one, sides)
             continue
@@ -150,38 +189,7 @@ def _write_pairs(ran: Ran, folder: Path, options: Options, stop: Stop, tally: Ta
             tally.add_page(one, make_compare_card(one, *sides.captures), write_page(folder, one.slug, html))
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    """What there is to write of one prompt."""
-
-    html: str
-    card: Card
-    tables: Mapping[str, bytes]
-    kept: Capture | None
-    key: str
-
-
-def _draw(ran: Ran, options: Options, progress: Progress) -> _Drawn:
-    if isinstance(ran.captured, ReportgenError):
-        raise ran.captured
-    prompt, captured = ran.prompt, ran.captured
-    if warning := warn_of_replay(captured):
-        progress.warn(prompt, warning)
-    progress.stage(prompt, "page")
-    key = make_key(prompt, options, ran.made_of)
-    kept = captured if options.keep_captures else None
-    try:
-        html = render_page(captured, shared_assets=options.shared_assets, key=key)
-        tables = encode_tables(captured, options.export_data) if options.export_data else {}
-        return _Drawn(html, make_card(captured), tables, kept, key)
-    except ReportgenError:
-        raise
-    except Exception as error:  # numbers that nobody foresaw are this prompt's failure, not the run's
-        where = prompt.place.of()
-        raise PromptError(f"{where}: its page cannot be made, {first_line(error)}; -v shows where") from error
-
-
-def _write(prompt: Prompt, drawn: _Drawn, folder: Path) -> Path:
+def _write(prompt: Prompt, drawn: Drawn, folder: Path) -> Path:
     """Write tables and capture before their page: one that is there has all that belongs to it."""
     if drawn.tables:
         write_tables(folder, prompt.slug, drawn.tables)

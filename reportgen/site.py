@@ -33,7 +33,7 @@ CAPTURES_FOLDER = "captures"
 _MARKS = (b'<meta name="generator" content="reportgen', b'"generator": "reportgen')
 """How the beginning of a page, and of a report, says who made it."""
 _HEAD_BYTES = 4096
-_CARD_BYTES = 1 << 16
+CARD_BYTES = 1 << 16
 """So much of a page is read for its card first; the whole page where the card is not in it."""
 _CARD = re.compile(b'<script type="application/json" id="card">(.*?)</script>', re.DOTALL)
 """Where a page carries its card; what a prompt says cannot look like it, since its angle brackets are escaped."""
@@ -86,9 +86,18 @@ def write_page(folder: Path, slug: str, html: str) -> Path:
         InTheWay: something that reportgen did not make has come into its place meanwhile.
         SiteError: it cannot be written.
     """
-    path = folder / f"{slug}.html"
+    return write_ours(folder / f"{slug}.html", html)
+
+
+def write_ours(path: Path, content: str) -> Path:
+    """Write a file that says who made it, unless somebody else's is in its place, and return its path.
+
+    Raises:
+        InTheWay: that is so.
+        SiteError: it cannot be written.
+    """
     _check_ours(path)
-    write_whole(path, html)
+    write_whole(path, content)
     return path
 
 
@@ -227,12 +236,23 @@ def write_index(
         SiteError: they cannot be written.
     """
     run = run or _read_run(folder / REPORT_FILE)
-    outcomes = [{**_report_card(folder, card), "run": run.prompts.get(card.slug)} for card in cards]
-    report = {"generator": GENERATOR, "prompts": outcomes, "left_out": list(left_out), "run": run.totals}
-    write_whole(folder / REPORT_FILE, json.dumps(report, ensure_ascii=False, indent=1) + "\n")
+    write_report(folder, make_outcomes(folder, cards, run), left_out, run.totals)
     path = folder / INDEX_FILE
     write_whole(path, render_index(cards))
     return path
+
+
+def write_report(
+    folder: Path, outcomes: Sequence[Mapping[str, Any]], left_out: Sequence[str], totals: Mapping[str, Any]
+) -> None:
+    """Write ``report.json``; the arguments are those of ``write_index``, as ``make_outcomes`` and a run tell them."""
+    report = {"generator": GENERATOR, "prompts": outcomes, "left_out": list(left_out), "run": totals}
+    write_whole(folder / REPORT_FILE, json.dumps(report, ensure_ascii=False, indent=1) + "\n")
+
+
+def make_outcomes(folder: Path, cards: Sequence[Card | FailureCard], run: Run) -> list[dict[str, Any]]:
+    """Return what a report says of each prompt."""
+    return [{**_report_card(folder, card), "run": run.prompts.get(card.slug)} for card in cards]
 
 
 def _report_card(folder: Path, card: Card | FailureCard) -> dict[str, Any]:
@@ -258,7 +278,7 @@ def read_cards(folder: Path) -> list[Card | FailureCard]:
     paths = [folder / f"{slug}.html" for slug in find_pages(folder) if slug not in left_out]
     pages = {card.slug: card for card in map(_read_card, paths)}
     cards: list[Card | FailureCard] = []
-    for outcome in _read_report(folder / REPORT_FILE)[0]:
+    for outcome in read_report(folder / REPORT_FILE)[0]:
         slug = str(outcome.get("slug", ""))
         page = pages.pop(slug, None)
         if page and not _is_earlier(folder, outcome):
@@ -282,7 +302,7 @@ def read_left_out(folder: Path) -> list[str]:
     Raises:
         SiteError: the report of the last run cannot be read.
     """
-    return [slug for slug in _read_report(folder / REPORT_FILE)[1] if (folder / f"{slug}.html").is_file()]
+    return [slug for slug in read_report(folder / REPORT_FILE)[1] if (folder / f"{slug}.html").is_file()]
 
 
 def _is_page(path: Path) -> bool:
@@ -295,7 +315,7 @@ def _is_page(path: Path) -> bool:
 def _read_card(path: Path) -> Card:
     try:
         with path.open("rb") as file:
-            content = file.read(_CARD_BYTES)
+            content = file.read(CARD_BYTES)
             card = _CARD.search(content) or _CARD.search(content + file.read())
         if card is None:
             raise ValueError("there is none")
@@ -319,8 +339,12 @@ def _read_run(path: Path) -> Run:
         return Run({}, {})
 
 
-def _read_report(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return what became of each prompt, and the slugs of the pages that were left out."""
+def read_report(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return what became of each prompt, and the slugs of the pages that were left out; nothing without a report.
+
+    Raises:
+        SiteError: it cannot be read.
+    """
     try:
         if path.is_symlink():
             raise ValueError("it is a link")

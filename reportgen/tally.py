@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from reportgen.options import Outcome
 from reportgen.pages.cards import Card, FailureCard, make_failure_card
-from reportgen.records import Comparison, Failure, Prompt
+from reportgen.records import Comparison, Failure, Prompt, Share
+from reportgen.shares import write_part
 from reportgen.site import Run, find_pages, read_cards, remove_pages, write_index
 
 _T = TypeVar("_T")
@@ -19,15 +19,23 @@ _T = TypeVar("_T")
 class Tally:
     """The account of one run into one folder."""
 
-    def __init__(self, folder: Path, entries: Sequence[Prompt | Comparison], up_to_date: Mapping[str, Card]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        entries: Sequence[Prompt | Comparison],
+        up_to_date: Mapping[str, Card],
+        share: Share | None = None,
+    ) -> None:
         """Begin with the pages that are there.
 
         Args:
-            folder: the site, which nobody else writes into.
+            folder: the site, which nobody else writes into but other shares.
             entries: all prompts of the run, then its comparisons.
             up_to_date: cards of those that need not be run, by slug.
+            share: the part of the run that this is.
         """
-        self._folder, self._entries = folder, entries
+        self._folder, self._entries, self._share = folder, entries, share
+        self._num_left = 0
         self._start = time.perf_counter()
         self._before = find_pages(folder)
         self._up_to_date = list(up_to_date)
@@ -44,14 +52,17 @@ class Tally:
         """Note that a comparison has none, since one of its prompts failed."""
         self._cards[comparison.slug] = card
 
-    def add_failure(self, prompt: Prompt, error: BaseException) -> Failure:
-        """Note that a prompt has none, and return why."""
-        failure = Failure(prompt, str(error), "".join(traceback.format_exception(error)))
-        self.failures[prompt.slug] = failure
-        self._cards[prompt.slug] = make_failure_card(failure, has_earlier_page=prompt.slug in self._before)
-        return failure
+    def add_failure(self, failure: Failure) -> None:
+        """Note that a prompt has none, and why."""
+        slug = failure.prompt.slug
+        self.failures[slug] = failure
+        self._cards[slug] = make_failure_card(failure, has_earlier_page=slug in self._before)
 
-    def add_seconds(self, prompt: Prompt, **seconds: float) -> None:
+    def leave(self, count: int) -> None:
+        """Note that so many prompts, or comparisons, are other shares'."""
+        self._num_left += count
+
+    def add_seconds(self, prompt: Prompt, seconds: Mapping[str, float]) -> None:
         """Note what the stages of a prompt took."""
         self._seconds.setdefault(prompt.slug, {}).update(seconds)
 
@@ -61,15 +72,19 @@ class Tally:
         return bool(self._pages or self._up_to_date)
 
     def finish(self, *, keep_earlier: bool, prune: bool = False) -> Outcome:
-        """Write the index and the report.
+        """Write the index and the report; of a share the report alone, from which the index is made with the others'.
 
         Args:
             keep_earlier: keep pages of earlier runs in the index, beside those of this one.
-            prune: remove the pages of prompts that are not of this run.
+            prune: remove the pages of prompts that are not of this run; a share removes none.
 
         Raises:
             SiteError: they cannot be written.
         """
+        if self._share is not None:
+            places = {place: entry.slug for place, entry in enumerate(self._entries) if entry.slug in self._cards}
+            cards = {place: self._cards[slug] for place, slug in places.items()}
+            return self._tell(write_part(self._folder, self._share, cards, self._make_run(), keep_earlier=keep_earlier))
         ours = {entry.slug for entry in self._entries}
         pruned = remove_pages(self._folder, [slug for slug in self._before if slug not in ours]) if prune else []
         before = [slug for slug in self._before if self._folder / f"{slug}.html" not in pruned]
@@ -78,6 +93,9 @@ class Tally:
         shown.update({card.slug: card for card in self._in_order(self._cards)})
         left_out = [slug for slug in before if slug not in shown]
         index = write_index(self._folder, tuple(shown.values()), left_out, self._make_run())
+        return self._tell(index, left_out, pruned)
+
+    def _tell(self, index: Path, left_out: Sequence[str] = (), pruned: Sequence[Path] = ()) -> Outcome:
         return Outcome(
             index,
             tuple(self._in_order(self._pages)),
@@ -85,8 +103,12 @@ class Tally:
             left_out=tuple(self._folder / f"{slug}.html" for slug in left_out),
             up_to_date=tuple(self._folder / f"{slug}.html" for slug in self._up_to_date),
             pruned=tuple(pruned),
-            not_run=len(self._entries) - len(self._cards),
+            not_run=self._num_not_run,
         )
+
+    @property
+    def _num_not_run(self) -> int:
+        return len(self._entries) - len(self._cards) - self._num_left
 
     def _make_run(self) -> Run:
         stages = [seconds for some in self._seconds.values() for seconds in some.items()]
@@ -96,7 +118,7 @@ class Tally:
             "built": len(self._pages),
             "up_to_date": len(self._up_to_date),
             "failed": len(self.failures),
-            "not_run": len(self._entries) - len(self._cards),
+            "not_run": self._num_not_run,
         }
         return Run({**counts, "seconds": seconds}, {slug: self._describe(slug) for slug in self._cards})
 

@@ -106,7 +106,7 @@ def when(condition: Callable[[], bool], *signs: int, pause: float = 0.0) -> Call
 def _serve() -> None:
     import torch
 
-    import reportgen.engine
+    import reportgen.engines.local
     import reportgen.run  # noqa: F401 (imported for the children)
     from reportgen.cli import main
 

@@ -20,6 +20,7 @@ FOLDER = Path(__file__).parent.parent / "benchmarks"
         ("batches", "ratio"),
         ("capture", "ratio"),
         ("resume", "up to date after, s"),
+        ("scaling", "not the model"),
     ],
 )
 def test_benchmark_prints_its_table(name: str, column: str) -> None:

@@ -30,8 +30,9 @@ ORDER = (
     "pages.figures", "pages.assets",
     "pages.tables", "pages.words", "pages.alignment", "pages.cards", "pages.citation", "pages.templates", "pages.index",
     "pages.page", "pages.compare",
-    "export", "pictures", "page_keys", "lock", "interrupts", "site", "render", "resume", "pairs", "tally",
-    "engine", "run", "progress", "cli", "__main__",
+    "export", "pictures", "page_keys", "drawing", "lock", "interrupts", "site", "remote", "render", "resume", "pairs",
+    "shares", "tally", "engines.jobs", "engines.worker", "engines.local", "engines.ray", "run", "progress",
+    "cli", "__main__",
 )  # fmt: skip
 """Each module may import those before it, and the package's own names."""
 
@@ -41,7 +42,8 @@ WITH_TORCH = {
     "network.unembedding", "network.replay",
     "evidence.weighted", "evidence.head_scores", "evidence.rollout", "evidence.sources", "evidence.attribution",
     "evidence.lens", "evidence.ablation", "evidence.gather", "captures.predictions", "captures.generation",
-    "captures.attention", "captures.encoding", "captures.batches", "captures.capture", "engine",
+    "captures.attention", "captures.encoding", "captures.batches", "captures.capture",
+    "engines.worker", "engines.local", "engines.ray",
 }  # fmt: skip
 HEAVY = ("torch", "transformers", "peft", "ray")
 

@@ -13,7 +13,7 @@ from reportgen.captures.record import Capture
 from reportgen.errors import PromptError, PromptFileError
 from reportgen.models.model import LoadedModel
 from reportgen.pages.cards import FailureCard
-from reportgen.pairs import Pairs, Sides, name_and_check
+from reportgen.pairs import Pairs, Sides, make_side, name_and_check
 from reportgen.records import Comparison, Place, Prompt
 from reportgen.run import Options, build_site
 from reportgen.site import read_cards
@@ -24,8 +24,8 @@ TOO_LONG = Prompt(text="x" * 600, slug="long", max_new_tokens=0)
 
 def take(pairs: Pairs, slug: str, error: str = "") -> list[tuple[str, object]]:
     """Tell what became of a prompt; return the slugs of the comparisons that are ready, with their sides."""
-    captured = PromptError(error) if error else make_capture(slug=slug)
-    return [(one.slug, sides) for one, sides in pairs.take(Prompt(text="x", slug=slug), captured)]
+    side = make_side(PromptError(error) if error else make_capture(slug=slug), "")
+    return [(one.slug, sides) for one, sides in pairs.take(Prompt(text="x", slug=slug), side)]
 
 
 def test_comparison_is_ready_with_its_second_side_whichever_comes_first() -> None:
@@ -48,7 +48,7 @@ def test_captures_are_held_no_longer_than_somebody_waits_for_them() -> None:
     take(pairs, "d")
     assert held() == []
     take(pairs, "a")
-    assert isinstance(kept := pairs._kept["a"], Capture)
+    assert isinstance(kept := pairs._kept["a"].captured, Capture)
     assert kept.triangles.dtype == np.uint8
     assert kept.evidence.lens is None
     take(pairs, "b")

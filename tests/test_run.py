@@ -16,10 +16,10 @@ from tiny import make_gpt2, make_llama, make_tokenizer, save_adapter
 from transformers import PreTrainedModel
 from unpacking import unpack_triangles
 
-from reportgen import engine
 from reportgen.captures.capture import capture, capture_together
 from reportgen.captures.codes import decode_weights
 from reportgen.captures.record import Capture
+from reportgen.engines import worker
 from reportgen.errors import ModelError, PromptFileError
 from reportgen.models.model import LoadedModel, wrap_model
 from reportgen.pages.cards import Card, FailureCard
@@ -261,8 +261,8 @@ def test_each_model_is_loaded_once_and_pages_keep_the_order_of_the_prompts(
         Prompt(**vars(prompt) | {"model": model})
         for prompt, model in zip(prompts("a", "b", "c", "d"), (llama, gpt2, llama, gpt2), strict=True)
     ]
-    loaded, load = [], engine.load_model
-    monkeypatch.setattr(engine, "load_model", lambda name, **rest: loaded.append(name) or load(name, **rest))
+    loaded, load = [], worker.load_model
+    monkeypatch.setattr(worker, "load_model", lambda name, **rest: loaded.append(name) or load(name, **rest))
     recorder = Recorder()
     outcome = build_site(given, tmp_path / "site", progress=recorder)
     assert loaded == [llama, gpt2]
@@ -283,7 +283,7 @@ def test_model_with_and_without_adapter_are_two_of_which_one_is_in_memory(
     ]
     networks: list[weakref.ref[PreTrainedModel]] = []
     alive: list[int] = []
-    load = engine.load_model
+    load = worker.load_model
 
     def note(name: str, **rest: str) -> LoadedModel:
         alive.append(sum(network() is not None for network in networks))
@@ -291,7 +291,7 @@ def test_model_with_and_without_adapter_are_two_of_which_one_is_in_memory(
         networks.append(weakref.ref(loaded.network))
         return loaded
 
-    monkeypatch.setattr(engine, "load_model", note)
+    monkeypatch.setattr(worker, "load_model", note)
     recorder = Recorder()
     outcome = build_site(given, tmp_path / "site", progress=recorder)
     assert outcome.failures == ()
@@ -369,7 +369,7 @@ def shipped(smollm2: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> t
         return iter(made)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "capture_in_turn", keep)
+        patch.setattr(worker, "capture_in_turn", keep)
         folder = tmp_path_factory.mktemp("shipped")
         outcome = build_site(load_prompts(ROOT / "prompts.yaml"), folder, Options(model=smollm2))
     return outcome, captures

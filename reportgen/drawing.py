@@ -1,0 +1,59 @@
+"""A capture to all that is written of one prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from reportgen.captures.record import Capture
+from reportgen.errors import PromptError, ReportgenError, first_line
+from reportgen.export import encode_tables
+from reportgen.options import Options
+from reportgen.page_keys import make_key
+from reportgen.pages.cards import Card, make_card
+from reportgen.pages.page import render_page
+from reportgen.records import Prompt
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What there is to write of one prompt.
+
+    Attributes:
+        html: its page.
+        card: what the index says about it.
+        tables: files of ``export_data``, content by name.
+        kept: what it was made from, where that is to be kept.
+        key: what the page says that it was made from.
+    """
+
+    html: str
+    card: Card
+    tables: Mapping[str, bytes]
+    kept: Capture | None
+    key: str
+
+
+def draw(prompt: Prompt, captured: Capture, options: Options, made_of: str) -> Drawn:
+    """Draw the page of a prompt.
+
+    Args:
+        prompt: which.
+        captured: its record.
+        options: of the run.
+        made_of: its model, as ``fingerprint`` tells it.
+
+    Raises:
+        PromptError: the page cannot be made of these numbers.
+    """
+    key = make_key(prompt, options, made_of)
+    kept = captured if options.keep_captures else None
+    try:
+        html = render_page(captured, shared_assets=options.shared_assets, key=key)
+        tables = encode_tables(captured, options.export_data) if options.export_data else {}
+        return Drawn(html, make_card(captured), tables, kept, key)
+    except ReportgenError:
+        raise
+    except Exception as error:  # numbers that nobody foresaw are this prompt's failure, not the run's
+        where = prompt.place.of()
+        raise PromptError(f"{where}: its page cannot be made, {first_line(error)}; -v shows where") from error
