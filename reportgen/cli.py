@@ -184,6 +184,13 @@ _HEADS = click.option("--heads", type=_SelectionType(), help="Heads to keep. Def
 _TRUST = click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with the model.")
 _PICKLE = click.option("--allow-pickle", is_flag=True, help="Read pickled weights where there are no safetensors.")
 _VERBOSE = click.option("-v", "--verbose", is_flag=True, help="A line for each stage; tracebacks of errors.")
+_MAX_MB = click.option(
+    "--max-page-mb", type=click.FloatRange(min=0), default=25.0, show_default=True,
+    help="Megabytes of a page at most: a longer one leaves out its weakest weights, and says so. 0: no limit.",
+)  # fmt: skip
+_PRECISION = click.option(
+    "--precision", type=click.Choice(["8", "16"]), default="8", show_default=True, help="Bits of a weight on a page."
+)
 _SHARED = click.option("--shared-assets", is_flag=True, help="Keep BokehJS once beside the pages, not in each.")
 _EXPORT = click.option(
     "--export-data", type=click.Choice(EXPORT_FORMATS), help="Write every table of numbers to data/SLUG/ too."
@@ -248,6 +255,8 @@ def main() -> None:
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Models in memory at once. Default: one a GPU, or a node.")
 @click.option("--gpus-per-worker", type=click.FloatRange(min=0), help="GPUs of each. Default: 1 where there are any.")
+@_MAX_MB
+@_PRECISION
 @_SHARED
 @_TRUST
 @_PICKLE
@@ -260,8 +269,9 @@ def build(
     slugs: tuple[str, ...], max_new_tokens: int | None, device: str, device_map: str | None, dtype: str,
     batch_size: int, seed: int | None, evidence: tuple[str, ...], export_data: str | None, keep_captures: bool,
     force: bool, prune: bool, fail_fast: bool, share: Share | None, engine: str, ray_address: str | None,
-    workers: int | None, gpus_per_worker: float | None, shared_assets: bool, trust_remote_code: bool,
-    allow_pickle: bool, open_index: bool, verbose: bool, quiet: bool, comparing: tuple[str, str, str] | None = None,
+    workers: int | None, gpus_per_worker: float | None, max_page_mb: float, precision: str, shared_assets: bool,
+    trust_remote_code: bool, allow_pickle: bool, open_index: bool, verbose: bool, quiet: bool,
+    comparing: tuple[str, str, str] | None = None,
 ) -> None:  # fmt: skip
     """Run PROMPTS (default: prompts.yaml) and write one page for each, and an index.
 
@@ -320,6 +330,8 @@ def build(
         share=share,
         cluster=cluster,
         keep_captures=keep_captures,
+        max_page_mb=max_page_mb,
+        precision=int(precision),
     )
     stop = Stop()
     with watch(len(chosen), quiet=quiet, verbose=verbose) as progress, listen(stop):
@@ -515,12 +527,15 @@ def models(fetch: str | None, verbose: bool) -> None:
 @click.argument("captures", nargs=-1, required=True, type=click.Path(path_type=Path))
 @_RESULTS
 @_EXPORT
+@_MAX_MB
+@_PRECISION
 @_SHARED
 @_VERBOSE
 @_shows_errors(_NO_PAGE)
 def render(
-    captures: tuple[Path, ...], results: Path | str, export_data: str | None, shared_assets: bool, verbose: bool
-) -> None:
+    captures: tuple[Path, ...], results: Path | str, export_data: str | None, max_page_mb: float, precision: str,
+    shared_assets: bool, verbose: bool,
+) -> None:  # fmt: skip
     """Make the pages of CAPTURES anew: files of --keep-captures or folders of them. No model is needed."""
     with _importing(_NO_PAGE):
         from reportgen.render import render_site
@@ -528,8 +543,9 @@ def render(
     with _site_at(results) as (folder, mirror):
         name = mirror.name if mirror else str
         written = render_site(
-            captures, folder, shared_assets=shared_assets, export_data=export_data or "",
-            done=lambda path: click.echo(name(path)),
+            captures, folder, shared_assets=shared_assets, export_data=export_data or "", max_page_mb=max_page_mb,
+            precision=int(precision), done=lambda path: click.echo(name(path)),
+            warn=lambda warning: click.echo(warning, err=True),
         )  # fmt: skip
     click.echo(name(written))
 

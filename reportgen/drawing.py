@@ -11,7 +11,8 @@ from reportgen.export import encode_tables
 from reportgen.options import Options
 from reportgen.page_keys import make_key
 from reportgen.pages.cards import Card, make_card
-from reportgen.pages.page import render_page
+from reportgen.pages.detail import describe_dropped
+from reportgen.pages.page import draw_page
 from reportgen.records import Prompt
 
 
@@ -25,6 +26,7 @@ class Drawn:
         tables: files of ``export_data``, content by name.
         kept: what it was made from, where that is to be kept.
         key: what the page says that it was made from.
+        dropped: what the page leaves out, in words; empty where it leaves out nothing.
     """
 
     html: str
@@ -32,6 +34,7 @@ class Drawn:
     tables: Mapping[str, bytes]
     kept: Capture | None
     key: str
+    dropped: str = ""
 
 
 def draw(prompt: Prompt, captured: Capture, options: Options, made_of: str) -> Drawn:
@@ -49,9 +52,12 @@ def draw(prompt: Prompt, captured: Capture, options: Options, made_of: str) -> D
     key = make_key(prompt, options, made_of)
     kept = captured if options.keep_captures else None
     try:
-        html = render_page(captured, shared_assets=options.shared_assets, key=key)
+        html, detail = draw_page(
+            captured, shared_assets=options.shared_assets, key=key, max_mb=options.max_page_mb,
+            precision=options.precision,
+        )  # fmt: skip
         tables = encode_tables(captured, options.export_data) if options.export_data else {}
-        return Drawn(html, make_card(captured), tables, kept, key)
+        return Drawn(html, make_card(captured), tables, kept, key, describe_dropped(captured, detail))
     except ReportgenError:
         raise
     except Exception as error:  # numbers that nobody foresaw are this prompt's failure, not the run's

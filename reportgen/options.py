@@ -46,6 +46,9 @@ class Options:
         device_map: how to spread a model over several devices, as ``auto``; empty puts it on one.
         force: make pages anew that are up to date.
         prune: remove the pages of prompts that are not among those of the run, when it has come to its end.
+        max_page_mb: megabytes, 1e6 bytes each, that a page has at most: one that would be heavier leaves out weak
+            weights, and says how much of each row they are; 0 sets no limit.
+        precision: bits of a weight on a page, 8 or 16.
         fail_fast: end the run at the first prompt that fails.
         share: run this part of the batches alone; others are run elsewhere, into the same folder or their own.
         cluster: where to run; this process without one.
@@ -65,6 +68,8 @@ class Options:
     force: bool = False
     prune: bool = False
     fail_fast: bool = False
+    max_page_mb: float = 25.0
+    precision: int = 8
     share: Share | None = None
     cluster: Cluster | None = None
 

@@ -11,7 +11,8 @@ from reportgen.errors import CaptureFileError
 from reportgen.export import check_format, encode_tables
 from reportgen.lock import lock_site
 from reportgen.pages.cards import Card, FailureCard, make_card
-from reportgen.pages.page import render_page
+from reportgen.pages.detail import describe_dropped
+from reportgen.pages.page import draw_page
 from reportgen.prompts.names import name_pages
 from reportgen.records import Place, Prompt
 from reportgen.site import CAPTURES_FOLDER, open_site, read_cards, read_left_out, write_index, write_page, write_tables
@@ -23,7 +24,10 @@ def render_site(
     *,
     shared_assets: bool = False,
     export_data: str = "",
+    max_page_mb: float = 25.0,
+    precision: int = 8,
     done: Callable[[Path], None] = lambda _: None,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Make the pages of captures, and an index of them and of what is in the folder already.
 
@@ -32,7 +36,10 @@ def render_site(
         results: folder of the site.
         shared_assets: keep BokehJS once beside the pages instead of in each.
         export_data: write the tables of numbers too, as ``csv`` or ``parquet``; empty writes none.
+        max_page_mb: megabytes of a page at most, as ``Options`` takes it.
+        precision: bits of a weight on a page, 8 or 16.
         done: told the path of every page once it is written.
+        warn: told what a page leaves out.
 
     Returns:
         The path of the index.
@@ -54,7 +61,12 @@ def render_site(
                 capture = replace(capture, prompt=replace(capture.prompt, slug=prompt.slug, title=prompt.title))
                 if export_data:
                     write_tables(folder, prompt.slug, encode_tables(capture, export_data))
-                page = write_page(folder, prompt.slug, render_page(capture, shared_assets=shared_assets, key=key))
+                html, detail = draw_page(
+                    capture, shared_assets=shared_assets, key=key, max_mb=max_page_mb, precision=precision
+                )
+                page = write_page(folder, prompt.slug, html)
+                if dropped := describe_dropped(capture, detail):
+                    warn(f"{page}: {dropped}")
                 cards[prompt.slug] = make_card(capture)
                 done(page)
         finally:

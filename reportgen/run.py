@@ -19,7 +19,7 @@ from reportgen.lock import lock_site
 from reportgen.options import Options, Outcome, Progress, Silence
 from reportgen.page_keys import make_pair_key
 from reportgen.pages.cards import FailureCard
-from reportgen.pages.compare import make_compare_card, render_comparison
+from reportgen.pages.compare import draw_comparison, make_compare_card
 from reportgen.pairs import Pairs, Side, name_and_check
 from reportgen.prompts.prompt_file import name_pages
 from reportgen.records import Comparison, Failure, Prompt
@@ -184,7 +184,10 @@ def _write_pairs(
             tally.add_lost(one, sides)
             continue
         key = make_pair_key(one, sides.keys, options)
-        html = render_comparison(one, *sides.captures, shared_assets=options.shared_assets, key=key)
+        html, _ = draw_comparison(
+            one, *sides.captures, shared_assets=options.shared_assets, key=key, max_mb=options.max_page_mb,
+            precision=options.precision,
+        )  # fmt: skip
         with stop.held():
             tally.add_page(one, make_compare_card(one, *sides.captures), write_page(folder, one.slug, html))
 

@@ -21,6 +21,7 @@ from reportgen.captures.codes import decode_weights, encode_weights
 from reportgen.captures.record import Capture
 from reportgen.evidence.record import Evidence
 from reportgen.pages.assets import read_bokeh
+from reportgen.pages.detail import Detail, encode_detail, measure_dropped
 from reportgen.pages.evidence_blocks import (
     SOURCE_FLOOR,
     describe_evidence,
@@ -35,6 +36,7 @@ from reportgen.pages.payload import (
     decode_bytes,
     describe_capture,
     encode_bytes,
+    encode_dropped,
     encode_json,
     encode_layer,
     encode_overview,
@@ -218,6 +220,8 @@ def test_capture_is_described_in_json() -> None:
         "num_prompt_tokens": 2,
         "thumbnail_side": 3,
         "has_overview": False,
+        "precision": 8,
+        "least": 0.0,
         "tokens": [[10, "a␣", 0], [11, "b", 0], [12, "c", 0]],
         "prompt_predictions": [
             {
@@ -337,6 +341,8 @@ def make_golden() -> dict[str, Any]:
             "overview": encode_overview(capture),
             "opening": encode_pattern(capture, 3, 2),
             **{f"layer-{layer}": encode_layer(capture, layer) for layer in capture.layers},
+            "fine-3": encode_layer(capture, 3, Detail(16)),
+            **encode_dropped(capture, Detail(floor=20)),
             **make_evidence_blocks(capture),
             **{f"sources-{layer}": encode_sources(capture, layer) for layer in capture.layers},
         },
@@ -345,6 +351,8 @@ def make_golden() -> dict[str, Any]:
         "septets": [[encode_septets(data), list(data)] for data in HARD],
         "ramps": {name: [colour.lower() for colour in ramp] for name, ramp in (PALETTES | DIVERGING).items()},
         "ramp_steps": describe_ramps(PALETTES | DIVERGING),
+        "fine": encode_detail(capture.triangles[1], Detail(16)).ravel().tolist(),
+        "dropped": round_all(measure_dropped(capture, Detail(floor=20))),
         "content": content,
         "facts": describe_evidence(capture),
         "source_floor": SOURCE_FLOOR,

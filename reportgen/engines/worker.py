@@ -115,8 +115,9 @@ class Worker:
         key = make_side_key(prompt, self._options, self._made_of) if prompt.slug in job.sides else ""
         side = make_side(captured, key) if prompt.slug in job.sides else None
         seconds = {"load": self._load_seconds, "capture": capture_seconds, "page": time.perf_counter() - start}
-        warning = warn_of_replay(captured) if isinstance(captured, Capture) and outcome is not None else ""
-        return Ran(prompt, outcome, side, seconds, warning)
+        warnings = [warn_of_replay(captured)] if isinstance(captured, Capture) and outcome is not None else []
+        warnings += [outcome.dropped] if isinstance(outcome, Drawn) else []
+        return Ran(prompt, outcome, side, seconds, "; ".join(filter(None, warnings)))
 
     def _draw(self, prompt: Prompt, captured: Capture | PromptError | ModelError) -> Drawn | Failure:
         try:

@@ -7,7 +7,8 @@ the block ``shared``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -21,12 +22,15 @@ from reportgen.pages.assets import (
     make_program,
     read_styles,
 )
+from reportgen.pages.budget import render_within
 from reportgen.pages.cards import Card, encode_picture, make_card, shade_means
+from reportgen.pages.detail import FULL, Detail, describe_dropped, describe_precision
 from reportgen.pages.figures import make_compare_figures
 from reportgen.pages.kinds import describe_kinds, list_marks, make_kind_rows, make_sink_blocks, name_shade
 from reportgen.pages.palettes import DIVERGING, PALETTES, describe_ramps
 from reportgen.pages.payload import (
     describe_capture,
+    encode_dropped,
     encode_json,
     encode_layer,
     encode_overview,
@@ -60,6 +64,7 @@ class SideView:
     href: str
     model: ModelInfo
     summary: str
+    dropped: str
     warning: str
     shade: str
     num_prompt_tokens: int
@@ -78,6 +83,7 @@ class CompareContext:
     tags: tuple[str, ...]
     sides: Sequence[SideView]
     same_model: bool
+    precision: str
     layers: Sequence[int]
     heads: Sequence[int]
     has_difference: bool
@@ -96,8 +102,9 @@ class CompareContext:
 
 
 def render_comparison(
-    comparison: Comparison, first: Capture, second: Capture, *, shared_assets: bool = False, key: str = ""
-) -> str:
+    comparison: Comparison, first: Capture, second: Capture, *, shared_assets: bool = False, key: str = "",
+    detail: Detail = FULL,
+) -> str:  # fmt: skip
     """Return the page that puts two captures side by side.
 
     Args:
@@ -106,12 +113,31 @@ def render_comparison(
         second: the right side, B.
         shared_assets: refer to BokehJS beside the page instead of carrying it along.
         key: of what makes the page, as ``page_keys`` makes it; empty where that is not known.
+        detail: how finely it holds weights.
 
     Returns:
         The whole HTML document; the same captures give the same text.
     """
-    context = make_compare_context(comparison, first, second, shared_assets=shared_assets, key=key)
+    context = make_compare_context(comparison, first, second, shared_assets=shared_assets, key=key, detail=detail)
     return render("compare.html.jinja2", context)
+
+
+def draw_comparison(
+    comparison: Comparison, first: Capture, second: Capture, *, shared_assets: bool = False, key: str = "",
+    max_mb: float = 0, precision: int = 8,
+) -> tuple[str, Detail]:  # fmt: skip
+    """Return the page of two captures, no heavier than it may be, as ``draw_page`` does for one."""
+    look: dict[str, Any] = {"shared_assets": shared_assets, "key": key}
+
+    def measure_rest(detail: Detail) -> int:
+        context = make_compare_context(comparison, first, second, **look, detail=detail)
+        without = ((name, block) for name, block in context.later_blocks if "-layer-" not in name)
+        return len(render("compare.html.jinja2", replace(context, later_blocks=without)).encode())
+
+    def render_one(detail: Detail) -> str:
+        return render_comparison(comparison, first, second, **look, detail=detail)
+
+    return render_within((first, second), max_mb, precision, render_one, measure_rest)
 
 
 def make_compare_card(comparison: Comparison, first: Capture, second: Capture) -> Card:
@@ -132,8 +158,9 @@ def make_compare_card(comparison: Comparison, first: Capture, second: Capture) -
 
 
 def make_compare_context(
-    comparison: Comparison, first: Capture, second: Capture, *, shared_assets: bool = False, key: str = ""
-) -> CompareContext:
+    comparison: Comparison, first: Capture, second: Capture, *, shared_assets: bool = False, key: str = "",
+    detail: Detail = FULL,
+) -> CompareContext:  # fmt: skip
     """Return all that the comparison's templates read."""
     captures = first, second
     alignment = align(first, second)
@@ -142,8 +169,9 @@ def make_compare_context(
         title=comparison.title,
         note=comparison.note,
         tags=comparison.tags,
-        sides=[_view(capture, name) for capture, name in zip(captures, "ab", strict=True)],
+        sides=[_view(capture, name, detail) for capture, name in zip(captures, "ab", strict=True)],
         same_model=first.model.title == second.model.title,
+        precision=describe_precision(first, detail),
         layers=sorted({*first.layers, *second.layers}),
         heads=sorted({*first.heads, *second.heads}),
         has_difference=alignment is not None,
@@ -152,8 +180,8 @@ def make_compare_context(
         scores=_common_scores(first, second),
         card=embed_json(asdict(make_compare_card(comparison, first, second))),
         bokeh_file=program.bokeh_file,
-        blocks={**program.blocks, **_make_blocks(captures, alignment)},
-        later_blocks=_make_later_blocks(captures),
+        blocks={**program.blocks, **_make_blocks(captures, alignment, detail)},
+        later_blocks=_make_later_blocks(captures, detail),
         style=read_styles("compare.css"),
         script=program.boot,
         policy=program.policy,
@@ -177,13 +205,14 @@ def describe_alignment(first: Capture, second: Capture, alignment: Alignment | N
     )
 
 
-def _view(capture: Capture, name: str) -> SideView:
+def _view(capture: Capture, name: str, detail: Detail) -> SideView:
     return SideView(
         name=name,
         title=capture.prompt.title,
         href=f"{capture.prompt.slug}.html",
         model=capture.model,
         summary=summarize_settings(capture),
+        dropped=describe_dropped(capture, detail),
         warning=warn_of_replay(capture),
         shade=name_shade(capture),
         num_prompt_tokens=capture.num_prompt_tokens,
@@ -201,7 +230,7 @@ def _common_scores(first: Capture, second: Capture) -> list[HeadScore]:
     ]
 
 
-def _make_blocks(captures: tuple[Capture, Capture], alignment: Alignment | None) -> dict[str, Markup]:
+def _make_blocks(captures: tuple[Capture, Capture], alignment: Alignment | None, detail: Detail) -> dict[str, Markup]:
     """Return the blocks that the page opens with: both sides on the same head, that which A alone would open on."""
     layer, head = find_opening_head(captures[0])
     marks = [list_marks(capture) for capture in captures]
@@ -215,18 +244,18 @@ def _make_blocks(captures: tuple[Capture, Capture], alignment: Alignment | None)
     blocks = {"figures": encode_json(figures), "shared": encode_json(shared)}
     for name, capture in zip("ab", captures, strict=True):
         opening = _nearest(capture.layers, layer), _nearest(capture.heads, head)
-        blocks[f"{name}-content"] = encode_json(_describe(capture, opening))
-        blocks[f"{name}-opening"] = encode_pattern(capture, *opening)
+        blocks[f"{name}-content"] = encode_json(_describe(capture, opening, detail))
+        blocks[f"{name}-opening"] = encode_pattern(capture, *opening, detail)
     for name, capture in zip("ab", captures, strict=True):
         if has_overview(capture):
             blocks[f"{name}-overview"] = encode_overview(capture)
     return blocks
 
 
-def _describe(capture: Capture, opening: tuple[int, int]) -> dict[str, object]:
+def _describe(capture: Capture, opening: tuple[int, int], detail: Detail) -> dict[str, object]:
     """Return what a page's script reads of a capture without evidence."""
     return (
-        describe_capture(capture)
+        describe_capture(capture, detail)
         | describe_kinds(capture)
         | {
             "opening": list(opening),
@@ -238,14 +267,15 @@ def _describe(capture: Capture, opening: tuple[int, int]) -> dict[str, object]:
     )
 
 
-def _make_later_blocks(captures: tuple[Capture, Capture]) -> Iterator[tuple[str, Markup]]:
+def _make_later_blocks(captures: tuple[Capture, Capture], detail: Detail) -> Iterator[tuple[str, Markup]]:
     """Yield the blocks that the page needs when something else is looked at, both sides of a layer together."""
     for name, capture in zip("ab", captures, strict=True):
-        yield from ((f"{name}-{block}", text) for block, text in make_sink_blocks(capture).items())
+        early = make_sink_blocks(capture) | encode_dropped(capture, detail)
+        yield from ((f"{name}-{block}", text) for block, text in early.items())
     for layer in sorted({*captures[0].layers, *captures[1].layers}):
         for name, capture in zip("ab", captures, strict=True):
             if layer in capture.layers:
-                yield f"{name}-layer-{layer}", encode_layer(capture, layer)
+                yield f"{name}-layer-{layer}", encode_layer(capture, layer, detail)
 
 
 def _draw_both(first: Capture, second: Capture) -> str:

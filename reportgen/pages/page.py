@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
+from typing import Any
 
 from markupsafe import Markup
 
@@ -26,8 +27,10 @@ from reportgen.pages.assets import (
     make_program,
     read_styles,
 )
+from reportgen.pages.budget import render_within
 from reportgen.pages.cards import excerpt, make_card
 from reportgen.pages.citation import make_recipe
+from reportgen.pages.detail import FULL, Detail, describe_dropped, describe_precision
 from reportgen.pages.evidence_blocks import encode_sources, list_grids, list_shows, make_evidence_blocks
 from reportgen.pages.kinds import (
     TraitView,
@@ -43,6 +46,7 @@ from reportgen.pages.kinds import (
 from reportgen.pages.palettes import DIVERGING, PALETTES, describe_ramps
 from reportgen.pages.payload import (
     describe_capture,
+    encode_dropped,
     encode_json,
     encode_layer,
     encode_overview,
@@ -111,6 +115,9 @@ class PageContext:
     settings: Sequence[tuple[str, str]]
     recipe: str
     replay: str
+    precision: str
+    dropped: str
+    least: str
     warning: str
     palettes: Sequence[str]
     card: Markup
@@ -125,21 +132,49 @@ class PageContext:
     generator: str = GENERATOR
 
 
-def render_page(capture: Capture, *, shared_assets: bool = False, key: str = "") -> str:
+def render_page(capture: Capture, *, shared_assets: bool = False, key: str = "", detail: Detail = FULL) -> str:
     """Return the page of one capture.
 
     Args:
         capture: what to show.
         shared_assets: refer to BokehJS beside the page instead of carrying it along.
         key: of all that the page was made from, as ``make_key`` tells it; empty for none.
+        detail: how finely it holds weights.
 
     Returns:
         The whole HTML document; the same capture gives the same text.
     """
-    return render("page.html.jinja2", make_page_context(capture, shared_assets=shared_assets, key=key))
+    context = make_page_context(capture, shared_assets=shared_assets, key=key, detail=detail)
+    return render("page.html.jinja2", context)
 
 
-def make_page_context(capture: Capture, *, shared_assets: bool = False, key: str = "") -> PageContext:
+def draw_page(
+    capture: Capture, *, shared_assets: bool = False, key: str = "", max_mb: float = 0, precision: int = 8
+) -> tuple[str, Detail]:
+    """Return the page of one capture, no heavier than it may be, and how finely it holds weights.
+
+    Args:
+        capture: what to show.
+        shared_assets: as ``render_page`` takes it.
+        key: as ``render_page`` takes it.
+        max_mb: megabytes that the page has at most, 1e6 bytes each; 0 sets no limit.
+        precision: bits of a weight, 8 or 16.
+    """
+    look: dict[str, Any] = {"shared_assets": shared_assets, "key": key}
+
+    def measure_rest(detail: Detail) -> int:
+        context = make_page_context(capture, **look, detail=detail)
+        without = [(layer, Markup(), sources) for layer, _, sources in context.layer_blocks]
+        return len(render("page.html.jinja2", replace(context, layer_blocks=without)).encode())
+
+    return render_within(
+        [capture], max_mb, precision, lambda detail: render_page(capture, **look, detail=detail), measure_rest
+    )
+
+
+def make_page_context(
+    capture: Capture, *, shared_assets: bool = False, key: str = "", detail: Detail = FULL
+) -> PageContext:
     """Return all that the page's templates read."""
     prompt, evidence = capture.prompt, capture.evidence
     program = make_program(PAGE_SCRIPTS, shared_assets=shared_assets)
@@ -178,14 +213,17 @@ def make_page_context(capture: Capture, *, shared_assets: bool = False, key: str
         settings=[*make_settings(capture), *make_kind_rows(capture)],
         recipe=make_recipe(capture),
         replay=describe_replay(capture),
+        precision=describe_precision(capture, detail),
+        dropped=describe_dropped(capture, detail),
+        least=f"{detail.least:.2g}" if detail.floor else "",
         warning=warn_of_replay(capture),
         palettes=tuple(PALETTES),
         card=embed_json(asdict(make_card(capture))),
         bokeh_file=program.bokeh_file,
-        blocks={**program.blocks, **_make_blocks(capture)},
-        evidence_blocks=make_sink_blocks(capture) | make_evidence_blocks(capture),
+        blocks={**program.blocks, **_make_blocks(capture, detail)},
+        evidence_blocks=encode_dropped(capture, detail) | make_sink_blocks(capture) | make_evidence_blocks(capture),
         layer_blocks=(
-            (layer, encode_layer(capture, layer), encode_sources(capture, layer)) for layer in capture.layers
+            (layer, encode_layer(capture, layer, detail), encode_sources(capture, layer)) for layer in capture.layers
         ),
         style=read_styles(),
         script=program.boot,
@@ -201,10 +239,10 @@ def _name_measures(names: Iterable[str]) -> dict[str, str]:
     return {name: known.get(name, f"attribution, against {name.replace('-', ' ')}") for name in names}
 
 
-def _make_blocks(capture: Capture) -> dict[str, Markup]:
+def _make_blocks(capture: Capture, detail: Detail) -> dict[str, Markup]:
     opening = find_opening_head(capture)
     content = (
-        describe_capture(capture)
+        describe_capture(capture, detail)
         | describe_kinds(capture)
         | {
             "opening": list(opening),
@@ -220,7 +258,7 @@ def _make_blocks(capture: Capture) -> dict[str, Markup]:
     blocks = {
         "figures": _figures_block(bool(capture.steps), _list_figures(capture), list_marks(capture)),
         "content": encode_json(content),
-        "opening": encode_pattern(capture, *opening),
+        "opening": encode_pattern(capture, *opening, detail),
     }
     return blocks | ({"overview": encode_overview(capture)} if has_overview(capture) else {})
 

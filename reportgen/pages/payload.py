@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from reportgen.captures.codes import encode_weights
 from reportgen.captures.record import Capture
+from reportgen.pages.detail import FULL, Detail, encode_detail, measure_dropped
 from reportgen.pages.septets import decode_septets, encode_septets
 from reportgen.pages.triangles import pack_triangles
 from reportgen.records import Prediction, Token
@@ -60,15 +61,38 @@ def encode_json(value: Any) -> Markup:
     return encode_bytes(text.encode("utf-8"))
 
 
-def encode_layer(capture: Capture, layer: int) -> Markup:
+def encode_layer(capture: Capture, layer: int, detail: Detail = FULL) -> Markup:
     """Return the block of one layer: for each captured head the codes of its lower triangle."""
-    return encode_bytes(pack_triangles(encode_weights(capture.triangles[capture.layers.index(layer)])))
+    return _encode_triangles(capture.triangles[capture.layers.index(layer)], detail)
 
 
-def encode_pattern(capture: Capture, layer: int, head: int) -> Markup:
+def encode_pattern(capture: Capture, layer: int, head: int, detail: Detail = FULL) -> Markup:
     """Return the block of one head: the codes of its lower triangle."""
-    index = capture.layers.index(layer), capture.heads.index(head)
-    return encode_bytes(pack_triangles(encode_weights(capture.triangles[index])[None]))
+    return _encode_triangles(capture.triangles[capture.layers.index(layer), capture.heads.index(head)][None], detail)
+
+
+def encode_dropped(capture: Capture, detail: Detail) -> dict[str, Markup]:
+    """Return the block of what is left out of each row, codes ``[layer, head, query_pos]``; none where nothing is."""
+    if not detail.floor:
+        return {}
+    return {"dropped": encode_bytes(encode_weights(measure_dropped(capture, detail)).tobytes())}
+
+
+def measure_triangles(triangles: NDArray[Any], detail: Detail) -> int:
+    """Return how many bytes a block of triangles ``[head, cell]`` takes on a page."""
+    return len(deflate.zlib_compress(_pack(triangles, detail), _LEVELS[1])) * 8 // 7
+
+
+def _encode_triangles(triangles: NDArray[Any], detail: Detail) -> Markup:
+    return encode_bytes(_pack(triangles, detail))
+
+
+def _pack(triangles: NDArray[Any], detail: Detail) -> bytes:
+    """Return codes as triangles are packed; of 16 bits the high ones so, and behind them the low ones as they are."""
+    codes = encode_detail(triangles, detail)
+    if codes.dtype == np.uint8:
+        return pack_triangles(codes)
+    return pack_triangles((codes >> 8).astype(np.uint8)) + codes.astype(np.uint8).tobytes()
 
 
 def thumbnail_side(num_tokens: int) -> int:
@@ -109,7 +133,7 @@ def encode_overview(capture: Capture) -> Markup:
     return encode_bytes(encode_weights(np.stack(patterns)).tobytes())
 
 
-def describe_capture(capture: Capture) -> dict[str, Any]:
+def describe_capture(capture: Capture, detail: Detail = FULL) -> dict[str, Any]:
     """Return what the page's script reads beside the blocks, as JSON values.
 
     Returns:
@@ -122,6 +146,8 @@ def describe_capture(capture: Capture) -> dict[str, Any]:
         "num_prompt_tokens": capture.num_prompt_tokens,
         "thumbnail_side": thumbnail_side(capture.num_tokens),
         "has_overview": has_overview(capture),
+        "precision": detail.precision,
+        "least": shorten(detail.least),
         "tokens": [describe_token(token) for token in capture.tokens],
         "prompt_predictions": [_describe_prediction(prediction) for prediction in capture.prompt_predictions],
         "steps": [

@@ -25,13 +25,17 @@ def pack_triangles(codes: NDArray[np.uint8]) -> bytes:
         How many cells each group has, little-endian 32-bit numbers, then the differences group by group, in the order
         of heads and cells in each.
     """
-    differences, groups = np.empty_like(codes), np.empty_like(codes)
-    for head, triangle in enumerate(codes):
+    counts = np.zeros(len(GROUPS), np.int64)
+    parts: list[list[bytes]] = [[] for _ in GROUPS]
+    for triangle in codes:
         foretold = _foretell(triangle)
-        differences[head] = triangle - foretold  # wraps around
-        groups[head] = _GROUP_OF[foretold]
-    counts = np.bincount(groups.ravel(), minlength=len(GROUPS)).astype("<u4")
-    return counts.tobytes() + b"".join(differences[groups == group].tobytes() for group in range(len(GROUPS)))
+        groups = _GROUP_OF[foretold]
+        together = (triangle - foretold)[np.argsort(groups, kind="stable")]  # wraps around
+        own = np.bincount(groups, minlength=len(GROUPS))
+        for part, differences in zip(parts, np.split(together, np.cumsum(own)[:-1]), strict=True):
+            part.append(differences.tobytes())
+        counts += own
+    return counts.astype("<u4").tobytes() + b"".join(b"".join(part) for part in parts)
 
 
 _GROUP_OF = (np.searchsorted(GROUPS, np.arange(256), side="right") - 1).astype(np.uint8)

@@ -55,7 +55,8 @@ reportgen.blocks = (() => {
   async function readCapture(name, prefix = "") {
     const [bytesOf, jsonOf] = [readBytes, readJson].map((read) => (block) => read(prefix + block));
     const content = await jsonOf("content");
-    const trianglesOf = async (block) => triangles.unpack(await bytesOf(block), content.tokens.length);
+    const trianglesOf = async (block) =>
+      triangles.unpack(await bytesOf(block), content.tokens.length, content.precision);
     const opening = await trianglesOf("opening");
     const store = stores.makeStore(content, opening, (layer) => trianglesOf(`layer-${layer}`));
     const overview = once(() => (content.has_overview ? bytesOf("overview") : shrinkAll(content, store)));
@@ -66,9 +67,10 @@ reportgen.blocks = (() => {
   /** The overview of a text so short that a page does without its block: codes `[layer, head, row, column]`. */
   async function shrinkAll({ layers, heads, tokens, thumbnail_side: side }, store) {
     const n = tokens.length;
-    const codes = new Uint8Array(layers.length * heads.length * side * side);
+    let codes = null;
     for (const [at, layer] of layers.entries()) {
       const all = await store.layerCodes(layer);
+      codes ??= new all.constructor(layers.length * heads.length * side * side);
       for (const head of heads.keys()) {
         const shrunk = pattern.shrink(pattern.headOf(all, head, n), n, side);
         codes.set(shrunk, (at * heads.length + head) * side * side);

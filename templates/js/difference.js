@@ -37,12 +37,13 @@ reportgen.difference = (() => {
   /** A form as `shows` makes them: the weights of the first side less those of the second. */
   function formOf(codes, alignment) {
     const [first, second] = codes;
+    const weights = codes.map(pattern.weightsOf);
     const { starts, length } = alignment;
     const values = new Float32Array(pattern.triangleSize(length));
     for (let query = 0, cell = 0; query < length; query++) {
       let [i, k] = starts.map((start) => pattern.triangleSize(start + query) + start);
       for (let key = 0; key <= query; key++) {
-        values[cell++] = pattern.WEIGHTS[first[i++]] - pattern.WEIGHTS[second[k++]];
+        values[cell++] = weights[0][first[i++]] - weights[1][second[k++]];
       }
     }
     const high = pattern.largest(values);

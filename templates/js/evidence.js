@@ -45,6 +45,13 @@ reportgen.evidence = (() => {
       return new Int8Array(all.buffer, all.byteOffset + heads.indexOf(head) * size, size);
     }
 
+    /** What of each query's row is left out for being weak; null where nothing is. */
+    async function droppedOf(layer, head) {
+      if (!content.least) return null;
+      const start = (layers.indexOf(layer) * heads.length + heads.indexOf(head)) * n;
+      return Float32Array.from((await bytes("dropped")).subarray(start, start + n), pattern.weightOf);
+    }
+
     /** What a learned sink takes of each query's row; null where the layer has none. */
     async function sinkOf(layer, head) {
       if (!kinds.kindOf(content, layer).has_sink) return null;
@@ -97,7 +104,8 @@ reportgen.evidence = (() => {
       const positions = units.positions(units.of(queryPos));
       const rows = await Promise.all(positions.map((position) => rowOfToken(layer, head, position, asked)));
       const whole = { ...rows[0], first: units.of(rows[0].first) };
-      if (whole.sink !== null) whole.sink = rows.reduce((sum, { sink }) => sum + sink, 0) / rows.length;
+      for (const taken of ["sink", "dropped"])
+        if (whole[taken] !== null) whole[taken] = rows.reduce((sum, row) => sum + row[taken], 0) / rows.length;
       for (const name of Object.keys(shows.KINDS)) {
         const known = rows.map((one) => one[name]).filter(Boolean);
         if (units.n < n && known.length) whole[name] = made.sumRow(known, units);
@@ -111,8 +119,9 @@ reportgen.evidence = (() => {
       const codes = await store.headCodes(layer, head);
       const step = queryPos - numPromptTokens + 1;
       const isStep = step >= 0 && step < n - numPromptTokens;
-      const [sink, norms, sources, known] = await Promise.all([
+      const [sink, dropped, norms, sources, known] = await Promise.all([
         sinkOf(layer, head),
+        droppedOf(layer, head),
         asked.includes("weighted") ? normsOf(layer, head) : null,
         asked.includes("attribution") && isStep ? sourcesOf(layer, head) : null,
         asked.includes("attribution") && isStep ? facts() : null,
@@ -125,6 +134,7 @@ reportgen.evidence = (() => {
         attribution: seen(sources && shows.attributionOf(sources, known.source_scales, step, numPromptTokens)),
         first,
         sink: sink === null ? null : sink[queryPos],
+        dropped: dropped === null ? null : dropped[queryPos],
       };
     }
 

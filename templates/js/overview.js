@@ -60,13 +60,18 @@ reportgen.overview = (() => {
       const { state, bounds, content } = scene;
       const side = content.thumbnail_side;
       const codes = state.withFirst ? all : withoutFirstColumn(all, side);
-      const high = color(figure, scene, false, () => pattern.weightOf(codes.reduce((a, b) => Math.max(a, b), 0)));
+      const high = color(
+        figure,
+        scene,
+        false,
+        () => pattern.weightsOf(codes)[codes.reduce((a, b) => Math.max(a, b), 0)],
+      );
       figure.say(`Colours: weight ${sayRange({ signed: false }, high)}`, CLICK);
       // A line between tiles is one cell wide: those of few cells are drawn with several each, or it would be too wide.
       const grown = Math.max(1, Math.floor(SMALLEST_SIDE / side));
       const across = side * grown + 1;
       const makeValues = () => {
-        const display = scale.displayOf(state.scale, pattern.WEIGHTS);
+        const display = scale.displayOf(state.scale, pattern.weightsOf(codes));
         return mosaic(codes, rows, columns, side, display, grown, firstCells(content));
       };
       drawImages([state.scale, state.withFirst, state.by].join(" "), makeValues, bounds, across, columns * across);

@@ -1,5 +1,5 @@
-// Lower triangles of codes: one byte for each query and key, row by row. What a byte stands for is a table of 256 values,
-// NaN where it stands for nothing; for weights it is 255 times their square root.
+// Lower triangles of codes: one for each query and key, row by row. What a code stands for is a table of 256 values, or of
+// 65536, NaN where it stands for nothing; for weights it is their square root, 1 being the largest code.
 globalThis.reportgen ??= {};
 
 reportgen.pattern = (() => {
@@ -29,6 +29,14 @@ reportgen.pattern = (() => {
 
   /** What the codes of weights stand for. */
   const WEIGHTS = Float32Array.from({ length: 256 }, (_, code) => weightOf(code));
+  let fine = null;
+
+  /** The same for codes of 16 bits too, by the array that holds the codes. */
+  function weightsOf(codes) {
+    if (codes instanceof Uint8Array) return WEIGHTS;
+    fine ??= Float32Array.from({ length: 65536 }, (_, code) => (code / 65535) ** 2);
+    return fine;
+  }
 
   /** The largest absolute value; what is not a number is none. */
   function largest(values) {
@@ -75,7 +83,7 @@ reportgen.pattern = (() => {
 
   /** Codes of weights as a square of so many cells, row by row: each the strongest that it stands for, 0 above the diagonal. */
   function shrink(codes, n, side) {
-    const cells = new Uint8Array(side * side);
+    const cells = new codes.constructor(side * side);
     const column = Uint32Array.from({ length: n }, (_, position) => cellOf(position, n, side));
     for (let queryPos = 0, cell = 0; queryPos < n; queryPos++) {
       const row = column[queryPos] * side;
@@ -101,7 +109,20 @@ reportgen.pattern = (() => {
       .slice(0, count);
   }
 
-  return { WEIGHTS, triangleSize, headOf, rowOf, weightOf, largest, strongest, square, shrink, cellOf, strongestKeys };
+  return {
+    WEIGHTS,
+    weightsOf,
+    triangleSize,
+    headOf,
+    rowOf,
+    weightOf,
+    largest,
+    strongest,
+    square,
+    shrink,
+    cellOf,
+    strongestKeys,
+  };
 })();
 
 if (typeof module !== "undefined") module.exports = reportgen.pattern;

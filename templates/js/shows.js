@@ -28,7 +28,8 @@ reportgen.shows = (() => {
 
   /** Weights of one query. */
   function weightsOf(codes, queryPos) {
-    return Float32Array.from(pattern.rowOf(codes, queryPos), pattern.weightOf);
+    const weights = pattern.weightsOf(codes);
+    return Float32Array.from(pattern.rowOf(codes, queryPos), (code) => weights[code]);
   }
 
   /** Weighted attention of one query: share of the row of `weight × norm`. The scale of the norms cancels out. */
@@ -48,19 +49,19 @@ reportgen.shows = (() => {
   }
 
   function formOfWeights(codes) {
-    return { codes, values: pattern.WEIGHTS };
+    return { codes, values: pattern.weightsOf(codes) };
   }
 
   function formOfShares(codes, norms, n) {
-    const shares = new Uint8Array(codes.length);
+    const [shares, values] = [new codes.constructor(codes.length), pattern.weightsOf(codes)];
     for (let queryPos = 0; queryPos < n; queryPos++) {
       const row = sharesOf(codes, norms, queryPos);
       shares.set(
-        row.map((share) => Math.round(255 * Math.sqrt(share))),
+        row.map((share) => Math.round((values.length - 1) * Math.sqrt(share))),
         pattern.triangleSize(queryPos),
       );
     }
-    return { codes: shares, values: pattern.WEIGHTS };
+    return { codes: shares, values };
   }
 
   /** Rows of steps alone; at the others a head wrote towards no token that was chosen. */

@@ -8,6 +8,7 @@ reportgen.strongest = (() => {
   const { element, tokenCode } = reportgen.text;
   const LISTED = 6;
   const SINK = "learned sink";
+  const DROPPED = "weak keys left out";
   const FORMATS = {
     weight: scale.formatWeight,
     weighted: scale.formatWeight,
@@ -44,17 +45,19 @@ reportgen.strongest = (() => {
           }),
         );
       }),
-      ...(row.sink === null ? [] : [sinkLine(row.sink, content.shows)]),
+      ...(row.sink === null ? [] : [lineOf(SINK, "none", row.sink, content.shows)]),
+      ...(row.dropped === null ? [] : [lineOf(DROPPED, "many", row.dropped, content.shows)]),
     );
   }
 
-  function sinkLine(taken, names) {
+  /** A line of what no one key has. */
+  function lineOf(what, place, taken, names) {
     const bar = { class: "bar", style: { "--share": taken } };
     return element(
       "tr",
       {},
-      element("td", { class: "nowrap" }, SINK, element("span", bar)),
-      element("td", { class: "number" }, "none"),
+      element("td", { class: "nowrap" }, what, element("span", bar)),
+      element("td", { class: "number" }, place),
       element("td", { class: "number" }, scale.formatWeight(taken)),
       ...names.slice(1).map(() => element("td")),
     );
@@ -83,7 +86,8 @@ reportgen.strongest = (() => {
   function describe(row, keyPos, kind) {
     if (keyPos < row.first) return [kinds.sayOutside(kind)];
     const sink = row.sink === null ? [] : [`${SINK}, no token: ${scale.formatWeight(row.sink)} of this row`];
-    return [...describeKey(row, keyPos), ...sink];
+    const dropped = row.dropped ? [`${DROPPED}: ${scale.formatWeight(row.dropped)} of this row`] : [];
+    return [...describeKey(row, keyPos), ...sink, ...dropped];
   }
 
   function describeKey(row, keyPos) {

@@ -10,9 +10,10 @@ reportgen.triangles = (() => {
   /**
    * @param {Uint8Array} packed counts of all groups, then differences, group by group
    * @param {number} n positions along a side of each triangle
-   * @returns {Uint8Array} lower triangles of codes, row by row, one head after the other
+   * @param {number} precision bits of a code; of 16 the lower ones stand behind the others as they are
+   * @returns {Uint8Array | Uint16Array} lower triangles of codes, row by row, one head after the other
    */
-  function unpack(packed, n) {
+  function unpack(packed, n, precision = 8) {
     const header = 4 * GROUPS.length;
     const counts = new DataView(packed.buffer, packed.byteOffset, header);
     const next = new Uint32Array(GROUPS.length);
@@ -22,6 +23,12 @@ reportgen.triangles = (() => {
       end += counts.getUint32(4 * group, true);
     }
     const codes = new Uint8Array(end - header);
+    restore(codes, packed, next, n);
+    return precision === 8 ? codes : Uint16Array.from(codes, (high, cell) => (high << 8) | packed[end + cell]);
+  }
+
+  /** Fill in codes from differences, of which `next` says where those of each group stand. */
+  function restore(codes, packed, next, n) {
     for (let cell = 0; cell < codes.length; ) {
       for (let queryPos = 0; queryPos < n; queryPos++) {
         let [left, corner] = [0, 0];
@@ -36,7 +43,6 @@ reportgen.triangles = (() => {
         }
       }
     }
-    return codes;
   }
 
   return { unpack };

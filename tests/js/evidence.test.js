@@ -7,7 +7,7 @@ const n = content.tokens.length;
 const NUM_STEPS = n - content.num_prompt_tokens;
 
 /** The evidence of the golden capture, and the names of the blocks that were read for it. */
-function makeEvidence() {
+function makeEvidence(more = {}) {
   const read = [];
   const reader = (decode) => async (name) => {
     read.push(name);
@@ -17,7 +17,7 @@ function makeEvidence() {
   const weights = store.makeStore(content, new Uint8Array(), async (layer) =>
     triangles.unpack(await bytes(`layer-${layer}`), content.tokens.length),
   );
-  return { ...evidence.makeEvidence(content, weights, bytes, reader(payload.decodeJson)), read };
+  return { ...evidence.makeEvidence({ ...content, ...more }, weights, bytes, reader(payload.decodeJson)), read };
 }
 
 const isClose = (found, expected, least, where) =>
@@ -125,4 +125,18 @@ test("a form is made once and shows what the row says", async () => {
 test("rollout comes back to a part in ten thousand", async () => {
   const found = await makeEvidence().rollout();
   for (const [i, value] of golden.rollout.entries()) isClose(found[i], value, 4e-5, `cell ${i}`);
+});
+
+test("what a row loses to the page's limit is as close as its byte allows", async () => {
+  const { row } = makeEvidence({ least: 0.006 });
+  for (const [at, layer] of content.layers.entries()) {
+    const [found, expected] = [(await row(layer, 2, 20)).dropped, golden.dropped[at][1][20]];
+    assert.ok(Math.abs(found - expected) <= Math.sqrt(expected) / 255 + 1e-5, `${found}, not ${expected}`);
+  }
+});
+
+test("a page that leaves out nothing says nothing of it", async () => {
+  const { row, read } = makeEvidence();
+  assert.equal((await row(3, 2, 20)).dropped, null);
+  assert.ok(!read.includes("dropped"));
 });

@@ -49,3 +49,14 @@ test("of a capture that would fill the memory only the nearest are read ahead", 
   await readAhead(9);
   assert.deepEqual(read, [9, 5, 3]);
 });
+
+test("layers that were looked at long ago are decoded anew, once too many are kept", async () => {
+  // Two heads of 8,000 tokens are 64 MB: three layers are kept, whatever they take.
+  const { layerCodes, read } = makeStore({ tokens: Array.from({ length: 8000 }) });
+  for (const layer of [0, 3, 5, 0, 9]) await layerCodes(layer);
+  assert.deepEqual(read, [0, 3, 5, 9]);
+  await layerCodes(0);
+  assert.deepEqual(read, [0, 3, 5, 9]);
+  await layerCodes(3);
+  assert.deepEqual(read, [0, 3, 5, 9, 3]);
+});
