@@ -153,6 +153,11 @@ _SHARED = click.option("--shared-assets", is_flag=True, help="Keep BokehJS once 
 _EXPORT = click.option(
     "--export-data", type=click.Choice(EXPORT_FORMATS), help="Write every table of numbers to data/SLUG/ too."
 )
+_SITE_URL = click.option(
+    "--site-url", default="", metavar="URL",
+    help="Where the folder will be published: pages get canonical links and previews for cards of links, the site a "
+    "sitemap.",
+)  # fmt: skip
 _RESULTS = click.option(
     "-o", "--results", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True,
     help="Folder of the site.",
@@ -201,6 +206,7 @@ def main() -> None:
 @click.option("--prune", is_flag=True, help="Remove the pages of prompts that PROMPTS no longer has.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first prompt that fails.")
 @_SHARED
+@_SITE_URL
 @_TRUST
 @_PICKLE
 @click.option("--open", "open_index", is_flag=True, help="Open the index in a browser when done.")
@@ -212,7 +218,7 @@ def build(
     slugs: tuple[str, ...], max_new_tokens: int | None, device: str, device_map: str | None, dtype: str,
     batch_size: int, seed: int | None, evidence: tuple[str, ...], export_data: str | None, keep_captures: bool,
     force: bool, prune: bool, fail_fast: bool, shared_assets: bool, trust_remote_code: bool, allow_pickle: bool,
-    open_index: bool, verbose: bool, quiet: bool, comparing: tuple[str, str, str] | None = None,
+    site_url: str, open_index: bool, verbose: bool, quiet: bool, comparing: tuple[str, str, str] | None = None,
 ) -> None:  # fmt: skip
     """Run PROMPTS (default: prompts.yaml) and write one page for each, and an index.
 
@@ -265,6 +271,7 @@ def build(
         prune=prune,
         fail_fast=fail_fast,
         keep_captures=keep_captures,
+        site_url=site_url,
     )
     stop = Stop()
     with watch(len(chosen), quiet=quiet, verbose=verbose) as progress, listen(stop):
@@ -354,6 +361,7 @@ def _note_left_out(pages: Sequence[Path], advice: str = "") -> None:
 @click.option("--second-model", type=_ModelType(), help="Model of the second; without SECOND, FIRST runs on it too.")
 @click.option("--device", type=_DeviceType(), default="auto", show_default=True, help="As build takes it.")
 @click.option("--shared-assets", is_flag=True, help="Keep BokehJS once beside the pages, not in each.")
+@_SITE_URL
 @_TRUST
 @click.option("--open", "open_index", is_flag=True, help="Open the index in a browser when done.")
 @_VERBOSE
@@ -423,38 +431,50 @@ def models(fetch: str | None, verbose: bool) -> None:
 @_RESULTS
 @_EXPORT
 @_SHARED
+@_SITE_URL
 @_VERBOSE
 @_shows_errors(_NO_PAGE)
 def render(
-    captures: tuple[Path, ...], results: Path, export_data: str | None, shared_assets: bool, verbose: bool
-) -> None:
+    captures: tuple[Path, ...], results: Path, export_data: str | None, shared_assets: bool, site_url: str,
+    verbose: bool,
+) -> None:  # fmt: skip
     """Make the pages of CAPTURES anew: files of --keep-captures or folders of them. No model is needed."""
     with _importing(_NO_PAGE):
         from reportgen.render import render_site
 
     written = render_site(
-        captures, results, shared_assets=shared_assets, export_data=export_data or "", done=click.echo
+        captures,
+        results,
+        shared_assets=shared_assets,
+        export_data=export_data or "",
+        site_url=site_url,
+        done=click.echo,
     )
     click.echo(written)
 
 
 @main.command()
 @click.argument("results", type=click.Path(path_type=Path, file_okay=False), default=Path("results"))
+@_SITE_URL
 @_VERBOSE
 @_shows_errors(_NOT_WRITTEN)
-def index(results: Path, verbose: bool) -> None:
+def index(results: Path, site_url: str, verbose: bool) -> None:
     """Write the index of RESULTS (default: results) anew from the pages that are there.
 
-    Pages that the last build left out stay out; without report.json in RESULTS every page comes in.
+    Pages that the last build left out stay out; without report.json in RESULTS every page comes in. So it is with the
+    address of the last build; pages keep the one that they were built with.
     """
     with _importing(_NOT_WRITTEN):
         from reportgen.lock import lock_site
-        from reportgen.site import open_site, read_cards, read_left_out, write_index
+        from reportgen.pages.links import check_site_url
+        from reportgen.site import open_site, read_cards, read_left_out, read_run, write_index
 
+    address = check_site_url(site_url)
     read_cards(results)  # first: a folder that is not there is a wrong name, not one to be made
     with lock_site(results):
-        left_out = read_left_out(results)
-        written = write_index(open_site(results), read_cards(results), left_out)
+        left_out, run = read_left_out(results), read_run(results)
+        run = replace(run, site_url=address or run.site_url)
+        written = write_index(open_site(results, site_url=run.site_url), read_cards(results), left_out, run)
     _note_left_out([results / f"{slug}.html" for slug in left_out])
     click.echo(written)
 

@@ -32,6 +32,8 @@ class Options:
         force: make pages anew that are up to date.
         prune: remove the pages of prompts that are not among those of the run, when it has come to its end.
         fail_fast: end the run at the first prompt that fails.
+        site_url: where the site will be published, such as ``https://ada.github.io/heads/``: pages then name their
+            own addresses and have previews for cards of links; empty where that is not known.
     """
 
     device: str = "auto"
@@ -48,6 +50,7 @@ class Options:
     force: bool = False
     prune: bool = False
     fail_fast: bool = False
+    site_url: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,24 @@ from reportgen.captures.disk import load_prompt, load_with_key
 from reportgen.errors import CaptureFileError
 from reportgen.export import check_format, encode_tables
 from reportgen.lock import lock_site
+from reportgen.page_keys import add_address
 from reportgen.pages.cards import Card, FailureCard, make_card
+from reportgen.pages.links import check_site_url
 from reportgen.pages.page import render_page
+from reportgen.pages.preview import draw_preview
 from reportgen.prompts.names import name_pages
 from reportgen.records import Place, Prompt
-from reportgen.site import CAPTURES_FOLDER, open_site, read_cards, read_left_out, write_index, write_page, write_tables
+from reportgen.site import (
+    CAPTURES_FOLDER,
+    open_site,
+    read_cards,
+    read_left_out,
+    read_run,
+    write_index,
+    write_page,
+    write_preview,
+    write_tables,
+)  # fmt: skip
 
 
 def render_site(
@@ -23,6 +36,7 @@ def render_site(
     *,
     shared_assets: bool = False,
     export_data: str = "",
+    site_url: str = "",
     done: Callable[[Path], None] = lambda _: None,
 ) -> Path:
     """Make the pages of captures, and an index of them and of what is in the folder already.
@@ -32,6 +46,7 @@ def render_site(
         results: folder of the site.
         shared_assets: keep BokehJS once beside the pages instead of in each.
         export_data: write the tables of numbers too, as ``csv`` or ``parquet``; empty writes none.
+        site_url: where the site will be published; empty for what the last run into the folder was told.
         done: told the path of every page once it is written.
 
     Returns:
@@ -40,13 +55,18 @@ def render_site(
     Raises:
         CaptureFileError: a file holds no capture; as a rule that is found before anything is written.
         PromptFileError: two captures have the same slug, or one has a slug that cannot be a file name.
+        OptionError: ``site_url`` is no web address; nothing is written.
         SiteError: the folder cannot be written.
         ReportgenError: what ``export_data`` needs is not installed; nothing is written.
     """
     check_format(export_data)
+    given = check_site_url(site_url)
     named = _name(find_captures(captures))
     with lock_site(Path(results)) as folder:
-        open_site(folder, (prompt.slug for _, prompt in named), shared_assets=shared_assets)
+        run = read_run(folder)
+        run = replace(run, site_url=given or run.site_url)
+        slugs = (prompt.slug for _, prompt in named)
+        open_site(folder, slugs, shared_assets=shared_assets, site_url=run.site_url)
         cards: dict[str, Card | FailureCard] = {card.slug: card for card in read_cards(folder)}
         try:
             for path, prompt in named:
@@ -54,12 +74,16 @@ def render_site(
                 capture = replace(capture, prompt=replace(capture.prompt, slug=prompt.slug, title=prompt.title))
                 if export_data:
                     write_tables(folder, prompt.slug, encode_tables(capture, export_data))
-                page = write_page(folder, prompt.slug, render_page(capture, shared_assets=shared_assets, key=key))
+                if run.site_url:
+                    write_preview(folder, prompt.slug, draw_preview(capture))
+                key = add_address(key, run.site_url)
+                html = render_page(capture, shared_assets=shared_assets, key=key, site_url=run.site_url)
+                page = write_page(folder, prompt.slug, html)
                 cards[prompt.slug] = make_card(capture)
                 done(page)
         finally:
             left_out = [slug for slug in read_left_out(folder) if slug not in cards]
-            index = write_index(folder, tuple(cards.values()), left_out)
+            index = write_index(folder, tuple(cards.values()), left_out, run)
     return index
 
 

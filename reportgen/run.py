@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,16 +17,28 @@ from reportgen.export import check_format, encode_tables
 from reportgen.interrupts import Stop
 from reportgen.lock import lock_site
 from reportgen.options import Options, Outcome, Progress, Silence
-from reportgen.page_keys import make_key, make_pair_key, make_side_key
+from reportgen.page_keys import add_address, make_key, make_pair_key, make_side_key
 from reportgen.pages.cards import Card, FailureCard, make_card
 from reportgen.pages.compare import make_compare_card, render_comparison
+from reportgen.pages.links import PREVIEWS_FOLDER, check_site_url
 from reportgen.pages.page import render_page
+from reportgen.pages.preview import draw_pair_preview, draw_preview
 from reportgen.pages.tables import warn_of_replay
 from reportgen.pairs import Pairs, name_and_check
 from reportgen.prompts.prompt_file import name_pages
 from reportgen.records import Comparison, Prompt
 from reportgen.resume import find_current
-from reportgen.site import CAPTURES_FOLDER, DATA_FOLDER, open_site, read_cards, write_capture, write_page, write_tables
+from reportgen.site import (
+    CAPTURES_FOLDER,
+    DATA_FOLDER,
+    open_site,
+    read_cards,
+    read_run,
+    write_capture,
+    write_page,
+    write_preview,
+    write_tables,
+)
 from reportgen.tally import Tally
 
 if TYPE_CHECKING:
@@ -66,21 +78,24 @@ def build_site(
             that cannot be used, or a comparison names a prompt that is not there; nothing is written.
         ModelError: another model or adapter, the device or the dtype cannot be used; nothing is written.
         SiteError: the folder cannot be written, or another run writes into it.
+        OptionError: ``site_url`` is no web address; nothing is written.
         ReportgenError: what ``export_data`` needs is not installed; nothing is written.
     """
     check_format(options.export_data)
     stop, folder, named = stop or Stop(), Path(results), name_pages(tuple(prompts))
     pairs = Pairs(name_and_check(comparisons, named))
+    options = _find_address(options, folder)
     current = find_current(folder, named, options, pairs.comparisons)
     named = _check(named, current, options, stop)
     with lock_site(folder):
-        remove_leftovers([folder, folder / CAPTURES_FOLDER, *folder.glob(f"{DATA_FOLDER}/*")])
+        inner = (CAPTURES_FOLDER, PREVIEWS_FOLDER)
+        remove_leftovers([folder, *(folder / name for name in inner), *folder.glob(f"{DATA_FOLDER}/*")])
         entries = (*named, *pairs.comparisons)
         missing = [entry.slug for entry in entries if entry.slug not in current]
-        open_site(folder, missing, shared_assets=options.shared_assets)
+        open_site(folder, missing, shared_assets=options.shared_assets, site_url=options.site_url)
         if options.update:
             read_cards(folder)  # what cannot be read is told now rather than after the work
-        tally = Tally(folder, entries, current)
+        tally = Tally(folder, entries, current, options.site_url)
         try:
             if current:
                 progress.skip(len(current))
@@ -94,6 +109,12 @@ def build_site(
         keep_earlier = options.update or not tally.has_pages or not ended
         with stop.held():  # an index that was begun is finished
             return tally.finish(keep_earlier=keep_earlier, prune=options.prune and ended)
+
+
+def _find_address(options: Options, folder: Path) -> Options:
+    """Check where the site will be published; pages that come beside others take their address where none is given."""
+    known = options.site_url or (read_run(folder).site_url if options.update else "")
+    return replace(options, site_url=check_site_url(known))
 
 
 def _check(prompts: Sequence[Prompt], current: Collection[str], options: Options, stop: Stop) -> tuple[Prompt, ...]:
@@ -144,9 +165,14 @@ def _write_pairs(ran: Ran, folder: Path, options: Options, stop: Stop, tally: Ta
         if isinstance(sides, FailureCard):
             tally.add_lost(one, sides)
             continue
-        key = make_pair_key(one, sides.keys, options)
-        html = render_comparison(one, *sides.captures, shared_assets=options.shared_assets, key=key)
+        key = add_address(make_pair_key(one, sides.keys, options), options.site_url)
+        html = render_comparison(
+            one, *sides.captures, shared_assets=options.shared_assets, key=key, site_url=options.site_url
+        )
+        preview = draw_pair_preview(one, *sides.captures) if options.site_url else b""
         with stop.held():
+            if preview:
+                write_preview(folder, one.slug, preview)
             tally.add_page(one, make_compare_card(one, *sides.captures), write_page(folder, one.slug, html))
 
 
@@ -159,6 +185,7 @@ class _Drawn:
     tables: Mapping[str, bytes]
     kept: Capture | None
     key: str
+    preview: bytes
 
 
 def _draw(ran: Ran, options: Options, progress: Progress) -> _Drawn:
@@ -171,9 +198,15 @@ def _draw(ran: Ran, options: Options, progress: Progress) -> _Drawn:
     key = make_key(prompt, options, ran.made_of)
     kept = captured if options.keep_captures else None
     try:
-        html = render_page(captured, shared_assets=options.shared_assets, key=key)
+        html = render_page(
+            captured,
+            shared_assets=options.shared_assets,
+            key=add_address(key, options.site_url),
+            site_url=options.site_url,
+        )
+        preview = draw_preview(captured) if options.site_url else b""
         tables = encode_tables(captured, options.export_data) if options.export_data else {}
-        return _Drawn(html, make_card(captured), tables, kept, key)
+        return _Drawn(html, make_card(captured), tables, kept, key, preview)
     except ReportgenError:
         raise
     except Exception as error:  # numbers that nobody foresaw are this prompt's failure, not the run's
@@ -182,9 +215,11 @@ def _draw(ran: Ran, options: Options, progress: Progress) -> _Drawn:
 
 
 def _write(prompt: Prompt, drawn: _Drawn, folder: Path) -> Path:
-    """Write tables and capture before their page: one that is there has all that belongs to it."""
+    """Write tables, capture and preview before their page: one that is there has all that belongs to it."""
     if drawn.tables:
         write_tables(folder, prompt.slug, drawn.tables)
     if drawn.kept is not None:
         write_capture(folder, prompt.slug, drawn.kept, drawn.key)
+    if drawn.preview:
+        write_preview(folder, prompt.slug, drawn.preview)
     return write_page(folder, prompt.slug, drawn.html)

@@ -19,15 +19,18 @@ _T = TypeVar("_T")
 class Tally:
     """The account of one run into one folder."""
 
-    def __init__(self, folder: Path, entries: Sequence[Prompt | Comparison], up_to_date: Mapping[str, Card]) -> None:
+    def __init__(
+        self, folder: Path, entries: Sequence[Prompt | Comparison], up_to_date: Mapping[str, Card], site_url: str = ""
+    ) -> None:
         """Begin with the pages that are there.
 
         Args:
             folder: the site, which nobody else writes into.
             entries: all prompts of the run, then its comparisons.
             up_to_date: cards of those that need not be run, by slug.
+            site_url: where the site will be published.
         """
-        self._folder, self._entries = folder, entries
+        self._folder, self._entries, self._site_url = folder, entries, site_url
         self._start = time.perf_counter()
         self._before = find_pages(folder)
         self._up_to_date = list(up_to_date)
@@ -98,7 +101,8 @@ class Tally:
             "failed": len(self.failures),
             "not_run": len(self._entries) - len(self._cards),
         }
-        return Run({**counts, "seconds": seconds}, {slug: self._describe(slug) for slug in self._cards})
+        prompts = {slug: self._describe(slug) for slug in self._cards}
+        return Run({**counts, "seconds": seconds}, prompts, self._site_url)
 
     def _describe(self, slug: str) -> dict[str, object]:
         seconds = {stage: round(took, 3) for stage, took in self._seconds.get(slug, {}).items()}

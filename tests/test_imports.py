@@ -27,8 +27,8 @@ ORDER = (
     "captures.tokens", "captures.predictions", "captures.generation", "captures.attention", "captures.encoding",
     "captures.batches", "captures.capture",
     "pages.payload", "pages.kinds", "pages.evidence_blocks", "pages.palettes", "pages.figures", "pages.assets",
-    "pages.tables", "pages.words", "pages.alignment", "pages.cards", "pages.citation", "pages.templates", "pages.index",
-    "pages.page", "pages.compare",
+    "pages.tables", "pages.words", "pages.alignment", "pages.cards", "pages.citation", "pages.templates", "pages.links",
+    "pages.index", "pages.page", "pages.compare", "pages.preview",
     "export", "pictures", "page_keys", "lock", "interrupts", "site", "render", "resume", "pairs", "tally",
     "engine", "run", "progress", "cli", "__main__",
 )  # fmt: skip

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from reportgen.captures.record import Capture
 from reportgen.evidence.definitions import HEAD_SCORES, LABEL_FROM, HeadScore, find_opening_head
@@ -28,6 +29,7 @@ from reportgen.pages.assets import (
 from reportgen.pages.cards import Card, encode_picture, make_card, shade_means
 from reportgen.pages.figures import make_compare_figures
 from reportgen.pages.kinds import describe_kinds, list_marks, make_kind_rows, make_sink_blocks, name_shade
+from reportgen.pages.links import Link, make_link
 from reportgen.pages.palettes import DIVERGING, PALETTES
 from reportgen.pages.payload import (
     describe_capture,
@@ -79,6 +81,7 @@ class CompareContext:
     title: str
     note: str
     tags: tuple[str, ...]
+    link: Link | None
     sides: Sequence[SideView]
     same_model: bool
     layers: Sequence[int]
@@ -99,8 +102,9 @@ class CompareContext:
 
 
 def render_comparison(
-    comparison: Comparison, first: Capture, second: Capture, *, shared_assets: bool = False, key: str = ""
-) -> str:
+    comparison: Comparison, first: Capture, second: Capture, *, shared_assets: bool = False, key: str = "",
+    site_url: str = "",
+) -> str:  # fmt: skip
     """Return the page that puts two captures side by side.
 
     Args:
@@ -109,11 +113,12 @@ def render_comparison(
         second: the right side, B.
         shared_assets: refer to BokehJS beside the page instead of carrying it along.
         key: of what makes the page, as ``page_keys`` makes it; empty where that is not known.
+        site_url: as ``render_page`` takes it.
 
     Returns:
         The whole HTML document; the same captures give the same text.
     """
-    context = make_compare_context(comparison, first, second, shared_assets=shared_assets, key=key)
+    context = make_compare_context(comparison, first, second, shared_assets=shared_assets, key=key, site_url=site_url)
     return render("compare.html.jinja2", context)
 
 
@@ -135,17 +140,20 @@ def make_compare_card(comparison: Comparison, first: Capture, second: Capture) -
 
 
 def make_compare_context(
-    comparison: Comparison, first: Capture, second: Capture, *, shared_assets: bool = False, key: str = ""
-) -> CompareContext:
+    comparison: Comparison, first: Capture, second: Capture, *, shared_assets: bool = False, key: str = "",
+    site_url: str = "",
+) -> CompareContext:  # fmt: skip
     """Return all that the comparison's templates read."""
     captures = first, second
     alignment = align(first, second)
     script = read_scripts(COMPARE_SCRIPTS)
     own_scripts = (script,) if shared_assets else (script, read_bokeh())
+    titles = f"{first.prompt.title}, and {second.prompt.title}"
     return CompareContext(
         title=comparison.title,
         note=comparison.note,
         tags=comparison.tags,
+        link=make_link(site_url, comparison.slug, comparison.title, f"Attention side by side: {titles}"),
         sides=[_view(capture, name) for capture, name in zip(captures, "ab", strict=True)],
         same_model=first.model.title == second.model.title,
         layers=sorted({*first.layers, *second.layers}),
@@ -219,7 +227,7 @@ def _make_blocks(captures: tuple[Capture, Capture], alignment: Alignment | None,
     blocks["figures"] = encode_json(make_compare_figures(marks, with_difference=alignment is not None))
     blocks["shared"] = encode_json(shared)
     for name, capture in zip("ab", captures, strict=True):
-        opening = _nearest(capture.layers, layer), _nearest(capture.heads, head)
+        opening = nearest(capture.layers, layer), nearest(capture.heads, head)
         blocks[f"{name}-content"] = encode_json(_describe(capture, opening))
         blocks[f"{name}-opening"] = encode_pattern(capture, *opening)
     for name, capture in zip("ab", captures, strict=True):
@@ -253,14 +261,19 @@ def _make_later_blocks(captures: tuple[Capture, Capture]) -> Iterator[tuple[str,
 
 
 def _draw_both(first: Capture, second: Capture) -> str:
+    return encode_picture(shade_both(first, second))
+
+
+def shade_both(first: Capture, second: Capture) -> NDArray[np.float32]:
+    """Return two thumbnails as one, ``[row, column]``, 0 to 1: A below the diagonal, B turned over above it."""
     below, above = shade_means(first), shade_means(second)
     side = max(len(below), len(above))
     picture = np.zeros((side, side), np.float32)
     picture[: len(below), : len(below)] += np.tril(below)
     picture[: len(above), : len(above)] += np.triu(above.T, 1)
-    return encode_picture(picture)
+    return picture
 
 
-def _nearest(numbers: Sequence[int], wanted: int) -> int:
+def nearest(numbers: Sequence[int], wanted: int) -> int:
     """Return the number that stands in for one that a side may lack: the nearest, of two the lower."""
     return min(numbers, key=lambda number: (abs(number - wanted), number))

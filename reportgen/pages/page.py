@@ -44,6 +44,7 @@ from reportgen.pages.kinds import (
     name_reach,
     name_shade,
 )
+from reportgen.pages.links import Link, make_link
 from reportgen.pages.palettes import DIVERGING, PALETTES
 from reportgen.pages.payload import (
     describe_capture,
@@ -84,6 +85,7 @@ class PageContext:
     note: str
     tags: tuple[str, ...]
     excerpt: str
+    link: Link | None
     model: ModelInfo
     traits: Sequence[TraitView]
     shade: str
@@ -128,21 +130,26 @@ class PageContext:
     generator: str = GENERATOR
 
 
-def render_page(capture: Capture, *, shared_assets: bool = False, key: str = "") -> str:
+def render_page(capture: Capture, *, shared_assets: bool = False, key: str = "", site_url: str = "") -> str:
     """Return the page of one capture.
 
     Args:
         capture: what to show.
         shared_assets: refer to BokehJS beside the page instead of carrying it along.
         key: of all that the page was made from, as ``make_key`` tells it; empty for none.
+        site_url: where the site will be published, as ``check_site_url`` returns it; empty where that is not known.
 
     Returns:
         The whole HTML document; the same capture gives the same text.
     """
-    return render("page.html.jinja2", make_page_context(capture, shared_assets=shared_assets, key=key))
+    return render(
+        "page.html.jinja2", make_page_context(capture, shared_assets=shared_assets, key=key, site_url=site_url)
+    )
 
 
-def make_page_context(capture: Capture, *, shared_assets: bool = False, key: str = "") -> PageContext:
+def make_page_context(
+    capture: Capture, *, shared_assets: bool = False, key: str = "", site_url: str = ""
+) -> PageContext:
     """Return all that the page's templates read."""
     prompt, evidence = capture.prompt, capture.evidence
     script = read_scripts(PAGE_SCRIPTS)
@@ -152,6 +159,9 @@ def make_page_context(capture: Capture, *, shared_assets: bool = False, key: str
         note=prompt.note,
         tags=prompt.tags,
         excerpt=excerpt(capture),
+        link=make_link(
+            site_url, prompt.slug, prompt.title, f"Attention of {capture.model.title} on: {excerpt(capture)}"
+        ),
         model=capture.model,
         traits=make_trait_views(capture),
         shade=name_shade(capture),
