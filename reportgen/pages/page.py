@@ -81,6 +81,7 @@ _KINDS = ("value_norms", "attribution", "sources", "lens", "rollout", "ablations
 class PageContext:
     """All that ``page.html.jinja2`` and its parts read."""
 
+    has_index: bool
     title: str
     note: str
     tags: tuple[str, ...]
@@ -130,7 +131,9 @@ class PageContext:
     generator: str = GENERATOR
 
 
-def render_page(capture: Capture, *, shared_assets: bool = False, key: str = "", site_url: str = "") -> str:
+def render_page(
+    capture: Capture, *, shared_assets: bool = False, key: str = "", site_url: str = "", has_index: bool = True
+) -> str:
     """Return the page of one capture.
 
     Args:
@@ -138,23 +141,24 @@ def render_page(capture: Capture, *, shared_assets: bool = False, key: str = "",
         shared_assets: refer to BokehJS beside the page instead of carrying it along.
         key: of all that the page was made from, as ``make_key`` tells it; empty for none.
         site_url: where the site will be published, as ``check_site_url`` returns it; empty where that is not known.
+        has_index: whether an index stands beside the page, which it leads to.
 
     Returns:
         The whole HTML document; the same capture gives the same text.
     """
-    return render(
-        "page.html.jinja2", make_page_context(capture, shared_assets=shared_assets, key=key, site_url=site_url)
-    )
+    context = make_page_context(capture, shared_assets=shared_assets, key=key, site_url=site_url, has_index=has_index)
+    return render("page.html.jinja2", context)
 
 
 def make_page_context(
-    capture: Capture, *, shared_assets: bool = False, key: str = "", site_url: str = ""
+    capture: Capture, *, shared_assets: bool = False, key: str = "", site_url: str = "", has_index: bool = True
 ) -> PageContext:
     """Return all that the page's templates read."""
     prompt, evidence = capture.prompt, capture.evidence
     script = read_scripts(PAGE_SCRIPTS)
     own_scripts = (script,) if shared_assets else (script, read_bokeh())
     return PageContext(
+        has_index=has_index,
         title=prompt.title,
         note=prompt.note,
         tags=prompt.tags,
