@@ -279,6 +279,7 @@ def build(
             outcome = build_site(chosen, results, options, progress, stop, comparisons)
         except KeyboardInterrupt as interrupt:
             raise _interrupted(progress.num_pages) from interrupt
+    _note_size(results)
     _tell(outcome, quiet=quiet, pruning=not slugs)
     if stop.asked and outcome.not_run:
         raise _interrupted(progress.num_pages)
@@ -350,6 +351,14 @@ def _note_left_out(pages: Sequence[Path], advice: str = "") -> None:
         click.echo(f"kept, not in the index: {', '.join(map(str, pages[:_NAMED]))}{more}{advice}", err=True)
 
 
+def _note_size(results: Path) -> None:
+    """Say on standard error where a site will not fit GitHub Pages."""
+    from reportgen.quota import warn_of_size
+
+    if warning := warn_of_size(results):
+        click.echo(f"warning: {warning}", err=True)
+
+
 @main.command()
 @click.argument("first")
 @click.argument("second", required=False)
@@ -401,6 +410,18 @@ def check(
     with _importing(_NOT_WRITTEN):
         check_prompts(chosen, trust_remote_code=trust_remote_code, problems=problems)
     click.echo(f"{prompts}: {len(chosen)} prompt{'s' if len(chosen) > 1 else ''}, no problems")
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+@_VERBOSE
+@_shows_errors("; the files that are there are whole but for the last")
+def new(folder: Path, verbose: bool) -> None:
+    """Make DIR the start of a repository of your own: prompts, and a workflow that publishes their pages."""
+    from reportgen.starter import make_starter
+
+    for path in make_starter(folder):
+        click.echo(path)
 
 
 @main.command()
@@ -476,6 +497,7 @@ def index(results: Path, site_url: str, verbose: bool) -> None:
         run = replace(run, site_url=address or run.site_url)
         written = write_index(open_site(results, site_url=run.site_url), read_cards(results), left_out, run)
     _note_left_out([results / f"{slug}.html" for slug in left_out])
+    _note_size(results)
     click.echo(written)
 
 

@@ -29,8 +29,8 @@ ORDER = (
     "pages.payload", "pages.kinds", "pages.evidence_blocks", "pages.palettes", "pages.figures", "pages.assets",
     "pages.tables", "pages.words", "pages.alignment", "pages.cards", "pages.citation", "pages.templates", "pages.links",
     "pages.index", "pages.page", "pages.compare", "pages.preview",
-    "export", "pictures", "page_keys", "lock", "interrupts", "site", "render", "resume", "pairs", "tally",
-    "engine", "run", "notebook", "progress", "cli", "__main__",
+    "export", "pictures", "starter", "quota", "page_keys", "lock", "interrupts", "site", "render", "resume", "pairs",
+    "tally", "engine", "run", "notebook", "progress", "cli", "__main__",
 )  # fmt: skip
 """Each module may import those before it, and the package's own names."""
 
