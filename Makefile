@@ -12,7 +12,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 .PHONY: report test lint audit format lock bench clean
 
 report: .venv/.run
-	$(BIN)/reportgen build prompts.yaml --results results
+	$(BIN)/reportgen build prompts.yaml --results results $(if $(SITE_URL),--site-url '$(SITE_URL)')
 
 test: .venv/.test node_modules/.installed
 	scripts/install-chromium

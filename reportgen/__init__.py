@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from reportgen.captures.record import Capture
     from reportgen.errors import ReportgenError
     from reportgen.models.model import LoadedModel, load_model, wrap_model
+    from reportgen.notebook import Report, report
     from reportgen.options import Options, Outcome
     from reportgen.pages.page import render_page
     from reportgen.prompts.prompt_file import load_prompts
@@ -30,12 +31,14 @@ __all__ = [
     "Options",
     "Outcome",
     "Prompt",
+    "Report",
     "ReportgenError",
     "build_site",
     "capture",
     "load_model",
     "load_prompts",
     "render_page",
+    "report",
     "wrap_model",
 ]
 
@@ -47,12 +50,14 @@ _HOMES = {
     "Options": "options",
     "Outcome": "options",
     "Prompt": "records",
+    "Report": "notebook",
     "ReportgenError": "errors",
     "build_site": "run",
     "capture": "captures.capture",
     "load_model": "models.model",
     "load_prompts": "prompts.prompt_file",
     "render_page": "pages.page",
+    "report": "notebook",
     "wrap_model": "models.model",
 }
 

@@ -195,6 +195,11 @@ _SHARED = click.option("--shared-assets", is_flag=True, help="Keep BokehJS once 
 _EXPORT = click.option(
     "--export-data", type=click.Choice(EXPORT_FORMATS), help="Write every table of numbers to data/SLUG/ too."
 )
+_SITE_URL = click.option(
+    "--site-url", default="", metavar="URL",
+    help="Where the folder will be published: pages get canonical links and previews for cards of links, the site a "
+    "sitemap.",
+)  # fmt: skip
 _RESULTS = click.option(
     "-o", "--results", type=_ResultsType(), default="results", show_default=True,
     help="Folder of the site, or an address such as s3://bucket/site.",
@@ -258,6 +263,7 @@ def main() -> None:
 @_MAX_MB
 @_PRECISION
 @_SHARED
+@_SITE_URL
 @_TRUST
 @_PICKLE
 @click.option("--open", "open_index", is_flag=True, help="Open the index in a browser when done.")
@@ -270,7 +276,7 @@ def build(
     batch_size: int, seed: int | None, evidence: tuple[str, ...], export_data: str | None, keep_captures: bool,
     force: bool, prune: bool, fail_fast: bool, share: Share | None, engine: str, ray_address: str | None,
     workers: int | None, gpus_per_worker: float | None, max_page_mb: float, precision: str, shared_assets: bool,
-    trust_remote_code: bool, allow_pickle: bool, open_index: bool, verbose: bool, quiet: bool,
+    site_url: str, trust_remote_code: bool, allow_pickle: bool, open_index: bool, verbose: bool, quiet: bool,
     comparing: tuple[str, str, str] | None = None,
 ) -> None:  # fmt: skip
     """Run PROMPTS (default: prompts.yaml) and write one page for each, and an index.
@@ -332,6 +338,7 @@ def build(
         keep_captures=keep_captures,
         max_page_mb=max_page_mb,
         precision=int(precision),
+        site_url=site_url,
     )
     stop = Stop()
     with watch(len(chosen), quiet=quiet, verbose=verbose) as progress, listen(stop):
@@ -341,6 +348,8 @@ def build(
                 outcome = build_site(chosen, folder, options, told, stop, comparisons)
         except KeyboardInterrupt as interrupt:
             raise _interrupted(progress.num_pages) from interrupt
+    if mirror is None:
+        _note_size(folder)
     _tell(outcome, mirror.name if mirror else str, quiet=quiet, pruning=not slugs, share=share)
     if stop.asked and outcome.not_run:
         raise _interrupted(progress.num_pages)
@@ -448,6 +457,14 @@ def _note_left_out(pages: Sequence[Path | str], advice: str = "") -> None:
         click.echo(f"kept, not in the index: {', '.join(map(str, pages[:_NAMED]))}{more}{advice}", err=True)
 
 
+def _note_size(results: Path) -> None:
+    """Say on standard error where a site will not fit GitHub Pages."""
+    from reportgen.quota import warn_of_size
+
+    if warning := warn_of_size(results):
+        click.echo(f"warning: {warning}", err=True)
+
+
 @main.command()
 @click.argument("first")
 @click.argument("second", required=False)
@@ -459,6 +476,7 @@ def _note_left_out(pages: Sequence[Path | str], advice: str = "") -> None:
 @click.option("--second-model", type=_ModelType(), help="Model of the second; without SECOND, FIRST runs on it too.")
 @click.option("--device", type=_DeviceType(), default="auto", show_default=True, help="As build takes it.")
 @click.option("--shared-assets", is_flag=True, help="Keep BokehJS once beside the pages, not in each.")
+@_SITE_URL
 @_TRUST
 @click.option("--open", "open_index", is_flag=True, help="Open the index in a browser when done.")
 @_VERBOSE
@@ -501,6 +519,18 @@ def check(
 
 
 @main.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+@_VERBOSE
+@_shows_errors("; the files that are there are whole but for the last")
+def new(folder: Path, verbose: bool) -> None:
+    """Make DIR the start of a repository of your own: prompts, and a workflow that publishes their pages."""
+    from reportgen.starter import make_starter
+
+    for path in make_starter(folder):
+        click.echo(path)
+
+
+@main.command()
 def schema() -> None:
     """Print the JSON Schema of the prompt file, for editors."""
     from reportgen.prompts.prompt_file import prompt_file_schema
@@ -530,11 +560,12 @@ def models(fetch: str | None, verbose: bool) -> None:
 @_MAX_MB
 @_PRECISION
 @_SHARED
+@_SITE_URL
 @_VERBOSE
 @_shows_errors(_NO_PAGE)
 def render(
     captures: tuple[Path, ...], results: Path | str, export_data: str | None, max_page_mb: float, precision: str,
-    shared_assets: bool, verbose: bool,
+    shared_assets: bool, site_url: str, verbose: bool,
 ) -> None:  # fmt: skip
     """Make the pages of CAPTURES anew: files of --keep-captures or folders of them. No model is needed."""
     with _importing(_NO_PAGE):
@@ -544,7 +575,7 @@ def render(
         name = mirror.name if mirror else str
         written = render_site(
             captures, folder, shared_assets=shared_assets, export_data=export_data or "", max_page_mb=max_page_mb,
-            precision=int(precision), done=lambda path: click.echo(name(path)),
+            precision=int(precision), site_url=site_url, done=lambda path: click.echo(name(path)),
             warn=lambda warning: click.echo(warning, err=True),
         )  # fmt: skip
     click.echo(name(written))
@@ -552,28 +583,35 @@ def render(
 
 @main.command()
 @click.argument("results", type=_ResultsType(), default="results")
+@_SITE_URL
 @_VERBOSE
 @_shows_errors(_NOT_WRITTEN)
-def index(results: Path | str, verbose: bool) -> None:
+def index(results: Path | str, site_url: str, verbose: bool) -> None:
     """Write the index of RESULTS (default: results) anew from the pages that are there, and join shares of a run.
 
-    Pages that the last build left out stay out; without report.json in RESULTS every page comes in.
+    Pages that the last build left out stay out; without report.json in RESULTS every page comes in. So it is with the
+    address of the last build; pages keep the one that they were built with.
     """
     with _importing(_NOT_WRITTEN):
         from reportgen.lock import lock_site
+        from reportgen.pages.links import check_site_url
         from reportgen.shares import join_parts
-        from reportgen.site import open_site, read_cards, read_left_out, write_index
+        from reportgen.site import open_site, read_cards, read_left_out, read_run, write_index
 
+    address = check_site_url(site_url)
     with _site_at(results) as (folder, mirror):
         read_cards(folder)  # first: a folder that is not there is a wrong name, not one to be made
         with lock_site(folder):
             missing = join_parts(folder)
-            left_out = read_left_out(folder)
-            written = write_index(open_site(folder), read_cards(folder), left_out)
+            left_out, run = read_left_out(folder), read_run(folder)
+            run = replace(run, site_url=address or run.site_url)
+            written = write_index(open_site(folder, site_url=run.site_url), read_cards(folder), left_out, run)
     name = mirror.name if mirror else str
     for line in missing or ():
         click.echo(f"not joined: {line}; run it, then this again", err=True)
     _note_left_out([name(folder / f"{slug}.html") for slug in left_out])
+    if mirror is None:
+        _note_size(folder)
     click.echo(name(written))
 
 

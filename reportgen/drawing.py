@@ -9,10 +9,11 @@ from reportgen.captures.record import Capture
 from reportgen.errors import PromptError, ReportgenError, first_line
 from reportgen.export import encode_tables
 from reportgen.options import Options
-from reportgen.page_keys import make_key
+from reportgen.page_keys import add_address, make_key
 from reportgen.pages.cards import Card, make_card
 from reportgen.pages.detail import describe_dropped
 from reportgen.pages.page import draw_page
+from reportgen.pages.preview import draw_preview
 from reportgen.records import Prompt
 
 
@@ -25,8 +26,9 @@ class Drawn:
         card: what the index says about it.
         tables: files of ``export_data``, content by name.
         kept: what it was made from, where that is to be kept.
-        key: what the page says that it was made from.
+        key: of what it was made from, without the address.
         dropped: what the page leaves out, in words; empty where it leaves out nothing.
+        preview: the picture of it for cards of links, a PNG; empty where it is not known where it will be published.
     """
 
     html: str
@@ -35,6 +37,7 @@ class Drawn:
     kept: Capture | None
     key: str
     dropped: str = ""
+    preview: bytes = b""
 
 
 def draw(prompt: Prompt, captured: Capture, options: Options, made_of: str) -> Drawn:
@@ -53,11 +56,12 @@ def draw(prompt: Prompt, captured: Capture, options: Options, made_of: str) -> D
     kept = captured if options.keep_captures else None
     try:
         html, detail = draw_page(
-            captured, shared_assets=options.shared_assets, key=key, max_mb=options.max_page_mb,
-            precision=options.precision,
+            captured, shared_assets=options.shared_assets, key=add_address(key, options.site_url),
+            site_url=options.site_url, max_mb=options.max_page_mb, precision=options.precision,
         )  # fmt: skip
+        preview = draw_preview(captured) if options.site_url else b""
         tables = encode_tables(captured, options.export_data) if options.export_data else {}
-        return Drawn(html, make_card(captured), tables, kept, key, describe_dropped(captured, detail))
+        return Drawn(html, make_card(captured), tables, kept, key, describe_dropped(captured, detail), preview)
     except ReportgenError:
         raise
     except Exception as error:  # numbers that nobody foresaw are this prompt's failure, not the run's

@@ -27,6 +27,9 @@ class Cluster:
     gpus_per_worker: float | None = None
 
 
+MAX_PAGE_MB = 25.0
+
+
 @dataclass(frozen=True)
 class Options:
     """How to run, apart from what the prompts say.
@@ -52,6 +55,8 @@ class Options:
         fail_fast: end the run at the first prompt that fails.
         share: run this part of the batches alone; others are run elsewhere, into the same folder or their own.
         cluster: where to run; this process without one.
+        site_url: where the site will be published, such as ``https://ada.github.io/heads/``: pages then name their
+            own addresses and have previews for cards of links; empty where that is not known.
     """
 
     device: str = "auto"
@@ -68,10 +73,11 @@ class Options:
     force: bool = False
     prune: bool = False
     fail_fast: bool = False
-    max_page_mb: float = 25.0
+    max_page_mb: float = MAX_PAGE_MB
     precision: int = 8
     share: Share | None = None
     cluster: Cluster | None = None
+    site_url: str = ""
 
 
 @dataclass(frozen=True)

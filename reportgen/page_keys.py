@@ -24,8 +24,8 @@ from reportgen.records import EXPORT_FORMATS, Comparison, Prompt
 _PACKAGES = ("bokeh", "numpy", "tokenizers", "torch", "transformers")
 _NOT_ON_THE_PAGE = ("place",)
 """Fields of a prompt, or of a comparison, that nothing of its page depends on."""
-_NOT_OF_THE_PAGE = ("batch_size", "cluster", "fail_fast", "force", "model", "prune", "share", "update")
-"""Options that no page depends on."""
+_NOT_OF_THE_PAGE = ("batch_size", "cluster", "fail_fast", "force", "model", "prune", "share", "site_url", "update")
+"""Options that no page depends on, and where it will be published, which ``add_address`` adds."""
 
 
 def make_key(prompt: Prompt, options: Options, made_of: str) -> str:
@@ -44,12 +44,25 @@ def make_key(prompt: Prompt, options: Options, made_of: str) -> str:
     return _hash([_values(prompt, _NOT_ON_THE_PAGE), _settings(options), made_of, hash_program()])
 
 
+def add_address(key: str, site_url: str) -> str:
+    """Return the key of a page that says where it will be published.
+
+    It is made of the key of the same page without that, so that a page is made again for another address from its
+    capture alone.
+
+    Args:
+        key: as ``make_key`` or ``make_pair_key`` returns it.
+        site_url: as ``check_site_url`` returns it; empty leaves the key as it is.
+    """
+    return _hash([key, site_url]) if key and site_url else key
+
+
 def make_valid_keys(prompt: Prompt, options: Options, made_of: str) -> set[str]:
-    """Return the keys under which a page is up to date: it is no worse for numbers beside it that are not asked for."""
+    """Return the keys under which a page is up to date: it is no worse for what was not asked for beside it."""
     kinds = (options.export_data,) if options.export_data else ("", *EXPORT_FORMATS)
     kept = (True,) if options.keep_captures else (False, True)
     asked = [replace(options, export_data=kind, keep_captures=keep) for kind in kinds for keep in kept]
-    return {make_key(prompt, options, made_of) for options in asked} - {""}
+    return {add_address(make_key(prompt, options, made_of), options.site_url) for options in asked} - {""}
 
 
 def make_pair_key(comparison: Comparison, sides: Sequence[str], options: Options) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from reportgen.errors import SiteError
 from reportgen.options import Progress
+from reportgen.pages.links import PREVIEWS_FOLDER
 from reportgen.records import Failure, Prompt
 from reportgen.site import CAPTURES_FOLDER, CARD_BYTES, DATA_FOLDER, INDEX_FILE, REPORT_FILE
 
@@ -101,7 +102,11 @@ class Mirror:
         Raises:
             SiteError: it cannot be written there.
         """
-        beside = [*(self.folder / DATA_FOLDER / slug).glob("*"), self.folder / CAPTURES_FOLDER / f"{slug}.safetensors"]
+        beside = [
+            *(self.folder / DATA_FOLDER / slug).glob("*"),
+            self.folder / CAPTURES_FOLDER / f"{slug}.safetensors",
+            self.folder / PREVIEWS_FOLDER / f"{slug}.png",
+        ]
         self._send([path for path in (*beside, self.folder / f"{slug}.html") if path.is_file()])
 
     def send(self) -> None:

@@ -10,12 +10,26 @@ from reportgen.captures.disk import load_prompt, load_with_key
 from reportgen.errors import CaptureFileError
 from reportgen.export import check_format, encode_tables
 from reportgen.lock import lock_site
+from reportgen.options import MAX_PAGE_MB
+from reportgen.page_keys import add_address
 from reportgen.pages.cards import Card, FailureCard, make_card
 from reportgen.pages.detail import describe_dropped
+from reportgen.pages.links import check_site_url
 from reportgen.pages.page import draw_page
+from reportgen.pages.preview import draw_preview
 from reportgen.prompts.names import name_pages
 from reportgen.records import Place, Prompt
-from reportgen.site import CAPTURES_FOLDER, open_site, read_cards, read_left_out, write_index, write_page, write_tables
+from reportgen.site import (
+    CAPTURES_FOLDER,
+    open_site,
+    read_cards,
+    read_left_out,
+    read_run,
+    write_index,
+    write_page,
+    write_preview,
+    write_tables,
+)  # fmt: skip
 
 
 def render_site(
@@ -24,8 +38,9 @@ def render_site(
     *,
     shared_assets: bool = False,
     export_data: str = "",
-    max_page_mb: float = 25.0,
+    max_page_mb: float = MAX_PAGE_MB,
     precision: int = 8,
+    site_url: str = "",
     done: Callable[[Path], None] = lambda _: None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Path:
@@ -38,6 +53,7 @@ def render_site(
         export_data: write the tables of numbers too, as ``csv`` or ``parquet``; empty writes none.
         max_page_mb: megabytes of a page at most, as ``Options`` takes it.
         precision: bits of a weight on a page, 8 or 16.
+        site_url: where the site will be published; empty for what the last run into the folder was told.
         done: told the path of every page once it is written.
         warn: told what a page leaves out.
 
@@ -47,13 +63,18 @@ def render_site(
     Raises:
         CaptureFileError: a file holds no capture; as a rule that is found before anything is written.
         PromptFileError: two captures have the same slug, or one has a slug that cannot be a file name.
+        OptionError: ``site_url`` is no web address; nothing is written.
         SiteError: the folder cannot be written.
         ReportgenError: what ``export_data`` needs is not installed; nothing is written.
     """
     check_format(export_data)
+    given = check_site_url(site_url)
     named = _name(find_captures(captures))
     with lock_site(Path(results)) as folder:
-        open_site(folder, (prompt.slug for _, prompt in named), shared_assets=shared_assets)
+        run = read_run(folder)
+        run = replace(run, site_url=given or run.site_url)
+        slugs = (prompt.slug for _, prompt in named)
+        open_site(folder, slugs, shared_assets=shared_assets, site_url=run.site_url)
         cards: dict[str, Card | FailureCard] = {card.slug: card for card in read_cards(folder)}
         try:
             for path, prompt in named:
@@ -61,9 +82,12 @@ def render_site(
                 capture = replace(capture, prompt=replace(capture.prompt, slug=prompt.slug, title=prompt.title))
                 if export_data:
                     write_tables(folder, prompt.slug, encode_tables(capture, export_data))
+                if run.site_url:
+                    write_preview(folder, prompt.slug, draw_preview(capture))
                 html, detail = draw_page(
-                    capture, shared_assets=shared_assets, key=key, max_mb=max_page_mb, precision=precision
-                )
+                    capture, shared_assets=shared_assets, key=add_address(key, run.site_url), site_url=run.site_url,
+                    max_mb=max_page_mb, precision=precision,
+                )  # fmt: skip
                 page = write_page(folder, prompt.slug, html)
                 if dropped := describe_dropped(capture, detail):
                     warn(f"{page}: {dropped}")
@@ -71,7 +95,7 @@ def render_site(
                 done(page)
         finally:
             left_out = [slug for slug in read_left_out(folder) if slug not in cards]
-            index = write_index(folder, tuple(cards.values()), left_out)
+            index = write_index(folder, tuple(cards.values()), left_out, run)
     return index
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from reportgen.models.fingerprint import fingerprint
 from reportgen.options import Options
-from reportgen.page_keys import make_pair_key, make_side_key, make_valid_keys
+from reportgen.page_keys import add_address, make_pair_key, make_side_key, make_valid_keys
 from reportgen.pages.cards import Card
 from reportgen.records import Comparison, Prompt
-from reportgen.site import has_capture, has_tables, read_current
+from reportgen.site import has_capture, has_preview, has_tables, read_current
 
 
 def find_current(
@@ -45,7 +45,8 @@ def find_current(
     }
     for one in comparisons:
         key = make_pair_key(one, [sides[slug] for slug in one.prompts], options)
-        if card := read_current(folder, one.slug, {key} - {""}):
+        card = read_current(folder, one.slug, {add_address(key, options.site_url)} - {""})
+        if card and _is_pictured(folder, one.slug, options):
             found[one.slug] = card
     return _whole(found, comparisons)
 
@@ -67,4 +68,10 @@ def _has_all(folder: Path, slug: str, options: Options) -> bool:
     """Say whether what is asked for beside a page is there."""
     if options.export_data and not has_tables(folder, slug, options.export_data):
         return False
-    return not options.keep_captures or has_capture(folder, slug)
+    if options.keep_captures and not has_capture(folder, slug):
+        return False
+    return _is_pictured(folder, slug, options)
+
+
+def _is_pictured(folder: Path, slug: str, options: Options) -> bool:
+    return not options.site_url or has_preview(folder, slug)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,15 +18,27 @@ from reportgen.export import check_format
 from reportgen.interrupts import Stop
 from reportgen.lock import lock_site
 from reportgen.options import Options, Outcome, Progress, Silence
-from reportgen.page_keys import make_pair_key
+from reportgen.page_keys import add_address, make_pair_key
 from reportgen.pages.cards import FailureCard
 from reportgen.pages.compare import draw_comparison, make_compare_card
+from reportgen.pages.links import PREVIEWS_FOLDER, check_site_url
+from reportgen.pages.preview import draw_pair_preview
 from reportgen.pairs import Pairs, Side, name_and_check
 from reportgen.prompts.prompt_file import name_pages
 from reportgen.records import Comparison, Failure, Prompt
 from reportgen.resume import find_current
 from reportgen.shares import remove_parts
-from reportgen.site import CAPTURES_FOLDER, DATA_FOLDER, open_site, read_cards, write_capture, write_page, write_tables
+from reportgen.site import (
+    CAPTURES_FOLDER,
+    DATA_FOLDER,
+    open_site,
+    read_cards,
+    read_run,
+    write_capture,
+    write_page,
+    write_preview,
+    write_tables,
+)
 from reportgen.tally import Tally
 
 if TYPE_CHECKING:
@@ -69,10 +82,12 @@ def build_site(
         ModelError: another model or adapter, the device or the dtype cannot be used; nothing is written.
         SiteError: the folder cannot be written, or another run writes into it.
         ClusterError: the cluster cannot be used.
+        OptionError: ``site_url`` is no web address; nothing is written.
         ReportgenError: what ``export_data`` needs is not installed; nothing is written.
     """
     check_format(options.export_data)
     stop, folder, named = stop or Stop(), Path(results), name_pages(tuple(prompts))
+    options = _find_address(options, folder)
     compared = name_and_check(comparisons, named)
     pairs = Pairs([one for place, one in enumerate(compared) if options.share is None or options.share.takes(place)])
     current = find_current(folder, named, options, pairs.comparisons)
@@ -80,12 +95,13 @@ def build_site(
     with lock_site(folder, options.share):
         remove_parts(folder, options.share)
         if options.share is None:  # other shares are at work on theirs
-            remove_leftovers([folder, folder / CAPTURES_FOLDER, *folder.glob(f"{DATA_FOLDER}/*")])
+            inner = (CAPTURES_FOLDER, PREVIEWS_FOLDER)
+            remove_leftovers([folder, *(folder / name for name in inner), *folder.glob(f"{DATA_FOLDER}/*")])
         missing = [entry.slug for entry in (*named, *pairs.comparisons) if entry.slug not in current]
-        open_site(folder, missing, shared_assets=options.shared_assets)
+        open_site(folder, missing, shared_assets=options.shared_assets, site_url=options.site_url)
         if options.update:
             read_cards(folder)  # what cannot be read is told now rather than after the work
-        tally = Tally(folder, (*named, *compared), current, options.share)
+        tally = Tally(folder, (*named, *compared), current, options.site_url, options.share)
         tally.leave(len(compared) - len(pairs.comparisons))
         try:
             if current:
@@ -100,6 +116,12 @@ def build_site(
         keep_earlier = options.update or not tally.has_pages or not ended
         with stop.held():  # an index that was begun is finished
             return tally.finish(keep_earlier=keep_earlier, prune=options.prune and ended)
+
+
+def _find_address(options: Options, folder: Path) -> Options:
+    """Check where the site will be published; pages that come beside others take their address where none is given."""
+    known = options.site_url or (read_run(folder).site_url if options.update else "")
+    return replace(options, site_url=check_site_url(known))
 
 
 def _check(prompts: Sequence[Prompt], current: Collection[str], options: Options, stop: Stop) -> tuple[Prompt, ...]:
@@ -183,19 +205,24 @@ def _write_pairs(
         if isinstance(sides, FailureCard):
             tally.add_lost(one, sides)
             continue
-        key = make_pair_key(one, sides.keys, options)
+        key = add_address(make_pair_key(one, sides.keys, options), options.site_url)
         html, _ = draw_comparison(
-            one, *sides.captures, shared_assets=options.shared_assets, key=key, max_mb=options.max_page_mb,
-            precision=options.precision,
+            one, *sides.captures, shared_assets=options.shared_assets, key=key, site_url=options.site_url,
+            max_mb=options.max_page_mb, precision=options.precision,
         )  # fmt: skip
+        preview = draw_pair_preview(one, *sides.captures) if options.site_url else b""
         with stop.held():
+            if preview:
+                write_preview(folder, one.slug, preview)
             tally.add_page(one, make_compare_card(one, *sides.captures), write_page(folder, one.slug, html))
 
 
 def _write(prompt: Prompt, drawn: Drawn, folder: Path) -> Path:
-    """Write tables and capture before their page: one that is there has all that belongs to it."""
+    """Write tables, capture and preview before their page: one that is there has all that belongs to it."""
     if drawn.tables:
         write_tables(folder, prompt.slug, drawn.tables)
     if drawn.kept is not None:
         write_capture(folder, prompt.slug, drawn.kept, drawn.key)
+    if drawn.preview:
+        write_preview(folder, prompt.slug, drawn.preview)
     return write_page(folder, prompt.slug, drawn.html)

@@ -30,6 +30,7 @@ class _Part:
     keep_earlier: bool
     outcomes: Sequence[Mapping[str, Any]]
     totals: Mapping[str, Any]
+    site_url: str
 
 
 def write_part(
@@ -54,6 +55,7 @@ def write_part(
         "keep_earlier": keep_earlier,
         "prompts": [{**outcome, "place": place} for place, outcome in zip(cards, outcomes, strict=True)],
         "run": run.totals,
+        "site_url": run.site_url,
     }
     path = folder / f"report.{share.number}-of-{share.count}.json"
     return write_ours(path, json.dumps(report, ensure_ascii=False, indent=1) + "\n")
@@ -100,7 +102,7 @@ def join_parts(folder: Path) -> list[str] | None:
         left_out = [slug for slug in left_out if slug not in known]
     else:
         left_out = [slug for slug in find_pages(folder) if slug not in known]
-    write_report(folder, outcomes, left_out, _add_up([part.totals for part in parts], outcomes))
+    write_report(folder, outcomes, left_out, _add_up([part.totals for part in parts], outcomes), parts[0].site_url)
     return missing
 
 
@@ -141,6 +143,6 @@ def _read_part(path: Path) -> _Part:
             raise ValueError("it is a link")
         report = json.loads(path.read_text("utf-8"))
         share = Share(*map(int, report["share"]))
-        return _Part(share, bool(report["keep_earlier"]), report["prompts"], report["run"])
+        return _Part(share, bool(report["keep_earlier"]), report["prompts"], report["run"], report["site_url"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SiteError(f"{path}: cannot be read, {error}; build that share again") from error

@@ -18,20 +18,24 @@ from typing import Any
 from reportgen.atomic import make_folder, unwritable, write_whole
 from reportgen.captures.disk import save_capture
 from reportgen.captures.record import Capture
-from reportgen.errors import InTheWay, SiteError
+from reportgen.errors import InTheWay, OptionError, SiteError
 from reportgen.export import TABLE_NAMES
 from reportgen.pages.assets import BOKEH_FILE, read_bokeh
 from reportgen.pages.cards import Card, FailureCard, parse_card
 from reportgen.pages.index import render_index
+from reportgen.pages.links import PREVIEWS_FOLDER, check_site_url, make_index_link, make_sitemap
 from reportgen.pages.templates import GENERATOR
 from reportgen.records import EXPORT_FORMATS
 
 INDEX_FILE = "index.html"
 REPORT_FILE = "report.json"
+SITEMAP_FILE = "sitemap.xml"
 DATA_FOLDER = "data"
 CAPTURES_FOLDER = "captures"
-_MARKS = (b'<meta name="generator" content="reportgen', b'"generator": "reportgen')
-"""How the beginning of a page, and of a report, says who made it."""
+_MARKS = (
+    b'<meta name="generator" content="reportgen', b'"generator": "reportgen', b"<!-- reportgen", b"Software\0reportgen",
+)  # fmt: skip
+"""How the beginning of a page, a report, a sitemap and a preview says who made it."""
 _HEAD_BYTES = 4096
 CARD_BYTES = 1 << 16
 """So much of a page is read for its card first; the whole page where the card is not in it."""
@@ -49,19 +53,22 @@ class Run:
     Attributes:
         totals: of the whole run, such as how many pages were built, and in how many seconds.
         prompts: of each prompt by its slug, such as whether its page was built, and the seconds of each stage.
+        site_url: where the site will be published, as ``check_site_url`` returns it; empty where that is not known.
     """
 
     totals: Mapping[str, Any]
     prompts: Mapping[str, Mapping[str, Any]]
+    site_url: str = ""
 
 
-def open_site(folder: Path, slugs: Iterable[str] = (), *, shared_assets: bool = False) -> Path:
+def open_site(folder: Path, slugs: Iterable[str] = (), *, shared_assets: bool = False, site_url: str = "") -> Path:
     """Make a folder ready for pages.
 
     Args:
         folder: made where it is missing.
         slugs: the pages that will be written, so that a file in their place is found before any work is done.
         shared_assets: put BokehJS beside the pages.
+        site_url: where the site will be published, which takes more files.
 
     Returns:
         The folder.
@@ -70,7 +77,7 @@ def open_site(folder: Path, slugs: Iterable[str] = (), *, shared_assets: bool = 
         SiteError: the folder cannot be made or written, or a file that reportgen did not make is in the way.
     """
     make_folder(folder)
-    for name in (INDEX_FILE, REPORT_FILE, *(f"{slug}.html" for slug in slugs)):
+    for name in (INDEX_FILE, REPORT_FILE, *[SITEMAP_FILE] * bool(site_url), *(f"{slug}.html" for slug in slugs)):
         _check_ours(folder / name)
     write_whole(folder / ".nojekyll", "")
     if shared_assets:
@@ -148,6 +155,28 @@ def write_capture(folder: Path, slug: str, capture: Capture, key: str = "") -> N
         raise unwritable(path, error) from error
 
 
+def write_preview(folder: Path, slug: str, picture: bytes) -> None:
+    """Write the picture that stands for a page in cards of links to ``previews/<slug>.png``.
+
+    Raises:
+        InTheWay: something that reportgen did not make stands there.
+        SiteError: it cannot be written.
+    """
+    path = _preview_of(folder, slug)
+    _make_inside(folder, path.parent)
+    _check_ours(path)
+    write_whole(path, picture)
+
+
+def has_preview(folder: Path, slug: str) -> bool:
+    """Say whether the preview of a page stands beside it."""
+    return _preview_of(folder, slug).is_file()
+
+
+def _preview_of(folder: Path, slug: str) -> Path:
+    return folder / PREVIEWS_FOLDER / f"{slug}.png"
+
+
 def find_pages(folder: Path) -> list[str]:
     """Return the slugs of all pages in a folder, by name.
 
@@ -199,6 +228,7 @@ def remove_pages(folder: Path, slugs: Iterable[str]) -> list[Path]:
             path.unlink()
             _remove_tables(folder / DATA_FOLDER / slug)
             _remove_capture(folder / CAPTURES_FOLDER, slug)
+            _remove_ours(_preview_of(folder, slug))
         except OSError as error:
             raise SiteError(f"{path}: cannot be removed, {error.strerror}; remove it by hand") from error
         removed.append(path)
@@ -208,6 +238,11 @@ def remove_pages(folder: Path, slugs: Iterable[str]) -> list[Path]:
 def _remove_capture(folder: Path, slug: str) -> None:
     if not folder.is_symlink():
         (folder / f"{slug}.safetensors").unlink(missing_ok=True)
+
+
+def _remove_ours(path: Path) -> None:
+    if not (path.is_symlink() or path.parent.is_symlink()) and path.is_file() and _is_ours(path):
+        path.unlink()
 
 
 def _remove_tables(folder: Path) -> None:
@@ -226,6 +261,8 @@ def write_index(
 ) -> Path:
     """Write ``index.html`` and ``report.json``, what became of each prompt, and return the path of the index.
 
+    Where it is known where the site will be published, ``sitemap.xml`` lists the pages for search engines.
+
     Args:
         folder: the site.
         cards: pages and failures, in the order in which the index shows them.
@@ -235,24 +272,41 @@ def write_index(
     Raises:
         SiteError: they cannot be written.
     """
-    run = run or _read_run(folder / REPORT_FILE)
-    write_report(folder, make_outcomes(folder, cards, run), left_out, run.totals)
+    run = run or read_run(folder)
+    write_report(folder, make_outcomes(folder, cards, run), left_out, run.totals, run.site_url)
     path = folder / INDEX_FILE
-    write_whole(path, render_index(cards))
+    pages = [card for card in cards if isinstance(card, Card)]
+    pictured = next((card.slug for card in pages if run.site_url and has_preview(folder, card.slug)), "")
+    write_whole(path, render_index(cards, make_index_link(run.site_url, pictured)))
+    _write_sitemap(folder / SITEMAP_FILE, run.site_url, pages)
     return path
 
 
 def write_report(
-    folder: Path, outcomes: Sequence[Mapping[str, Any]], left_out: Sequence[str], totals: Mapping[str, Any]
-) -> None:
+    folder: Path, outcomes: Sequence[Mapping[str, Any]], left_out: Sequence[str], totals: Mapping[str, Any],
+    site_url: str = "",
+) -> None:  # fmt: skip
     """Write ``report.json``; the arguments are those of ``write_index``, as ``make_outcomes`` and a run tell them."""
     report = {"generator": GENERATOR, "prompts": outcomes, "left_out": list(left_out), "run": totals}
+    report |= {"site_url": site_url} if site_url else {}
     write_whole(folder / REPORT_FILE, json.dumps(report, ensure_ascii=False, indent=1) + "\n")
 
 
 def make_outcomes(folder: Path, cards: Sequence[Card | FailureCard], run: Run) -> list[dict[str, Any]]:
     """Return what a report says of each prompt."""
     return [{**_report_card(folder, card), "run": run.prompts.get(card.slug)} for card in cards]
+
+
+def _write_sitemap(path: Path, site_url: str, pages: Iterable[Card]) -> None:
+    """List the pages; one that an earlier run wrote goes where it is no longer known where they will be."""
+    if site_url:
+        _check_ours(path)
+        write_whole(path, make_sitemap(site_url, (page.href for page in pages)))
+        return
+    try:
+        _remove_ours(path)
+    except OSError as error:
+        raise SiteError(f"{path}: cannot be removed, {error.strerror}; remove it by hand") from error
 
 
 def _report_card(folder: Path, card: Card | FailureCard) -> dict[str, Any]:
@@ -330,12 +384,13 @@ def _is_whole(path: Path) -> bool:
         return file.read() == _END
 
 
-def _read_run(path: Path) -> Run:
-    """Return what a report says of the run that wrote it, as far as it can be read."""
+def read_run(folder: Path) -> Run:
+    """Return what the report in a folder says of the run that wrote it, as far as it can be read."""
     try:
-        report = json.loads(path.read_text("utf-8"))
-        return Run(report["run"], {outcome["slug"]: outcome["run"] for outcome in report["prompts"]})
-    except (OSError, ValueError, KeyError, TypeError):
+        report = json.loads((folder / REPORT_FILE).read_text("utf-8"))
+        prompts = {outcome["slug"]: outcome["run"] for outcome in report["prompts"]}
+        return Run(report["run"], prompts, check_site_url(report.get("site_url", "")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OptionError):
         return Run({}, {})
 
 

@@ -24,6 +24,7 @@ class Tally:
         folder: Path,
         entries: Sequence[Prompt | Comparison],
         up_to_date: Mapping[str, Card],
+        site_url: str = "",
         share: Share | None = None,
     ) -> None:
         """Begin with the pages that are there.
@@ -32,9 +33,10 @@ class Tally:
             folder: the site, which nobody else writes into but other shares.
             entries: all prompts of the run, then its comparisons.
             up_to_date: cards of those that need not be run, by slug.
+            site_url: where the site will be published.
             share: the part of the run that this is.
         """
-        self._folder, self._entries, self._share = folder, entries, share
+        self._folder, self._entries, self._site_url, self._share = folder, entries, site_url, share
         self._num_left = 0
         self._start = time.perf_counter()
         self._before = find_pages(folder)
@@ -120,7 +122,8 @@ class Tally:
             "failed": len(self.failures),
             "not_run": self._num_not_run,
         }
-        return Run({**counts, "seconds": seconds}, {slug: self._describe(slug) for slug in self._cards})
+        prompts = {slug: self._describe(slug) for slug in self._cards}
+        return Run({**counts, "seconds": seconds}, prompts, self._site_url)
 
     def _describe(self, slug: str) -> dict[str, object]:
         seconds = {stage: round(took, 3) for stage, took in self._seconds.get(slug, {}).items()}

@@ -28,11 +28,11 @@ ORDER = (
     "captures.batches", "captures.capture",
     "pages.septets", "pages.detail", "pages.triangles", "pages.payload", "pages.budget", "pages.kinds",
     "pages.evidence_blocks", "pages.palettes", "pages.figures", "pages.assets",
-    "pages.tables", "pages.words", "pages.alignment", "pages.cards", "pages.citation", "pages.templates", "pages.index",
-    "pages.page", "pages.compare",
-    "export", "pictures", "page_keys", "drawing", "lock", "interrupts", "site", "remote", "render", "resume", "pairs",
-    "shares", "tally", "engines.jobs", "engines.worker", "engines.local", "engines.ray", "run", "progress",
-    "cli", "__main__",
+    "pages.tables", "pages.words", "pages.alignment", "pages.cards", "pages.citation", "pages.templates", "pages.links",
+    "pages.index", "pages.page", "pages.compare", "pages.preview",
+    "export", "pictures", "starter", "quota", "page_keys", "drawing", "lock", "interrupts", "site", "remote", "render",
+    "resume", "pairs", "shares", "tally", "engines.jobs", "engines.worker", "engines.local", "engines.ray", "run",
+    "notebook", "progress", "cli", "__main__",
 )  # fmt: skip
 """Each module may import those before it, and the package's own names."""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from reportgen.captures.record import Capture
 from reportgen.evidence.definitions import HEAD_SCORES, LABEL_FROM, HeadScore, find_opening_head
@@ -27,6 +28,7 @@ from reportgen.pages.cards import Card, encode_picture, make_card, shade_means
 from reportgen.pages.detail import FULL, Detail, describe_dropped, describe_precision
 from reportgen.pages.figures import make_compare_figures
 from reportgen.pages.kinds import describe_kinds, list_marks, make_kind_rows, make_sink_blocks, name_shade
+from reportgen.pages.links import Link, make_link
 from reportgen.pages.palettes import DIVERGING, PALETTES, describe_ramps
 from reportgen.pages.payload import (
     describe_capture,
@@ -81,6 +83,7 @@ class CompareContext:
     title: str
     note: str
     tags: tuple[str, ...]
+    link: Link | None
     sides: Sequence[SideView]
     same_model: bool
     precision: str
@@ -103,7 +106,7 @@ class CompareContext:
 
 def render_comparison(
     comparison: Comparison, first: Capture, second: Capture, *, shared_assets: bool = False, key: str = "",
-    detail: Detail = FULL,
+    site_url: str = "", detail: Detail = FULL,
 ) -> str:  # fmt: skip
     """Return the page that puts two captures side by side.
 
@@ -113,21 +116,24 @@ def render_comparison(
         second: the right side, B.
         shared_assets: refer to BokehJS beside the page instead of carrying it along.
         key: of what makes the page, as ``page_keys`` makes it; empty where that is not known.
+        site_url: as ``render_page`` takes it.
         detail: how finely it holds weights.
 
     Returns:
         The whole HTML document; the same captures give the same text.
     """
-    context = make_compare_context(comparison, first, second, shared_assets=shared_assets, key=key, detail=detail)
+    context = make_compare_context(
+        comparison, first, second, shared_assets=shared_assets, key=key, site_url=site_url, detail=detail
+    )
     return render("compare.html.jinja2", context)
 
 
 def draw_comparison(
     comparison: Comparison, first: Capture, second: Capture, *, shared_assets: bool = False, key: str = "",
-    max_mb: float = 0, precision: int = 8,
+    site_url: str = "", max_mb: float = 0, precision: int = 8,
 ) -> tuple[str, Detail]:  # fmt: skip
     """Return the page of two captures, no heavier than it may be, as ``draw_page`` does for one."""
-    look: dict[str, Any] = {"shared_assets": shared_assets, "key": key}
+    look: dict[str, Any] = {"shared_assets": shared_assets, "key": key, "site_url": site_url}
 
     def measure_rest(detail: Detail) -> int:
         context = make_compare_context(comparison, first, second, **look, detail=detail)
@@ -159,16 +165,18 @@ def make_compare_card(comparison: Comparison, first: Capture, second: Capture) -
 
 def make_compare_context(
     comparison: Comparison, first: Capture, second: Capture, *, shared_assets: bool = False, key: str = "",
-    detail: Detail = FULL,
+    site_url: str = "", detail: Detail = FULL,
 ) -> CompareContext:  # fmt: skip
     """Return all that the comparison's templates read."""
     captures = first, second
     alignment = align(first, second)
     program = make_program(COMPARE_SCRIPTS, shared_assets=shared_assets)
+    titles = f"{first.prompt.title}, and {second.prompt.title}"
     return CompareContext(
         title=comparison.title,
         note=comparison.note,
         tags=comparison.tags,
+        link=make_link(site_url, comparison.slug, comparison.title, f"Attention side by side: {titles}"),
         sides=[_view(capture, name, detail) for capture, name in zip(captures, "ab", strict=True)],
         same_model=first.model.title == second.model.title,
         precision=describe_precision(first, detail),
@@ -243,7 +251,7 @@ def _make_blocks(captures: tuple[Capture, Capture], alignment: Alignment | None,
     figures = make_compare_figures(marks, with_difference=alignment is not None)
     blocks = {"figures": encode_json(figures), "shared": encode_json(shared)}
     for name, capture in zip("ab", captures, strict=True):
-        opening = _nearest(capture.layers, layer), _nearest(capture.heads, head)
+        opening = nearest(capture.layers, layer), nearest(capture.heads, head)
         blocks[f"{name}-content"] = encode_json(_describe(capture, opening, detail))
         blocks[f"{name}-opening"] = encode_pattern(capture, *opening, detail)
     for name, capture in zip("ab", captures, strict=True):
@@ -279,14 +287,19 @@ def _make_later_blocks(captures: tuple[Capture, Capture], detail: Detail) -> Ite
 
 
 def _draw_both(first: Capture, second: Capture) -> str:
+    return encode_picture(shade_both(first, second))
+
+
+def shade_both(first: Capture, second: Capture) -> NDArray[np.float32]:
+    """Return two thumbnails as one, ``[row, column]``, 0 to 1: A below the diagonal, B turned over above it."""
     below, above = shade_means(first), shade_means(second)
     side = max(len(below), len(above))
     picture = np.zeros((side, side), np.float32)
     picture[: len(below), : len(below)] += np.tril(below)
     picture[: len(above), : len(above)] += np.triu(above.T, 1)
-    return encode_picture(picture)
+    return picture
 
 
-def _nearest(numbers: Sequence[int], wanted: int) -> int:
+def nearest(numbers: Sequence[int], wanted: int) -> int:
     """Return the number that stands in for one that a side may lack: the nearest, of two the lower."""
     return min(numbers, key=lambda number: (abs(number - wanted), number))

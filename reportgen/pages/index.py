@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from reportgen.pages.assets import INDEX_SCRIPTS, make_policy, read_scripts, read_styles
 from reportgen.pages.cards import Card, FailureCard
+from reportgen.pages.links import Link
 from reportgen.pages.payload import encode_json
 from reportgen.pages.templates import GENERATOR, render
 
@@ -26,6 +27,7 @@ CARDS_AT_ONCE = 60
 class IndexContext:
     """All that ``index.html.jinja2`` reads."""
 
+    link: Link | None
     cards: Sequence[Card | FailureCard]
     others: Sequence[Card | FailureCard]
     num_failed: int
@@ -38,13 +40,14 @@ class IndexContext:
     generator: str = GENERATOR
 
 
-def render_index(cards: Sequence[Card | FailureCard]) -> str:
-    """Return the index of a site, cards in the order given."""
+def render_index(cards: Sequence[Card | FailureCard], link: Link | None = None) -> str:
+    """Return the index of a site, cards in the order given; ``link`` says where it will be published."""
     script = read_scripts(INDEX_SCRIPTS)
     others = cards[CARDS_AT_ONCE:]
     return render(
         "index.html.jinja2",
         IndexContext(
+            link=link,
             cards=cards[:CARDS_AT_ONCE],
             others=others,
             num_failed=sum(isinstance(card, FailureCard) for card in cards),

@@ -43,6 +43,7 @@ from reportgen.pages.kinds import (
     name_reach,
     name_shade,
 )
+from reportgen.pages.links import Link, make_link
 from reportgen.pages.palettes import DIVERGING, PALETTES, describe_ramps
 from reportgen.pages.payload import (
     describe_capture,
@@ -81,10 +82,12 @@ _KINDS = ("value_norms", "attribution", "sources", "lens", "rollout", "ablations
 class PageContext:
     """All that ``page.html.jinja2`` and its parts read."""
 
+    has_index: bool
     title: str
     note: str
     tags: tuple[str, ...]
     excerpt: str
+    link: Link | None
     model: ModelInfo
     traits: Sequence[TraitView]
     shade: str
@@ -132,35 +135,47 @@ class PageContext:
     generator: str = GENERATOR
 
 
-def render_page(capture: Capture, *, shared_assets: bool = False, key: str = "", detail: Detail = FULL) -> str:
+def render_page(
+    capture: Capture, *, shared_assets: bool = False, key: str = "", site_url: str = "", has_index: bool = True,
+    detail: Detail = FULL,
+) -> str:  # fmt: skip
     """Return the page of one capture.
 
     Args:
         capture: what to show.
         shared_assets: refer to BokehJS beside the page instead of carrying it along.
         key: of all that the page was made from, as ``make_key`` tells it; empty for none.
+        site_url: where the site will be published, as ``check_site_url`` returns it; empty where that is not known.
+        has_index: whether an index stands beside the page, which it leads to.
         detail: how finely it holds weights.
 
     Returns:
         The whole HTML document; the same capture gives the same text.
     """
-    context = make_page_context(capture, shared_assets=shared_assets, key=key, detail=detail)
+    context = make_page_context(
+        capture, shared_assets=shared_assets, key=key, site_url=site_url, has_index=has_index, detail=detail
+    )
     return render("page.html.jinja2", context)
 
 
 def draw_page(
-    capture: Capture, *, shared_assets: bool = False, key: str = "", max_mb: float = 0, precision: int = 8
-) -> tuple[str, Detail]:
+    capture: Capture, *, shared_assets: bool = False, key: str = "", site_url: str = "", has_index: bool = True,
+    max_mb: float = 0, precision: int = 8,
+) -> tuple[str, Detail]:  # fmt: skip
     """Return the page of one capture, no heavier than it may be, and how finely it holds weights.
 
     Args:
         capture: what to show.
         shared_assets: as ``render_page`` takes it.
         key: as ``render_page`` takes it.
+        site_url: as ``render_page`` takes it.
+        has_index: as ``render_page`` takes it.
         max_mb: megabytes that the page has at most, 1e6 bytes each; 0 sets no limit.
         precision: bits of a weight, 8 or 16.
     """
-    look: dict[str, Any] = {"shared_assets": shared_assets, "key": key}
+    look: dict[str, Any] = {
+        "shared_assets": shared_assets, "key": key, "site_url": site_url, "has_index": has_index,
+    }  # fmt: skip
 
     def measure_rest(detail: Detail) -> int:
         context = make_page_context(capture, **look, detail=detail)
@@ -173,16 +188,26 @@ def draw_page(
 
 
 def make_page_context(
-    capture: Capture, *, shared_assets: bool = False, key: str = "", detail: Detail = FULL
+    capture: Capture,
+    *,
+    shared_assets: bool = False,
+    key: str = "",
+    site_url: str = "",
+    has_index: bool = True,
+    detail: Detail = FULL,
 ) -> PageContext:
     """Return all that the page's templates read."""
     prompt, evidence = capture.prompt, capture.evidence
     program = make_program(PAGE_SCRIPTS, shared_assets=shared_assets)
     return PageContext(
+        has_index=has_index,
         title=prompt.title,
         note=prompt.note,
         tags=prompt.tags,
         excerpt=excerpt(capture),
+        link=make_link(
+            site_url, prompt.slug, prompt.title, f"Attention of {capture.model.title} on: {excerpt(capture)}"
+        ),
         model=capture.model,
         traits=make_trait_views(capture),
         shade=name_shade(capture),

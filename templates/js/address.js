@@ -12,10 +12,13 @@ reportgen.address = (() => {
   /** Whether the current entry of the history is a walk, which its next step may replace. */
   let walking = false;
 
+  /** The whole address: in a frame that a notebook fills, a hash alone would be that of the notebook. */
+  const whole = (hash) => location.href.replace(/#.*/, "") + hash;
+
   /** Write what waits to be written. */
   function flush() {
     clearTimeout(timer);
-    if (pending !== null && pending !== location.hash) history.replaceState(null, "", pending);
+    if (pending !== null && pending !== location.hash) history.replaceState(null, "", whole(pending));
     pending = null;
   }
 
@@ -34,7 +37,7 @@ reportgen.address = (() => {
     }
     flush();
     walking = walk;
-    if (hash !== location.hash) history.pushState(null, "", hash);
+    if (hash !== location.hash) history.pushState(null, "", whole(hash));
   }
 
   /** Call back when the reader goes back or forward, or edits the address. */

@@ -36,6 +36,8 @@ reportgen.save = (() => {
   function listen(menu, studio) {
     const status = menu.querySelector("[role=status]");
     let chosen = null;
+    // In a frame that a notebook fills there is no address that another page could show.
+    menu.querySelector("[data-format=embed]").hidden = location.protocol === "about:";
 
     function say(what) {
       status.textContent = what;

@@ -7,7 +7,7 @@ from typing import Any
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page
 
 # What a test asks of the figures. Given to the page from outside, so its policy does not apply.
-_PROBE = r"""
+PROBE = r"""
 globalThis.probe = (() => {
   const find = (figure) => {
     const doc = Bokeh.documents.find((one) => one.get_model_by_name(figure));
@@ -89,7 +89,7 @@ class Reader:
         self.page.goto("about:blank")
         self.page.goto(address)
         self.page.locator("html[data-ready]").wait_for(state="attached")
-        self.page.evaluate(_PROBE)
+        self.page.evaluate(PROBE)
         return self.settle()
 
     def settle(self) -> Reader:

@@ -67,6 +67,25 @@ def test_view_stands_in_a_frame_of_another_page(new_reader: Callable[..., Reader
     assert reader.problems == []
 
 
+def test_frame_of_the_recipe_works_from_a_disk(new_reader: Callable[..., Reader], addresses, tmp_path: Path) -> None:
+    recipe = (SCRIPTS.parents[1] / "docs" / "publishing.md").read_text("utf-8")
+    (frame,) = re.findall(r"^<iframe.+?</iframe>", recipe, re.DOTALL | re.MULTILINE)
+    frame = frame.replace("rare-name.html", f"{addresses['file']}/cat.html").replace("layer=16", "layer=1")
+    (tmp_path / "post.html").write_text(f"<!doctype html><title>Post</title><h1>Post</h1>{frame}", "utf-8")
+    reader = new_reader()
+    reader.page.goto((tmp_path / "post.html").as_uri())
+    inner = reader.page.frame_locator("iframe")
+    inner.locator("html[data-ready]").wait_for(state="attached")
+    inner.locator("#figure-head canvas").first.wait_for()
+    assert inner.locator("#head-name").inner_text() == "L1 H3"
+    assert inner.locator(".toolbar:visible").count() == 0
+    inner.locator("#head-title").click()
+    reader.page.keyboard.press("j")
+    inner.locator("#head-name", has_text="L2 H3").wait_for()
+    assert reader.problems == []
+    assert all(request.startswith(("file:", "blob:", "data:")) for request in reader.requests)
+
+
 @pytest.mark.parametrize("name", ["nose", "", "<img src=x onerror=alert(1)>", "head.x"])
 def test_unknown_view_is_told(new_reader: Callable[..., Reader], addresses, name: str) -> None:
     reader = new_reader()

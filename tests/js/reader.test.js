@@ -7,8 +7,15 @@ let written;
 beforeEach(() => {
   written = [];
   mock.timers.enable({ apis: ["setTimeout"] });
-  globalThis.location = { hash: "#old" };
-  const write = (kind) => (_, __, hash) => {
+  globalThis.location = {
+    hash: "#old",
+    get href() {
+      return `file:///cat.html?embed=head${this.hash}`;
+    },
+  };
+  const write = (kind) => (_, __, url) => {
+    const { href, hash } = new URL(url);
+    assert.equal(href, `file:///cat.html?embed=head${hash}`);
     written.push([kind, hash]);
     globalThis.location.hash = hash;
   };

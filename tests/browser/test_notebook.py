@@ -1,0 +1,133 @@
+"""A notebook that is executed: its cells say what they should, and what they show works in a browser."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import nbformat
+import pytest
+from browser.reader import PROBE, Reader
+from nbformat.v4 import new_code_cell, new_notebook
+from playwright.sync_api import FrameLocator
+from tiny import save_llama
+
+CELLS = (
+    "from reportgen import report",
+    "shown = report('The cat ate the mat', model='llama', title='Cats', max_new_tokens=3)\nshown",
+    "shown.capture.pattern(layer=1, head=2).shape",
+    "shown.show()",
+    "shown.save('page.html').name",
+)
+
+
+EXECUTE = """
+import sys
+import nbformat
+from jupyter_client.manager import KernelManager
+from nbclient import NotebookClient
+manager = KernelManager(transport="ipc", ip=sys.argv[1] + "/k", connection_file=sys.argv[1] + "/kernel.json")
+book = nbformat.read("book.ipynb", as_version=4)
+NotebookClient(book, km=manager, timeout=120).execute()
+manager.shutdown_kernel(now=True)
+nbformat.write(book, "book.ipynb")
+"""
+"""In a process of its own; the kernel listens on files, not on the network."""
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> list[list[Any]]:
+    """Return what each cell put out."""
+    folder = tmp_path_factory.mktemp("notebook")
+    save_llama(folder / "llama")
+    nbformat.write(new_notebook(cells=[new_code_cell(source) for source in CELLS]), folder / "book.ipynb")
+    homes = ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")
+    environment = os.environ | {name: str(folder / name) for name in homes}
+    with TemporaryDirectory(prefix="rg-") as short:  # names of sockets have a hundred characters at most
+        command = [sys.executable, "-c", EXECUTE, short]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return [cell.outputs for cell in nbformat.read(folder / "book.ipynb", as_version=4).cells]
+
+
+def html_of(outputs: list[Any]) -> str:
+    (output,) = outputs
+    return "".join(output["data"]["text/html"])
+
+
+@pytest.fixture(scope="module")
+def cell(outputs: list[list[Any]], new_reader: Callable[..., Reader], tmp_path_factory: pytest.TempPathFactory):
+    """Return a reader in front of what the second cell shows, and the frame in it."""
+    path = tmp_path_factory.mktemp("shown") / "cell.html"
+    path.write_text(f"<!doctype html><meta charset=utf-8><title>Cell</title>{html_of(outputs[1])}", "utf-8")
+    reader = new_reader(viewport={"width": 1000, "height": 860})
+    reader.page.goto(path.as_uri())
+    frame = reader.page.frame_locator("iframe")
+    frame.locator("html[data-ready]").wait_for(state="attached")
+    return reader, frame
+
+
+def wait_for(frame: FrameLocator, head: str) -> None:
+    frame.locator("#head-name", has_text=head).wait_for()
+
+
+def test_cells_say_what_they_should(outputs: list[list[Any]]) -> None:
+    kinds = [[output["output_type"] for output in cell] for cell in outputs]
+    assert kinds == [[], ["execute_result"], ["execute_result"], ["display_data"], ["execute_result"]]  # no stream
+    assert outputs[2][0]["data"]["text/plain"] == "(22, 22)"
+    assert outputs[4][0]["data"]["text/plain"] == "'page.html'"
+    assert html_of(outputs[3]) == html_of(outputs[1])
+
+
+def test_cell_shows_a_page_that_can_be_clicked(cell: tuple[Reader, FrameLocator]) -> None:
+    reader, frame = cell
+    assert frame.locator("h1").inner_text() == "Cats"
+    assert frame.locator("#figure-head canvas").first.is_visible()
+    inner = reader.page.frames[1]
+    inner.evaluate(PROBE)
+    frame.locator("#figure-overview").scroll_into_view_if_needed()
+    x, y = inner.evaluate("() => probe.point('overview', 1.5, 0.5)")
+    box = reader.page.locator("iframe").bounding_box()
+    assert box
+    reader.page.mouse.click(box["x"] + x, box["y"] + y)
+    wait_for(frame, "L0 H1")
+    assert inner.evaluate("() => location.hash").startswith("#layer=0&head=1")
+    assert reader.problems == []
+
+
+def test_keys_and_addresses_work_inside_of_the_frame(cell: tuple[Reader, FrameLocator]) -> None:
+    reader, frame = cell
+    inner = reader.page.frames[1]
+    inner.evaluate("() => { location.hash = '#layer=1&head=2'; }")
+    wait_for(frame, "L1 H2")
+    frame.locator("h1").click()
+    reader.page.keyboard.press("j")
+    wait_for(frame, "L2 H2")
+    inner.evaluate("() => reportgen.address.flush()")
+    assert inner.evaluate("() => location.href").startswith("about:srcdoc#layer=2&head=2")
+    reader.page.keyboard.press("k")
+    wait_for(frame, "L1 H2")
+    assert reader.problems == []
+
+
+def test_pictures_can_be_saved_and_frames_cannot_be_made(cell: tuple[Reader, FrameLocator]) -> None:
+    reader, frame = cell
+    frame.locator("button.save").first.click()
+    assert not frame.locator("[data-format=embed]").is_visible()
+    with reader.page.expect_download() as download:
+        frame.locator("[data-format=png]").click()
+    assert download.value.suggested_filename.endswith(".png")
+    assert reader.problems == []
+
+
+def test_page_asks_for_nothing_and_cannot_reach_the_notebook(cell: tuple[Reader, FrameLocator]) -> None:
+    reader, _ = cell
+    assert [request for request in reader.requests if not request.startswith(("file:", "blob:", "data:"))] == []
+    inner = reader.page.frames[1]
+    assert inner.evaluate("() => { try { return parent.document.title; } catch (error) { return error.name; } }") == (
+        "SecurityError"
+    )
