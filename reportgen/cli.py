@@ -255,9 +255,7 @@ def main() -> None:
     "--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True,
     help="Where to run: here, or on a Ray cluster.",
 )  # fmt: skip
-@click.option(
-    "--ray-address", help="The cluster, as HOST:PORT. Default: the one of this machine; if none, one is started."
-)
+@click.option("--ray-address", help="The cluster, as HOST:PORT. Default: RAY_ADDRESS, or the one on this machine.")
 @click.option("--workers", type=click.IntRange(min=1), help="Models in memory at once. Default: one a GPU, or a node.")
 @click.option("--gpus-per-worker", type=click.FloatRange(min=0), help="GPUs of each. Default: 1 where there are any.")
 @_MAX_MB

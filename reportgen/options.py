@@ -17,7 +17,7 @@ class Cluster:
     """A Ray cluster to run on.
 
     Attributes:
-        address: as ``ray.init`` takes it; empty takes the one of this machine, and starts one where there is none.
+        address: as ``ray.init`` takes it; empty takes ``RAY_ADDRESS``, or the one that runs on this machine.
         workers: how many models are in memory at once; 0 takes one for each GPU, or for each node without any.
         gpus_per_worker: which Ray keeps for each; ``None`` takes one where there are any.
     """

@@ -225,6 +225,12 @@ def test_what_cannot_be_run_on_a_cluster_is_told(
     prompts = make_prompts(models)[:1]
     with pytest.raises(ClusterError, match=r"--ray-address 127\.0\.0\.1:1: cannot be reached, .*; write HOST:PORT"):
         build_site(prompts, tmp_path, Options(cluster=Cluster("127.0.0.1:1")))
+    monkeypatch.setenv("RAY_ADDRESS", "nowhere")
+    with pytest.raises(
+        ClusterError, match=r"of this machine: cannot be used, .*; give its --ray-address, or start one"
+    ):
+        build_site(prompts, tmp_path, Options(cluster=Cluster()))
+    monkeypatch.setenv("RAY_ADDRESS", "")
     with pytest.raises(ClusterError, match="no room for 3 workers of 0 GPUs, but 2 CPUs and 0 GPUs; ask for less"):
         build_site(prompts, tmp_path, Options(cluster=Cluster(address, workers=3)))
     with pytest.raises(ClusterError, match="no room for 1 workers of 1 GPUs"):

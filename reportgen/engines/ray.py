@@ -263,15 +263,15 @@ def _connected(cluster: Cluster, stop: Stop) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    if cluster.address not in ("", "auto", "local"):
+    if cluster.address not in ("", "auto"):
         _reach(cluster.address)
     try:
         with stop.at_once():
-            own = {} if cluster.address else {"_node_ip_address": "127.0.0.1", "include_dashboard": False}
-            ray.init(address=cluster.address or None, log_to_driver=False, logging_level=logging.ERROR, **own)
+            ray.init(address=cluster.address or "auto", log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        where = cluster.address or "here"
-        raise ClusterError(f"the Ray cluster {where}: cannot be used, {error}; give its --ray-address") from error
+        where = cluster.address or "of this machine"
+        advice = "give its --ray-address, or start one with ray start --head"
+        raise ClusterError(f"the Ray cluster {where}: cannot be used, {error}; {advice}") from error
     with redirect_stdout(sys.stderr):  # where Ray says what becomes of workers; paths alone go to standard output
         try:
             yield
