@@ -30,7 +30,7 @@ ORDER = (
     "pages.tables", "pages.words", "pages.alignment", "pages.cards", "pages.citation", "pages.templates", "pages.index",
     "pages.page", "pages.compare",
     "export", "pictures", "page_keys", "lock", "interrupts", "site", "render", "resume", "pairs", "tally",
-    "engine", "run", "progress", "cli", "__main__",
+    "engine", "run", "progress", "completion", "cli", "__main__",
 )  # fmt: skip
 """Each module may import those before it, and the package's own names."""
 

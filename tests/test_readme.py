@@ -66,7 +66,7 @@ def test_every_other_command_runs_in_the_order_given(folder: Path) -> None:
     others = [shlex.split(command) for command in COMMANDS if not command.startswith("make ")]
     assert {command[0] for command in others} == {"reportgen"}
     said = [run(folder, "-m", "reportgen", *arguments) for _, *arguments in others]
-    known = {"check", "build", "compare", "export", "index", "render", "models", "schema"}
+    known = {"check", "build", "compare", "completion", "export", "index", "render", "models", "schema"}
     assert {command[1] for command in others} == known
     assert len(said[1].splitlines()) == 6
     assert (folder / "results" / "index.html").read_text("utf-8").count('class="card') >= 4
