@@ -20,7 +20,6 @@ from reportgen.pictures import View, draw_picture
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "pictures"
-TUTORIAL = ROOT / "docs" / "tutorial.md"
 _HE = {"layer": "13", "head": "8", "query": "15", "first": "out"}
 _HAVE = {"layer": "13", "head": "8", "step": "2", "first": "out"}
 PICTURES = {
@@ -31,23 +30,29 @@ PICTURES = {
     "step-layers": ("pizza", View("step_layers", _HAVE)),
     "step-heads": ("pizza", View("step_heads", _HAVE)),
     "lens": ("pizza", View("lens", _HAVE)),
+    "induction-head": ("repeated", View("head", {"layer": "18", "head": "6", "first": "out"})),
 }
 """By the name of the file: the slug of a page, and a view of it."""
 
 
 def main() -> None:
-    """Build the tutorial's pages and draw the pictures."""
+    """Do what the pages say, and draw the pictures."""
     FOLDER.mkdir(exist_ok=True)
-    prompts = re.search(r"^```yaml\n(.*?)^```$", TUTORIAL.read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    assert prompts
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "prompts.yaml").write_text(prompts[1], "utf-8")
+        (Path(folder) / "prompts.yaml").write_text(read_code("tutorial.md", "yaml"), "utf-8")
         subprocess.run([sys.executable, "-m", "reportgen", "build"], cwd=folder, check=True)
+        subprocess.run([sys.executable, "-c", read_code("how-to/induction.md", "python")], cwd=folder, check=True)
         for name, (slug, view) in PICTURES.items():
             picture = draw_picture(str(Path(folder) / "results" / f"{slug}.html"), view, "png")
             path = FOLDER / f"{name}.png"
             path.write_bytes(shrink(picture))
             print(f"{path.relative_to(ROOT)}: {path.stat().st_size} bytes")
+
+
+def read_code(page: str, language: str) -> str:
+    """Return all code of a language on a page of docs/."""
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    return "".join(re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
 
 
 def shrink(picture: bytes) -> bytes:

@@ -164,6 +164,8 @@ _RUN = {
     "js": _read_javascript,
     "text": _leave,
     "bibtex": _leave,
+    "latex": _leave,
+    "markdown": _leave,
 }
 
 

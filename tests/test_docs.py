@@ -86,7 +86,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 def test_every_picture_is_shown() -> None:
     shown = {(page.parent / link).resolve() for page in PAGES for link in read_links(page) if link.endswith(".png")}
-    assert {path for path in (ROOT / "docs").rglob("*.png")} <= shown
+    assert set((ROOT / "docs").rglob("*.png")) <= shown
 
 
 def test_reference_is_made_of_the_code() -> None:
