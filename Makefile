@@ -6,10 +6,16 @@ LOCKED := $(PIP) --no-deps --require-hashes --requirement
 # Pinned by version alone: requirements/README.md says why.
 TORCH := $(PIP) --constraint constraints.txt torch
 OURS := $(PIP) --no-deps --no-build-isolation --editable .
-COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-	--constraint constraints.txt --override requirements/without-torch.in pyproject.toml requirements/extra.in
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	--constraint constraints.txt
+COMPILE := $(LOCK) --override requirements/without-torch.in pyproject.toml requirements/extra.in
 
-.PHONY: report test lint audit format lock bench clean
+# What versions of dependencies decide: files that are read, networks that are run, pages that are drawn.
+LOWEST := $(patsubst %,tests/test_%.py,ablation adapter assets attention attribution batches capture cards cli compare \
+	completion device_map disk export figures heads hostile index kinds lens model packaging page parts \
+	predictions progress prompt_file quantised render rollout run tables tokens)
+
+.PHONY: report test lint audit lowest format lock bench clean
 
 report: .venv/.run
 	$(BIN)/reportgen build prompts.yaml --results results $(if $(SITE_URL),--site-url '$(SITE_URL)')
@@ -31,6 +37,14 @@ lint: .venv/.lint node_modules/.installed
 audit: .venv/.test
 	$(BIN)/python -m pip --disable-pip-version-check check
 	$(BIN)/python scripts/audit.py requirements/test.txt constraints.txt
+
+# The oldest versions that pyproject.toml allows, in an environment of their own.
+lowest:
+	$(PYTHON) -m venv --clear .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements/release.txt
+	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest --resolution lowest-direct --editable '.[test]'
+	.venv-lowest/bin/reportgen models --fetch smollm2-135m
+	.venv-lowest/bin/python -m pytest $(LOWEST)
 
 format: .venv/.lint node_modules/.installed
 	$(BIN)/ruff format .
@@ -58,11 +72,12 @@ lock:
 	$(BIN)/python -m pip install --quiet uv
 	$(COMPILE) --output-file requirements/run.txt
 	$(COMPILE) --extra test --extra lint --output-file requirements/test.txt
+	$(LOCK) requirements/release.in --output-file requirements/release.txt
 	$(BIN)/python -m pip uninstall --quiet --yes uv
 	touch .venv/.run .venv/.test .venv/.lint
 
 clean:
-	rm -rf .venv node_modules .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-lowest node_modules .pytest_cache .ruff_cache .hypothesis
 	find results -mindepth 1 ! -name README.md ! -name .gitignore -delete
 
 .venv/bin/python:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reportgen import __version__
+from reportgen.completion import SHELLS, complete_files, complete_models, complete_slugs, make_script
 from reportgen.errors import OptionError, PictureError, PromptFileError, ReportgenError
 from reportgen.records import DEVICE_MAPS, EXPORT_FORMATS, EXTRA_EVIDENCE, Comparison, Prompt, Share
 from reportgen.selection import Selection, parse_selection
@@ -178,7 +179,10 @@ def _importing(stopped: str) -> Iterator[None]:
 
 
 _PROMPTS = click.argument("prompts", type=click.Path(path_type=Path), default=Path("prompts.yaml"))
-_MODEL = click.option("-m", "--model", type=_ModelType(), help="Model for every prompt, over what the file says.")
+_MODEL = click.option(
+    "-m", "--model", type=_ModelType(), shell_complete=complete_models,
+    help="Model for every prompt, over what the file says.",
+)  # fmt: skip
 _LAYERS = click.option("--layers", type=_SelectionType(), help="Layers to keep, such as 0-4,-1. Default: all.")
 _HEADS = click.option("--heads", type=_SelectionType(), help="Heads to keep. Default: all.")
 _TRUST = click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with the model.")
@@ -218,7 +222,10 @@ def main() -> None:
 @_MODEL
 @_LAYERS
 @_HEADS
-@click.option("--only", "slugs", multiple=True, metavar="SLUG", help="Build this prompt alone; may be given again.")
+@click.option(
+    "--only", "slugs", multiple=True, metavar="SLUG", shell_complete=complete_slugs,
+    help="Build this prompt alone; may be given again.",
+)  # fmt: skip
 @click.option("--max-new-tokens", type=click.IntRange(min=0), help="Tokens to generate; 0 is the forward pass alone.")
 @click.option(
     "--device", type=_DeviceType(), default="auto", show_default=True,
@@ -464,14 +471,17 @@ def _note_size(results: Path) -> None:
 
 
 @main.command()
-@click.argument("first")
-@click.argument("second", required=False)
+@click.argument("first", shell_complete=complete_slugs)
+@click.argument("second", required=False, shell_complete=complete_slugs)
 @click.option(
     "--prompts", type=click.Path(path_type=Path), default=Path("prompts.yaml"), show_default=True,
     help="The file that the two stand in.",
 )  # fmt: skip
 @_RESULTS
-@click.option("--second-model", type=_ModelType(), help="Model of the second; without SECOND, FIRST runs on it too.")
+@click.option(
+    "--second-model", type=_ModelType(), shell_complete=complete_models,
+    help="Model of the second; without SECOND, FIRST runs on it too.",
+)  # fmt: skip
 @click.option("--device", type=_DeviceType(), default="auto", show_default=True, help="As build takes it.")
 @click.option("--shared-assets", is_flag=True, help="Keep BokehJS once beside the pages, not in each.")
 @_SITE_URL
@@ -537,7 +547,21 @@ def schema() -> None:
 
 
 @main.command()
-@click.option("--fetch", metavar="NAME", help="Put an embedded model on this machine and print its folder.")
+@click.argument("shell", type=click.Choice(SHELLS))
+def completion(shell: str) -> None:
+    """Print what makes SHELL complete this command with Tab, slugs and models too.
+
+    In ~/.bashrc: eval "$(reportgen completion bash)". In ~/.zshrc: the same with zsh. For fish, once: reportgen
+    completion fish > ~/.config/fish/completions/reportgen.fish.
+    """
+    click.echo(make_script(shell, main, "reportgen"))
+
+
+@main.command()
+@click.option(
+    "--fetch", metavar="NAME", shell_complete=complete_models,
+    help="Put an embedded model on this machine and print its folder.",
+)  # fmt: skip
 @_VERBOSE
 @_shows_errors("; nothing of the model is kept")
 def models(fetch: str | None, verbose: bool) -> None:
@@ -614,7 +638,7 @@ def index(results: Path | str, site_url: str, verbose: bool) -> None:
 
 
 @main.command()
-@click.argument("page")
+@click.argument("page", shell_complete=complete_files)
 @click.option("--view", default="head", show_default=True, help="Which view: text, overview, head, layer_tiles, grid …")
 @click.option("--layer", type=click.IntRange(min=0), help="Its layer; the page's first choice by default.")
 @click.option("--head", type=click.IntRange(min=0), help="Its head.")

@@ -32,7 +32,7 @@ ORDER = (
     "pages.index", "pages.page", "pages.compare", "pages.preview",
     "export", "pictures", "starter", "quota", "page_keys", "drawing", "lock", "interrupts", "site", "remote", "render",
     "resume", "pairs", "shares", "tally", "engines.jobs", "engines.worker", "engines.local", "engines.ray", "run",
-    "notebook", "progress", "cli", "__main__",
+    "notebook", "progress", "completion", "cli", "__main__",
 )  # fmt: skip
 """Each module may import those before it, and the package's own names."""
 

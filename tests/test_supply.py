@@ -14,7 +14,7 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-LOCKS = {name: ROOT / "requirements" / f"{name}.txt" for name in ("run", "test")}
+LOCKS = {name: ROOT / "requirements" / f"{name}.txt" for name in ("run", "test", "release")}
 
 
 def load_audit() -> Any:
@@ -35,16 +35,17 @@ def test_every_line_of_a_lock_is_a_version_with_hashes(name: str) -> None:
     entries = re.split(r"\n(?=\S)", LOCKS[name].read_text("utf-8").strip())
     pattern = r"[a-z0-9.-]+(\[[a-z0-9,-]+\])?==\S+( ; [^\\]+)?( \\\n    --hash=sha256:[0-9a-f]{64})+"
     assert [entry[:80] for entry in entries if not re.fullmatch(pattern, entry)] == []
-    assert len(entries) > 50
+    assert len(entries) > (5 if name == "release" else 50)
 
 
 def test_locks_and_constraints_agree() -> None:
-    run, test, constraints = (AUDIT.read_pins(path) for path in (*LOCKS.values(), ROOT / "constraints.txt"))
+    run, test, release, constraints = (AUDIT.read_pins(path) for path in (*LOCKS.values(), ROOT / "constraints.txt"))
     assert constraints.keys() - test.keys() == {"torch"}
     assert {name: test[name] for name in constraints if name in test} == {
         name: version for name, version in constraints.items() if name in test
     }
     assert run.items() <= test.items()
+    assert {name for name in release if release[name] != test.get(name)} == {"uv"}
 
 
 def test_everything_that_the_project_needs_is_locked() -> None:
@@ -62,14 +63,56 @@ def test_everything_that_the_project_needs_is_locked() -> None:
 def test_workflows_may_only_what_they_must(path: Path) -> None:
     workflow = yaml.safe_load(path.read_text("utf-8"))
     assert workflow["permissions"] == {}
-    allowed = {"contents": "read"}, {"pages": "write", "id-token": "write"}
-    for job in workflow["jobs"].values():
-        assert job["permissions"] in allowed
+    writing = {("pages", "deploy"): {"pages": "write"}, ("release", "publish"): {"contents": "read"}}
+    for name, job in workflow["jobs"].items():
+        may_write = writing.get((path.stem, name))
+        assert job["permissions"] == ({**may_write, "id-token": "write"} if may_write else {"contents": "read"})
         for step in job["steps"]:
             if "uses" in step:
                 assert re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", step["uses"])
             if step.get("uses", "").startswith("actions/checkout"):
                 assert step["with"]["persist-credentials"] is False
+
+
+def test_every_supported_python_is_tested() -> None:
+    """Those that the package names, from the oldest that it installs on."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    prefix = "Programming Language :: Python :: "
+    named = [line.removeprefix(prefix) for line in project["classifiers"] if line.startswith(prefix)]
+    matrix = read_workflow("test")["jobs"]["test"]["strategy"]["matrix"]["python"]
+    assert matrix == named == ["3.11", "3.12", "3.13", "3.14"]
+    assert project["requires-python"] == f">={named[0]}"
+
+
+def test_lowest_versions_are_tested_on_the_oldest_python() -> None:
+    job = read_workflow("test")["jobs"]["lowest"]
+    assert {"python-version": "3.11"} in [step.get("with") for step in job["steps"]]
+    assert job["steps"][-1]["run"] == "make lowest"
+    rule = re.search(r"^lowest:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert rule
+    assert "--resolution lowest-direct" in rule[1]
+    assert "-m pytest" in rule[1]
+
+
+def test_a_release_is_tried_before_it_is_uploaded_and_needs_no_secret() -> None:
+    workflow = read_workflow("release")
+    assert workflow[True] == {"push": {"tags": ["v*"]}}  # YAML 1.1 reads the key "on" so
+    build, publish = (
+        [step["run"] for step in workflow["jobs"][name]["steps"] if "run" in step] for name in ("build", "publish")
+    )
+    assert "scripts/try-release dist" in build
+    assert any("GITHUB_REF_NAME" in command and "__version__" in command for command in build)
+    assert workflow["jobs"]["publish"]["needs"] == "build"
+    # What is uploaded is what was tried, to the last byte, and nothing but the locked builder has run beside the token.
+    assert publish[:2] == [build[0], "python -m build --no-isolation"]
+    assert "sha256sum --check --strict" in publish[2]
+    assert publish[3:] == ["uv publish --trusted-publishing always"]
+    assert not any("secrets." in path.read_text("utf-8") for path in WORKFLOWS)
+
+
+def read_workflow(name: str) -> dict[Any, Any]:
+    """Return a workflow."""
+    return yaml.safe_load((ROOT / ".github" / "workflows" / f"{name}.yml").read_text("utf-8"))
 
 
 @pytest.fixture
