@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from reportgen import __version__
 from reportgen.completion import SHELLS, complete_files, complete_models, complete_slugs, make_script
@@ -85,7 +86,13 @@ class _ResultsType(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
         if "://" in str(value):
             return str(value)
-        return Path(click.Path(file_okay=False).convert(value, param, ctx))  # pyright: ignore[reportArgumentType]
+        return Path(_FOLDER.convert(value, param, ctx))  # pyright: ignore[reportArgumentType]
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return _FOLDER.shell_complete(ctx, param, incomplete)
+
+
+_FOLDER = click.Path(file_okay=False)
 
 
 class _ShareType(click.ParamType):

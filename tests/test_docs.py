@@ -19,6 +19,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 REASONS = {
     "needs the net",
     "needs a GPU",
+    "needs a cluster",
     "needs a file of yours",
     "installs packages",
     "shortened",
