@@ -1,29 +1,70 @@
-"""What a page costs by the length of its text: seconds to capture and to draw, bytes, seconds until it can be read.
+"""What a page costs by the length of its text: its weight, how soon it can be read, how quickly it answers.
 
     python benchmarks/page.py [--runs N] [--quick]
 
-runs the embedded model, all layers and heads, and opens each page from the disk in headless Chromium. Medians of N runs
-(default 5), after one that is not counted; two cores are enough to compare, absolute times are those of this machine.
+captures texts with the embedded model, all layers, heads and evidence, 20 tokens generated, and opens their pages
+from the disk in headless Chromium. *Ready* is from the opening to the end of the first frame with a heatmap; beside it
+stands the same for a page that Bokeh itself writes, with the same BokehJS and one empty figure, opened by turns.
+*Switch* is from a key press to the end of the frame that shows what was asked for: another head, another layer, another
+step; *far layer* is the first look at a layer that was not decoded before. Medians of N runs (default 5).
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import statistics
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
-from playwright.sync_api import Browser, sync_playwright
+from bokeh.embed import file_html
+from bokeh.plotting import figure
+from bokeh.resources import Resources
+from playwright.sync_api import Browser, Page, sync_playwright
 from rich.console import Console
 from rich.table import Table
-from timing import median
 
-from reportgen import LoadedModel, Prompt, capture, load_model, render_page
+from reportgen import Capture, LoadedModel, Prompt, capture, load_model
+from reportgen.options import MAX_PAGE_MB
+from reportgen.pages.page import draw_page
 
-LENGTHS = (21, 41, 256, 400)
-"""Tokens of the prompt; nothing is generated, so that the text alone says how long a page is."""
-TEXT = "The cat ate the mat. And then sat on a rat. But what he wanted was a hat. "
+LENGTHS = (41, 64, 256, 512, 1024)
+"""Tokens of the prompt and generated ones."""
+NEW_TOKENS = 20
+TEXT = Path(__file__).parent.parent / "LICENSE"
+PRESSES = {"head": "lhlhlhl", "layer": "kjkjkjk", "step": "nbnbnbn"}
+"""Keys by what they choose anew; the first of each is not counted."""
+ARGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
+WATCH = """
+globalThis.watch = (() => {
+  const painted = () => new Promise((done) => requestAnimationFrame(() => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => done(performance.now());
+    port2.postMessage(0);
+  }));
+  const canvas = (root) => [...root.querySelectorAll("*")].some((one) =>
+    one.tagName === "CANVAS" ? one.width > 0 : one.shadowRoot && canvas(one.shadowRoot));
+  const state = { ready: null, took: null };
+  const isReady = () =>
+    globalThis.__settled ? document.documentElement.dataset.ready : document.body && canvas(document);
+  const look = () => {
+    if (isReady()) painted().then((at) => { state.ready = at; });
+    else requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+  const measure = async (from) => {
+    await new Promise((done) => setTimeout(done));
+    await globalThis.__settled();
+    state.took = (await painted()) - from;
+  };
+  addEventListener("keydown", ({ timeStamp }) => { state.took = null; measure(timeStamp); }, true);
+  const go = (hash) => { state.took = null; location.hash = hash; measure(performance.now()); };
+  return { state, go };
+})();
+"""
 
 
 @click.command()
@@ -32,33 +73,91 @@ TEXT = "The cat ate the mat. And then sat on a rat. But what he wanted was a hat
 def main(runs: int, quick: bool) -> None:
     """Measure and print a table."""
     model = load_model("smollm2-135m", device="cpu")
-    token_ids = model.tokenizer(TEXT * 30)["input_ids"]
-    table = Table("tokens", "capture, s", "draw, s", "size, MB", "open, s")
+    columns = "ready, ms", "empty page, ms", "ratio", "head, ms", "layer, ms", "step, ms", "far layer, ms"
+    table = Table("tokens", "MB", "left out under", "draw, s", *columns)
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGS)
+        empty = Path(folder) / "empty.html"
+        plot = figure(width=400, height=400)
+        plot.scatter([], [])
+        empty.write_text(file_html(plot, Resources(mode="inline", minified=True)), "utf-8")
         for length in LENGTHS[:1] if quick else LENGTHS:
-            prompt = Prompt(text=str(model.tokenizer.decode(token_ids[:length])), max_new_tokens=0)
-            table.add_row(*measure(model, prompt, browser, Path(folder) / f"{length}.html", runs))
+            page = Path(folder) / f"{length}.html"
+            drawn = draw(capture(model, make_prompt(model, length)), page)
+            table.add_row(str(length), *drawn, *(f"{value:.3g}" for value in measure(browser, page, empty, runs)))
+            click.echo(f"{length} tokens: done", err=True)
         browser.close()
-    Console().print(table)
+    Console(width=140).print(table)
 
 
-def measure(model: LoadedModel, prompt: Prompt, browser: Browser, page: Path, runs: int) -> tuple[str, ...]:
-    """Return the row of one prompt."""
-    captured = capture(model, prompt)
-    page.write_text(render_page(captured), "utf-8")
-    actions = (lambda: capture(model, prompt), lambda: render_page(captured), lambda: read(browser, page))
-    captures, draws, opens = (f"{median(action, runs):.2f}" for action in actions)
-    return str(captured.num_tokens), captures, draws, f"{page.stat().st_size / 1e6:.2f}", opens
+def make_prompt(model: LoadedModel, length: int) -> Prompt:
+    """Return a prompt that has so many tokens with those that it generates."""
+    token_ids = model.tokenizer(TEXT.read_text("utf-8"))["input_ids"][60 : 60 + length - NEW_TOKENS]  # pyright: ignore[reportIndexIssue]
+    return Prompt(text=str(model.tokenizer.decode(token_ids)), max_new_tokens=NEW_TOKENS)
 
 
-def read(browser: Browser, page: Path) -> None:
-    """Open a page in a new tab and wait for its first heatmap."""
-    tab = browser.new_page()
-    tab.goto(page.as_uri())
-    tab.wait_for_selector("html[data-ready]", state="attached")
-    tab.close()
+def draw(captured: Capture, path: Path) -> tuple[str, str, str]:
+    """Write the page; return megabytes, the least weight on it and the seconds that drawing took."""
+    start = time.perf_counter()
+    html, detail = draw_page(captured, max_mb=MAX_PAGE_MB)
+    seconds = time.perf_counter() - start
+    path.write_text(html, "utf-8", newline="")
+    least = f"{detail.least:.2g}" if detail.floor else "–"
+    return f"{path.stat().st_size / 1e6:.3g}", least, f"{seconds:.2f}"
+
+
+def measure(browser: Browser, page: Path, empty: Path, runs: int) -> list[float]:
+    """Return the medians of one page, in milliseconds, and the ratio of its opening to that of an empty one."""
+    readies, rows = [], []
+    for run in range(runs + 1):
+        ours, theirs = (open_page(browser, path, lambda _: []) for path in (page, empty))
+        answers = open_page(browser, page, switch)[1:]
+        far = open_page(browser, page, look_far)[1:]
+        if run:  # the first finds nothing in the machine's caches
+            readies.append((ours[0], theirs[0]))
+            rows.append([*answers, *far])
+    ready, empty_ready = (statistics.median(column) for column in zip(*readies, strict=True))
+    return [ready, empty_ready, ready / empty_ready, *(statistics.median(one) for one in zip(*rows, strict=True))]
+
+
+def open_page(browser: Browser, path: Path, act: Callable[[Page], list[float]]) -> list[float]:
+    """Open a page in a profile of its own; return the milliseconds until it is ready, and those of what follows."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.add_init_script(WATCH)
+    page = context.new_page()
+    page.goto(path.as_uri(), wait_until="commit")
+    ready = wait_for(page, "watch.state.ready")
+    found = [ready, *act(page)]
+    context.close()
+    return found
+
+
+def switch(page: Page) -> list[float]:
+    """Return the medians of some key presses of each kind, when what is near has been decoded."""
+    page.wait_for_timeout(2500)
+    page.evaluate("() => watch.go('#layer=10&head=3&step=8')")
+    wait_for(page, "watch.state.took")
+    page.wait_for_timeout(2500)
+    return [statistics.median([press(page, key) for key in keys][1:]) for keys in PRESSES.values()]
+
+
+def press(page: Page, key: str) -> float:
+    page.wait_for_timeout(150)
+    page.keyboard.press(key)
+    return wait_for(page, "watch.state.took")
+
+
+def look_far(page: Page) -> list[float]:
+    """Return the milliseconds to a layer at the other end, at once after the first heatmap stands."""
+    page.evaluate("() => watch.go('#layer=28&head=5&step=8')")
+    return [wait_for(page, "watch.state.took")]
+
+
+def wait_for(page: Page, what: str) -> float:
+    while (found := page.evaluate(what)) is None:
+        page.wait_for_timeout(10)
+    return found
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ reportgen.blocks = (() => {
   const readBytes = async (name) => payload.decodeBytes(await read(name));
   const readJson = async (name) => payload.decodeJson(await read(name));
 
-  /** Run BokehJS out of its block; where the site shares it, it has run already. */
+  /** Wait for BokehJS. */
   async function startBokeh() {
-    if (find("bokeh")) await boot.run(find("bokeh"));
+    await boot.bokeh;
     if (!globalThis.Bokeh) throw new Error("BokehJS is missing; the folder assets must stand beside this page");
   }
 

@@ -1,4 +1,4 @@
-// The first script of a page: it brings in those that the page carries deflated, its own first.
+// The first script of a page: it brings in those that the page carries deflated, BokehJS and its own.
 globalThis.reportgen ??= {};
 
 reportgen.boot = (() => {
@@ -20,7 +20,11 @@ reportgen.boot = (() => {
     throw error;
   }
 
-  return { run, fail };
+  // At once, since it takes longest; who needs it waits for it. Where the site shares it, it has run already.
+  const carried = document.getElementById("block-bokeh");
+  const bokeh = carried ? run(carried) : Promise.resolve();
+  bokeh.catch(() => {});
+  return { run, fail, bokeh };
 })();
 
 reportgen.boot.run(document.getElementById("block-script")).catch(reportgen.boot.fail);

@@ -9,27 +9,34 @@ reportgen.septets = (() => {
   const PAIRS = 0x100;
   const ALONE = 0x80;
 
-  /** @param {string} text @returns {Uint8Array} */
+  /**
+   * @param {string} text
+   * @returns {Uint8Array}
+   */
   function decode(text) {
-    let count = text.length;
-    for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) >= PAIRS) count++;
-    const bytes = new Uint8Array(Math.floor((count * 7) / 8));
-    let [bits, held, at] = [0, 0, 0];
-    const take = (septet) => {
-      bits = ((bits & 127) << 7) | septet;
-      held += 7;
-      if (held < 8) return;
-      held -= 8;
-      bytes[at++] = bits >> held;
-    };
-    for (let i = 0; i < text.length; i++) {
-      const character = text.charCodeAt(i);
-      if (character < ALONE) take(character);
-      else if (character < PAIRS) take(REPLACED[character - ALONE]);
+    // The first script of a page runs this over a third of a megabyte: over bytes, since that is soon compiled.
+    const encoded = new TextEncoder().encode(text);
+    const septets = new Uint8Array(encoded.length);
+    let count = 0;
+    for (let i = 0; i < encoded.length; i++) {
+      const one = encoded[i];
+      if (one < 0x80) septets[count++] = one;
       else {
-        take(REPLACED[(character - PAIRS) >> 7]);
-        take(character & 127);
+        const character = ((one & 31) << 6) | (encoded[++i] & 63);
+        septets[count++] = REPLACED[character < PAIRS ? character - ALONE : (character - PAIRS) >> 7];
+        if (character >= PAIRS) septets[count++] = character & 127;
       }
+    }
+    return join(septets, count);
+  }
+
+  /** Put septets together, the highest bits first. */
+  function join(septets, count) {
+    const bytes = new Uint8Array(Math.floor((count * 7) / 8));
+    for (let at = 0, i = 0; at < bytes.length; at++) {
+      const shift = (at % 7) + 1;
+      bytes[at] = (septets[i] << shift) | (septets[i + 1] >> (7 - shift));
+      i += shift === 7 ? 2 : 1;
     }
     return bytes;
   }
