@@ -50,7 +50,7 @@ def on_a_disk(here: Path, *script: str) -> list[str]:
     """
     (here / "disk").mkdir()
     lines = [
-        "mount -t tmpfs -o size=2000k tmpfs disk",
+        "mount -t tmpfs -o size=1800k tmpfs disk",
         f"build() {{ {sys.executable} -m reportgen build -o disk/site; }}",
     ]
     done = subprocess.run(
