@@ -96,7 +96,8 @@ def _run_shell(code: str, folder: Path, names: dict[str, object]) -> str:
 def _run_line(line: str, folder: Path) -> str:
     """Run a line; one that is words for reportgen alone in this process, where torch is imported already."""
     words = shlex.split(line, comments=True)
-    if words[:1] == ["reportgen"] and not _SHELL.search(line.partition(" #")[0]):
+    # A picture takes a browser, of which one is open already where the tests in browsers ran before.
+    if words[:1] == ["reportgen"] and words[1:2] != ["export"] and not _SHELL.search(line.partition(" #")[0]):
         with contextlib.chdir(folder):
             done = CliRunner().invoke(cli.main, words[1:], prog_name="reportgen")
         if done.exception and not isinstance(done.exception, SystemExit):

@@ -70,8 +70,8 @@ def _reckon(captures: Sequence[Capture], detail: Detail) -> float:
     return total
 
 
-def _sample(capture: Capture) -> NDArray[Any]:
-    """Return triangles of some heads ``[head, cell]``, evenly over layers and heads."""
+def _sample(capture: Capture) -> list[NDArray[Any]]:
+    """Return triangles of some heads, ``[cell]`` each, evenly over layers and heads."""
     num_layers, num_heads = capture.triangles.shape[:2]
     places = np.linspace(0, num_layers * num_heads - 1, min(_SAMPLED, num_layers * num_heads)).round().astype(int)
-    return capture.triangles[places // num_heads, places % num_heads]
+    return [capture.triangles[divmod(int(place), num_heads)] for place in places]

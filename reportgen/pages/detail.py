@@ -64,10 +64,11 @@ def measure_dropped(capture: Capture, detail: Detail) -> NDArray[np.float32]:
     """
     starts = np.arange(capture.num_tokens) * np.arange(1, capture.num_tokens + 1) // 2
     dropped = np.empty((*capture.triangles.shape[:2], capture.num_tokens), np.float32)
-    for layer, triangles in enumerate(capture.triangles):
-        weak = encode_weights(triangles) < detail.floor
-        weights = np.where(weak, decode_weights(triangles).astype(np.float32), np.float32(0))
-        dropped[layer] = np.add.reduceat(weights, starts, axis=-1)
+    for place in np.ndindex(*capture.triangles.shape[:2]):
+        triangle = capture.triangles[place]
+        weak = encode_weights(triangle) < detail.floor
+        weights = np.where(weak, decode_weights(triangle).astype(np.float32), np.float32(0))
+        dropped[place] = np.add.reduceat(weights, starts)
     return dropped
 
 

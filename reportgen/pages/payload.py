@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Iterable
 from typing import Any
 
 import deflate
@@ -78,21 +79,23 @@ def encode_dropped(capture: Capture, detail: Detail) -> dict[str, Markup]:
     return {"dropped": encode_bytes(encode_weights(measure_dropped(capture, detail)).tobytes())}
 
 
-def measure_triangles(triangles: NDArray[Any], detail: Detail) -> int:
-    """Return how many bytes a block of triangles ``[head, cell]`` takes on a page."""
+def measure_triangles(triangles: Iterable[NDArray[Any]], detail: Detail) -> int:
+    """Return how many bytes a block of triangles, ``[cell]`` each, takes on a page."""
     return len(deflate.zlib_compress(_pack(triangles, detail), _LEVELS[1])) * 8 // 7
 
 
-def _encode_triangles(triangles: NDArray[Any], detail: Detail) -> Markup:
+def _encode_triangles(triangles: Iterable[NDArray[Any]], detail: Detail) -> Markup:
     return encode_bytes(_pack(triangles, detail))
 
 
-def _pack(triangles: NDArray[Any], detail: Detail) -> bytes:
+def _pack(triangles: Iterable[NDArray[Any]], detail: Detail) -> bytes:
     """Return codes as triangles are packed; of 16 bits the high ones so, and behind them the low ones as they are."""
-    codes = encode_detail(triangles, detail)
-    if codes.dtype == np.uint8:
+    codes = (encode_detail(triangle, detail) for triangle in triangles)  # one by one: all would take much memory
+    if detail.precision == 8:
         return pack_triangles(codes)
-    return pack_triangles((codes >> 8).astype(np.uint8)) + codes.astype(np.uint8).tobytes()
+    fine = list(codes)
+    high = pack_triangles((triangle >> 8).astype(np.uint8) for triangle in fine)
+    return high + b"".join(triangle.astype(np.uint8).tobytes() for triangle in fine)
 
 
 def thumbnail_side(num_tokens: int) -> int:

@@ -8,6 +8,8 @@ alike stand together, and deflate finds a code of its own for them. On SmolLM2 t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,11 +17,11 @@ GROUPS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 24, 32, 48, 64, 96)
 """The smallest foretold code of each group; fine where most codes are."""
 
 
-def pack_triangles(codes: NDArray[np.uint8]) -> bytes:
+def pack_triangles(codes: Iterable[NDArray[np.uint8]]) -> bytes:
     """Return lower triangles in the order in which they deflate well.
 
     Args:
-        codes: ``[head, cell]``, row by row.
+        codes: of each head, ``[cell]``, row by row.
 
     Returns:
         How many cells each group has, little-endian 32-bit numbers, then the differences group by group, in the order
