@@ -461,3 +461,17 @@ def test_compare_says_what_is_missing(here: Path, arguments: list[str], message:
     assert done.exit_code in (1, 2)
     assert message in done.stderr
     assert not (here / "results").exists()
+
+
+def test_page_over_its_limit_is_told(here: Path) -> None:
+    done = call("build", "--max-page-mb", "0.1", "--precision", "16")
+    assert done.exit_code == 0
+    assert "weights under 1 are left out, so that the page is not too heavy" in " ".join(done.stderr.split())
+    assert content_of(here / "results" / "cat.html")["precision"] == 16
+    assert call("build", "--max-page-mb", "-1").exit_code == 2
+
+
+def test_render_tells_what_a_page_leaves_out(here: Path) -> None:
+    assert call("build", "--keep-captures").exit_code == 0
+    done = call("render", "results", "--max-page-mb", "0.1")
+    assert "are left out" in done.stderr
