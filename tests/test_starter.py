@@ -115,7 +115,7 @@ def test_starter_uses_the_actions_that_are_pinned_here() -> None:
 
 @pytest.mark.parametrize(("given", "said"), [("https://a.org/b/", " --site-url 'https://a.org/b/'"), ("", "")])
 def test_make_report_takes_the_address(given: str, said: str) -> None:
-    command = ["make", "--dry-run", "--always-make", "report", f"SITE_URL={given}"]
+    command = ["make", "--no-print-directory", "--dry-run", "--always-make", "report", f"SITE_URL={given}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.rstrip().split("\n")[-1].rstrip() == (
         f".venv/bin/reportgen build prompts.yaml --results results{said}"

@@ -305,8 +305,8 @@ def test_one_token_has_its_share_and_its_rollout(new_reader: Callable[..., Reade
 def test_page_without_evidence_works_and_says_why(new_reader: Callable[..., Reader], addresses) -> None:
     reader = new_reader().open(f"{addresses['file']}/bare.html#layer=0&head=3&step=0&show=weighted").look_at("head")
     assert reader.press("w").address() == {"layer": "0", "head": "3", "step": "0"}
-    assert reader.hover("head", 1, 1) == "query ␣cat at 1\nkey ␣cat at 1\nweight 0.5"
     assert rows_of(reader, "strongest")[0] == ["The", "0", "0.2"]
+    assert reader.hover("head", 1, 1) == "query ␣cat at 1\nkey ␣cat at 1\nweight 0.5"
     text = reader.page.locator("main").inner_text()
     for kind in ("Weighted attention", "Attribution", "Logit lens", "Attention rollout"):
         assert f"{kind}: not available for TinyForCausalLM" in text
