@@ -134,6 +134,7 @@ reportgen.page = (() => {
     function draw() {
       const mine = ++version;
       const isCurrent = () => mine === version;
+      scene.store.prefer(scene.state.layer);
       captions.draw(scene);
       embed.say(cite.sayPlace(scene));
       drawScores();

@@ -6,9 +6,12 @@ reportgen.payload = (() => {
 
   /** @param {string} block septets of zlib @returns {Promise<Uint8Array>} */
   async function decodeBytes(block) {
-    const deflated = new Blob([reportgen.septets.decode(block)]).stream();
-    const inflated = deflated.pipeThrough(new DecompressionStream("deflate"));
-    return new Uint8Array(await new Response(inflated).arrayBuffer());
+    // Written by hand: a blob's stream would take its way through other processes, and the page waits for this.
+    const { writable, readable } = new DecompressionStream("deflate");
+    const writer = writable.getWriter();
+    const written = [writer.write(reportgen.septets.decode(block)), writer.close()];
+    const [inflated] = await Promise.all([new Response(readable).arrayBuffer(), ...written]);
+    return new Uint8Array(inflated);
   }
 
   /** @param {string} block @returns {Promise<string>} */

@@ -8,8 +8,15 @@ reportgen.store = (() => {
   const AHEAD_BYTES = 96e6;
   /** Of layers that were looked at, the last ones are kept as long as they take no more than this. */
   const KEPT_BYTES = 192e6;
+  /** A page that is never idle, since it plays, decodes all the same. */
+  const LONGEST_WAIT_MILLISECONDS = 200;
 
-  const idle = () => new Promise((done) => (globalThis.requestIdleCallback ?? setTimeout)(done));
+  const idle = () =>
+    new Promise((done) =>
+      globalThis.requestIdleCallback
+        ? requestIdleCallback(done, { timeout: LONGEST_WAIT_MILLISECONDS })
+        : setTimeout(done),
+    );
 
   /**
    * @param {object} content what describe_capture wrote, with `opening`
@@ -22,15 +29,47 @@ reportgen.store = (() => {
     const numKept = Math.max(3, Math.floor(KEPT_BYTES / layerBytes));
     /** By layer, those that were looked at last at the end. */
     const pending = new Map();
+    /** By layer, what to call with its codes: those that wait to be decoded, that asked for last at the end. */
+    const waiting = new Map();
     const ready = new Set();
+    let working = false;
+    let preferred = null;
 
     function layerCodes(layer) {
-      const codes = pending.get(layer) ?? readLayer(layer);
-      if (!pending.has(layer)) codes.then(() => ready.add(layer));
-      pending.delete(layer);
-      pending.set(layer, codes);
+      const codes = pending.get(layer) ?? new Promise((done) => waiting.set(layer, done));
+      moveToEnd(pending, layer, codes);
+      if (waiting.has(layer)) moveToEnd(waiting, layer, waiting.get(layer));
       if (pending.size > numKept) forget(pending.keys().next().value);
+      if (!working) work();
       return codes;
+    }
+
+    function moveToEnd(map, key, value) {
+      map.delete(key);
+      map.set(key, value);
+    }
+
+    /** Say which layer is decoded before all others, whenever it is asked for. */
+    function prefer(layer) {
+      preferred = layer;
+    }
+
+    /** Decode one layer at a time: that preferred, then that asked for last, which is what somebody looks at now. */
+    async function work() {
+      working = true;
+      while (waiting.size > 0) {
+        // Decoding keeps the page from answering: what was asked for in the meantime goes before what is only near.
+        if (!waiting.has(preferred)) await idle();
+        const layer = waiting.has(preferred) ? preferred : [...waiting.keys()].at(-1);
+        const codes = readLayer(layer);
+        waiting.get(layer)(codes);
+        waiting.delete(layer);
+        await codes.then(
+          () => ready.add(layer),
+          () => {}, // who asked hears of it
+        );
+      }
+      working = false;
     }
 
     function forget(layer) {
@@ -45,17 +84,14 @@ reportgen.store = (() => {
       return reportgen.pattern.headOf(await layerCodes(layer), content.heads.indexOf(head), n);
     }
 
-    /** Decode in order of nearness to a layer, one after the other and in idle moments: what is asked for comes first. */
+    /** Decode in order of nearness to a layer, one after the other: what is asked for comes first. */
     async function readAhead(layer) {
       const near = [...content.layers].sort((a, b) => Math.abs(a - layer) - Math.abs(b - layer));
       const all = content.layers.length * layerBytes;
-      for (const other of all <= AHEAD_BYTES ? near : near.slice(0, 3)) {
-        await idle();
-        await layerCodes(other);
-      }
+      for (const other of all <= AHEAD_BYTES ? near : near.slice(0, 3)) await layerCodes(other);
     }
 
-    return { layerCodes, headCodes, readAhead };
+    return { layerCodes, headCodes, prefer, readAhead };
   }
 
   return { makeStore };

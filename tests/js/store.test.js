@@ -38,6 +38,39 @@ test("a layer is read once, even when asked for twice at the same time", async (
   assert.deepEqual(read, [5]);
 });
 
+test("layers are decoded one at a time, that asked for last before those that wait", async () => {
+  const read = [];
+  const content = { layers: [0, 3, 5, 9], heads: [4, 6], tokens: [1, 2], opening: [3, 6] };
+  let decoding = 0;
+  const { layerCodes } = store.makeStore(content, new Uint8Array(3), async (layer) => {
+    assert.equal(decoding++, 0);
+    await new Promise((done) => setTimeout(done));
+    decoding--;
+    read.push(layer);
+    return new Uint8Array(6);
+  });
+  await Promise.all([0, 3, 5, 9, 3].map(layerCodes));
+  assert.deepEqual(read, [3, 9, 5, 0]);
+});
+
+test("the preferred layer is decoded before all others, whenever it is asked for", async () => {
+  const { layerCodes, prefer, read } = makeStore();
+  prefer(3);
+  await Promise.all([0, 3, 5, 9].map(layerCodes));
+  assert.deepEqual(read, [3, 9, 5, 0]);
+});
+
+test("a layer that cannot be decoded fails for who asked, and keeps no other waiting", async () => {
+  const content = { layers: [0, 3], heads: [4, 6], tokens: [1, 2], opening: [3, 6] };
+  const { layerCodes } = store.makeStore(content, new Uint8Array(3), async (layer) => {
+    if (layer === 0) throw new Error("broken");
+    return new Uint8Array(6).fill(layer);
+  });
+  const [broken, whole] = await Promise.allSettled([layerCodes(0), layerCodes(3)]);
+  assert.equal(broken.reason.message, "broken");
+  assert.equal(whole.value[0], 3);
+});
+
 test("layers are read ahead in order of nearness", async () => {
   const { readAhead, read } = makeStore();
   await readAhead(5);
