@@ -26,6 +26,7 @@ from click.shell_completion import CompletionItem
 from reportgen import __version__
 from reportgen.completion import SHELLS, complete_files, complete_models, complete_slugs, make_script
 from reportgen.errors import OptionError, PictureError, PromptFileError, ReportgenError
+from reportgen.options import MAX_PAGE_MB
 from reportgen.records import DEVICE_MAPS, EXPORT_FORMATS, EXTRA_EVIDENCE, Comparison, Prompt, Share
 from reportgen.selection import Selection, parse_selection
 
@@ -196,7 +197,7 @@ _TRUST = click.option("--trust-remote-code", is_flag=True, help="Run Python code
 _PICKLE = click.option("--allow-pickle", is_flag=True, help="Read pickled weights where there are no safetensors.")
 _VERBOSE = click.option("-v", "--verbose", is_flag=True, help="A line for each stage; tracebacks of errors.")
 _MAX_MB = click.option(
-    "--max-page-mb", type=click.FloatRange(min=0), default=25.0, show_default=True,
+    "--max-page-mb", type=click.FloatRange(min=0), default=MAX_PAGE_MB, show_default=True,
     help="Megabytes of a page at most: a longer one leaves out its weakest weights, and says so. 0: no limit.",
 )  # fmt: skip
 _PRECISION = click.option(

@@ -11,7 +11,7 @@ from reportgen.export import encode_tables
 from reportgen.options import Options
 from reportgen.page_keys import add_address, make_key
 from reportgen.pages.cards import Card, make_card
-from reportgen.pages.detail import describe_dropped
+from reportgen.pages.detail import describe_dropped, measure_dropped
 from reportgen.pages.page import draw_page
 from reportgen.pages.preview import draw_preview
 from reportgen.records import Prompt
@@ -61,7 +61,15 @@ def draw(prompt: Prompt, captured: Capture, options: Options, made_of: str) -> D
         )  # fmt: skip
         preview = draw_preview(captured) if options.site_url else b""
         tables = encode_tables(captured, options.export_data) if options.export_data else {}
-        return Drawn(html, make_card(captured), tables, kept, key, describe_dropped(captured, detail), preview)
+        return Drawn(
+            html,
+            make_card(captured),
+            tables,
+            kept,
+            key,
+            describe_dropped(measure_dropped(captured, detail), detail),
+            preview,
+        )
     except ReportgenError:
         raise
     except Exception as error:  # numbers that nobody foresaw are this prompt's failure, not the run's

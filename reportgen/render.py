@@ -13,7 +13,7 @@ from reportgen.lock import lock_site
 from reportgen.options import MAX_PAGE_MB
 from reportgen.page_keys import add_address
 from reportgen.pages.cards import Card, FailureCard, make_card
-from reportgen.pages.detail import describe_dropped
+from reportgen.pages.detail import describe_dropped, measure_dropped
 from reportgen.pages.links import check_site_url
 from reportgen.pages.page import draw_page
 from reportgen.pages.preview import draw_preview
@@ -89,7 +89,7 @@ def render_site(
                     max_mb=max_page_mb, precision=precision,
                 )  # fmt: skip
                 page = write_page(folder, prompt.slug, html)
-                if dropped := describe_dropped(capture, detail):
+                if dropped := describe_dropped(measure_dropped(capture, detail), detail):
                     warn(f"{page}: {dropped}")
                 cards[prompt.slug] = make_card(capture)
                 done(page)

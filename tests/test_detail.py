@@ -34,7 +34,7 @@ WEIGHTS = np.array([0, 1e-6, 0.0009, 0.0016, 0.25, 1], np.float16)
 
 def test_all_is_kept_unless_less_is_asked_for() -> None:
     assert encode_detail(WEIGHTS, FULL).tolist() == encode_weights(WEIGHTS).tolist() == [0, 0, 8, 10, 128, 255]
-    assert (FULL.least, describe_dropped(NOISY, FULL)) == (0, "")
+    assert (FULL.least, describe_dropped(measure_dropped(NOISY, FULL), FULL)) == (0, "")
 
 
 def test_what_is_under_the_floor_is_left_out() -> None:
@@ -72,7 +72,7 @@ def test_what_a_row_loses_is_what_it_lacks() -> None:
     for layer, head, query_pos in ((0, 0, 0), (1, 2, 40), (2, 3, 95)):
         row = NOISY.pattern(NOISY.layers[layer], head)[query_pos, : query_pos + 1].astype(np.float64)
         assert dropped[layer, head, query_pos] == pytest.approx(row[encode_weights(row) < 20].sum(), abs=1e-6)
-    said = describe_dropped(NOISY, detail)
+    said = describe_dropped(measure_dropped(NOISY, detail), detail)
     assert f"{np.median(dropped):.2g}" in said
     assert f"{dropped.max():.2g}" in said
 
@@ -92,7 +92,7 @@ def test_page_over_its_limit_leaves_out_as_little_as_it_must(precision: int) -> 
     assert 0.97 * limit < len(html.encode()) / 1e6 <= limit
     assert html == render_page(NOISY, detail=detail)
     page = parse_html(html)
-    assert describe_dropped(NOISY, detail)[1:] in page.text
+    assert describe_dropped(measure_dropped(NOISY, detail), detail)[1:] in page.text
     (block,) = page.find("script", id="block-dropped")
     codes = np.frombuffer(decode_bytes(block.text), np.uint8).reshape(3, 4, 96)
     assert (codes == encode_weights(measure_dropped(NOISY, detail))).all()
@@ -116,7 +116,7 @@ def test_comparison_is_held_to_its_limit_too() -> None:
     html, detail = draw_comparison(comparison, NOISY, other, max_mb=limit)
     assert detail.floor > 0
     assert len(html.encode()) <= 1e6 * limit
-    assert describe_dropped(NOISY, detail) in parse_html(html).text
+    assert describe_dropped(measure_dropped(NOISY, detail), detail) in parse_html(html).text
     assert {block.attributes["id"] for block in parse_html(html).find("script", type="text/plain")} >= {
         "block-a-dropped",
         "block-b-dropped",

@@ -30,7 +30,7 @@ ORDER = (
     "pages.evidence_blocks", "pages.palettes", "pages.figures", "pages.assets",
     "pages.tables", "pages.words", "pages.alignment", "pages.cards", "pages.citation", "pages.templates", "pages.links",
     "pages.index", "pages.page", "pages.compare", "pages.preview",
-    "export", "pictures", "starter", "quota", "page_keys", "drawing", "lock", "interrupts", "site", "remote", "render",
+    "export", "pictures", "starter", "page_keys", "drawing", "lock", "interrupts", "site", "quota", "remote", "render",
     "resume", "pairs", "shares", "tally", "engines.jobs", "engines.worker", "engines.local", "engines.ray", "run",
     "notebook", "progress", "completion", "cli", "__main__",
 )  # fmt: skip

@@ -342,7 +342,7 @@ def make_golden() -> dict[str, Any]:
             "opening": encode_pattern(capture, 3, 2),
             **{f"layer-{layer}": encode_layer(capture, layer) for layer in capture.layers},
             "fine-3": encode_layer(capture, 3, Detail(16)),
-            **encode_dropped(capture, Detail(floor=20)),
+            **encode_dropped(measure_dropped(capture, Detail(floor=20))),
             **make_evidence_blocks(capture),
             **{f"sources-{layer}": encode_sources(capture, layer) for layer in capture.layers},
         },

@@ -130,7 +130,7 @@ def test_size_is_told_before_it_is_too_large(tmp_path: Path) -> None:
     assert measure_folder(tmp_path) == 1000
     assert warn_of_size(tmp_path, 1001) == ""
     assert warn_of_size(tmp_path, 1000) == (
-        f"{tmp_path}: has 0 MB, and GitHub Pages takes 1,000; build with --shared-assets, which takes 0.5 MB off each "
+        f"{tmp_path}: has 0 MB, and GitHub Pages takes 1,000; build with --shared-assets, which takes 0.4 MB off each "
         "page, show fewer --layers or --heads, or make several sites"
     )
     (tmp_path / BOKEH_FILE).parent.mkdir()

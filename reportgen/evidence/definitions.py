@@ -166,14 +166,15 @@ def find_opening_head(capture: Capture) -> tuple[int, int]:
     first = capture.layers[0], capture.heads[0]
     if capture.num_tokens < 5:  # up to the fourth token no key is read by two queries and is none of the three
         return first
-    pairs = [(layer, head) for layer in capture.layers for head in capture.heads]
-    return max(pairs, key=lambda pair: _surplus(capture.pattern(*pair)))
-
-
-def _surplus(pattern: np.ndarray) -> float:
-    """Mean over queries from 3 on of the largest weight beyond its key's mean, keys from 1 to two before the query."""
-    query_pos, key_pos = np.indices(pattern.shape)
+    query_pos, key_pos = np.indices((capture.num_tokens, capture.num_tokens))
     elsewhere = (key_pos >= 1) & (key_pos <= query_pos - 2)
+    counts = np.maximum(elsewhere.sum(axis=0), 1)
+    pairs = [(layer, head) for layer in capture.layers for head in capture.heads]
+    return max(pairs, key=lambda pair: _surplus(capture.pattern(*pair), elsewhere, counts))
+
+
+def _surplus(pattern: np.ndarray, elsewhere: np.ndarray, counts: np.ndarray) -> float:
+    """Mean over queries from 3 on of the largest weight beyond its key's mean, of the keys that are ``elsewhere``."""
     weights = np.where(elsewhere, pattern, 0)
-    key_means = weights.sum(axis=0) / np.maximum(elsewhere.sum(axis=0), 1)
+    key_means = weights.sum(axis=0) / counts
     return float(np.where(elsewhere, weights - key_means, -1)[3:].max(axis=1).mean())

@@ -6,7 +6,7 @@ the block ``shared``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from reportgen.pages.assets import (
 )
 from reportgen.pages.budget import render_within
 from reportgen.pages.cards import Card, encode_picture, make_card, shade_means
-from reportgen.pages.detail import FULL, Detail, describe_dropped, describe_precision
+from reportgen.pages.detail import FULL, Detail, describe_dropped, describe_precision, measure_dropped
 from reportgen.pages.figures import make_compare_figures
 from reportgen.pages.kinds import describe_kinds, list_marks, make_kind_rows, make_sink_blocks, name_shade
 from reportgen.pages.links import Link, make_link
@@ -96,7 +96,8 @@ class CompareContext:
     card: Markup
     bokeh_file: str
     blocks: Mapping[str, Markup]
-    later_blocks: Iterator[tuple[str, Markup]]
+    early_blocks: Mapping[str, Markup]
+    layer_blocks: Iterable[tuple[str, Markup]]
     style: Markup
     script: Markup
     policy: str
@@ -137,8 +138,7 @@ def draw_comparison(
 
     def measure_rest(detail: Detail) -> int:
         context = make_compare_context(comparison, first, second, **look, detail=detail)
-        without = ((name, block) for name, block in context.later_blocks if "-layer-" not in name)
-        return len(render("compare.html.jinja2", replace(context, later_blocks=without)).encode())
+        return len(render("compare.html.jinja2", replace(context, layer_blocks=())).encode())
 
     def render_one(detail: Detail) -> str:
         return render_comparison(comparison, first, second, **look, detail=detail)
@@ -172,12 +172,16 @@ def make_compare_context(
     alignment = align(first, second)
     program = make_program(COMPARE_SCRIPTS, shared_assets=shared_assets)
     titles = f"{first.prompt.title}, and {second.prompt.title}"
+    dropped = [measure_dropped(capture, detail) for capture in captures]
     return CompareContext(
         title=comparison.title,
         note=comparison.note,
         tags=comparison.tags,
         link=make_link(site_url, comparison.slug, comparison.title, f"Attention side by side: {titles}"),
-        sides=[_view(capture, name, detail) for capture, name in zip(captures, "ab", strict=True)],
+        sides=[
+            _view(capture, name, describe_dropped(lost, detail))
+            for capture, name, lost in zip(captures, "ab", dropped, strict=True)
+        ],
         same_model=first.model.title == second.model.title,
         precision=describe_precision(first, detail),
         layers=sorted({*first.layers, *second.layers}),
@@ -189,7 +193,8 @@ def make_compare_context(
         card=embed_json(asdict(make_compare_card(comparison, first, second))),
         bokeh_file=program.bokeh_file,
         blocks={**program.blocks, **_make_blocks(captures, alignment, detail)},
-        later_blocks=_make_later_blocks(captures, detail),
+        early_blocks=_make_early_blocks(captures, dropped),
+        layer_blocks=_make_layer_blocks(captures, detail),
         style=read_styles("compare.css"),
         script=program.boot,
         policy=program.policy,
@@ -213,14 +218,14 @@ def describe_alignment(first: Capture, second: Capture, alignment: Alignment | N
     )
 
 
-def _view(capture: Capture, name: str, detail: Detail) -> SideView:
+def _view(capture: Capture, name: str, dropped: str) -> SideView:
     return SideView(
         name=name,
         title=capture.prompt.title,
         href=f"{capture.prompt.slug}.html",
         model=capture.model,
         summary=summarize_settings(capture),
-        dropped=describe_dropped(capture, detail),
+        dropped=dropped,
         warning=warn_of_replay(capture),
         shade=name_shade(capture),
         num_prompt_tokens=capture.num_prompt_tokens,
@@ -275,11 +280,19 @@ def _describe(capture: Capture, opening: tuple[int, int], detail: Detail) -> dic
     )
 
 
-def _make_later_blocks(captures: tuple[Capture, Capture], detail: Detail) -> Iterator[tuple[str, Markup]]:
+def _make_early_blocks(
+    captures: tuple[Capture, Capture], dropped: Sequence[NDArray[np.float32] | None]
+) -> dict[str, Markup]:
+    """Return the blocks that come before those of layers, since they are small and say something of all of them."""
+    return {
+        f"{name}-{block}": text
+        for name, capture, lost in zip("ab", captures, dropped, strict=True)
+        for block, text in (make_sink_blocks(capture) | encode_dropped(lost)).items()
+    }
+
+
+def _make_layer_blocks(captures: tuple[Capture, Capture], detail: Detail) -> Iterator[tuple[str, Markup]]:
     """Yield the blocks that the page needs when something else is looked at, both sides of a layer together."""
-    for name, capture in zip("ab", captures, strict=True):
-        early = make_sink_blocks(capture) | encode_dropped(capture, detail)
-        yield from ((f"{name}-{block}", text) for block, text in early.items())
     for layer in sorted({*captures[0].layers, *captures[1].layers}):
         for name, capture in zip("ab", captures, strict=True):
             if layer in capture.layers:

@@ -56,12 +56,15 @@ def encode_detail(weights: NDArray[Any], detail: Detail) -> NDArray[Any]:
     return codes if detail.floor == 0 else np.where(kept, codes, codes.dtype.type(0))
 
 
-def measure_dropped(capture: Capture, detail: Detail) -> NDArray[np.float32]:
+def measure_dropped(capture: Capture, detail: Detail) -> NDArray[np.float32] | None:
     """Return how much of each row a page leaves out.
 
     Returns:
-        ``[layer, head, query_pos]``, the sum of the weights that are 0 on the page for being weak.
+        ``[layer, head, query_pos]``, the sum of the weights that are 0 on the page for being weak; ``None`` where the
+        page leaves out nothing.
     """
+    if not detail.floor:
+        return None
     starts = np.arange(capture.num_tokens) * np.arange(1, capture.num_tokens + 1) // 2
     dropped = np.empty((*capture.triangles.shape[:2], capture.num_tokens), np.float32)
     for place in np.ndindex(*capture.triangles.shape[:2]):
@@ -80,11 +83,10 @@ def describe_precision(capture: Capture, detail: Detail) -> str:
     return f"8 bits on a square-root scale{held} (error at most 0.004; below 4·10⁻⁶ shows as 0)"
 
 
-def describe_dropped(capture: Capture, detail: Detail) -> str:
-    """Return in words what a page leaves out; empty where it leaves out nothing."""
-    if not detail.floor:
+def describe_dropped(dropped: NDArray[np.float32] | None, detail: Detail) -> str:
+    """Return in words what ``measure_dropped`` found; empty where that is nothing."""
+    if dropped is None:
         return ""
-    dropped = measure_dropped(capture, detail)
     return (
         f"weights under {detail.least:.2g} are left out, so that the page is not too heavy: half of all rows lose less "
         f"than {np.median(dropped):.2g} of their attention, none more than {dropped.max():.2g}"

@@ -30,7 +30,7 @@ from reportgen.pages.assets import (
 from reportgen.pages.budget import render_within
 from reportgen.pages.cards import excerpt, make_card
 from reportgen.pages.citation import make_recipe
-from reportgen.pages.detail import FULL, Detail, describe_dropped, describe_precision
+from reportgen.pages.detail import FULL, Detail, describe_dropped, describe_precision, measure_dropped
 from reportgen.pages.evidence_blocks import encode_sources, list_grids, list_shows, make_evidence_blocks
 from reportgen.pages.kinds import (
     TraitView,
@@ -179,7 +179,7 @@ def draw_page(
 
     def measure_rest(detail: Detail) -> int:
         context = make_page_context(capture, **look, detail=detail)
-        without = [(layer, Markup(), sources) for layer, _, sources in context.layer_blocks]
+        without = ((layer, Markup(), encode_sources(capture, layer)) for layer in capture.layers)
         return len(render("page.html.jinja2", replace(context, layer_blocks=without)).encode())
 
     return render_within(
@@ -199,6 +199,7 @@ def make_page_context(
     """Return all that the page's templates read."""
     prompt, evidence = capture.prompt, capture.evidence
     program = make_program(PAGE_SCRIPTS, shared_assets=shared_assets)
+    dropped = measure_dropped(capture, detail)
     return PageContext(
         has_index=has_index,
         title=prompt.title,
@@ -239,14 +240,14 @@ def make_page_context(
         recipe=make_recipe(capture),
         replay=describe_replay(capture),
         precision=describe_precision(capture, detail),
-        dropped=describe_dropped(capture, detail),
+        dropped=describe_dropped(dropped, detail),
         least=f"{detail.least:.2g}" if detail.floor else "",
         warning=warn_of_replay(capture),
         palettes=tuple(PALETTES),
         card=embed_json(asdict(make_card(capture))),
         bokeh_file=program.bokeh_file,
         blocks={**program.blocks, **_make_blocks(capture, detail)},
-        evidence_blocks=encode_dropped(capture, detail) | make_sink_blocks(capture) | make_evidence_blocks(capture),
+        evidence_blocks=encode_dropped(dropped) | make_sink_blocks(capture) | make_evidence_blocks(capture),
         layer_blocks=(
             (layer, encode_layer(capture, layer, detail), encode_sources(capture, layer)) for layer in capture.layers
         ),

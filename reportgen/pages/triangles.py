@@ -8,13 +8,16 @@ alike stand together, and deflate finds a code of its own for them. On SmolLM2 t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 GROUPS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 24, 32, 48, 64, 96)
 """The smallest foretold code of each group; fine where most codes are."""
+_CELLS = 1 << 16
+"""So many cells of other heads are packed along with one head."""
 
 
 def pack_triangles(codes: Iterable[NDArray[np.uint8]]) -> bytes:
@@ -29,13 +32,16 @@ def pack_triangles(codes: Iterable[NDArray[np.uint8]]) -> bytes:
     """
     counts = np.zeros(len(GROUPS), np.int64)
     parts: list[list[bytes]] = [[] for _ in GROUPS]
-    for triangle in codes:
-        foretold = _foretell(triangle)
-        groups = _GROUP_OF[foretold]
-        together = (triangle - foretold)[np.argsort(groups, kind="stable")]  # wraps around
+    waiting = iter(codes)
+    while some := _take(waiting):
+        triangles = np.stack(some)
+        foretold = _foretell(triangles)
+        groups = _GROUP_OF[foretold].ravel()
+        together = (triangles - foretold).ravel()[np.argsort(groups, kind="stable")]  # wraps around
         own = np.bincount(groups, minlength=len(GROUPS))
-        for part, differences in zip(parts, np.split(together, np.cumsum(own)[:-1]), strict=True):
-            part.append(differences.tobytes())
+        ends = np.cumsum(own).tolist()
+        for part, start, end in zip(parts, [0, *ends], ends, strict=False):
+            part.append(together[start:end].tobytes())
         counts += own
     return counts.astype("<u4").tobytes() + b"".join(b"".join(part) for part in parts)
 
@@ -43,11 +49,17 @@ def pack_triangles(codes: Iterable[NDArray[np.uint8]]) -> bytes:
 _GROUP_OF = (np.searchsorted(GROUPS, np.arange(256), side="right") - 1).astype(np.uint8)
 
 
-def _foretell(triangle: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return what each code is foretold to be from those before it; where there is none, it counts as 0."""
-    length = int(np.sqrt(2 * len(triangle)))
+def _take(triangles: Iterator[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+    """Return the next triangles: many small ones, for the sake of time, or one large one, for that of memory."""
+    taken = list(islice(triangles, 1))
+    return taken + list(islice(triangles, _CELLS // taken[0].size)) if taken else taken
+
+
+def _foretell(triangles: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return what each code is foretold to be from those before it, ``[head, cell]``; one that is not there is 0."""
+    length = int(np.sqrt(2 * triangles.shape[1]))
     below = np.tri(length, dtype=bool)
-    square = np.zeros((length + 1, length + 1), np.int16)
-    square[1:, 1:][below] = triangle
-    left, above, corner = (square[1:, :-1][below], square[:-1, 1:][below], square[:-1, :-1][below])
+    square = np.zeros((len(triangles), length + 1, length + 1), np.int16)
+    square[:, 1:, 1:][:, below] = triangles
+    left, above, corner = (square[:, 1:, :-1][:, below], square[:, :-1, 1:][:, below], square[:, :-1, :-1][:, below])
     return np.clip(left + above - corner, np.minimum(left, above), np.maximum(left, above)).astype(np.uint8)
