@@ -103,7 +103,7 @@ def draw_empty() -> tuple[str, str]:
     plot.scatter([], [])
     item, bokeh = json.dumps(json_item(plot, "plot")), read_bokeh()  # pyright: ignore[reportArgumentType]
     start = "reportgen.boot.bokeh.then(() => Bokeh.embed.embed_item(JSON.parse(item.textContent)));"
-    boot = f"{read_scripts(BOOT_SCRIPTS[:-1])}\n{read_scripts(BOOT_SCRIPTS[-1:]).rsplit('reportgen.boot.run', 1)[0]}{start}"
+    boot = str(read_scripts(BOOT_SCRIPTS)).rsplit("reportgen.boot.run", 1)[0] + start
     deflated = (
         f'<!doctype html><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" '
         f'content="{make_policy((boot, bokeh))}"><body><div id="plot"></div>'
