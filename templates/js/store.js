@@ -39,7 +39,6 @@ reportgen.store = (() => {
       const codes = pending.get(layer) ?? new Promise((done) => waiting.set(layer, done));
       moveToEnd(pending, layer, codes);
       if (waiting.has(layer)) moveToEnd(waiting, layer, waiting.get(layer));
-      if (pending.size > numKept) forget(pending.keys().next().value);
       if (!working) work();
       return codes;
     }
@@ -65,16 +64,20 @@ reportgen.store = (() => {
         waiting.get(layer)(codes);
         waiting.delete(layer);
         await codes.then(
-          () => ready.add(layer),
+          () => keep(layer),
           () => {}, // who asked hears of it
         );
       }
       working = false;
     }
 
-    function forget(layer) {
-      pending.delete(layer);
-      ready.delete(layer);
+    /** Keep a layer that has been decoded; of too many, that which was asked for longest ago goes. */
+    function keep(layer) {
+      ready.add(layer);
+      if (ready.size <= numKept) return;
+      const oldest = [...pending.keys()].find((other) => ready.has(other));
+      pending.delete(oldest);
+      ready.delete(oldest);
     }
 
     /** Codes of one head; the opening one is there before its layer is. */

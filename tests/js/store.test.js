@@ -53,6 +53,13 @@ test("layers are decoded one at a time, that asked for last before those that wa
   assert.deepEqual(read, [3, 9, 5, 0]);
 });
 
+test("of more layers than are kept, all that were asked for come, and those that wait are not asked for twice", async () => {
+  const { layerCodes, read } = makeStore({ layers: [0, 3, 5, 9, 11], tokens: Array.from({ length: 8000 }) });
+  const asked = [0, 3, 5, 9, 11, 0, 3].map(layerCodes);
+  assert.equal((await Promise.all(asked)).length, 7);
+  assert.deepEqual(read, [3, 0, 11, 9, 5]);
+});
+
 test("the preferred layer is decoded before all others, whenever it is asked for", async () => {
   const { layerCodes, prefer, read } = makeStore();
   prefer(3);
