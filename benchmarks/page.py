@@ -101,15 +101,15 @@ def draw_empty() -> tuple[str, str]:
     """Return pages with one empty figure: as Bokeh writes it, and with BokehJS carried as our pages carry it."""
     plot = figure(width=400, height=400)
     plot.scatter([], [])
-    item, bokeh = json.dumps(json_item(plot, "plot")), read_bokeh()  # pyright: ignore[reportArgumentType]
-    start = "reportgen.boot.bokeh.then(() => Bokeh.embed.embed_item(JSON.parse(item.textContent)));"
-    boot = str(read_scripts(BOOT_SCRIPTS)).rsplit("reportgen.boot.run", 1)[0] + start
-    deflated = (
-        f'<!doctype html><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" '
-        f'content="{make_policy((boot, bokeh))}"><body><div id="plot"></div>'
-        f'<script type="application/json" id="item">{item}</script><script type="text/plain" id="block-bokeh">'
-        f"{encode_bytes(bokeh.encode(), patient=True)}</script><script>{boot}</script>"
+    item = json.dumps(json_item(plot, "plot"))  # pyright: ignore[reportArgumentType]
+    carried = {"script": f"reportgen.boot.bokeh.then(() => Bokeh.embed.embed_item({item}));", "bokeh": read_bokeh()}
+    boot = read_scripts(BOOT_SCRIPTS)
+    blocks = "".join(
+        f'<script type="text/plain" id="block-{name}">{encode_bytes(script.encode(), patient=True)}</script>'
+        for name, script in carried.items()
     )
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{make_policy((boot, *carried.values()))}">'
+    deflated = f'<!doctype html><meta charset="utf-8">{policy}<div id="plot"></div>{blocks}<script>{boot}</script>'
     return file_html(plot, Resources(mode="inline", minified=True)), deflated
 
 

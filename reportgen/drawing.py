@@ -61,15 +61,8 @@ def draw(prompt: Prompt, captured: Capture, options: Options, made_of: str) -> D
         )  # fmt: skip
         preview = draw_preview(captured) if options.site_url else b""
         tables = encode_tables(captured, options.export_data) if options.export_data else {}
-        return Drawn(
-            html,
-            make_card(captured),
-            tables,
-            kept,
-            key,
-            describe_dropped(measure_dropped(captured, detail), detail),
-            preview,
-        )
+        dropped = describe_dropped(measure_dropped(captured, detail), detail)
+        return Drawn(html, make_card(captured), tables, kept, key, dropped, preview)
     except ReportgenError:
         raise
     except Exception as error:  # numbers that nobody foresaw are this prompt's failure, not the run's

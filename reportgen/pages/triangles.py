@@ -39,9 +39,8 @@ def pack_triangles(codes: Iterable[NDArray[np.uint8]]) -> bytes:
         groups = _GROUP_OF[foretold].ravel()
         together = (triangles - foretold).ravel()[np.argsort(groups, kind="stable")]  # wraps around
         own = np.bincount(groups, minlength=len(GROUPS))
-        ends = np.cumsum(own).tolist()
-        for part, start, end in zip(parts, [0, *ends], ends, strict=False):
-            part.append(together[start:end].tobytes())
+        for part, differences in zip(parts, np.split(together, np.cumsum(own)[:-1]), strict=True):
+            part.append(differences.tobytes())
         counts += own
     return counts.astype("<u4").tobytes() + b"".join(b"".join(part) for part in parts)
 

@@ -91,6 +91,7 @@ reportgen.compare = (() => {
       const isCurrent = () => mine === version;
       scenes.forEach((scene, side) => {
         scene.state = beside.sideOf(state, side, bounds);
+        scene.store.prefer(scene.state.layer);
       });
       drawControls();
       drawScores();
