@@ -52,6 +52,7 @@ reportgen.page = (() => {
     /** What is selected while something else is shown in passing. */
     let kept = null;
     let passing = 0;
+    let resting = Promise.resolve();
 
     /** Take on the colours of the theme; what is in sight is drawn anew. */
     function applyTheme() {
@@ -75,12 +76,14 @@ reportgen.page = (() => {
     /** Show in the text and in the heatmap of the head what is pointed at, for as long as it is; null ends that. */
     function preview(change) {
       const mine = ++passing;
-      if (change === null && kept === null) return;
-      setTimeout(async () => {
-        // What is being drawn for the selection is not left half done for what is only passed over.
-        if (mine === passing) await drawing;
-        if (mine === passing) showInPassing(change);
-      }, PREVIEW_MILLISECONDS);
+      if (change !== null || kept !== null) resting = showAfterRest(change, () => mine === passing);
+    }
+
+    async function showAfterRest(change, isCurrent) {
+      await new Promise((done) => setTimeout(done, PREVIEW_MILLISECONDS));
+      // What is being drawn for the selection is not left half done for what is only passed over.
+      if (isCurrent()) await drawing;
+      if (isCurrent()) await showInPassing(change);
     }
 
     function showInPassing(change) {
@@ -363,7 +366,7 @@ reportgen.page = (() => {
       await scene.store.readAhead(scene.state.layer);
     }
 
-    return { start, studio, settled: () => drawing };
+    return { start, studio, settled: () => resting.then(() => drawing) };
   }
 
   async function open() {
