@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tiny import make_gpt2, make_llama, make_tokenizer
 
 from reportgen.models.model import LoadedModel, load_model, wrap_model
+
+# Machines are shared: no test fails for being slow. One that fails fails again. Fixtures are not changed by examples.
+ALLOWED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+settings.register_profile("shared", deadline=None, suppress_health_check=ALLOWED, derandomize=True)
+settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hostile import HOSTILE_STRINGS
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 from samples import make_capture
@@ -58,7 +58,7 @@ def there_and_back(capture: Capture, folder: Path) -> Capture:
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(HOSTILE_STRINGS)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 @given(
     st.lists(TEXT, min_size=1, max_size=5), st.lists(TEXT, max_size=3), TEXT,
     st.floats(width=32), st.booleans(), st.sampled_from([np.float16, np.uint8]),
@@ -211,7 +211,7 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
         Capture.load(tmp_path)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200)
 @given(st.data())
 def test_a_spoilt_file_is_told_or_loads(path: Path, data: st.DataObject) -> None:
     whole = bytearray(path.read_bytes())

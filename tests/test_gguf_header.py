@@ -7,7 +7,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_embedded import write_gguf
 
@@ -103,7 +103,7 @@ def test_a_file_cut_short_anywhere_is_refused(tmp_path: Path) -> None:
             check_gguf(path, "m")
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300)
 @given(st.data())
 def test_a_spoilt_header_passes_or_is_refused(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "a.gguf"

@@ -68,7 +68,7 @@ def test_known_injections_stay_text() -> None:
 def test_any_text_stays_text() -> None:
     pages = 0
 
-    @settings(max_examples=NUM_PAGES, deadline=None, database=None)
+    @settings(max_examples=NUM_PAGES)
     @given(st.lists(_TEXTS, min_size=1, max_size=NUM_TEXTS))
     def any_texts(texts: list[str]) -> None:
         nonlocal pages
@@ -79,7 +79,7 @@ def test_any_text_stays_text() -> None:
     assert pages >= NUM_PAGES
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=1_000)
 @given(_TEXTS)
 def test_what_tokens_show_is_the_text_that_was_given(text: str) -> None:
     """From a text through a tokenizer and back: no character is lost, and none is out of sight."""

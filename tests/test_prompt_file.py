@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reportgen.errors import OptionError, PromptFileError
@@ -350,7 +350,7 @@ _SCRAPS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300)
 @given(st.one_of(st.text(), st.binary(), st.lists(_SCRAPS, max_size=25).map("".join)))
 @example("? [a]\n: b")
 @example("prompts: {prompts: }\nprompts: [a]")

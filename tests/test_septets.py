@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from random import Random
 
 import pytest
 from html_tree import parse_html
@@ -13,6 +13,8 @@ from reportgen.pages.septets import decode_septets, encode_septets
 
 HARD = [bytes([value]) * count for value in (0, 1, 60, 120, 255) for count in range(10)]
 """Runs of what is replaced, of every length that matters: seven bytes are eight septets."""
+
+MIXED = Random(0).randbytes(70_000)
 
 
 @given(st.binary(max_size=300))
@@ -26,12 +28,12 @@ def test_runs_come_back(data: bytes) -> None:
 
 
 def test_text_is_a_seventh_larger_than_bytes() -> None:
-    data = os.urandom(70_000)
-    assert len(encode_septets(data).encode()) == 80_000
+    # The last septet has none after it to stand beside: it takes two bytes where it is one that is replaced.
+    assert len(encode_septets(MIXED).encode()) in {80_000, 80_001}
 
 
 def test_text_holds_nothing_that_a_parser_changes() -> None:
-    text = "".join(encode_septets(data) for data in [*HARD, bytes(range(256)) * 7, os.urandom(70_000)])
+    text = "".join(encode_septets(data) for data in [*HARD, bytes(range(256)) * 7, MIXED])
     assert not set(text) & set("\0\a\b\t\n\v\f\r\x0e\x0f\x1a\x1b<\x7f")
     assert max(map(ord, text)) < 0x800
     assert parse_html(f'<script type="text/plain">{text}</script>').find("script")[0].text == text
