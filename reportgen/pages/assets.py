@@ -32,8 +32,9 @@ PAGE_SCRIPTS = (
     "triangles.js", "ramps.js", "pattern.js", "scale.js", "scores.js", "sets.js", "state.js", "store.js", "shows.js",
     "kinds.js", "words.js", "forms.js", "evidence.js", "ledger.js", "text.js", "lines.js", "figures.js", "heatmaps.js",
     "overview.js", "tiles.js", "steps.js", "wrote.js", "grid.js", "lens.js", "strongest.js", "rollout.js",
-    "together.js", "views.js", "scoreboard.js", "address.js", "keys.js", "theme.js", "blocks.js", "captions.js",
-    "controls.js", "player.js", "picture.js", "strip.js", "save.js", "embed.js", "cite.js", "dialogs.js", "page.js",
+    "together.js", "views.js", "scoreboard.js", "address.js", "keys.js", "pointer.js", "theme.js", "blocks.js",
+    "captions.js", "controls.js", "player.js", "picture.js", "strip.js", "save.js", "embed.js", "cite.js", "dialogs.js",
+    "page.js",
 )  # fmt: skip
 """In the order in which they must run: the pure ones, those that draw, and the one that touches the document."""
 _PAGE_ALONE = frozenset(
@@ -49,8 +50,8 @@ INDEX_SCRIPTS = ("septets.js", "payload.js", "keys.js", "address.js", "listing.j
 _COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:(?!\*/).)*\*/[ \t]*)\n", re.DOTALL | re.MULTILINE)
 """Comments are a sixth of the scripts, and are carried by every page."""
 _STYLE_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
-_STYLE_SPACE = re.compile(r'("[^"]*")|\s*([{};,])\s+|(?<=[a-z]:)\s+|\s+(?=\{)')
-"""White space that means nothing in a style sheet; what is quoted is matched first, so that it stays."""
+_STYLE_SPACE = re.compile(r'("[^"]*")|[;\s]*(\})\s*|\s*([{;,])\s+|(?<=[a-z]:)\s+|\s+(?=\{)')
+"""White space and last semicolons, which mean nothing in a style sheet; what is quoted is matched first, and stays."""
 _MARGIN = re.compile(r"^\s+", re.MULTILINE)
 """Indentation and empty lines; no text of a script goes over a line's end."""
 
@@ -65,7 +66,7 @@ def read_bokeh() -> str:
 def read_styles(*own: str) -> Markup:
     """Return the style sheets that everything shares, then those of one kind of page, as one, without comments."""
     sheets = ((find_templates() / "css" / name).read_text("utf-8") for name in (*_STYLES, *own))
-    return Markup(_STYLE_SPACE.sub(r"\1\2", _STYLE_COMMENT.sub("", "\n".join(sheets))).strip())
+    return Markup(_STYLE_SPACE.sub(r"\1\2\3", _STYLE_COMMENT.sub("", "\n".join(sheets))).strip())
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import fields
 from functools import cache
 from typing import Any
@@ -25,9 +27,17 @@ def render(template: str, context: Any) -> str:
     return _environment().get_template(template).render({f.name: getattr(context, f.name) for f in fields(context)})
 
 
+class _Loader(FileSystemLoader):
+    """Loads templates without their indentation, which no reader would see and every page would carry."""
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        source, path, is_current = super().get_source(environment, template)
+        return re.sub(r"^\s+", "", source, flags=re.MULTILINE), path, is_current
+
+
 @cache
 def _environment() -> Environment:
     return Environment(
-        loader=FileSystemLoader(find_templates()), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=True,
+        loader=_Loader(find_templates()), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        keep_trailing_newline=True,
     )  # fmt: skip

@@ -35,12 +35,14 @@ reportgen.compare = (() => {
     const bounds = beside.makeBounds(scenes.map((scene) => scene.bounds));
     const [palettes, diverging] = [shared.palettes, shared.diverging].map(ramps.decode);
     const views = new Map();
-    const pointer = { x: 0, y: 0, type: "mouse" };
+    const pointer = reportgen.pointer.follow(() => hover(null));
     const between = makeBetween();
     let state = beside.parse(location.hash, bounds);
     let version = 0;
     let look = 0;
     let pointed = 0;
+    /** What is waited for before the tooltip shows it. */
+    let describing = Promise.resolve();
     let begun = false;
     let drawing = Promise.resolve();
 
@@ -293,12 +295,16 @@ reportgen.compare = (() => {
       }
     }
 
-    /** Show what is known of the cell under the pointer, unless it has moved on by then. */
-    async function hover(find, scene) {
+    function hover(find, scene) {
       const mine = ++pointed;
       const cell = find && pointer.type !== "touch" ? find(scene) : null;
+      describing = drawTooltip(cell, scene, () => mine === pointed);
+    }
+
+    /** Show what is known of the cell under the pointer, unless it has moved on by then. */
+    async function drawTooltip(cell, scene, isCurrent) {
       const known = cell?.layer === undefined ? cell : { ...cell, lines: await describe(cell, scene) };
-      if (mine === pointed) text.drawTooltip(byId("tooltip"), known && text.describeCell(known, scene), pointer);
+      if (isCurrent()) text.drawTooltip(byId("tooltip"), known && text.describeCell(known, scene), pointer);
     }
 
     async function describe({ layer, head, queryPos, keyPos }, scene) {
@@ -387,16 +393,6 @@ reportgen.compare = (() => {
         draw();
       });
       matchMedia("(prefers-color-scheme: dark)").addEventListener("change", applyTheme);
-      listenToPointer();
-    }
-
-    /** Where the pointer is, for the tooltip, which goes when anything moves beneath it. */
-    function listenToPointer() {
-      const passive = { capture: true, passive: true };
-      const follow = ({ clientX: x, clientY: y, pointerType: type }) => Object.assign(pointer, { x, y, type });
-      for (const name of ["pointermove", "pointerdown"]) document.addEventListener(name, follow, passive);
-      document.addEventListener("scroll", () => hover(null), passive);
-      addEventListener("blur", () => hover(null));
     }
 
     async function start() {
@@ -414,7 +410,7 @@ reportgen.compare = (() => {
       for (const { store, state: at } of scenes) await store.readAhead(at.layer);
     }
 
-    return { start, settled: () => drawing };
+    return { start, settled: () => describing.then(() => drawing) };
   }
 
   async function open() {

@@ -241,9 +241,18 @@ reportgen.figures = (() => {
 
     /** Tell of the pointer over the frame, in data units: `move(x, y)`, `leave()` and `tap(x, y)`. */
     onPointer({ move, leave, tap }) {
-      this.leave = leave;
-      this.plot.on_event("mousemove", ({ x, y }) => (this.inFrame(x, y) ? move(x, y) : leave()));
-      this.plot.on_event("mouseleave", leave);
+      let inside = false;
+      // A figure that is drawn anew while the pointer is in another one has nothing to end there.
+      this.leave = () => {
+        if (inside) leave();
+        inside = false;
+      };
+      this.plot.on_event("mousemove", ({ x, y }) => {
+        if (!this.inFrame(x, y)) return this.leave();
+        inside = true;
+        move(x, y);
+      });
+      this.plot.on_event("mouseleave", this.leave);
       // The second of two quick clicks is a tap like any other.
       for (const name of ["tap", "doubletap"]) this.plot.on_event(name, ({ x, y }) => this.inFrame(x, y) && tap(x, y));
       // Callbacks added from a script are not announced to the document by Bokeh itself.

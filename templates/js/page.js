@@ -38,7 +38,10 @@ reportgen.page = (() => {
     const [palettes, diverging] = [scene.content.palettes, scene.content.diverging].map(ramps.decode);
     const views = new Map();
     const inView = new Set();
-    const pointer = { x: 0, y: 0, type: "mouse" };
+    const pointer = reportgen.pointer.follow((scrolled) => {
+      hover(null);
+      if (scrolled === document) preview(null);
+    });
     let version = 0;
     let look = 0;
     let drawing = Promise.resolve();
@@ -52,7 +55,8 @@ reportgen.page = (() => {
     /** What is selected while something else is shown in passing. */
     let kept = null;
     let passing = 0;
-    let resting = Promise.resolve();
+    /** What is waited for before it is shown of what is pointed at: in the page, in the tooltip. */
+    let [resting, describing] = [Promise.resolve(), Promise.resolve()];
 
     /** Take on the colours of the theme; what is in sight is drawn anew. */
     function applyTheme() {
@@ -90,12 +94,19 @@ reportgen.page = (() => {
       const before = kept ?? scene.state;
       kept = change && before;
       scene.state = change ? { ...before, ...change } : before;
-      document.documentElement.toggleAttribute("data-preview", kept !== null);
+      markPassing();
       if (change === null) return draw();
       const mine = ++version;
       captions.drawNames(scene.state, scene.content);
-      drawing = Promise.all([drawText(() => mine === version), drawView("head", () => mine === version)]);
+      const isCurrent = () => mine === version;
+      drawing = Promise.all([drawText(isCurrent), "head" in items && drawView("head", isCurrent)]);
       return drawing;
+    }
+
+    /** Say whether something is shown in passing; the sentence grows no shorter by it, which would move what is pointed at. */
+    function markPassing() {
+      document.documentElement.toggleAttribute("data-preview", kept !== null);
+      byId("sentence").style.minHeight = kept ? `${byId("sentence").offsetHeight}px` : "";
     }
 
     /** Back to what is selected, before something else is. */
@@ -103,7 +114,7 @@ reportgen.page = (() => {
       passing++;
       if (kept) scene.state = kept;
       kept = null;
-      document.documentElement.removeAttribute("data-preview");
+      markPassing();
     }
 
     function drawScores() {
@@ -202,12 +213,16 @@ reportgen.page = (() => {
       return { figure, drawn: "", turn: null, shown: null, ...reportgen.views.VIEWS[name](figure, on) };
     }
 
-    /** Show what is known of the cell under the pointer, unless it has moved on by then. */
-    async function hover(find) {
+    function hover(find) {
       const mine = ++pointed;
       const cell = find && pointer.type !== "touch" ? find(scene) : null;
+      describing = drawTooltip(cell, () => mine === pointed);
+    }
+
+    /** Show what is known of the cell under the pointer, unless it has moved on by then. */
+    async function drawTooltip(cell, isCurrent) {
       const known = cell?.layer === undefined ? cell : { ...cell, lines: await describe(cell) };
-      if (mine === pointed) text.drawTooltip(byId("tooltip"), known && text.describeCell(known, scene), pointer);
+      if (isCurrent()) text.drawTooltip(byId("tooltip"), known && text.describeCell(known, scene), pointer);
     }
 
     async function describe({ layer, head, queryPos, keyPos }) {
@@ -313,7 +328,6 @@ reportgen.page = (() => {
       });
       matchMedia("(prefers-color-scheme: dark)").addEventListener("change", applyTheme);
       listenToScores();
-      listenToPointer();
     }
 
     function listenToScores() {
@@ -327,22 +341,6 @@ reportgen.page = (() => {
         markChosen ??= scoreboard.makeTable(byId("heads"), scene.content, select);
         markChosen(scene.state);
       });
-    }
-
-    /** Where the pointer is, for the tooltip, which goes when anything moves beneath it. */
-    function listenToPointer() {
-      const passive = { capture: true, passive: true };
-      const follow = ({ clientX: x, clientY: y, pointerType: type }) => Object.assign(pointer, { x, y, type });
-      for (const name of ["pointermove", "pointerdown"]) document.addEventListener(name, follow, passive);
-      document.addEventListener(
-        "scroll",
-        ({ target }) => {
-          hover(null);
-          if (target === document) preview(null);
-        },
-        passive,
-      );
-      addEventListener("blur", () => hover(null));
     }
 
     const studio = reportgen.picture.makeStudio({ scene, card, makeView, viewOf: (name) => views.get(name) });
@@ -366,7 +364,7 @@ reportgen.page = (() => {
       await scene.store.readAhead(scene.state.layer);
     }
 
-    return { start, studio, settled: () => resting.then(() => drawing) };
+    return { start, studio, settled: () => Promise.all([describing, resting]).then(() => drawing) };
   }
 
   async function open() {

@@ -84,6 +84,12 @@ def test_nothing_is_said_above_the_diagonal_or_beside_the_frame(cat: Reader) -> 
     assert cat.hover("head", -1, 5) is None
 
 
+def test_tooltip_stays_while_other_figures_are_drawn(cat: Reader) -> None:
+    assert cat.look_at("grid").hover("grid", 3.5, 2.5) is not None
+    cat.page.locator("#figure-rollout canvas").first.wait_for(state="attached")  # once the selection has rested
+    assert cat.settle().page.locator("#tooltip").is_visible()
+
+
 def test_tooltip_goes_when_the_page_scrolls_or_the_pointer_leaves(cat: Reader) -> None:
     cat.go("#layer=0&head=3").look_at("head")
     tooltip = cat.page.locator("#tooltip")
