@@ -60,7 +60,7 @@ def test_measures_are_contrasts_and_ablations() -> None:
 def test_nothing_known_makes_no_block() -> None:
     bare = replace(make_capture(), evidence=Evidence(scores={"sink": np.zeros((3, 4))}, missing={"lens": "why"}))
     assert make_evidence_blocks(bare) == {}
-    assert encode_sources(bare, 0) is None
+    assert list(encode_sources(bare)) == [None] * 3
 
 
 @pytest.mark.parametrize("generated", [(), (".", " And")])
@@ -105,7 +105,7 @@ def test_sources_come_back_with_their_signs() -> None:
     sources = np.array([[[4, -1, 1, 0, 0]] * 2, [[0, 0, -2, 0.001, 0.5]] * 2], np.float32)
     given = with_attribution(capture, sources=sources)
     assert describe_evidence(given)["source_scales"] == [4, 2]
-    codes = [numbers_of(encode_sources(given, layer) or "", "i1").tolist() for layer in (0, 1)]
+    codes = [numbers_of(block or "", "i1").tolist() for block in encode_sources(given)]
     assert codes[0] == [127, -64, 90, 0, 0] * 2
     assert codes[1] == [0, 0, -127, 0, 64] * 2
 
@@ -114,13 +114,13 @@ def test_small_sources_are_left_out_and_undefined_ones_marked() -> None:
     capture = make_capture(("a", "b"), ("c",), layers=(0,), heads=(0,))
     for small, code in ((0.9 * SOURCE_FLOOR, 0), (1.1 * SOURCE_FLOOR, 4), (np.nan, -128)):
         given = with_attribution(capture, sources=np.array([[[1, small]]], np.float32))
-        assert numbers_of(encode_sources(given, 0) or "", "i1").tolist() == [127, code]
+        assert [numbers_of(block or "", "i1").tolist() for block in encode_sources(given)] == [[127, code]]
 
 
 def test_sources_of_nothing_are_nothing() -> None:
     capture = make_capture(("a", "b"), ("c",), layers=(0,), heads=(0,))
     given = with_attribution(capture, sources=np.zeros((1, 1, 2), np.float32))
-    assert numbers_of(encode_sources(given, 0) or "", "i1").tolist() == [0, 0]
+    assert [numbers_of(block or "", "i1").tolist() for block in encode_sources(given)] == [[0, 0]]
 
 
 def test_norms_have_a_scale_for_each_head() -> None:

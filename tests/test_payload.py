@@ -344,7 +344,7 @@ def make_golden() -> dict[str, Any]:
             "fine-3": encode_layer(capture, 3, Detail(16)),
             **encode_dropped(measure_dropped(capture, Detail(floor=20))),
             **make_evidence_blocks(capture),
-            **{f"sources-{layer}": encode_sources(capture, layer) for layer in capture.layers},
+            **{f"sources-{layer}": block for layer, block in zip(capture.layers, encode_sources(capture), strict=True)},
         },
         "bytes": list(BYTES),
         "text": TEXT,

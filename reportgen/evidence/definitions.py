@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 
+from reportgen.captures.codes import decode_weights
 from reportgen.captures.record import Capture
 
 LABEL_FROM = 0.5
@@ -16,6 +20,10 @@ LABEL_FROM = 0.5
 
 SUM_TOLERANCE = 1e-3
 """How far the parts of an attribution may be from what they must add up to, relative to the largest of them."""
+
+
+_CELLS = 1 << 14
+"""So many cells are looked at together, or those of one head: many small ones for the sake of time."""
 
 
 @dataclass(frozen=True)
@@ -163,18 +171,23 @@ def find_opening_head(capture: Capture) -> tuple[int, int]:
     Returns:
         ``(layer, head)``; the first captured one where no two queries have such keys.
     """
-    first = capture.layers[0], capture.heads[0]
     if capture.num_tokens < 5:  # up to the fourth token no key is read by two queries and is none of the three
-        return first
-    query_pos, key_pos = np.indices((capture.num_tokens, capture.num_tokens))
-    elsewhere = (key_pos >= 1) & (key_pos <= query_pos - 2)
-    counts = np.maximum(elsewhere.sum(axis=0), 1)
-    pairs = [(layer, head) for layer in capture.layers for head in capture.heads]
-    return max(pairs, key=lambda pair: _surplus(capture.pattern(*pair), elsewhere, counts))
+        return capture.layers[0], capture.heads[0]
+    surplus = np.concatenate(list(_measure_surplus(capture)))
+    layer, head = divmod(int(surplus.argmax()), len(capture.heads))
+    return capture.layers[layer], capture.heads[head]
 
 
-def _surplus(pattern: np.ndarray, elsewhere: np.ndarray, counts: np.ndarray) -> float:
-    """Mean over queries from 3 on of the largest weight beyond its key's mean, of the keys that are ``elsewhere``."""
-    weights = np.where(elsewhere, pattern, 0)
-    key_means = weights.sum(axis=0) / counts
-    return float(np.where(elsewhere, weights - key_means, -1)[3:].max(axis=1).mean())
+def _measure_surplus(capture: Capture) -> Iterator[NDArray[np.floating]]:
+    """Yield, of some heads after the other, the mean over queries of the largest weight beyond its key's mean."""
+    query_pos, key_pos = np.tril_indices(capture.num_tokens)
+    elsewhere = np.flatnonzero((key_pos >= 1) & (key_pos <= query_pos - 2))
+    query_pos, key = query_pos[elsewhere], key_pos[elsewhere] - 1
+    rows, by_key = np.flatnonzero(np.diff(query_pos, prepend=0)), np.argsort(key, kind="stable")
+    counts = np.bincount(key)
+    columns = np.cumsum(counts) - counts
+    some = max(1, _CELLS // len(elsewhere))
+    for layer, start in product(range(len(capture.layers)), range(0, len(capture.heads), some)):
+        weights = decode_weights(capture.triangles[layer, start : start + some][:, elsewhere]).astype(np.float32)
+        means = np.add.reduceat(weights[:, by_key], columns, axis=1) / counts
+        yield np.maximum.reduceat(weights - means[:, key], rows, axis=1).mean(axis=1)

@@ -14,6 +14,7 @@ The most negative number of a signed type means that there is no value.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -70,20 +71,23 @@ def make_evidence_blocks(capture: Capture) -> dict[str, Markup]:
     return made
 
 
-def encode_sources(capture: Capture, layer: int) -> Markup | None:
-    """Return the block of what one layer's heads wrote from each token, ``None`` where it is not known.
+def encode_sources(capture: Capture) -> Iterator[Markup | None]:
+    """Yield the block of what each layer's heads wrote from each token, ``None`` where it is not known.
 
-    Returns:
+    Yields:
         For each captured head the codes of the rows of all steps, one after the other.
     """
     attribution = capture.evidence.attribution
     if attribution is None or attribution.sources is None:
-        return None
+        yield from (None for _ in capture.layers)
+        return
     scales = np.repeat(_source_scales(capture, attribution.sources), _row_lengths(capture))
-    share = attribution.sources[capture.layers.index(layer)] / np.maximum(scales, np.finfo(np.float32).tiny)
-    codes = np.sign(share) * np.rint(127 * np.sqrt(np.abs(share)))
-    codes[np.abs(share) < SOURCE_FLOOR] = 0
-    return encode_bytes(np.nan_to_num(codes, nan=_NO_SOURCE).astype(np.int8).tobytes())
+    scales = np.maximum(scales, np.finfo(np.float32).tiny)
+    for sources in attribution.sources:
+        share = sources / scales
+        codes = np.copysign(np.rint(127 * np.sqrt(np.abs(share))), share)
+        codes[np.abs(share) < SOURCE_FLOOR] = 0
+        yield encode_bytes(np.nan_to_num(codes, nan=_NO_SOURCE).astype(np.int8).tobytes())
 
 
 def describe_evidence(capture: Capture) -> dict[str, Any]:

@@ -179,7 +179,9 @@ def draw_page(
 
     def measure_rest(detail: Detail) -> int:
         context = make_page_context(capture, **look, detail=detail)
-        without = ((layer, Markup(), encode_sources(capture, layer)) for layer in capture.layers)
+        without = (
+            (layer, Markup(), sources) for layer, sources in zip(capture.layers, encode_sources(capture), strict=True)
+        )
         return len(render("page.html.jinja2", replace(context, layer_blocks=without)).encode())
 
     return render_within(
@@ -249,7 +251,8 @@ def make_page_context(
         blocks={**program.blocks, **_make_blocks(capture, detail)},
         evidence_blocks=encode_dropped(dropped) | make_sink_blocks(capture) | make_evidence_blocks(capture),
         layer_blocks=(
-            (layer, encode_layer(capture, layer, detail), encode_sources(capture, layer)) for layer in capture.layers
+            (layer, encode_layer(capture, layer, detail), sources)
+            for layer, sources in zip(capture.layers, encode_sources(capture), strict=True)
         ),
         style=read_styles(),
         script=program.boot,

@@ -36,7 +36,7 @@ _DIGITS = 5  # more than a page shows
 _LEVELS = (12, 10, 6)
 """Of deflate, for small blocks, for larger ones and for the largest. Level 12 makes codes 4 % to 9 % smaller than
 level 6 and takes eight times as long or more, level 10 half or two thirds of that in a tenth to a half of the time."""
-_SIZES = (3 << 14, 1 << 17)
+_SIZES = (3 << 13, 1 << 17)
 """Bytes from which on a block is a larger one, and one of the largest."""
 
 

@@ -20,6 +20,8 @@ _INDEX[list(_REPLACED)] = range(len(_REPLACED))
 _PAIRS = 0x100
 """Where characters begin that stand for two septets: 128 for each of those replaced, which is up to U+07FF."""
 _ALONE = 0x80
+_SHIFTS = np.arange(49, -1, -7, dtype=np.uint64)
+"""Of eight septets in seven bytes."""
 
 
 def encode_septets(data: bytes) -> str:
@@ -49,10 +51,10 @@ def decode_septets(text: str) -> bytes:
 
 def _cut(data: bytes) -> NDArray[np.uint8]:
     """Return the septets of bytes, zeros behind the last bit."""
-    sevens = np.frombuffer(data + bytes(-len(data) % 7), np.uint8).reshape(-1, 7)
-    words = np.frombuffer(np.pad(sevens, ((0, 0), (1, 0))).tobytes(), ">u8").astype(np.uint64)
-    octets = np.stack([(words >> np.uint64(shift)).astype(np.uint8) for shift in range(49, -1, -7)], axis=1)
-    return (octets & np.uint8(127)).ravel()[: -(-8 * len(data) // 7)]
+    words = np.zeros((-(-len(data) // 7), 8), np.uint8)
+    words[:, 1:] = np.frombuffer(data + bytes(-len(data) % 7), np.uint8).reshape(-1, 7)
+    septets = words.view(">u8").astype(np.uint64) >> _SHIFTS & np.uint64(127)
+    return septets.astype(np.uint8).ravel()[: -(-8 * len(data) // 7)]
 
 
 def _find_pairs(replaced: NDArray[np.intp]) -> NDArray[np.intp]:
