@@ -14,7 +14,8 @@ from reportgen.pages.septets import decode_septets, encode_septets
 HARD = [bytes([value]) * count for value in (0, 1, 60, 120, 255) for count in range(10)]
 """Runs of what is replaced, of every length that matters: seven bytes are eight septets."""
 
-MIXED = Random(0).randbytes(70_000)
+MIXED = Random(1).randbytes(70_000)
+"""Its last septet, with none after it to stand beside, is not one that is replaced, which would take two bytes."""
 
 
 @given(st.binary(max_size=300))
@@ -28,8 +29,7 @@ def test_runs_come_back(data: bytes) -> None:
 
 
 def test_text_is_a_seventh_larger_than_bytes() -> None:
-    # The last septet has none after it to stand beside: it takes two bytes where it is one that is replaced.
-    assert len(encode_septets(MIXED).encode()) in {80_000, 80_001}
+    assert len(encode_septets(MIXED).encode()) == 80_000
 
 
 def test_text_holds_nothing_that_a_parser_changes() -> None:

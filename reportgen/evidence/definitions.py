@@ -21,7 +21,6 @@ LABEL_FROM = 0.5
 SUM_TOLERANCE = 1e-3
 """How far the parts of an attribution may be from what they must add up to, relative to the largest of them."""
 
-
 _CELLS = 1 << 14
 """So many cells are looked at together, or those of one head: many small ones for the sake of time."""
 

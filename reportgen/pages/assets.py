@@ -20,6 +20,7 @@ from bokeh.resources import Resources
 from markupsafe import Markup
 
 from reportgen.pages.payload import encode_bytes
+from reportgen.pages.templates import strip_margin
 from reportgen.paths import find_templates
 
 BOKEH_FILE = f"assets/bokeh-{bokeh.__version__}.min.js"
@@ -52,8 +53,6 @@ _COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:(?!\*/).)*\*/[ \t]*)\n", re.DOT
 _STYLE_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _STYLE_SPACE = re.compile(r'("[^"]*")|[;\s]*(\})\s*|\s*([{;,])\s+|(?<=[a-z]:)\s+|\s+(?=\{)')
 """White space and last semicolons, which mean nothing in a style sheet; what is quoted is matched first, and stays."""
-_MARGIN = re.compile(r"^\s+", re.MULTILINE)
-"""Indentation and empty lines; no text of a script goes over a line's end."""
 
 
 @cache
@@ -76,7 +75,7 @@ def read_scripts(names: tuple[str, ...]) -> Markup:
     They must not hold ``</script``: nothing escapes it inside a script element.
     """
     scripts = ((find_templates() / "js" / name).read_text("utf-8") for name in names)
-    return Markup("\n".join(_MARGIN.sub("", _COMMENT.sub("", script)).rstrip() for script in scripts))
+    return Markup("\n".join(strip_margin(_COMMENT.sub("", script)).rstrip() for script in scripts))
 
 
 @dataclass(frozen=True)

@@ -179,9 +179,7 @@ def draw_page(
 
     def measure_rest(detail: Detail) -> int:
         context = make_page_context(capture, **look, detail=detail)
-        without = (
-            (layer, Markup(), sources) for layer, sources in zip(capture.layers, encode_sources(capture), strict=True)
-        )
+        without = zip(capture.layers, [Markup()] * len(capture.layers), encode_sources(capture), strict=True)
         return len(render("page.html.jinja2", replace(context, layer_blocks=without)).encode())
 
     return render_within(
@@ -250,9 +248,11 @@ def make_page_context(
         bokeh_file=program.bokeh_file,
         blocks={**program.blocks, **_make_blocks(capture, detail)},
         evidence_blocks=encode_dropped(dropped) | make_sink_blocks(capture) | make_evidence_blocks(capture),
-        layer_blocks=(
-            (layer, encode_layer(capture, layer, detail), sources)
-            for layer, sources in zip(capture.layers, encode_sources(capture), strict=True)
+        layer_blocks=zip(
+            capture.layers,
+            (encode_layer(capture, layer, detail) for layer in capture.layers),
+            encode_sources(capture),
+            strict=True,
         ),
         style=read_styles(),
         script=program.boot,

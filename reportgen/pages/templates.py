@@ -27,12 +27,17 @@ def render(template: str, context: Any) -> str:
     return _environment().get_template(template).render({f.name: getattr(context, f.name) for f in fields(context)})
 
 
+def strip_margin(text: str) -> str:
+    """Return a script or a template without indentation and empty lines; no text in it goes over a line's end."""
+    return re.sub(r"^\s+", "", text, flags=re.MULTILINE)
+
+
 class _Loader(FileSystemLoader):
     """Loads templates without their indentation, which no reader would see and every page would carry."""
 
     def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
         source, path, is_current = super().get_source(environment, template)
-        return re.sub(r"^\s+", "", source, flags=re.MULTILINE), path, is_current
+        return strip_margin(source), path, is_current
 
 
 @cache
