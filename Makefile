@@ -1,4 +1,5 @@
-# make report: the main job on the embedded model. make test, make lint: what has to pass. Each sets up all that it needs.
+# make report: the main job on the embedded model. make test, make lint: what has to pass. make quick: the tests that need
+# neither a browser nor a model. Each sets up all that it needs.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
@@ -15,7 +16,14 @@ LOWEST := $(patsubst %,tests/test_%.py,ablation adapter assets attention attribu
 	completion device_map disk export figures heads hostile index kinds lens model packaging page parts \
 	predictions progress prompt_file quantised render rollout run tables tokens)
 
-.PHONY: report test lint audit lowest format lock bench clean
+# Tests side by side; whoever is done takes some of what others have left. T names a part: make test T=tests/test_run.py
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+QUICK := not browser and not docs and not model and not system
+T ?=
+
+LINTS := lint-python lint-types lint-scripts lint-templates lint-repository
+
+.PHONY: report test quick lint $(LINTS) audit lowest format lock bench clean
 
 report: .venv/.run
 	$(BIN)/reportgen build prompts.yaml --results results $(if $(SITE_URL),--site-url '$(SITE_URL)')
@@ -23,15 +31,33 @@ report: .venv/.run
 test: .venv/.test node_modules/.installed
 	scripts/install-chromium
 	$(BIN)/reportgen models --fetch smollm2-135m
-	npm run --silent test
-	$(BIN)/python -m pytest
+	$(if $(T),,npm run --silent test)
+	$(PYTEST) $(T)
 
+quick: .venv/.test
+	$(if $(T),,npm run --silent test)
+	$(PYTEST) -m '$(QUICK)' $(T)
+
+# Its parts side by side, each with its output in one piece; all of them, also where one fails.
 lint: .venv/.lint node_modules/.installed
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync --keep-going $(LINTS)
+
+lint-python:
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+lint-types:
 	npm run --silent types
+
+lint-scripts:
 	npm run --silent lint
+
+lint-templates:
 	$(BIN)/djlint --lint --quiet templates
+
+# What only looks at the repository: tables, links, the reference, the order of imports, pins, workflows.
+lint-repository:
+	$(BIN)/python -m pytest --quiet --override-ini python_files='check_*.py' tests/repository
 
 # Whether what is installed is what was pinned, to the last file; needs no network.
 audit: .venv/.test
@@ -44,7 +70,7 @@ lowest:
 	.venv-lowest/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements/release.txt
 	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest --resolution lowest-direct --editable '.[test]'
 	.venv-lowest/bin/reportgen models --fetch smollm2-135m
-	.venv-lowest/bin/python -m pytest $(LOWEST)
+	.venv-lowest/bin/python -m pytest --numprocesses auto $(LOWEST)
 
 format: .venv/.lint node_modules/.installed
 	$(BIN)/ruff format .

@@ -1,32 +1,69 @@
-"""Models that several tests run prompts on; each is made once and must be left as it was found."""
+"""How tests run: one thread a process, what each test needs, and models that several tests share.
+
+Nothing heavy is imported here: a test that needs no torch does not wait for it.
+"""
 
 from __future__ import annotations
 
-import pytest
-from hypothesis import HealthCheck, settings
-from tiny import make_gpt2, make_llama, make_tokenizer
+import os
+from typing import TYPE_CHECKING
 
-from reportgen.models.model import LoadedModel, load_model, wrap_model
+import pytest
+from counts import count
+from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from reportgen.models.model import LoadedModel
+
+# Before torch is imported, and for all commands that tests start: other tests run beside each one, and tiny models
+# only wait for a second thread.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 # Machines are shared: no test fails for being slow. One that fails fails again. Fixtures are not changed by examples.
 ALLOWED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-settings.register_profile("shared", deadline=None, suppress_health_check=ALLOWED, derandomize=True)
+settings.register_profile(
+    "shared", deadline=None, suppress_health_check=ALLOWED, derandomize=True, max_examples=count("other examples")
+)
 settings.load_profile("shared")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many processes ``-n auto`` starts: at least three, as tests in browsers wait more than they work."""
+    return max(3, os.cpu_count() or 1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests whose folder or fixtures say what they need; others are marked where they stand."""
+    for item in items:
+        if "browser" in item.path.parts:
+            item.add_marker("browser")
+        if "smollm2" in getattr(item, "fixturenames", ()):
+            item.add_marker("model")
 
 
 @pytest.fixture(scope="session")
 def tiny_llama() -> LoadedModel:
     """Return a Llama with rotary positions and grouped heads: 3 layers, 4 query heads, 2 key/value heads."""
+    from tiny import make_llama, make_tokenizer
+
+    from reportgen.models.model import wrap_model
+
     return wrap_model(make_llama(), make_tokenizer(), name="tiny-llama")
 
 
 @pytest.fixture(scope="session")
 def tiny_gpt2() -> LoadedModel:
     """Return a GPT-2 with learned positions: 2 layers, 2 heads."""
+    from tiny import make_gpt2, make_tokenizer
+
+    from reportgen.models.model import wrap_model
+
     return wrap_model(make_gpt2(), make_tokenizer(), name="tiny-gpt2")
 
 
 @pytest.fixture(scope="session")
 def smollm2() -> LoadedModel:
-    """Return the embedded model; the set-up has put it into the user's cache."""
+    """Return the bundled model; the set-up has put it into the user's cache."""
+    from reportgen.models.model import load_model
+
     return load_model("smollm2-135m", device="cpu")

@@ -6,13 +6,21 @@ with every size that is known made small.
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
+from tiny import make_tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+from reportgen.captures.capture import capture
+from reportgen.captures.record import Capture
+from reportgen.models.model import wrap_model
+from reportgen.records import Prompt
 
 _LLAMA: dict[str, Any] = {
     "vocab_size": 259, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -108,8 +116,20 @@ FAMILIES: dict[str, dict[str, Any]] = {
 """Settings by ``model_type`` in transformers."""
 
 
+OTHERS = (
+    "axk2", "bamba", "bart", "bert", "cpmant", "dbrx", "deepseek_v4", "dory", "falcon_h1", "gemma3", "gemma4",
+    "gemma4_assistant", "glm_moe_dsa", "hy_v4", "inkling2_text", "kimi_linear", "longcat_flash", "mamba2",
+    "mimo_v2_flash", "minicpm3", "minimax", "mllama", "modernbert-decoder", "moshi", "musicgen", "nemotron_h",
+    "openai-gpt", "phi4_multimodal", "prophetnet", "qwen4_exp", "recurrent_gemma", "reformer", "roberta", "xlm",
+    "xlnet", "zamba2",
+)  # fmt: skip
+"""Of those that are not written out, one of each kind."""
+
 ALL = tuple(sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES))
 """Every ``model_type`` for which the installed transformers has a causal language model."""
+
+PROMPT = Prompt(text="The cat ate", max_new_tokens=4, evidence=("ablation",))
+"""What ``captured`` runs."""
 
 _SIZES: dict[str, Any] = {
     "vocab_size": 259, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2,
@@ -280,6 +300,26 @@ def make_network(family: str, **changes: Any) -> PreTrainedModel:
             if parameter.ndim == 1:  # a norm whose weight is 1 and bias 0 would hide what is left out
                 parameter.add_(0.3 * torch.randn_like(parameter))
     return network.eval().requires_grad_(False)
+
+
+@cache
+def captured(family: str) -> Capture:
+    """Return the capture of ``PROMPT`` on a family's network: all evidence, made once a process, its arrays locked."""
+    made = capture(wrap_model(make_network(family), make_tokenizer(), name=family), PROMPT)
+    _lock(made)
+    return made
+
+
+def _lock(value: Any) -> None:
+    """Let no test change what others read."""
+    if isinstance(value, np.ndarray):
+        value.flags.writeable = False
+    elif is_dataclass(value):
+        for field in fields(value):
+            _lock(getattr(value, field.name))
+    elif isinstance(value, dict):
+        for item in value.values():
+            _lock(item)
 
 
 def _small(kind: type[PretrainedConfig]) -> dict[str, Any]:

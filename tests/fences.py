@@ -23,9 +23,18 @@ from markdown_it import MarkdownIt
 from reportgen import cli
 from reportgen.prompts.prompt_file import load_prompts
 
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+"""All pages of the documentation."""
+
 _NOT_RUN = re.compile(r"<!-- not run: (.*?) -->")
 _SHELL = re.compile(r"[|&;<>$`*?(){}=]|\\$")
 """What bash makes something of; a line without is words."""
+
+
+def name_of(page: Path) -> str:
+    """Return a page's path below the checkout."""
+    return page.relative_to(ROOT).as_posix()
 
 
 @dataclass(frozen=True)

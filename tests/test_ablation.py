@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from families import FAMILIES, make_network
+from families import FAMILIES, captured, make_network
+from families import PROMPT as FAMILY_PROMPT
 from tiny import make_gpt2, make_llama, make_tokenizer
 from torch import nn
 from transformers import PreTrainedModel
@@ -27,23 +28,23 @@ def ablate(network: PreTrainedModel, prompt: Prompt = PROMPT) -> Capture:
     return capture(wrap_model(network, make_tokenizer(), name="tiny"), prompt)
 
 
-def loop(network: PreTrainedModel, projections: list[nn.Module], captured: Capture, method: str) -> np.ndarray:
+def loop(network: PreTrainedModel, projections: list[nn.Module], made: Capture, method: str) -> np.ndarray:
     """One whole pass for each head, its slice of the projection's input set to zero or to its mean: the definition."""
-    ids = torch.tensor([[token.token_id for token in captured.tokens]])
-    rows = slice(captured.num_prompt_tokens - 1, -1)
-    chosen = ids[0, captured.num_prompt_tokens :]
+    ids = torch.tensor([[token.token_id for token in made.tokens]])
+    rows = slice(made.num_prompt_tokens - 1, -1)
+    chosen = ids[0, made.num_prompt_tokens :]
 
     def logprobs() -> np.ndarray:
         with torch.inference_mode():
             return network(ids).logits[0, rows].log_softmax(-1)[range(len(chosen)), chosen].numpy()
 
     usual = logprobs()
-    changes = np.zeros((len(chosen), len(projections), len(captured.heads)))
+    changes = np.zeros((len(chosen), len(projections), len(made.heads)))
     for layer, projection in enumerate(projections):
-        for head in captured.heads:
+        for head in made.heads:
 
             def hook(_: nn.Module, given: tuple[torch.Tensor, ...], head: int = head) -> tuple[torch.Tensor, ...]:
-                size = given[0].shape[-1] // len(captured.heads)
+                size = given[0].shape[-1] // len(made.heads)
                 changed = given[0].clone()
                 part = changed[..., head * size : (head + 1) * size]
                 part[:] = part.mean(1, keepdim=True) if method == "mean-ablation" else 0
@@ -59,19 +60,19 @@ def loop(network: PreTrainedModel, projections: list[nn.Module], captured: Captu
 @pytest.mark.parametrize("make", [make_llama, make_gpt2])
 def test_it_equals_a_plain_loop_of_passes(make, method: str) -> None:
     network = make()
-    captured = ablate(network, replace(PROMPT, evidence=(method,)))
+    made = ablate(network, replace(PROMPT, evidence=(method,)))
     blocks = network.model.layers if make is make_llama else network.transformer.h
     projections = [block.self_attn.o_proj if make is make_llama else block.attn.c_proj for block in blocks]
-    expected = loop(network, projections, captured, method)
+    expected = loop(network, projections, made, method)
     assert np.abs(expected).max() > 0.1
-    assert captured.evidence.ablations[method] == pytest.approx(expected, abs=1e-4)
+    assert made.evidence.ablations[method] == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES.keys() - MIXED))
 def test_starting_at_the_heads_layer_equals_whole_passes(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    replayed = ablate(make_network(family)).evidence.ablations["ablation"]
+    replayed = captured(family).evidence.ablations["ablation"]
     monkeypatch.setattr(ablation_module, "Replay", None)  # nothing to start from, so that every run is a whole pass
-    whole = ablate(make_network(family)).evidence.ablations["ablation"]
+    whole = ablate(make_network(family), FAMILY_PROMPT).evidence.ablations["ablation"]
     assert np.abs(whole).max() > 1e-3
     assert replayed == pytest.approx(whole, abs=1e-4)
 
@@ -92,10 +93,10 @@ def test_replay_runs_only_the_layers_from_the_one_asked_for() -> None:
 def test_a_network_that_cannot_be_replayed_is_run_whole() -> None:
     """BLOOM's positions are made for one text and all heads, and cannot be widened to several."""
     network = make_network("bloom")
-    captured = ablate(network)
+    made = ablate(network)
     projections = [block.self_attention.dense for block in network.transformer.h]
-    expected = loop(network, projections, captured, "ablation")
-    assert captured.evidence.ablations["ablation"] == pytest.approx(expected, abs=1e-4)
+    expected = loop(network, projections, made, "ablation")
+    assert made.evidence.ablations["ablation"] == pytest.approx(expected, abs=1e-4)
 
 
 def test_heads_in_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +131,7 @@ def test_without_steps_the_reason_is_told(tiny_llama: LoadedModel) -> None:
 
 
 def test_mixed_heads_are_not_ablated() -> None:
-    evidence = ablate(make_network("diffllama")).evidence
+    evidence = captured("diffllama").evidence
     assert evidence.ablations == {}
     assert "mixed with one another" in evidence.missing["ablations"]
 
@@ -148,10 +149,10 @@ def test_real_induction_head_matters_more_than_the_median_head(smollm2: LoadedMo
     random = np.random.default_rng(0)
     ids = random.integers(1000, 40000, 24).tolist()
     text = str(smollm2.tokenizer.decode(ids))
-    captured = capture(smollm2, Prompt(text=text * 2, max_new_tokens=0))
-    induction = captured.evidence.scores["induction"]
+    made = capture(smollm2, Prompt(text=text * 2, max_new_tokens=0))
+    induction = made.evidence.scores["induction"]
     layer, head = (int(place) for place in np.unravel_index(np.nanargmax(induction), induction.shape))
-    tokens = [token.token_id for token in captured.tokens]
+    tokens = [token.token_id for token in made.tokens]
     half = len(tokens) // 2
     rows = slice(half, len(tokens) - 1)
     blocks = smollm2.network.model.layers

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from families import FAMILIES, make_network
+from families import FAMILIES, captured, make_network
 from tiny import make_gpt2, make_llama, make_tokenizer
 from torch import nn
 from transformers import PreTrainedModel
@@ -30,13 +30,13 @@ def run(network: PreTrainedModel, **changes: Any) -> Capture:
     return capture(wrap_model(network, make_tokenizer(), name="tiny"), replace(PROMPT, **changes))
 
 
-def attribution_of(captured: Capture) -> Attribution:
-    assert captured.evidence.attribution is not None, captured.evidence.missing
-    return captured.evidence.attribution
+def attribution_of(made: Capture) -> Attribution:
+    assert made.evidence.attribution is not None, made.evidence.missing
+    return made.evidence.attribution
 
 
-def ids_of(captured: Capture) -> list[int]:
-    return [token.token_id for token in captured.tokens]
+def ids_of(made: Capture) -> list[int]:
+    return [token.token_id for token in made.tokens]
 
 
 def total_of(found: Attribution) -> np.ndarray:
@@ -46,19 +46,18 @@ def total_of(found: Attribution) -> np.ndarray:
 @pytest.mark.parametrize("family", sorted(FAMILIES.keys() - MIXED))
 def test_parts_add_up_to_the_logit(family: str) -> None:
     """What a plain pass gives for the chosen token, minus the mean over the vocabulary or minus a rival."""
-    network = make_network(family)
-    captured = run(network)
-    found = attribution_of(captured)
+    network, made = make_network(family), captured(family)
+    found = attribution_of(made)
     assert found.residuals.max() < 1e-4
     assert np.allclose(total_of(found), found.logits, atol=1e-3 * np.abs(found.logits).max())
     with torch.inference_mode():
-        logits = network(torch.tensor([ids_of(captured)])).logits[0, captured.num_prompt_tokens - 1 : -1].numpy()
+        logits = network(torch.tensor([ids_of(made)])).logits[0, made.num_prompt_tokens - 1 : -1].numpy()
     cap = getattr(network.config, "final_logit_softcapping", None)
     if cap is not None:
         assert found.note == "Parts of the logit before the model caps it at ±30."
         logits = cap * np.arctanh(logits / cap)
     for step, row in enumerate(logits):
-        chosen = row[captured.tokens[captured.num_prompt_tokens + step].token_id]
+        chosen = row[made.tokens[made.num_prompt_tokens + step].token_id]
         rivals = [row[token.token_id] for token in found.rivals[step]]
         expected = [chosen - row.mean(), *(chosen - rival for rival in rivals)]
         assert found.logits[:, step] == pytest.approx(expected, rel=2e-3, abs=2e-3)
@@ -66,18 +65,18 @@ def test_parts_add_up_to_the_logit(family: str) -> None:
 
 def test_cap_is_found_where_logits_are_far_below_it() -> None:
     """By RecurrentGemma's name for it; without it the logits fit well enough to be taken for uncapped."""
-    found = attribution_of(run(make_network("recurrent_gemma")))
+    found = attribution_of(captured("recurrent_gemma"))
     assert found.note == "Parts of the logit before the model caps it at ±30."
     assert found.residuals.max() < 1e-5
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES.keys() - MIXED))
 def test_what_a_head_wrote_is_the_sum_over_what_it_read(family: str) -> None:
-    found = attribution_of(captured := run(make_network(family)))
+    found = attribution_of(made := captured(family))
     assert found.sources is not None
     start = 0
-    for step in range(len(captured.steps)):
-        stop = start + captured.query_pos_of_step(step) + 1
+    for step in range(len(made.steps)):
+        stop = start + made.query_pos_of_step(step) + 1
         assert np.allclose(found.sources[:, :, start:stop].sum(-1), found.heads[0, step], atol=1e-4)
         start = stop
     assert start == found.sources.shape[-1]
@@ -85,21 +84,21 @@ def test_what_a_head_wrote_is_the_sum_over_what_it_read(family: str) -> None:
 
 @pytest.mark.parametrize("family", sorted(MIXED))
 def test_heads_that_cannot_be_told_apart_are_refused_with_the_reason(family: str) -> None:
-    captured = run(make_network(family))
-    assert captured.evidence.attribution is None
+    evidence = captured(family).evidence
+    assert evidence.attribution is None
     name = type(make_network(family)).__name__
-    assert captured.evidence.missing["attribution"] == (
+    assert evidence.missing["attribution"] == (
         f"not available for {name}: its heads are mixed with one another or normed before the output projection"
     )
-    assert captured.evidence.lens is not None
-    assert captured.evidence.rollout is not None
+    assert evidence.lens is not None
+    assert evidence.rollout is not None
 
 
 def test_gated_heads_are_attributed_through_their_gates() -> None:
-    captured = run(make_network("qwen3_next"))
-    assert captured.evidence.attribution is not None
-    assert captured.evidence.value_norms is None
-    assert "gated" in captured.evidence.missing["value_norms"]
+    evidence = captured("qwen3_next").evidence
+    assert evidence.attribution is not None
+    assert evidence.value_norms is None
+    assert "gated" in evidence.missing["value_norms"]
 
 
 class _Reader:
@@ -122,14 +121,14 @@ class _Reader:
 
 def test_llama_by_hand(tiny_llama: LoadedModel) -> None:
     """Every head's part, from its slice of the output projection and the final norm's weight and scale."""
-    captured = capture(tiny_llama, PROMPT)
-    found = attribution_of(captured)
+    made = capture(tiny_llama, PROMPT)
+    found = attribution_of(made)
     network = make_llama()
     reader = _Reader(network)
     with torch.inference_mode():
-        network(torch.tensor([ids_of(captured)]))
-    rows = [captured.query_pos_of_step(step) for step in range(len(captured.steps))]
-    chosen = ids_of(captured)[captured.num_prompt_tokens :]
+        network(torch.tensor([ids_of(made)]))
+    rows = [made.query_pos_of_step(step) for step in range(len(made.steps))]
+    chosen = ids_of(made)[made.num_prompt_tokens :]
     unembedding = network.lm_head.weight.detach()
     last = reader.given["model.norm"][rows]
     scale = (last.pow(2).mean(-1, keepdim=True) + network.config.rms_norm_eps).rsqrt()
@@ -155,13 +154,13 @@ def test_biases_and_centering_of_gpt2(tiny_gpt2: LoadedModel) -> None:
     nn.init.normal_(network.transformer.ln_f.bias, std=0.5)
     for block in network.transformer.h:
         nn.init.normal_(block.attn.c_proj.bias, std=0.5)
-    captured = run(network)
-    found = attribution_of(captured)
+    made = run(network)
+    found = attribution_of(made)
     reader = _Reader(network)
     with torch.inference_mode():
-        network(torch.tensor([ids_of(captured)]))
-    rows = [captured.query_pos_of_step(step) for step in range(len(captured.steps))]
-    chosen = ids_of(captured)[captured.num_prompt_tokens :]
+        network(torch.tensor([ids_of(made)]))
+    rows = [made.query_pos_of_step(step) for step in range(len(made.steps))]
+    chosen = ids_of(made)[made.num_prompt_tokens :]
     unembedding, norm = network.lm_head.weight.detach(), network.transformer.ln_f
     last = reader.given["transformer.ln_f"][rows]
     direction = unembedding[chosen] - unembedding.mean(0)
@@ -185,9 +184,9 @@ def test_selected_heads_keep_their_parts_and_the_others_are_summed(tiny_llama: L
 
 
 def test_rivals_are_the_most_probable_others(tiny_llama: LoadedModel) -> None:
-    captured = capture(tiny_llama, PROMPT)
-    for step, rivals in zip(captured.steps, attribution_of(captured).rivals, strict=True):
-        chosen = captured.tokens[captured.num_prompt_tokens + step.step].token_id
+    made = capture(tiny_llama, PROMPT)
+    for step, rivals in zip(made.steps, attribution_of(made).rivals, strict=True):
+        chosen = made.tokens[made.num_prompt_tokens + step.step].token_id
         others = [token.token_id for token, _ in step.raw.alternatives if token.token_id != chosen]
         assert [token.token_id for token in rivals] == others[:3]
 
@@ -212,9 +211,9 @@ def test_layer_that_adds_something_else_is_refused() -> None:
     attention = network.model.layers[1].self_attn
     factors = torch.linspace(0.5, 2, 16)
     attention.register_forward_hook(lambda _, __, output: (output[0] * factors, *output[1:]))
-    captured = run(network)
-    assert captured.evidence.attribution is None
-    assert captured.evidence.missing["attribution"] == (
+    made = run(network)
+    assert made.evidence.attribution is None
+    assert made.evidence.missing["attribution"] == (
         "not available for LlamaForCausalLM: layer 1 is not seen to add what its heads wrote to the residual stream"
     )
 
@@ -234,9 +233,9 @@ def test_capture_is_never_lost_for_its_evidence(tiny_llama: LoadedModel, monkeyp
         monkeypatch.setattr(f"reportgen.evidence.gather.{name}", fail)
     monkeypatch.setattr("reportgen.evidence.rollout.Rollout.add", fail)
     monkeypatch.setattr("reportgen.evidence.head_scores.HeadMeasurer.begin", fail)
-    captured = capture(tiny_llama, replace(PROMPT, evidence=("ablation",)))
-    evidence = captured.evidence
-    assert captured.pattern(0, 0).shape == (15, 15)
+    made = capture(tiny_llama, replace(PROMPT, evidence=("ablation",)))
+    evidence = made.evidence
+    assert made.pattern(0, 0).shape == (15, 15)
     assert evidence.scores == {}
     assert set(evidence.missing) == {"scores", "attribution", "lens", "value_norms", "rollout", "ablations"}
     assert all("RuntimeError: no kernel image" in reason for reason in evidence.missing.values())

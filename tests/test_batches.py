@@ -14,7 +14,6 @@ from reportgen.captures.capture import capture, capture_together
 from reportgen.captures.record import Capture
 from reportgen.errors import CaptureMismatch, PromptError, PromptTooLong, UnsupportedModel
 from reportgen.models.model import LoadedModel, wrap_model
-from reportgen.network.route import find_route
 from reportgen.records import Generation, Place, Prompt
 
 TEXTS = ("The cat ate", "A dog", "the rat and the cat sat", "x", "12 3 4 5 6")
@@ -69,10 +68,12 @@ def test_prompt_without_tokens_keeps_the_others_together(tiny_llama: LoadedModel
     assert lengths_of(make_batches(tiny_llama, prompts_of(0, 10, 40), 3)) == [[0], [10, 40]]
 
 
-def test_model_that_padding_disturbs_runs_one_by_one(tiny_llama: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    unpadded = replace(find_route(tiny_llama.network), padded=False)
-    monkeypatch.setattr("reportgen.captures.batches.find_route", lambda _: unpadded)
-    assert lengths_of(make_batches(tiny_llama, prompts_of(10, 11))) == [[10], [11]]
+def test_model_that_padding_disturbs_runs_one_by_one() -> None:
+    """Here what a position is given depends on how long the text is."""
+    network = make_llama()
+    network.model.embed_tokens.register_forward_hook(lambda _, __, output: output + output.shape[1])
+    model = wrap_model(network, make_tokenizer(), name="length")
+    assert lengths_of(make_batches(model, prompts_of(10, 11))) == [[10], [11]]
 
 
 def assert_close(found: Capture, expected: Capture) -> None:
@@ -154,21 +155,16 @@ def test_batch_that_does_not_fit_runs_one_by_one(tiny_llama: LoadedModel, monkey
     assert [type(one) for one in made] == [Capture, Capture]
 
 
-def test_each_prompt_says_what_is_wrong_with_the_model(
-    tiny_llama: LoadedModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without = replace(find_route(tiny_llama.network), layers=())
-    monkeypatch.setattr("reportgen.captures.attention.find_route", lambda _: without)
-    made = capture_together(tiny_llama, [Prompt(text="abc"), Prompt(text="abd")])
+def test_each_prompt_says_what_is_wrong_with_the_model() -> None:
+    network = make_network("lfm2", layer_types=["conv"] * 3)
+    model = wrap_model(network, make_tokenizer(), name="without-attention")
+    made = capture_together(model, [Prompt(text="abc"), Prompt(text="abd")])
     assert [type(one) for one in made] == [UnsupportedModel, UnsupportedModel]
 
 
-def test_weights_that_are_wrong_are_told_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_are_wrong_are_told_of_each() -> None:
     network = make_network("gpt2")
     model = wrap_model(network, make_tokenizer(), name="broken")
-    eager = replace(find_route(network), fast=False)
-    for module in ("attention", "capture"):
-        monkeypatch.setattr(f"reportgen.captures.{module}.find_route", lambda _: eager)
     network.transformer.h[1].attn.register_forward_hook(
         lambda _, __, output: (output[0], None if output[1] is None else output[1] * 1.1)
     )

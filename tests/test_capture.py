@@ -32,7 +32,7 @@ HALF_STEP = 2**-11
 
 TEXT = "The cat ate the mat. And then sat on a rat."
 SAMPLED = Generation(do_sample=True, temperature=0.8, top_k=5, seed=3)
-MODELS = ("tiny_llama", "tiny_gpt2", "smollm2")
+MODELS = ("tiny_llama", "tiny_gpt2", pytest.param("smollm2", marks=pytest.mark.model))
 PLACE = Place("prompts.yaml", 4, {"text": 5, "messages": 5, "layers": 6, "heads": 7})
 
 

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from tiny import save_llama
 
 from reportgen import __version__, cli
-from reportgen.errors import ModelError, PromptFileError
+from reportgen.errors import PromptFileError
 from reportgen.pages.payload import decode_bytes
 from reportgen.site import read_cards
 
@@ -103,7 +103,7 @@ def test_numbers_are_written_beside_the_pages_on_demand(here: Path, kind: str) -
 def test_numbers_without_their_package_are_refused_before_anything_is_run(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reportgen.export.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     done = call("build", "--export-data", "parquet")
     assert done.exit_code == 1
     assert "parquet needs pyarrow" in done.stderr
@@ -284,14 +284,16 @@ def test_wrong_usage_is_exit_code_2(here: Path, arguments: list[str], advice: st
     assert not (here / "results").exists()
 
 
-def test_check_needs_no_weights(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reportgen.models.model._load_network", lambda *_, **__: pytest.fail("weights were loaded"))
-    done = call("check")
+def test_check_needs_no_weights(here: Path, model: Path) -> None:
+    bare = shutil.copytree(model, here / "bare")
+    (bare / "model.safetensors").unlink()
+    done = call("check", "--model", str(bare))
     assert (done.exit_code, done.stdout) == (0, "prompts.yaml: 2 prompts, no problems\n")
     (here / "prompts.yaml").write_text("- a\n", "utf-8")
     assert call("check").stdout == "prompts.yaml: 1 prompt, no problems\n"
 
 
+@pytest.mark.system
 def test_check_of_the_embedded_model_needs_neither_it_nor_torch(here: Path) -> None:
     (here / "prompts.yaml").write_text("- a\n", "utf-8")
     program = (
@@ -323,6 +325,7 @@ def test_models_lists_the_embedded_one(here: Path) -> None:
     assert "smollm2-135m" in done.stdout
 
 
+@pytest.mark.model
 def test_fetch_prints_the_folder_of_a_model(here: Path) -> None:
     done = call("models", "--fetch", "smollm2-135m")
     assert done.exit_code == 0
@@ -364,13 +367,11 @@ def test_version_is_told() -> None:
     assert call("--version").stdout == f"reportgen, version {__version__}\n"
 
 
-def test_library_errors_are_shown_in_one_place(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise ModelError("model 'x': is broken; take another")
-
-    monkeypatch.setattr("reportgen.run.build_site", fail)
+def test_library_errors_are_shown_in_one_place(here: Path) -> None:
+    (here / "results" / "cat.html").mkdir(parents=True)
     done = call("build")
-    assert (done.exit_code, done.stderr) == (1, "error: model 'x': is broken; take another\n")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert re.fullmatch(r"error: results/cat\.html: .+; .+\n", done.stderr)
 
 
 def interrupt(where: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -390,6 +391,7 @@ main()
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("where", "arguments", "said"),
     [

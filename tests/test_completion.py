@@ -13,6 +13,8 @@ import pytest
 from reportgen.cli import main
 from reportgen.completion import SHELLS, make_script
 
+pytestmark = pytest.mark.system
+
 BIN = Path(sys.executable).parent
 ENVIRONMENT = {**os.environ, "PATH": os.pathsep.join((str(BIN), os.environ["PATH"]))}
 ASK = """

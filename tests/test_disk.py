@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from counts import count
 from hostile import HOSTILE_STRINGS
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -211,7 +212,7 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
         Capture.load(tmp_path)
 
 
-@settings(max_examples=200)
+@settings(max_examples=count("capture files"))
 @given(st.data())
 def test_a_spoilt_file_is_told_or_loads(path: Path, data: st.DataObject) -> None:
     whole = bytearray(path.read_bytes())

@@ -18,7 +18,7 @@ PROMPT = Prompt(text="abc", place=Place("prompts.yaml", 3, {"text": 4}))
 
 def leave_free(monkeypatch: pytest.MonkeyPatch, num_bytes: int) -> None:
     memory = SimpleNamespace(available=num_bytes)
-    monkeypatch.setattr("reportgen.captures.encoding.psutil.virtual_memory", lambda: memory)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
 
 
 def test_bytes_of_a_capture_and_its_page() -> None:

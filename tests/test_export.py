@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -79,7 +80,7 @@ def test_withheld_steps_are_empty() -> None:
 def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     check_format("csv")
     check_format("parquet")
-    monkeypatch.setattr("reportgen.export.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     check_format("csv")
     with pytest.raises(ReportgenError, match="needs pyarrow; pip install"):
         check_format("parquet")

@@ -17,6 +17,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrai
 
 from reportgen.site import read_cards
 
+pytestmark = pytest.mark.system
+
 
 def save(folder: Path, network: PreTrainedModel, tokenizer: PreTrainedTokenizerFast | None = None) -> None:
     network.save_pretrained(folder)

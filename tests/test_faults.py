@@ -21,6 +21,8 @@ from reportgen.records import Prompt
 from reportgen.run import build_site
 from reportgen.site import read_cards
 
+pytestmark = pytest.mark.system
+
 PROMPTS = "model: {model}\ndefaults: {{max_new_tokens: 1}}\nprompts:\n{prompts}"
 
 

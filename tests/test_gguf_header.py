@@ -7,9 +7,10 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+from counts import count
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_embedded import write_gguf
+from tiny_gguf import write_gguf
 
 from reportgen.errors import ModelError
 from reportgen.models.gguf_header import check_gguf
@@ -103,7 +104,7 @@ def test_a_file_cut_short_anywhere_is_refused(tmp_path: Path) -> None:
             check_gguf(path, "m")
 
 
-@settings(max_examples=300)
+@settings(max_examples=count("GGUF headers"))
 @given(st.data())
 def test_a_spoilt_header_passes_or_is_refused(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "a.gguf"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from counts import count
 from hostile import HOSTILE_STRINGS
 from hostile_pages import NUM_TEXTS, make_page_of
 from html_tree import parse_html, shape_of
@@ -23,9 +24,6 @@ from reportgen.pages.index import render_index
 from reportgen.pages.page import render_page
 from reportgen.prompts.names import check_slug
 from reportgen.prompts.prompt_file import load_prompts
-
-NUM_PAGES = 1_000
-"""So many pages are made of hypothesis's texts; docs/reliability.md counts them."""
 
 _TOKENIZER = make_tokenizer()
 _SCRAPS = st.sampled_from(
@@ -68,7 +66,7 @@ def test_known_injections_stay_text() -> None:
 def test_any_text_stays_text() -> None:
     pages = 0
 
-    @settings(max_examples=NUM_PAGES)
+    @settings(max_examples=count("parsed pages"))
     @given(st.lists(_TEXTS, min_size=1, max_size=NUM_TEXTS))
     def any_texts(texts: list[str]) -> None:
         nonlocal pages
@@ -76,10 +74,10 @@ def test_any_text_stays_text() -> None:
         check(texts)
 
     any_texts()
-    assert pages >= NUM_PAGES
+    assert pages >= count("parsed pages")
 
 
-@settings(max_examples=1_000)
+@settings(max_examples=count("token texts"))
 @given(_TEXTS)
 def test_what_tokens_show_is_the_text_that_was_given(text: str) -> None:
     """From a text through a tokenizer and back: no character is lost, and none is out of sight."""

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from counts import count
 from forks import Commands, commands, kill_after
 from tiny import save_llama
 
-KILLS = 50
+pytestmark = pytest.mark.system
+
 TEXTS = ("The cat", "A dog ate", "the rat", "12 3 4", "a b a b", "x")
 
 
@@ -59,7 +61,7 @@ def test_killed_at_any_moment_the_next_run_ends_as_if_nothing_had_been(here: Pat
     expected = read_site(here / "whole")
     moments, folder = random.Random(6), here / "killed"
     found, killed, length = [], 0, undisturbed.seconds
-    while killed < KILLS:
+    while killed < count("kills"):
         ended = command.run(*build("killed"), meanwhile=kill_after(moments.uniform(0, length)))
         if ended.code != -9:  # the run was over: runs are faster now than the first was
             length *= 0.8

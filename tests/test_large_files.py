@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.system
+
 SECONDS = 10
 """Of processor time, for one file; docs/reliability.md states it."""
 MEGABYTES = 500

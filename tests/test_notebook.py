@@ -105,6 +105,7 @@ def test_model_of_the_last_call_is_kept_until_it_changes(tmp_path: Path, monkeyp
     assert kept_after("one") is not before
 
 
+@pytest.mark.system
 def test_nothing_is_printed_and_nothing_downloaded(tmp_path: Path) -> None:
     save_llama(tmp_path / "llama")
     program = "from reportgen import report\nreport('The cat', model='llama', max_new_tokens=2)._repr_html_()"
@@ -112,6 +113,7 @@ def test_nothing_is_printed_and_nothing_downloaded(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("", "")
 
 
+@pytest.mark.system
 def test_import_stays_light() -> None:
     program = (
         "import sys\nfrom reportgen import Report, report\n"

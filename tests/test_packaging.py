@@ -22,6 +22,8 @@ from tiny import save_llama
 from reportgen import __version__
 from reportgen.pages.page import render_page
 
+pytestmark = pytest.mark.system
+
 ROOT = Path(__file__).parent.parent
 
 

@@ -93,15 +93,18 @@ def run_python(program: str) -> tuple[list[dict[str, object]], str]:
     return peer_limits.run_limited(sys.executable, "-c", f"import json, time\n{program}")
 
 
+@pytest.mark.system
 def test_process_within_its_limits_says_all() -> None:
     assert run_python("print('{\"a\": 1}')\nprint('{\"b\": null}')") == ([{"a": 1}, {"b": None}], "")
 
 
+@pytest.mark.system
 def test_process_that_takes_too_long_is_ended_and_what_it_said_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peer_limits, "SECONDS", 1)
     assert run_python("print('{\"a\": 1}', flush=True)\ntime.sleep(100)") == ([{"a": 1}], "over 1 s")
 
 
+@pytest.mark.system
 def test_children_count_and_end_with_a_process_that_holds_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peer_limits, "GIGABYTES", 0.2)
     child = "import time; held = b'1' * 300_000_000; time.sleep(100)"
@@ -109,6 +112,7 @@ def test_children_count_and_end_with_a_process_that_holds_too_much(monkeypatch: 
     assert run_python(program) == ([], "over 0.2 GB")
 
 
+@pytest.mark.system
 def test_process_that_fails_is_no_figure() -> None:
     with pytest.raises(subprocess.CalledProcessError):
         run_python("raise SystemExit(3)")
@@ -126,6 +130,7 @@ def open_page(folder: Path, script: str = "", draw: str = "draw();") -> dict[str
     return {name: value for line in done.stdout.splitlines() for name, value in json.loads(line).items()}
 
 
+@pytest.mark.browser
 def test_page_that_is_complete(tmp_path: Path) -> None:
     figures = open_page(tmp_path)
     assert (figures["blank"], figures["requests"]) == (False, 0)
@@ -133,6 +138,7 @@ def test_page_that_is_complete(tmp_path: Path) -> None:
     assert figures["switch"] > 0
 
 
+@pytest.mark.browser
 def test_page_that_is_blank_offline_is_given_what_it_asks_for(tmp_path: Path) -> None:
     script = '<script src="https://scripts.example/require.js/2.3.6/require.min.js"></script>'
     figures = open_page(tmp_path, script, "if (globalThis.given) draw();")
@@ -140,6 +146,7 @@ def test_page_that_is_blank_offline_is_given_what_it_asks_for(tmp_path: Path) ->
     assert figures["switch"] > 0
 
 
+@pytest.mark.browser
 def test_what_shows_late_is_measured_late(tmp_path: Path) -> None:
     figures = open_page(tmp_path, draw="setTimeout(draw, 700);")
     assert figures["ready"] > 0.7

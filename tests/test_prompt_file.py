@@ -10,8 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from counts import count
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from messages import unlike
 
 from reportgen.errors import OptionError, PromptFileError
 from reportgen.prompts.names import check_slug
@@ -175,109 +177,104 @@ MANY = """\
   generation: {do_sample: 1, top_p: 1.5, num_beams: 0}
 """
 MANY_PROBLEMS = [
-    '1: text of prompt 1 must be text, got the number 3; put it in quotes: "3"',
-    '2: prompt 2 must be a text or a mapping, got the boolean yes; put it in quotes: "yes"',
-    '3: text of prompt 3 must be text, got the boolean No; put it in quotes: "No"',
-    "4: unknown key 'txt' in prompt 4; did you mean 'text'?",
-    "6: messages of prompt 5 is an empty list; put something in or leave the key out",
-    "6: prompt 5 has both 'text' and 'messages'; keep one",
-    "7: prompt 't' has neither 'text' nor 'messages'; add one",
-    f"8: text of prompt 7 {EMPTY}",
-    f"10: slug of prompt '../a' {NO_SLUG}",
-    "12: slug of prompt 'Index' is 'Index', a reserved name; choose another",
-    "15: slug 'A' is used before, on line 13; choose another",
-    "16: unknown key 'max_new_token' in prompt 'A'; did you mean 'max_new_tokens'?",
-    f"18: layers of prompt 12 cannot be read: '0..4' is not a number or range; {NO_SELECTION}",
-    f"19: heads of prompt 12 cannot be read: the list is empty; {NO_SELECTION}",
-    "20: tags of prompt 12 must be a list, got the text 'foo'; write [foo]",
-    "22: generation.top_k of prompt 13 must be a whole number, got the number 2.5",
-    "22: generation.seed of prompt 13 must be greater than or equal to 0, got the number -1",
-    "22: generation.temperature of prompt 13 does nothing without sampling; add 'do_sample: true' beside it",
-    "22: generation.top_k of prompt 13 does nothing without sampling; add 'do_sample: true' beside it",
-    "24: unknown key 'temperature' in prompt 14; it goes under 'generation'",
-    "25: generation of prompt 14 must be a mapping of keys, got the number 3",
-    "27: messages[1].role of prompt 15 must be 'system', 'user', 'assistant' or 'tool', got the text 'asistant';"
-    " did you mean 'assistant'?",
-    "28: messages[2] of prompt 15 lacks the key 'role'; add it",
-    '28: messages[2].content of prompt 15 must be text, got the number 3; put it in quotes: "3"',
-    "28: unknown key 'rol' in messages[2] of prompt 15; did you mean 'role'?",
-    "29: messages[3] of prompt 15 must be a mapping of keys, got the text 'x'",
-    "31: 'title' has no value; give it one or leave the key out",
-    "32: prompt 17 must be a text or a mapping, got a list",
-    "33: prompt 18 must be a text or a mapping, got nothing",
-    "35: key 'text' is given twice, first on line 34; keep one",
-    '36: tags[2] of prompt 19 must be text, got the number 3; put it in quotes: "3"',
-    f"36: tags[3] of prompt 19 {EMPTY}",
-    "37: generation.do_sample of prompt 19 must be true or false, got the number 1",
-    "37: generation.top_p of prompt 19 must be less than or equal to 1, got the number 1.5",
-    "37: generation.num_beams of prompt 19 must be greater than or equal to 1, got the number 0",
+    '1: text of prompt 1 … text … 3 … quotes: "3"',
+    '2: prompt 2 … text or a mapping … boolean yes … quotes: "yes"',
+    '3: text of prompt 3 … text … boolean No … quotes: "No"',
+    "4: unknown key 'txt' in prompt 4 … 'text'?",
+    "6: messages of prompt 5 … empty",
+    "6: prompt 5 … 'text' … 'messages' … one",
+    "7: prompt 't' … 'text' … 'messages' … add",
+    "8: text of prompt 7 … empty",
+    "10: slug of prompt '../a' … 80 … letters",
+    "12: slug of prompt 'Index' … 'Index' … reserved",
+    "15: slug 'A' … line 13",
+    "16: unknown key 'max_new_token' in prompt 'A' … 'max_new_tokens'?",
+    "18: layers of prompt 12 … '0..4' … 0-4",
+    "19: heads of prompt 12 … empty … 0-4",
+    "20: tags of prompt 12 … list … 'foo' … [foo]",
+    "22: generation.top_k of prompt 13 … whole number … 2.5",
+    "22: generation.seed of prompt 13 … 0 … -1",
+    "22: generation.temperature of prompt 13 … 'do_sample: true'",
+    "22: generation.top_k of prompt 13 … 'do_sample: true'",
+    "24: unknown key 'temperature' in prompt 14 … 'generation'",
+    "25: generation of prompt 14 … mapping … 3",
+    "27: messages[1].role of prompt 15 … 'system' … 'tool' … 'asistant' … did you mean 'assistant'?",
+    "28: messages[2] of prompt 15 … 'role'",
+    '28: messages[2].content of prompt 15 … text … 3 … quotes: "3"',
+    "28: unknown key 'rol' in messages[2] of prompt 15 … 'role'?",
+    "29: messages[3] of prompt 15 … mapping … 'x'",
+    "31: 'title' … no value",
+    "32: prompt 17 … text or a mapping … list",
+    "33: prompt 18 … text or a mapping … nothing",
+    "35: key 'text' … line 34",
+    '36: tags[2] of prompt 19 … text … 3 … quotes: "3"',
+    "36: tags[3] of prompt 19 … empty",
+    "37: generation.do_sample of prompt 19 … true or false … 1",
+    "37: generation.top_p of prompt 19 … 1 … 1.5",
+    "37: generation.num_beams of prompt 19 … 1 … 0",
 ]
 
 
 def test_every_mistake_at_once_in_the_order_of_the_file() -> None:
-    assert problems_of(MANY) == MANY_PROBLEMS
+    assert unlike(problems_of(MANY), MANY_PROBLEMS) == []
 
 
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("", ["1: the file is empty; write a list of prompts"]),
-        ("# nothing\n", ["1: the file is empty; write a list of prompts"]),
-        ("---\n", ["1: the file is empty; write a list of prompts"]),
-        ("[]", ["1: the list of prompts is empty; write a prompt"]),
-        ("prompts: []", ["1: the list of prompts is empty; write a prompt"]),
-        ("prompts:\n", ["1: 'prompts' has no value; give it one or leave the key out"]),
-        ("prompts: a", ["1: prompts must be a list, got the text 'a'; begin each with '- '"]),
+        ("", ["1: … empty … list of prompts"]),
+        ("# nothing\n", ["1: … empty … list of prompts"]),
+        ("---\n", ["1: … empty … list of prompts"]),
+        ("[]", ["1: … empty … a prompt"]),
+        ("prompts: []", ["1: … empty … a prompt"]),
+        ("prompts:\n", ["1: 'prompts' … no value"]),
+        ("prompts: a", ["1: prompts … list … 'a' … '- '"]),
         (
             "hello",
-            ["1: must be a list of prompts, or a mapping with 'prompts', got the text 'hello'; begin with '- '"],
+            ["1: … list … 'prompts' … 'hello' … '- '"],
         ),
         (
             "text: a\nlayers: 3\n",
             [
-                "1: the file lacks the key 'prompts'; put the list of prompts under it",
-                "1: unknown key 'text' in the file; it goes into a prompt",
-                "2: unknown key 'layers' in the file; it goes into a prompt or under 'defaults'",
+                "1: … 'prompts'",
+                "1: unknown key 'text' … prompt",
+                "2: unknown key 'layers' … 'defaults'",
             ],
         ),
         (
             "model: m\ndefaults:\n  model: n\n  slug: x\n  generation: {temperature: 1, sed: 1}\nprompts: [a]\n",
             [
-                "3: the model of all prompts is given twice, here and beside 'prompts'; keep one",
-                "4: unknown key 'slug' in defaults; it goes into a prompt",
-                "5: unknown key 'sed' in defaults.generation; did you mean 'seed'?",
-                "5: generation.temperature of defaults does nothing without sampling; add 'do_sample: true' beside it",
+                "3: … model … twice",
+                "4: unknown key 'slug' … defaults … prompt",
+                "5: unknown key 'sed' in defaults.generation … 'seed'?",
+                "5: generation.temperature of defaults … 'do_sample: true'",
             ],
         ),
-        ("defaults: [a]\nprompts: [a]", ["1: defaults must be a mapping of keys, got a list"]),
-        ("prompts: [a]\nprompts: [b, c]", ["2: key 'prompts' is given twice, first on line 1; keep one"]),
-        ("- !foo x", ["1: the tag '!foo' is not read; put text that starts with '!' in quotes"]),
+        ("defaults: [a]\nprompts: [a]", ["1: defaults … mapping … list"]),
+        ("prompts: [a]\nprompts: [b, c]", ["2: key 'prompts' … line 1"]),
+        ("- !foo x", ["1: … '!foo' … quotes"]),
         (
             "- {text: x, generation: {do_sample: on, temperature: .inf, repetition_penalty: 1e999}}",
             [
-                "1: generation.temperature of prompt 1 must be a number, got the text '.inf'",
-                "1: generation.repetition_penalty of prompt 1 must be a finite number, got the number 1e999",
+                "1: generation.temperature of prompt 1 … number … '.inf'",
+                "1: generation.repetition_penalty of prompt 1 … finite … 1e999",
             ],
         ),
         (
             "- {<<: {text: x}}",
             [
-                "1: merge keys (<<) are not read; put what prompts share under 'defaults'",
-                "1: prompt 1 has neither 'text' nor 'messages'; add one",
+                "1: … << … 'defaults'",
+                "1: prompt 1 … 'text' … 'messages' … add",
             ],
         ),
         (
             "- a\n- Jon: yes\n",
-            [
-                "2: unknown key 'Jon' in prompt 2; the keys here are model, adapter, layers, heads, max_new_tokens, "
-                "generation, add_special_tokens, evidence, tags, note, text, messages, tools, title, slug; "
-                "a text that holds ': ' needs quotes"
-            ],
+            ["2: unknown key 'Jon' in prompt 2 … model, … text, … slug … ': ' … quotes"],
         ),
     ],
 )
 def test_mistakes(content: str, expected: list[str]) -> None:
-    assert problems_of(content) == expected
+    assert unlike(problems_of(content), expected) == []
 
 
 @pytest.mark.parametrize(
@@ -285,29 +282,24 @@ def test_mistakes(content: str, expected: list[str]) -> None:
     [
         (
             "- a\n- John: said: x\n",
-            "2: broken YAML at column 13: mapping values are not allowed in this context; "
-            "put text that holds ': ' in quotes",
+            "2: … column 13 … ': ' … quotes",
         ),
-        ("- 'a\n- b\n", "1: broken YAML at column 3: found unexpected end of stream; close the quote or bracket"),
-        ("- a\n- *x\n", "2: broken YAML at column 3: found undefined alias; put text that starts with '*' in quotes"),
-        ("- a\n---\n- b\n", "2: broken YAML at column 1: found another document; "
-         "keep one document, without a second '---'"),
-        ("-\ta\n\t- b\n", "1: broken YAML at column 2: found character that cannot start any token; "
-         "indent with spaces"),
-        ('- "\\ud800"', "1: broken YAML at column 6: found invalid Unicode character escape code; "
-         "check quotes and indentation"),
-        ("- a\n- b\x07\n", '2: the control character U+0007 is not allowed; write it as "\\u0007" in quotes'),
-        (b"- a\n- \xff\n", "2: byte 3 of the line, 0xff, is not UTF-8; save the file as UTF-8"),
-        (b"\xef\xbb\xbf- a\n\xe9", "2: byte 1 of the line, 0xe9, is not UTF-8; save the file as UTF-8"),
-        ("- a".encode("utf-16"), "1: byte 1 of the line, 0xff, is not UTF-8; save the file as UTF-8"),
-        ("- &a [*a]", "1: the alias inside stands for what it is part of; remove it"),
-        ("- a\n- " + "- " * 100_000, "2: nested deeper than 20 levels; prompts need five"),
-        ("- a\n- " + "[" * 100_000, "2: broken YAML at column 1002: exceeded maximum nesting depth; "
-         "put text that starts with '[' or '{' in quotes"),
+        ("- 'a\n- b\n", "1: … column 3 … quote or bracket"),
+        ("- a\n- *x\n", "2: … column 3 … '*' … quotes"),
+        ("- a\n---\n- b\n", "2: … column 1 … '---'"),
+        ("-\ta\n\t- b\n", "1: … column 2 … spaces"),
+        ('- "\\ud800"', "1: … column 6 … quotes"),
+        ("- a\n- b\x07\n", '2: … U+0007 … \\u0007'),
+        (b"- a\n- \xff\n", "2: … byte 3 … 0xff … UTF-8"),
+        (b"\xef\xbb\xbf- a\n\xe9", "2: … byte 1 … 0xe9 … UTF-8"),
+        ("- a".encode("utf-16"), "1: … byte 1 … 0xff … UTF-8"),
+        ("- &a [*a]", "1: … alias … remove"),
+        ("- a\n- " + "- " * 100_000, "2: … 20 levels"),
+        ("- a\n- " + "[" * 100_000, "2: … column 1002 … '[' … quotes"),
     ],
 )  # fmt: skip
 def test_unreadable_yaml(content: str | bytes, expected: str) -> None:
-    assert problems_of(content) == [expected]
+    assert unlike(problems_of(content), [expected]) == []
 
 
 @pytest.mark.parametrize("width", [2, 9])
@@ -350,7 +342,7 @@ _SCRAPS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=300)
+@settings(max_examples=count("prompt files"))
 @given(st.one_of(st.text(), st.binary(), st.lists(_SCRAPS, max_size=25).map("".join)))
 @example("? [a]\n: b")
 @example("prompts: {prompts: }\nprompts: [a]")
@@ -571,6 +563,7 @@ def test_place_is_no_part_of_a_prompt() -> None:
     assert Prompt("a") == Prompt("a", place=Place("p.yaml", 3))
 
 
+@pytest.mark.system
 def test_importing_prompts_imports_no_network_code() -> None:
     heavy = "{'torch', 'transformers', 'bokeh', 'ray'}"
     code = f"import sys, reportgen.prompts.prompt_file; print(sorted({heavy} & set(sys.modules)))"

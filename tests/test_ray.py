@@ -15,7 +15,6 @@ os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray would look for an a
 
 import psutil
 import pytest
-import torch
 from click.testing import CliRunner
 from ray.cluster_utils import Cluster as Nodes
 from tiny import make_gpt2, make_tokenizer, save_llama
@@ -27,6 +26,8 @@ from reportgen.interrupts import Stop
 from reportgen.options import Cluster, Options, Silence
 from reportgen.records import Comparison, Failure, Prompt
 from reportgen.run import build_site
+
+pytestmark = pytest.mark.system
 
 NODE = {
     "num_cpus": 1, "object_store_memory": 100 * 2**20, "node_ip_address": "127.0.0.1", "include_dashboard": False,
@@ -52,16 +53,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_gpt2().save_pretrained(folder / "gpt2")
     make_tokenizer().save_pretrained(folder / "gpt2")
     return folder
-
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Run here with as many threads as a worker has: how sums are cut shows in their last digits."""
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def make_prompts(models: Path) -> list[Prompt]:

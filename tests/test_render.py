@@ -62,6 +62,7 @@ def test_a_run_keeps_one_capture_for_each_page_and_only_if_asked(tiny_llama: Loa
     assert not (other / CAPTURES_FOLDER).exists()
 
 
+@pytest.mark.system
 def test_rendered_elsewhere_without_torch_the_site_is_the_same(built: Path) -> None:
     again = built.parent / "again"
     command = [sys.executable, "-c", WITHOUT_TORCH, "render", str(built), "-o", str(again), "--export-data", "csv"]

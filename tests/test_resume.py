@@ -67,6 +67,7 @@ def test_second_build_leaves_all_as_it_is(here: Path) -> None:
     assert (here / "results" / "index.html").read_bytes() == index
 
 
+@pytest.mark.system
 def test_nothing_to_do_needs_neither_torch_nor_the_hub(here: Path) -> None:
     program = (
         "import sys\nfrom reportgen.cli import main\nmain(['build'], standalone_mode=False)\n"
@@ -313,12 +314,15 @@ def test_fingerprint_of_a_hub_model_is_the_commit_in_the_cache(tmp_path: Path, m
     assert fingerprint("owner/name@v3") == ""
 
 
+LARGE = bytes(range(250)) * 70_000
+"""Over 16 MB."""
+
+
 def test_large_files_are_hashed_once_until_they_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REPORTGEN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("reportgen.models.fingerprint._KEPT_FROM", 4)
     weights = tmp_path / "model" / "model.gguf"
     weights.parent.mkdir()
-    weights.write_bytes(b"12345678")
+    weights.write_bytes(LARGE)
     first = fingerprint(str(weights))
     kept = json.loads((tmp_path / "cache" / "file-hashes.json").read_text("utf-8"))
     assert list(kept) == [str(weights)]
@@ -326,10 +330,10 @@ def test_large_files_are_hashed_once_until_they_change(tmp_path: Path, monkeypat
     (tmp_path / "cache" / "file-hashes.json").write_text(json.dumps(kept), "utf-8")
     assert fingerprint(str(weights)) not in (first, "")
     stat = weights.stat()
-    weights.write_bytes(b"87654321")
+    weights.write_bytes(LARGE[::-1])
     os.utime(weights, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # of the same size and time, and yet another
     changed = fingerprint(str(weights))
-    weights.write_bytes(b"12345678")
+    weights.write_bytes(LARGE)
     assert changed != fingerprint(str(weights)) == first
     (tmp_path / "cache" / "file-hashes.json").write_text("[", "utf-8")
     assert fingerprint(str(weights)) == first

@@ -142,8 +142,9 @@ def test_size_is_told_before_it_is_too_large(tmp_path: Path) -> None:
 
 
 def test_build_and_index_warn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reportgen.quota._WARN_FROM", 1)
-    monkeypatch.setattr(warn_of_size, "__defaults__", (1,))
+    (tmp_path / "results" / "videos").mkdir(parents=True)
+    with (tmp_path / "results" / "videos" / "large.mp4").open("wb") as file:
+        file.truncate(950_000_000)  # sparse: it takes no room
     save_llama(tmp_path / "llama")
     (tmp_path / "prompts.yaml").write_text("- {text: The cat, slug: cat, max_new_tokens: 0}\n")
     monkeypatch.chdir(tmp_path)

@@ -14,6 +14,8 @@ from tiny import save_llama
 from reportgen.interrupts import Stop
 from reportgen.site import find_pages, read_cards
 
+pytestmark = pytest.mark.system
+
 NUM_PROMPTS = 1000
 STOPPING = "stopping when the prompts at work have their pages; Ctrl-C again stops now"
 KEPT = "stopped; finished pages and the index are kept"

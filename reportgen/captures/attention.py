@@ -20,7 +20,7 @@ from reportgen.errors import CaptureMismatch, UnsupportedModel
 from reportgen.network.logits import Logits, run_pass
 from reportgen.network.observer import HeadTrace, Observer, RowTrace, Watched
 from reportgen.network.parts import has_sink
-from reportgen.network.route import find_route
+from reportgen.network.route import Route, find_route
 
 _ROW_SUM_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
 _HALF_TOLERANCE = 2e-2
@@ -81,12 +81,7 @@ def attend(network: PreTrainedModel, texts: Sequence[Asked], num_heads: int) -> 
         UnsupportedModel: no part of the network gives attention weights.
         CaptureMismatch: what a layer gave is not causal attention over these tokens.
     """
-    route = find_route(network)
-    if not route.layers:
-        raise UnsupportedModel(
-            f"{type(network).__name__}: no part of it gives attention weights in eager mode; "
-            "use a model with softmax attention"
-        )
+    route = find_capture_route(network)
     packers = [_Packer(text, [layer for layer in text.layers if layer in route.layers], num_heads) for text in texts]
     watched = [
         Watched(text.token_ids, text.rows, (packer, *text.observers))
@@ -94,6 +89,21 @@ def attend(network: PreTrainedModel, texts: Sequence[Asked], num_heads: int) -> 
     ]
     logits = run_pass(network, watched, fast=route.fast, in_parts=route.in_parts)
     return [packer.finish(read) for packer, read in zip(packers, logits, strict=True)]
+
+
+def find_capture_route(network: PreTrainedModel) -> Route:
+    """Return the route of a network that has attention.
+
+    Raises:
+        UnsupportedModel: no part of the network gives attention weights.
+    """
+    route = find_route(network)
+    if not route.layers:
+        raise UnsupportedModel(
+            f"{type(network).__name__}: no part of it gives attention weights in eager mode; "
+            "use a model with softmax attention"
+        )
+    return route
 
 
 def choose_dtype(num_layers: int, num_heads: int, length: int) -> type[np.float16] | type[np.uint8]:

@@ -20,7 +20,7 @@ import torch
 from transformers import PreTrainedModel
 
 from reportgen import __version__
-from reportgen.captures.attention import Asked, Attended, attend
+from reportgen.captures.attention import Asked, Attended, attend, find_capture_route
 from reportgen.captures.encoding import check_memory, encode
 from reportgen.captures.generation import Generated, find_rivals, generate
 from reportgen.captures.predictions import Predictor
@@ -34,7 +34,6 @@ from reportgen.models.model import LoadedModel
 from reportgen.network.kinds import confirm_kinds, find_kinds, find_traits
 from reportgen.network.logits import Logits
 from reportgen.network.parts import output_device
-from reportgen.network.route import find_route
 from reportgen.records import Prediction, Prompt, Step
 from reportgen.selection import Selection
 
@@ -167,7 +166,7 @@ def _capture_all(
 ) -> list[Capture]:
     network = model.network
     with _prompt_errors(ready[0].prompt), _evaluating(network), quiet():
-        route = find_route(network)
+        route = find_capture_route(network)  # before anything is generated
         needed = 0
         for one in ready:
             length = len(one.token_ids) + one.prompt.max_new_tokens

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import http.server
-import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from reportgen.pages.cards import make_card
 from reportgen.pages.page import render_page
+from reportgen.pictures import find_browser
 from reportgen.site import open_site, write_index, write_page
 
 ARGS = [
@@ -32,9 +31,8 @@ ARGS = [
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=path, args=ARGS)
+        launched = playwright.chromium.launch(executable_path=find_browser(), args=ARGS)
         yield launched
         launched.close()
 

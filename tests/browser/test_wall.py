@@ -9,6 +9,7 @@ from random import Random
 import pytest
 import yaml
 from browser.reader import Reader
+from counts import count
 from hostile import HOSTILE_STRINGS, OWNED
 from hostile_model import BETWEEN, save_hostile_model
 from hostile_pages import NUM_TEXTS, NUM_TOKENS, make_page_of
@@ -21,8 +22,6 @@ from reportgen.run import Outcome, build_site
 from reportgen.site import open_site, write_index, write_page
 
 FIGURES = ("head", "layer_tiles", "logprobs", "grid", "lens")
-NUM_PARSED = 150
-"""Pages of random texts that the browser's parser reads; docs/reliability.md counts them."""
 MODEL = f"<img src=x onerror={OWNED}>"
 _COUNT = """() => Object.fromEntries(
   ["script", "img", "iframe", "object", "embed", "link", "base", "meta", "style", "form", "svg", "video", "input"]
@@ -116,7 +115,7 @@ def test_pages_of_random_texts_are_parsed_by_the_browser_as_text(new_reader: Cal
     reader, random = new_reader(), Random(0)
     scraps = [*HOSTILE_STRINGS, *"<>&\"'`=/!-{}%#\n\r\0\u2028 ax", *map(chr, range(0x80, 0x250)), "\U0010ffff"]
     plain = reader.page.evaluate(_PARSE, render_page(make_page_of(["a"])[0], shared_assets=True))["elements"]
-    for _ in range(NUM_PARSED):
+    for _ in range(count("parsed pages in Chromium")):
         texts = ["".join(random.choices(scraps, k=random.randint(1, 6))) for _ in range(NUM_TEXTS)]
         capture, _ = make_page_of(texts)
         parsed = reader.page.evaluate(_PARSE, render_page(capture, shared_assets=True))

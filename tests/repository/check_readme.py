@@ -10,7 +10,7 @@ from reportgen.cli import build, export, main
 from reportgen.prompts.keys import PromptKeys
 from reportgen.records import Generation
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 
 

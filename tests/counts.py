@@ -1,0 +1,28 @@
+"""How often tests repeat one property: a sample in ``make test``, all of it under ``REPORTGEN_TESTS=full``.
+
+A sample is drawn by the same seed as the whole, so that it is a part of it; CONTRIBUTING.md shows this table.
+"""
+
+from __future__ import annotations
+
+import os
+
+FULL = os.environ.get("REPORTGEN_TESTS") == "full"
+
+COUNTS = {
+    "parsed pages": (100, 1_000),
+    "parsed pages in Chromium": (20, 150),
+    "kills": (8, 50),
+    "token texts": (100, 1_000),
+    "other examples": (50, 100),
+    "GGUF headers": (100, 300),
+    "prompt files": (100, 300),
+    "capture files": (50, 200),
+    "model families": (85, 196),
+}
+"""By property: how often ``make test`` looks at it, and how often all of it is."""
+
+
+def count(of: str) -> int:
+    """Return how often a property is looked at in this run."""
+    return COUNTS[of][FULL]
