@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from counts import count
-from forks import Commands, commands, kill_after
+from forks import Commands, commands, kill_after, when
 from tiny import save_llama
 
 pytestmark = pytest.mark.system
@@ -59,10 +60,15 @@ def test_killed_at_any_moment_the_next_run_ends_as_if_nothing_had_been(here: Pat
     assert undisturbed.code == 1, undisturbed.stderr  # for the prompt that is too long
     assert undisturbed.stderr.endswith("6 built, 1 failed\n")
     expected = read_site(here / "whole")
-    moments, folder = random.Random(6), here / "killed"
+    chance, folder, kills = random.Random(6), here / "killed", count("kills")
     found, killed, length = [], 0, undisturbed.seconds
-    while killed < count("kills"):
-        ended = command.run(*build("killed"), meanwhile=kill_after(moments.uniform(0, length)))
+    while killed < kills:
+        # Pages are written in a short part of the run: every other kill waits for some of them.
+        num_pages = chance.randint(1, len(TEXTS))
+        kill = kill_after(chance.uniform(0, length))
+        if killed % 2:
+            kill = when(lambda: len([*folder.glob("*.html")]) >= num_pages, signal.SIGKILL)  # noqa: B023 (called at once)
+        ended = command.run(*build("killed"), meanwhile=kill)
         if ended.code != -9:  # the run was over: runs are faster now than the first was
             length *= 0.8
             assert read_site(folder) == expected
@@ -73,7 +79,7 @@ def test_killed_at_any_moment_the_next_run_ends_as_if_nothing_had_been(here: Pat
         whole = {name: content for name, content in there.items() if not name.rpartition("/")[2].endswith(".part")}
         assert whole.items() <= expected.items()
         found.append(sum(name.endswith(".html") for name in whole))
-        if moments.random() < 0.7:
+        if chance.random() < 0.7:
             assert command.run(*build("killed")).code == 1
             assert read_site(folder) == expected
             shutil.rmtree(folder)
