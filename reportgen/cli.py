@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from reportgen import __version__
 from reportgen.completion import SHELLS, complete_files, complete_models, complete_slugs, make_script
@@ -32,7 +31,6 @@ from reportgen.selection import Selection, parse_selection
 
 if TYPE_CHECKING:
     from reportgen.options import Cluster, Outcome
-    from reportgen.remote import Mirror
 
 _INTERRUPTED = 130
 _NO_PAGE = " before a page was finished; earlier pages are kept"
@@ -77,23 +75,6 @@ class _BatchType(click.ParamType):
         if not str(value).isdigit() or int(value) < 1:
             self.fail(f"{value!r} is no number from 1 on; write one, or auto", param, ctx)
         return int(value)
-
-
-class _ResultsType(click.ParamType):
-    """A folder, or the address of a place elsewhere, as text."""
-
-    name = "folder"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
-        if "://" in str(value):
-            return str(value)
-        return Path(_FOLDER.convert(value, param, ctx))  # pyright: ignore[reportArgumentType]
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        return _FOLDER.shell_complete(ctx, param, incomplete)
-
-
-_FOLDER = click.Path(file_okay=False)
 
 
 class _ShareType(click.ParamType):
@@ -212,10 +193,10 @@ _SITE_URL = click.option(
     help="Where the folder will be published: pages get canonical links and previews for cards of links, the site a "
     "sitemap.",
 )  # fmt: skip
+_FOLDER = click.Path(file_okay=False, path_type=Path)
 _RESULTS = click.option(
-    "-o", "--results", type=_ResultsType(), default="results", show_default=True,
-    help="Folder of the site, or an address such as s3://bucket/site.",
-)  # fmt: skip
+    "-o", "--results", type=_FOLDER, default="results", show_default=True, help="Folder of the site."
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -284,7 +265,7 @@ def main() -> None:
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar; failures are still shown.")
 @_shows_errors(_NO_PAGE)
 def build(
-    prompts: Path, results: Path | str, model: str | None, layers: Selection | None, heads: Selection | None,
+    prompts: Path, results: Path, model: str | None, layers: Selection | None, heads: Selection | None,
     slugs: tuple[str, ...], max_new_tokens: int | None, device: str, device_map: str | None, dtype: str,
     batch_size: int, seed: int | None, evidence: tuple[str, ...], export_data: str | None, keep_captures: bool,
     force: bool, prune: bool, fail_fast: bool, share: Share | None, engine: str, ray_address: str | None,
@@ -304,9 +285,6 @@ def build(
     _refuse_both("--only", "--prune", slugs and prune, "prune when all prompts are built")
     _refuse_both("--share", "--prune", share and prune, "join the shares first")
     _refuse_both("--share", "--open", share and open_index, "join the shares first")
-    _refuse_both(
-        f"--results {results}", "--open", isinstance(results, str) and open_index, "open it where it is served"
-    )
 
     cluster = _make_cluster(engine, ray_address, workers, gpus_per_worker)
     file = read_prompt_file(prompts)
@@ -356,14 +334,11 @@ def build(
     stop = Stop()
     with watch(len(chosen), quiet=quiet, verbose=verbose) as progress, listen(stop):
         try:
-            with _site_at(results) as (folder, mirror):
-                told = mirror.tell(progress) if mirror else progress
-                outcome = build_site(chosen, folder, options, told, stop, comparisons)
+            outcome = build_site(chosen, results, options, progress, stop, comparisons)
         except KeyboardInterrupt as interrupt:
             raise _interrupted(progress.num_pages) from interrupt
-    if mirror is None:
-        _note_size(folder)
-    _tell(outcome, mirror.name if mirror else str, quiet=quiet, pruning=not slugs, share=share)
+    _note_size(results)
+    _tell(outcome, quiet=quiet, pruning=not slugs, share=share)
     if stop.asked and outcome.not_run:
         raise _interrupted(progress.num_pages)
     if open_index:
@@ -392,25 +367,11 @@ def _refuse_both(first: str, second: str, both: object, advice: str) -> None:
         raise click.UsageError(f"{first} and {second} exclude each other; {advice}")
 
 
-@contextmanager
-def _site_at(results: Path | str) -> Iterator[tuple[Path, Mirror | None]]:
-    """Give the folder of a site, and what sends it where it belongs, if that is elsewhere."""
-    if isinstance(results, Path):
-        yield results, None
-        return
-    from reportgen.remote import mirrored
-
-    with mirrored(results) as mirror:
-        yield mirror.folder, mirror
-
-
-def _tell(outcome: Outcome, name: Callable[[Path], str], *, quiet: bool, pruning: bool, share: Share | None) -> None:
+def _tell(outcome: Outcome, *, quiet: bool, pruning: bool, share: Share | None) -> None:
     """Say what a run left behind."""
     for path in outcome.pruned:
-        click.echo(f"removed: {name(path)}", err=True)
-    _note_left_out(
-        [*map(name, outcome.left_out)], "; --prune removes what no prompt of the file has" if pruning else ""
-    )
+        click.echo(f"removed: {path}", err=True)
+    _note_left_out(outcome.left_out, "; --prune removes what no prompt of the file has" if pruning else "")
     counts = {
         "up to date": len(outcome.up_to_date),
         "built": len(outcome.pages),
@@ -423,7 +384,7 @@ def _tell(outcome: Outcome, name: Callable[[Path], str], *, quiet: bool, pruning
         if share:
             click.echo(f"share {share}: reportgen index joins it with the others", err=True)
     for path in (*outcome.pages, outcome.index):
-        click.echo(name(path))
+        click.echo(path)
 
 
 def _interrupted(num_pages: int) -> KeyboardInterrupt:
@@ -464,7 +425,7 @@ def _put_side_by_side(
     return tuple(sides), (Comparison((sides[0].slug, sides[1].slug)),)
 
 
-def _note_left_out(pages: Sequence[Path | str], advice: str = "") -> None:
+def _note_left_out(pages: Sequence[Path], advice: str = "") -> None:
     if pages:
         more = f" and {len(pages) - _NAMED} more" if len(pages) > _NAMED else ""
         click.echo(f"kept, not in the index: {', '.join(map(str, pages[:_NAMED]))}{more}{advice}", err=True)
@@ -594,29 +555,27 @@ def models(fetch: str | None, verbose: bool) -> None:
 @_VERBOSE
 @_shows_errors(_NO_PAGE)
 def render(
-    captures: tuple[Path, ...], results: Path | str, export_data: str | None, max_page_mb: float, precision: str,
+    captures: tuple[Path, ...], results: Path, export_data: str | None, max_page_mb: float, precision: str,
     shared_assets: bool, site_url: str, verbose: bool,
 ) -> None:  # fmt: skip
     """Make the pages of CAPTURES anew: files of --keep-captures or folders of them. No model is needed."""
     with _importing(_NO_PAGE):
         from reportgen.render import render_site
 
-    with _site_at(results) as (folder, mirror):
-        name = mirror.name if mirror else str
-        written = render_site(
-            captures, folder, shared_assets=shared_assets, export_data=export_data or "", max_page_mb=max_page_mb,
-            precision=int(precision), site_url=site_url, done=lambda path: click.echo(name(path)),
-            warn=lambda warning: click.echo(warning, err=True),
-        )  # fmt: skip
-    click.echo(name(written))
+    written = render_site(
+        captures, results, shared_assets=shared_assets, export_data=export_data or "", max_page_mb=max_page_mb,
+        precision=int(precision), site_url=site_url, done=click.echo,
+        warn=lambda warning: click.echo(warning, err=True),
+    )  # fmt: skip
+    click.echo(written)
 
 
 @main.command()
-@click.argument("results", type=_ResultsType(), default="results")
+@click.argument("results", type=_FOLDER, default="results")
 @_SITE_URL
 @_VERBOSE
 @_shows_errors(_NOT_WRITTEN)
-def index(results: Path | str, site_url: str, verbose: bool) -> None:
+def index(results: Path, site_url: str, verbose: bool) -> None:
     """Write the index of RESULTS (default: results) anew from the pages that are there, and join shares of a run.
 
     Pages that the last build left out stay out; without report.json in RESULTS every page comes in. So it is with the
@@ -629,20 +588,17 @@ def index(results: Path | str, site_url: str, verbose: bool) -> None:
         from reportgen.site import open_site, read_cards, read_left_out, read_run, write_index
 
     address = check_site_url(site_url)
-    with _site_at(results) as (folder, mirror):
-        read_cards(folder)  # first: a folder that is not there is a wrong name, not one to be made
-        with lock_site(folder):
-            missing = join_parts(folder)
-            left_out, run = read_left_out(folder), read_run(folder)
-            run = replace(run, site_url=address or run.site_url)
-            written = write_index(open_site(folder, site_url=run.site_url), read_cards(folder), left_out, run)
-    name = mirror.name if mirror else str
+    read_cards(results)  # first: a folder that is not there is a wrong name, not one to be made
+    with lock_site(results):
+        missing = join_parts(results)
+        left_out, run = read_left_out(results), read_run(results)
+        run = replace(run, site_url=address or run.site_url)
+        written = write_index(open_site(results, site_url=run.site_url), read_cards(results), left_out, run)
     for line in missing or ():
         click.echo(f"not joined: {line}; run it, then this again", err=True)
-    _note_left_out([name(folder / f"{slug}.html") for slug in left_out])
-    if mirror is None:
-        _note_size(folder)
-    click.echo(name(written))
+    _note_left_out([results / f"{slug}.html" for slug in left_out])
+    _note_size(results)
+    click.echo(written)
 
 
 @main.command()
