@@ -27,7 +27,7 @@ BOKEH_FILE = f"assets/bokeh-{bokeh.__version__}.min.js"
 """Where a site with shared assets keeps BokehJS, relative to its pages."""
 
 _STYLES = ("theme.css", "layout.css", "content.css", "take.css")
-BOOT_SCRIPTS = ("septets.js", "payload.js", "boot.js")
+BOOT_SCRIPTS = ("payload.js", "boot.js")
 """Those that bring in the others, which pages carry deflated."""
 PAGE_SCRIPTS = (
     "triangles.js", "ramps.js", "pattern.js", "scale.js", "scores.js", "sets.js", "state.js", "store.js", "shows.js",
@@ -47,7 +47,7 @@ COMPARE_SCRIPTS = (
     *(name for name in PAGE_SCRIPTS if name not in _PAGE_ALONE), "difference.js", "beside.js", "compare.js",
 )  # fmt: skip
 """Those that a page shares with a comparison, and the latter's own."""
-INDEX_SCRIPTS = ("septets.js", "payload.js", "keys.js", "address.js", "listing.js", "index.js")
+INDEX_SCRIPTS = ("payload.js", "keys.js", "address.js", "listing.js", "index.js")
 _COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:(?!\*/).)*\*/[ \t]*)\n", re.DOTALL | re.MULTILINE)
 """Comments are a sixth of the scripts, and are carried by every page."""
 _STYLE_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)

@@ -1,6 +1,6 @@
 """Arrays to the compact blocks that a page carries; ``templates/js/payload.js`` reads the very same format.
 
-A block is bytes, deflated (zlib format, RFC 1950) and written as ``septets``: either UTF-8 text (JSON or a script) or
+A block is bytes, deflated (zlib format, RFC 1950) and written in base64: either UTF-8 text (JSON or a script) or
 *codes* of attention weights, lower triangles of which are packed as ``triangles`` says.
 
 ``reportgen.captures.codes`` says what a code is.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from base64 import b64decode, b64encode
 from bisect import bisect_right
 from collections.abc import Iterable
 from math import isfinite
@@ -23,7 +24,6 @@ from numpy.typing import NDArray
 from reportgen.captures.codes import encode_weights
 from reportgen.captures.record import Capture
 from reportgen.pages.detail import FULL, Detail, encode_detail
-from reportgen.pages.septets import decode_septets, encode_septets
 from reportgen.pages.triangles import pack_triangles
 from reportgen.records import Prediction, Token
 
@@ -48,12 +48,12 @@ def encode_bytes(data: bytes, *, patient: bool = False) -> Markup:
         patient: take the time that makes any block smallest.
     """
     level = _LEVELS[0 if patient else bisect_right(_SIZES, len(data))]
-    return Markup(encode_septets(bytes(deflate.zlib_compress(data, level))))
+    return Markup(b64encode(deflate.zlib_compress(data, level)).decode("ascii"))
 
 
 def decode_bytes(block: str) -> bytes:
     """Return the bytes of a block."""
-    return zlib.decompress(decode_septets(block))
+    return zlib.decompress(b64decode(block))
 
 
 def encode_json(value: Any) -> Markup:
@@ -83,7 +83,7 @@ def encode_dropped(dropped: NDArray[np.float32] | None) -> dict[str, Markup]:
 
 def measure_triangles(triangles: Iterable[NDArray[Any]], detail: Detail) -> int:
     """Return how many bytes a block of triangles, ``[cell]`` each, takes on a page."""
-    return len(deflate.zlib_compress(_pack(triangles, detail), _LEVELS[-1])) * 8 // 7
+    return len(deflate.zlib_compress(_pack(triangles, detail), _LEVELS[-1])) * 4 // 3
 
 
 def _encode_triangles(triangles: Iterable[NDArray[Any]], detail: Detail) -> Markup:

@@ -4,7 +4,6 @@ const { join } = require("node:path");
 
 const SCRIPTS = join(__dirname, "../../templates/js");
 const PURE = [
-  "septets",
   "payload",
   "triangles",
   "ramps",

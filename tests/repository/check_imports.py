@@ -23,11 +23,11 @@ ORDER = (
     "evidence.lens", "evidence.ablation", "evidence.gather",
     "captures.tokens", "captures.predictions", "captures.generation", "captures.attention", "captures.encoding",
     "captures.batches", "captures.capture",
-    "pages.septets", "pages.detail", "pages.triangles", "pages.payload", "pages.budget", "pages.kinds",
+    "pages.detail", "pages.triangles", "pages.payload", "pages.budget", "pages.kinds",
     "pages.evidence_blocks", "pages.palettes", "pages.figures", "pages.templates", "pages.assets",
     "pages.tables", "pages.words", "pages.alignment", "pages.cards", "pages.citation", "pages.links",
     "pages.index", "pages.page", "pages.compare", "pages.preview",
-    "export", "pictures", "starter", "page_keys", "drawing", "lock", "interrupts", "site", "quota", "remote", "render",
+    "export", "pictures", "starter", "page_keys", "drawing", "lock", "interrupts", "site", "quota", "render",
     "resume", "pairs", "shares", "tally", "engines.jobs", "engines.worker", "engines.local", "engines.ray", "run",
     "notebook", "progress", "completion", "cli", "__main__",
 )  # fmt: skip
