@@ -59,10 +59,10 @@ def draw(prompt: Prompt, captured: Capture, options: Options, made_of: str) -> D
             captured, shared_assets=options.shared_assets, key=add_address(key, options.site_url),
             site_url=options.site_url, max_mb=options.max_page_mb, precision=options.precision,
         )  # fmt: skip
-        preview = draw_preview(captured) if options.site_url else b""
         tables = encode_tables(captured, options.export_data) if options.export_data else {}
         dropped = describe_dropped(measure_dropped(captured, detail), detail)
-        return Drawn(html, make_card(captured), tables, kept, key, dropped, preview)
+        card = make_card(captured)
+        return Drawn(html, card, tables, kept, key, dropped, draw_preview(card) if options.site_url else b"")
     except ReportgenError:
         raise
     except Exception as error:  # numbers that nobody foresaw are this prompt's failure, not the run's

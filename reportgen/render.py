@@ -82,8 +82,9 @@ def render_site(
                 capture = replace(capture, prompt=replace(capture.prompt, slug=prompt.slug, title=prompt.title))
                 if export_data:
                     write_tables(folder, prompt.slug, encode_tables(capture, export_data))
+                card = make_card(capture)
                 if run.site_url:
-                    write_preview(folder, prompt.slug, draw_preview(capture))
+                    write_preview(folder, prompt.slug, draw_preview(card))
                 html, detail = draw_page(
                     capture, shared_assets=shared_assets, key=add_address(key, run.site_url), site_url=run.site_url,
                     max_mb=max_page_mb, precision=precision,
@@ -91,7 +92,7 @@ def render_site(
                 page = write_page(folder, prompt.slug, html)
                 if dropped := describe_dropped(measure_dropped(capture, detail), detail):
                     warn(f"{page}: {dropped}")
-                cards[prompt.slug] = make_card(capture)
+                cards[prompt.slug] = card
                 done(page)
         finally:
             left_out = [slug for slug in read_left_out(folder) if slug not in cards]

@@ -22,7 +22,7 @@ from reportgen.page_keys import add_address, make_pair_key
 from reportgen.pages.cards import FailureCard
 from reportgen.pages.compare import draw_comparison, make_compare_card
 from reportgen.pages.links import PREVIEWS_FOLDER, check_site_url
-from reportgen.pages.preview import draw_pair_preview
+from reportgen.pages.preview import draw_preview
 from reportgen.pairs import Pairs, Side, name_and_check
 from reportgen.prompts.prompt_file import name_pages
 from reportgen.records import Comparison, Failure, Prompt
@@ -210,11 +210,11 @@ def _write_pairs(
             one, *sides.captures, shared_assets=options.shared_assets, key=key, site_url=options.site_url,
             max_mb=options.max_page_mb, precision=options.precision,
         )  # fmt: skip
-        preview = draw_pair_preview(one, *sides.captures) if options.site_url else b""
+        card = make_compare_card(one, *sides.captures)
         with stop.held():
-            if preview:
-                write_preview(folder, one.slug, preview)
-            tally.add_page(one, make_compare_card(one, *sides.captures), write_page(folder, one.slug, html))
+            if options.site_url:
+                write_preview(folder, one.slug, draw_preview(card))
+            tally.add_page(one, card, write_page(folder, one.slug, html))
 
 
 def _write(prompt: Prompt, drawn: Drawn, folder: Path) -> Path:

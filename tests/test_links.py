@@ -19,10 +19,11 @@ from reportgen import cli
 from reportgen.errors import InTheWay, OptionError
 from reportgen.options import Options
 from reportgen.page_keys import add_address, make_key
-from reportgen.pages.compare import render_comparison
+from reportgen.pages.cards import make_card
+from reportgen.pages.compare import make_compare_card, render_comparison
 from reportgen.pages.links import PREVIEW_SIZE, check_site_url, make_link, make_sitemap
 from reportgen.pages.page import render_page
-from reportgen.pages.preview import draw_pair_preview, draw_preview
+from reportgen.pages.preview import draw_preview
 from reportgen.records import Comparison, Prompt
 from reportgen.site import read_cards, read_key, write_preview
 
@@ -157,8 +158,8 @@ def test_hostile_titles_stay_texts(text: str) -> None:
         meta = meta_of(parse_html(html))
         assert meta["og:title"] == text
         assert len([name for name in meta if name.startswith(("og:", "twitter:"))]) == 11
-    open_picture(draw_preview(capture))
-    open_picture(draw_pair_preview(comparison, capture, capture))
+    open_picture(draw_preview(make_card(capture)))
+    open_picture(draw_preview(make_compare_card(comparison, capture, capture)))
 
 
 def test_description_is_one_short_line() -> None:
@@ -168,43 +169,19 @@ def test_description_is_one_short_line() -> None:
     assert len(link.description) == 200
 
 
-def test_preview_shows_every_head_where_it_stands() -> None:
-    """Head 0 of layer 0 reads itself, head 2 the first token, which is left out."""
-    capture = make_capture(layers=(0, 1, 2), heads=(0, 1, 2, 3))
-    cells = np.asarray(open_picture(draw_preview(capture)).convert("L"), int)
-    left, top, pitch = 60 + 344 + 24, 224 + 2, 344 // 4
-    brightest = [
-        [cells[top + row * pitch : top + (row + 1) * pitch - 2, left + column * pitch :][:, : pitch - 2].max()
-         for column in range(3)]
-        for row in range(4)
-    ]  # fmt: skip
-    reads = np.array(brightest) > 200
-    assert reads.tolist() == [[True, True, False], [True, False, False], [False, False, True], [False, True, True]]
+def test_preview_is_the_thumbnail_enlarged() -> None:
+    """Head 0 of the only layer reads itself: bright on the diagonal, and nothing elsewhere."""
+    card = make_card(make_capture(("a", "b", "c"), ("d",), layers=(0,), heads=(0,)))
+    picture = np.asarray(open_picture(draw_preview(card)).convert("L"), int)
+    side = 560 // 4
+    cells = picture[35 + side // 2 : 595 : side, 320 + side // 2 : 880 : side]
+    dark = cells < 128
+    assert dark.tolist() == [[False] * 4, *([column == row for column in range(4)] for row in range(1, 4))]
+    assert len({*picture[:, 0]} | {*picture[0]}) == 1
 
 
-@pytest.mark.parametrize("count", [(1, 1), (2, 64), (126, 8), (12, 12), (80, 64), (1200, 1)])
-def test_preview_takes_models_of_all_sizes(count: tuple[int, int]) -> None:
-    layers, heads = map(range, count)
-    capture = make_capture(("a", "b"), ("c",), layers=tuple(layers), heads=tuple(heads))
-    open_picture(draw_preview(capture))
-
-
-def test_preview_of_one_token_and_of_many() -> None:
-    open_picture(draw_preview(make_capture(("a",), (), layers=(0,), heads=(0,))))
-    open_picture(draw_preview(make_capture(("a",) * 700, (), layers=(0,), heads=(0,))))
-    one, other = make_capture(("a",), (), layers=(0,), heads=(0,)), make_capture(layers=(3,), heads=(5, 6))
-    open_picture(draw_pair_preview(Comparison(("a", "b"), "Both", "both"), one, other))
-
-
-def test_same_capture_gives_the_same_preview_and_another_title_another() -> None:
-    assert draw_preview(make_capture()) == draw_preview(make_capture())
-    assert draw_preview(make_capture()) != draw_preview(make_capture(title="Another"))
-
-
-def test_title_in_letters_that_the_font_lacks_is_left_out() -> None:
-    """The model stands in its place, so that nothing on the picture is a box."""
-    assert draw_preview(make_capture(title="שלום")) == draw_preview(make_capture(title="你好"))
-    assert draw_preview(make_capture(title="déjà vu")) == draw_preview(make_capture(title="deja vu"))
+def test_same_card_gives_the_same_preview() -> None:
+    assert draw_preview(make_card(make_capture())) == draw_preview(make_card(make_capture()))
 
 
 def test_sitemap_lists_the_index_and_every_page() -> None:
@@ -305,7 +282,7 @@ def test_files_of_others_are_left_alone(here: Path) -> None:
     (here / "results" / "previews").mkdir()
     (here / "results" / "previews" / "cat.png").write_bytes(b"mine")
     with pytest.raises(InTheWay, match=r"cat\.png: is in the way and was not made by reportgen"):
-        write_preview(here / "results", "cat", draw_preview(make_capture()))
+        write_preview(here / "results", "cat", draw_preview(make_card(make_capture())))
     assert len(read_cards(here / "results")) == 3
 
 

@@ -256,7 +256,7 @@ def _make_blocks(captures: tuple[Capture, Capture], alignment: Alignment | None,
     figures = make_compare_figures(marks, with_difference=alignment is not None)
     blocks = {"figures": encode_json(figures), "shared": encode_json(shared)}
     for name, capture in zip("ab", captures, strict=True):
-        opening = nearest(capture.layers, layer), nearest(capture.heads, head)
+        opening = _nearest(capture.layers, layer), _nearest(capture.heads, head)
         blocks[f"{name}-content"] = encode_json(_describe(capture, opening, detail))
         blocks[f"{name}-opening"] = encode_pattern(capture, *opening, detail)
     for name, capture in zip("ab", captures, strict=True):
@@ -300,19 +300,15 @@ def _make_layer_blocks(captures: tuple[Capture, Capture], detail: Detail) -> Ite
 
 
 def _draw_both(first: Capture, second: Capture) -> str:
-    return encode_picture(shade_both(first, second))
-
-
-def shade_both(first: Capture, second: Capture) -> NDArray[np.float32]:
-    """Return two thumbnails as one, ``[row, column]``, 0 to 1: A below the diagonal, B turned over above it."""
+    """Return two thumbnails as one: A below the diagonal, B turned over above it."""
     below, above = shade_means(first), shade_means(second)
     side = max(len(below), len(above))
     picture = np.zeros((side, side), np.float32)
     picture[: len(below), : len(below)] += np.tril(below)
     picture[: len(above), : len(above)] += np.triu(above.T, 1)
-    return picture
+    return encode_picture(picture)
 
 
-def nearest(numbers: Sequence[int], wanted: int) -> int:
+def _nearest(numbers: Sequence[int], wanted: int) -> int:
     """Return the number that stands in for one that a side may lack: the nearest, of two the lower."""
     return min(numbers, key=lambda number: (abs(number - wanted), number))
