@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+DISTRIBUTION = "attention-reportgen"
+"""The name of the package that is installed; ``reportgen`` on PyPI is somebody else's."""
+
 __all__ = [
     "Capture",
     "Comparison",

@@ -631,7 +631,7 @@ def export(
     """Draw a view of PAGE, a file that build wrote, as a picture: the one that the page itself saves.
 
     What follows # in PAGE selects, as in the browser: 'results/cat.html#layer=3&head=7&first=out'. Options go before.
-    Needs a Chromium and pip install 'reportgen[export]'.
+    Needs a Chromium and pip install 'attention-reportgen[export]'.
     """
     from reportgen.pictures import FORMATS, View, draw_picture
 

@@ -27,6 +27,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from reportgen import DISTRIBUTION
+
 
 class ReportgenError(Exception):
     """Base of every error that reportgen raises on purpose."""
@@ -116,6 +118,11 @@ class SiteInUse(SiteError):
 
 class TemplatesNotFound(ReportgenError):
     """The templates are not where they should be."""
+
+
+def install_advice(extra: str) -> str:
+    """Return the command that installs what an extra of this package needs."""
+    return f"pip install '{DISTRIBUTION}[{extra}]'"
 
 
 def first_line(error: BaseException) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from reportgen.captures.record import Capture
-from reportgen.errors import ReportgenError
+from reportgen.errors import ReportgenError, install_advice
 from reportgen.evidence.record import Attribution
 from reportgen.records import Prediction, Token
 
@@ -32,7 +32,7 @@ def check_format(name: str) -> None:
         ReportgenError: pyarrow, which writes Parquet, is not installed.
     """
     if name == "parquet" and find_spec("pyarrow") is None:
-        raise ReportgenError("export: parquet needs pyarrow; pip install 'reportgen[parquet]', or export csv")
+        raise ReportgenError(f"export: parquet needs pyarrow; {install_advice('parquet')}, or export csv")
 
 
 def make_tables(capture: Capture) -> dict[str, Table]:

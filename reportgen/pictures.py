@@ -1,6 +1,6 @@
 """A view of a page as a picture, drawn in a local Chromium by the page's own script: the one that the page saves.
 
-Playwright drives the browser; it comes with ``pip install 'reportgen[export]'`` and is imported when first used.
+Playwright drives the browser; it comes with the extra ``export`` and is imported when first used.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from urllib.request import url2pathname
 
-from reportgen.errors import PictureError
+from reportgen.errors import PictureError, install_advice
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -127,9 +127,7 @@ def _open_browser(asked: str) -> Iterator[Browser]:
     try:
         from playwright.sync_api import Error, sync_playwright
     except ModuleNotFoundError as error:
-        raise PictureError(
-            "pictures need Playwright, which is not installed; pip install 'reportgen[export]'"
-        ) from error
+        raise PictureError(f"pictures need Playwright, which is not installed; {install_advice('export')}") from error
     program = find_browser(asked)
     with sync_playwright() as playwright:
         try:

@@ -13,7 +13,7 @@ from reportgen.atomic import remove_leftovers
 from reportgen.check import check_prompts
 from reportgen.drawing import Drawn
 from reportgen.engines.jobs import Asked
-from reportgen.errors import ClusterError, InTheWay, SiteError
+from reportgen.errors import ClusterError, InTheWay, SiteError, install_advice
 from reportgen.export import check_format
 from reportgen.interrupts import Stop
 from reportgen.lock import lock_site
@@ -177,9 +177,8 @@ def _find_engine(options: Options) -> Engine:
     except ModuleNotFoundError as error:
         if error.name != "ray":
             raise
-        raise ClusterError(
-            "ray: is not installed; pip install 'reportgen[ray]', or run without --engine ray"
-        ) from error
+        advice = f"{install_advice('ray')}, or run without --engine ray"
+        raise ClusterError(f"ray: is not installed; {advice}") from error
     return run_prompts
 
 

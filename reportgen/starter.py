@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from reportgen import __version__
+from reportgen import DISTRIBUTION, __version__
 from reportgen.errors import SiteError
 from reportgen.paths import find_templates
 from reportgen.prompts.keys import prompt_file_schema
@@ -19,6 +19,13 @@ _FILES = {
 }
 """What is copied as it is, by the name that it gets."""
 _MAY_BE_THERE = {".git"}
+_WHEEL = f"{DISTRIBUTION.replace('-', '_')}-{__version__}-py3-none-any.whl"
+_REQUIREMENTS = f"""\
+# {DISTRIBUTION} is not on a package index yet. Put its wheel beside this file; in a checkout of it, this makes one:
+#     python -m pip wheel --no-deps --wheel-dir . PATH/TO/CHECKOUT
+# Once it is there, write {DISTRIBUTION}=={__version__} instead.
+./{_WHEEL}
+"""
 
 
 def make_starter(folder: Path) -> list[Path]:
@@ -45,7 +52,7 @@ def _read_files() -> Mapping[str, str]:
     templates = find_templates() / "starter"
     files = {name: (templates / source).read_text("utf-8") for name, source in _FILES.items()}
     schema = json.dumps(prompt_file_schema(), ensure_ascii=False, indent=2)
-    return files | {"requirements.txt": f"reportgen=={__version__}\n", "prompts.schema.json": f"{schema}\n"}
+    return files | {"requirements.txt": _REQUIREMENTS, "prompts.schema.json": f"{schema}\n"}
 
 
 def _write(path: Path, content: str) -> Path:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 _UNPINNED = ("cuda-", "nvidia-", "triton")
 """What CUDA builds of torch bring along."""
-_OURS_AND_PIP = {"reportgen", "pip"}
+_OURS_AND_PIP = {"attention-reportgen", "pip"}
 
 
 def read_pins(path: Path) -> dict[str, str]:

@@ -285,7 +285,7 @@ def test_missing_package_is_named_before_any_work(saved: Path, monkeypatch: pyte
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "peft" else find(name, *rest))
     prompt = Prompt(text="a", model=str(saved / "llama"), adapter=str(saved / "llama-lora"))
-    with pytest.raises(ModelError, match=r"peft, which is not installed; pip install 'reportgen\[peft\]'"):
+    with pytest.raises(ModelError, match=r"peft, which is not installed; pip install 'attention-reportgen\[peft\]'"):
         check_prompts([prompt])
 
 

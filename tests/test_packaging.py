@@ -19,12 +19,13 @@ import yaml
 from samples import make_capture
 from tiny import save_llama
 
-from reportgen import __version__
+from reportgen import DISTRIBUTION, __version__
 from reportgen.pages.page import render_page
 
 pytestmark = pytest.mark.system
 
 ROOT = Path(__file__).parent.parent
+FILE_NAME = f"{DISTRIBUTION.replace('-', '_')}-{__version__}"
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
     subprocess.run(command, check=True, capture_output=True)
-    return folder / f"reportgen-{__version__}-py3-none-any.whl"
+    return folder / f"{FILE_NAME}-py3-none-any.whl"
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def run(installed: Path, where: Path, *arguments: str) -> str:
 def test_wheel_holds_package_and_templates_alone(wheel: Path) -> None:
     names = ZipFile(wheel).namelist()
     packed = {name.removeprefix("reportgen/") for name in names if name.startswith("reportgen/")}
-    assert {name.split("/")[0] for name in names} == {"reportgen", f"reportgen-{__version__}.dist-info"}
+    assert {name.split("/")[0] for name in names} == {"reportgen", f"{FILE_NAME}.dist-info"}
     templates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "templates").rglob("*") if path.is_file()}
     package = {
         path.relative_to(ROOT / "reportgen").as_posix()
@@ -126,7 +127,7 @@ def test_installed_command_makes_a_page_outside_the_checkout(environment: Path, 
 
 def test_metadata_says_what_the_project_is(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
-        info = f"reportgen-{__version__}.dist-info"
+        info = f"{FILE_NAME}.dist-info"
         metadata = HeaderParser().parsestr(archive.read(f"{info}/METADATA").decode("utf-8"))
         scripts = archive.read(f"{info}/entry_points.txt").decode("utf-8")
         assert archive.read(f"{info}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
@@ -137,7 +138,7 @@ def test_metadata_says_what_the_project_is(wheel: Path) -> None:
 
 
 def test_source_distribution_says_what_changed_and_how_to_cite(wheel: Path) -> None:
-    with tarfile.open(wheel.parent / f"reportgen-{__version__}.tar.gz") as archive:
+    with tarfile.open(wheel.parent / f"{FILE_NAME}.tar.gz") as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"CHANGELOG.md", "CITATION.cff", "LICENSE", "README.md", "prompts.yaml", "pyproject.toml"} <= names
 
@@ -147,7 +148,7 @@ def test_citation_file_agrees_with_the_package() -> None:
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert {"cff-version", "message", "title", "authors"} <= cited.keys()
-    assert (cited["cff-version"], cited["title"]) == ("1.2.0", project["name"])
+    assert (cited["cff-version"], cited["title"]) == ("1.2.0", "reportgen")
     assert (cited["version"], cited["license"]) == (__version__, project["license"])
     assert (cited["authors"], cited["keywords"]) == (project["authors"], project["keywords"])
 

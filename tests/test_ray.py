@@ -238,7 +238,7 @@ def test_without_ray_the_error_says_what_to_install(
 ) -> None:
     monkeypatch.delitem(sys.modules, "reportgen.engines.ray")
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ClusterError, match=r"ray: is not installed; pip install 'reportgen\[ray\]'"):
+    with pytest.raises(ClusterError, match=r"ray: is not installed; pip install 'attention-reportgen\[ray\]'"):
         build_site(make_prompts(models)[:1], tmp_path, Options(cluster=Cluster()))
 
 

@@ -13,7 +13,7 @@ import yaml
 from click.testing import CliRunner, Result
 from tiny import save_llama
 
-from reportgen import __version__, cli
+from reportgen import DISTRIBUTION, __version__, cli
 from reportgen.pages.assets import BOKEH_FILE
 from reportgen.prompts.prompt_file import load_prompts, prompt_file_schema
 from reportgen.quota import measure_folder, warn_of_size
@@ -57,7 +57,8 @@ def test_what_is_made_is_checked_and_built(made: Path) -> None:
 
 
 def test_program_is_pinned_and_editors_know_the_keys(made: Path) -> None:
-    assert (made / "requirements.txt").read_text() == f"reportgen=={__version__}\n"
+    (required,) = [line for line in (made / "requirements.txt").read_text().splitlines() if line[:1] != "#"]
+    assert required == f"./{DISTRIBUTION.replace('-', '_')}-{__version__}-py3-none-any.whl"
     assert json.loads((made / "prompts.schema.json").read_text("utf-8")) == prompt_file_schema()
 
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reportgen.errors import ModelError
+from reportgen.errors import ModelError, install_advice
 from reportgen.models.calls import calling_transformers, name_subject
 from reportgen.models.source import ADAPTER_CONFIG, Source, find_adapter
 
@@ -91,9 +91,7 @@ def _read(name: str, model: str) -> tuple[Source, Any]:
     """Return source and config, checked; a hub source is tied to the commit that the config came from."""
     subject = name_subject(model, name)
     if importlib.util.find_spec("peft") is None:
-        raise ModelError(
-            f"{subject}: adapters take the package peft, which is not installed; pip install 'reportgen[peft]'"
-        )
+        raise ModelError(f"{subject}: adapters take the package peft, which is not installed; {install_advice('peft')}")
     source = find_adapter(name, model)
     with calling_transformers(model, "config", adapter=name):
         folder = Path(source.repo) if source.is_local else _fetch_config(source)

@@ -279,7 +279,7 @@ def test_command_says_what_to_install(folder: Path, tmp_path: Path) -> None:
     path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
     done = export(folder, "cat.html", PYTHONPATH=path)
     assert done.returncode == 1
-    assert "pip install 'reportgen[export]'" in done.stderr
+    assert "pip install 'attention-reportgen[export]'" in done.stderr
 
 
 def test_module_had_no_problem(cat: Reader) -> None:

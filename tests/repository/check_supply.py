@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from reportgen import DISTRIBUTION
+
 ROOT = Path(__file__).parents[2]
 PINNED = re.compile(r"actions/[\w-]+@[0-9a-f]{40}")
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -154,3 +156,18 @@ def test_an_installed_package_that_is_not_what_was_pinned_is_told(package: PathD
     assert audit({"a-a": "1.0"}) == ["a-a: a.py was changed after it was installed; run make clean"]
     (tmp_path / "a.py").unlink()
     assert audit({"a-a": "1.0"}) == ["a-a: a.py is missing; run make clean"]
+
+
+def test_everything_names_the_distribution_alike() -> None:
+    """``reportgen`` on PyPI is somebody else's: whoever is told to install something is told the name of this one."""
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["name"] == DISTRIBUTION
+    folders = [ROOT / name for name in ("reportgen", "templates", "docs", "tests", ".github")]
+    files = [
+        path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".md", ".yml", ".jinja2")
+    ]
+    advice = re.compile(r"pip install (?:-\S+ )*['\"]?((?:[\w-]*-)?reportgen)\b")
+    named = [
+        (path.name, name) for path in [*files, ROOT / "README.md"] for name in advice.findall(path.read_text("utf-8"))
+    ]
+    assert len(named) > 5
+    assert [pair for pair in named if pair[1] != DISTRIBUTION] == []
