@@ -12,11 +12,10 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 COMPILE := $(LOCK) --override requirements/without-torch.in pyproject.toml requirements/extra.in
 
 # What versions of dependencies decide: files that are read, networks that are run, pages that are drawn.
-LOWEST := $(patsubst %,tests/test_%.py,ablation adapter assets attention attribution batches capture cards cli compare \
-	completion device_map disk export figures heads hostile index kinds lens model packaging page parts \
-	predictions progress prompt_file quantised render rollout run tables tokens)
+LOWEST := $(addprefix tests/,prompts models instrumentation captures evidence pages records cli \
+	build/test_build.py build/test_rerender.py project/test_packaging.py)
 
-# Tests side by side; whoever is done takes some of what others have left. T names a part: make test T=tests/test_run.py
+# Tests side by side; whoever is done takes some of what others have left. T names a part: make test T=tests/build/test_build.py
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 QUICK := not browser and not docs and not model and not system
 T ?=
@@ -45,6 +44,7 @@ lint: .venv/.lint node_modules/.installed
 lint-python:
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo
 
 lint-types:
 	npm run --silent types
@@ -55,7 +55,7 @@ lint-scripts:
 lint-templates:
 	$(BIN)/djlint --lint --quiet templates
 
-# What only looks at the repository: tables, links, the reference, the order of imports, pins, workflows.
+# What only looks at the repository: tables, links, the reference, pins, workflows.
 lint-repository:
 	$(BIN)/python -m pytest --quiet --override-ini python_files='check_*.py' tests/repository
 

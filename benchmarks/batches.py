@@ -12,14 +12,16 @@ import statistics
 import time
 
 import click
-from evidence import without_evidence
+from evidence import NothingCollector
 from rich.console import Console
 from rich.table import Table
 
 from reportgen import LoadedModel, Prompt, load_model
 from reportgen.captures.batches import make_batches
-from reportgen.captures.capture import capture_together
+from reportgen.captures.capture import capture_in_turn
+from reportgen.captures.collector import MakeCollector
 from reportgen.captures.record import Capture
+from reportgen.evidence.collector import EvidenceCollector
 
 PLACES = ("kitchen", "garden", "old library", "harbour", "school", "empty house", "river", "market")
 STARTS = (
@@ -41,24 +43,23 @@ def main(runs: int, quick: bool) -> None:
     ]
     prompts = prompts[:4] if quick else prompts
     table = Table("captured", "one at a time, prompts/min", "side by side, prompts/min", "ratio")
-    table.add_row("all", *compare(model, prompts, runs))
-    with without_evidence():
-        table.add_row("weights and predictions alone", *compare(model, prompts, runs))
+    table.add_row("all", *compare(model, prompts, runs, EvidenceCollector))
+    table.add_row("weights and predictions alone", *compare(model, prompts, runs, NothingCollector))
     Console().print(table)
 
 
-def compare(model: LoadedModel, prompts: list[Prompt], runs: int) -> tuple[str, ...]:
+def compare(model: LoadedModel, prompts: list[Prompt], runs: int, collector: MakeCollector) -> tuple[str, ...]:
     """Return the columns of one case."""
-    pairs = [(clock(model, prompts, 1), clock(model, prompts, 0)) for _ in range(runs + 1)][1:]
+    pairs = [(clock(model, prompts, 1, collector), clock(model, prompts, 0, collector)) for _ in range(runs + 1)][1:]
     alone, together = (60 * len(prompts) / statistics.median(column) for column in zip(*pairs, strict=True))
     return f"{alone:.0f}", f"{together:.0f}", f"{statistics.median(one / many for one, many in pairs):.2f}"
 
 
-def clock(model: LoadedModel, prompts: list[Prompt], batch_size: int) -> float:
+def clock(model: LoadedModel, prompts: list[Prompt], batch_size: int, collector: MakeCollector) -> float:
     """Return the seconds that captures of all prompts take."""
     start = time.perf_counter()
     for batch in make_batches(model, prompts, batch_size):
-        if not all(isinstance(made, Capture) for made in capture_together(model, batch)):
+        if not all(isinstance(made, Capture) for made in capture_in_turn(model, batch, collector)):
             raise ValueError("a prompt failed")
     return time.perf_counter() - start
 

@@ -125,7 +125,7 @@ def load(model: str) -> Any:
     from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
     from reportgen import load_model, wrap_model
-    from reportgen.models.embedded import fetch_model
+    from reportgen.models.bundled import fetch_model
 
     if model == MODELS[0]:
         return load_model("smollm2-135m", device="cpu")

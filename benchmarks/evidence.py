@@ -11,16 +11,16 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from reportgen import LoadedModel, Prompt, load_model
+from reportgen import LoadedModel, Prompt, capture, load_model
 from reportgen.captures import capture as captures
-from reportgen.evidence.record import Evidence
-from reportgen.network.observer import Observer
+from reportgen.captures.collector import Collector
+from reportgen.evidence.collector import EvidenceCollector
+from reportgen.records.evidence import Evidence
 
 CASES = ((64, 10), (64, 30), (256, 10), (256, 30))
 """Prompt tokens, and tokens generated."""
@@ -28,8 +28,8 @@ ABLATED = (62, 20)
 TEXT = "The cat ate the mat. And then sat on a rat. But what he wanted was a hat. "
 
 
-class _Nothing(Observer):
-    """Gathers no evidence, in the place of what gathers it all."""
+class NothingCollector(Collector):
+    """Measures no evidence, in the place of what measures all of it."""
 
     rows = slice(0, 0)
 
@@ -47,17 +47,6 @@ class _Nothing(Observer):
         return Evidence()
 
 
-@contextmanager
-def without_evidence():
-    """Let captures be made without evidence."""
-    usual = captures.Gatherer
-    captures.Gatherer = _Nothing  # pyright: ignore[reportAttributeAccessIssue]
-    try:
-        yield
-    finally:
-        captures.Gatherer = usual
-
-
 @click.command()
 @click.option("--runs", default=7, show_default=True, type=click.IntRange(min=1))
 @click.option("--quick", is_flag=True, help="The shortest case alone, and no ablation.")
@@ -67,16 +56,14 @@ def main(runs: int, quick: bool) -> None:
     table = Table("prompt + generated", "alone, s", "with evidence, s", "ratio", "ratio of processor time")
     for num_tokens, num_steps in CASES[:1] if quick else CASES:
         prompt = make_prompt(model, num_tokens, num_steps)
-        table.add_row(
-            f"{num_tokens} + {num_steps}", *compare(lambda prompt=prompt: captures.capture(model, prompt), runs)
-        )
+        table.add_row(f"{num_tokens} + {num_steps}", *compare(model, prompt, runs))
     Console().print(table)
     if quick:
         return
     estimates: list[float] = []
     prompt = make_prompt(model, *ABLATED, evidence=("ablation",))
     start = time.perf_counter()
-    captures.capture(model, prompt, lambda done, _, left: estimates.append(left) if done == 0 else None)
+    capture(model, prompt, lambda done, _, left: estimates.append(left) if done == 0 else None)
     seconds = time.perf_counter() - start
     Console().print(f"ablating 270 heads, {ABLATED[0]} + {ABLATED[1]}: {seconds:.0f} s, estimated {estimates[0]:.0f} s")
 
@@ -87,13 +74,13 @@ def make_prompt(model: LoadedModel, num_tokens: int, num_steps: int, **changes: 
     return Prompt(text=str(model.tokenizer.decode(token_ids)), max_new_tokens=num_steps, **changes)  # pyright: ignore
 
 
-def compare(action: Callable[[], object], runs: int) -> tuple[str, ...]:
+def compare(model: LoadedModel, prompt: Prompt, runs: int) -> tuple[str, ...]:
     """Return the columns of one case."""
-    pairs = []
-    for _ in range(runs + 1):
-        with without_evidence():
-            alone = clock(action)
-        pairs.append((alone, clock(action)))
+    collectors = (NothingCollector, EvidenceCollector)
+    pairs = [
+        tuple(clock(lambda make=make: captures.capture(model, prompt, make)) for make in collectors)
+        for _ in range(runs + 1)
+    ]
     walls = [(alone[0], full[0]) for alone, full in pairs[1:]]
     processors = [(alone[1], full[1]) for alone, full in pairs[1:]]
     alone, full = (statistics.median(column) for column in zip(*walls, strict=True))

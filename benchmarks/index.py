@@ -28,7 +28,7 @@ from timing import median
 from reportgen.pages.assets import embed_json
 from reportgen.pages.cards import Card, encode_picture
 from reportgen.pages.templates import GENERATOR
-from reportgen.site import read_cards, write_index
+from reportgen.site.site import read_cards, write_index
 
 COUNTS = (10, 1_000, 10_000)
 WORDS = ("The", "cat", "ate", "the", "mat", "and", "then", "sat", "on", "a", "rat", "what", "John", "wanted", "pizza")

@@ -32,10 +32,10 @@ from rich.console import Console
 from rich.table import Table
 
 from reportgen import Capture, LoadedModel, Prompt, capture, load_model
-from reportgen.options import MAX_PAGE_MB
+from reportgen.build.options import MAX_PAGE_MB
 from reportgen.pages.assets import BOOT_SCRIPTS, make_policy, read_bokeh, read_scripts
+from reportgen.pages.encoding import encode_bytes
 from reportgen.pages.page import draw_page
-from reportgen.pages.payload import encode_bytes
 
 LENGTHS = (41, 64, 256, 512, 1024)
 """Tokens of the prompt and generated ones."""

@@ -21,12 +21,12 @@ from rich.console import Console
 from rich.table import Table
 
 from reportgen import capture, load_model
+from reportgen.build.cache_key import make_key
+from reportgen.build.options import Options
 from reportgen.models.fingerprint import fingerprint
-from reportgen.options import Options
-from reportgen.page_keys import make_key
 from reportgen.pages.page import render_page
 from reportgen.prompts.prompt_file import load_prompts
-from reportgen.site import open_site, write_page
+from reportgen.site.site import open_site, write_page
 
 LAYERS = "0-4"
 

@@ -28,7 +28,7 @@ from timing import median
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from reportgen.site import read_cards, write_index
+from reportgen.site.site import read_cards, write_index
 
 TEXTS = tuple(start.format(place) for place in PLACES for start in STARTS)
 

@@ -10,16 +10,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reportgen.captures.capture import capture
+    from reportgen.build.build import build_site
+    from reportgen.build.capture import capture
+    from reportgen.build.options import Options, Outcome
     from reportgen.captures.record import Capture
-    from reportgen.errors import ReportgenError
     from reportgen.models.model import LoadedModel, load_model, wrap_model
     from reportgen.notebook import Report, report
-    from reportgen.options import Options, Outcome
     from reportgen.pages.page import render_page
     from reportgen.prompts.prompt_file import load_prompts
     from reportgen.records import Comparison, Generation, Prompt
-    from reportgen.run import build_site
+    from reportgen.records.errors import ReportgenError
 
 __version__ = "0.1.0"
 
@@ -50,13 +50,13 @@ _HOMES = {
     "Comparison": "records",
     "Generation": "records",
     "LoadedModel": "models.model",
-    "Options": "options",
-    "Outcome": "options",
+    "Options": "build.options",
+    "Outcome": "build.options",
     "Prompt": "records",
     "Report": "notebook",
-    "ReportgenError": "errors",
-    "build_site": "run",
-    "capture": "captures.capture",
+    "ReportgenError": "records.errors",
+    "build_site": "build.build",
+    "capture": "build.capture",
     "load_model": "models.model",
     "load_prompts": "prompts.prompt_file",
     "render_page": "pages.page",

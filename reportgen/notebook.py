@@ -14,10 +14,10 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reportgen.atomic import make_folder, write_whole
+from reportgen.build.options import MAX_PAGE_MB
 from reportgen.captures.record import Capture
-from reportgen.options import MAX_PAGE_MB
-from reportgen.prompts.names import name_pages
+from reportgen.files import atomic_write, make_folder
+from reportgen.prompts.slugs import name_pages
 from reportgen.records import DEFAULT_MODEL, Generation, Prompt
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Report:
         path = Path(path)
         path = path / f"{self.capture.prompt.slug}.html" if path.is_dir() else path
         make_folder(path.parent)
-        write_whole(path, self.html)
+        atomic_write(path, self.html)
         return path
 
     def show(self) -> None:
@@ -126,7 +126,7 @@ def report(
     """
     with warnings.catch_warnings():  # of bars that nobody is shown
         warnings.filterwarnings("ignore", "IProgress not found")
-        from reportgen.captures.capture import capture
+        from reportgen.build.capture import capture
 
     loaded = _find_model(model, tokenizer)
     prompt = make_prompt(text, loaded.info.name if loaded else str(model), keys)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reportgen.errors import TemplatesNotFound
+from reportgen.records.errors import TemplatesNotFound
 
 _KNOWN_FILE = "page.html.jinja2"
 

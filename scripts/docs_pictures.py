@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from reportgen.pictures import View, draw_picture
+from reportgen.pages.screenshot import View, draw_picture
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "pictures"

@@ -99,8 +99,8 @@ def measure(family: str) -> State:
     """Run the network of one family, and return what became of it; what cannot be told by name is raised."""
     from families import captured, make_config
 
-    from reportgen.errors import CaptureMismatch, UnsupportedModel
     from reportgen.models.config import architecture_of, check_attention
+    from reportgen.records.errors import CaptureMismatch, UnsupportedModel
 
     config = make_config(family)
     architecture = architecture_of(config)

@@ -16,8 +16,9 @@ from typing import Any
 import click
 import griffe
 
-from reportgen import _HOMES, cli
+from reportgen import _HOMES
 from reportgen import __all__ as names_of_api
+from reportgen.cli import commands as cli
 from reportgen.prompts.keys import prompt_file_schema
 
 ROOT = Path(__file__).resolve().parent.parent

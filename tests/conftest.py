@@ -5,6 +5,7 @@ Nothing heavy is imported here: a test that needs no torch does not wait for it.
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("browser")
         if "smollm2" in getattr(item, "fixturenames", ()):
             item.add_marker("model")
+
+
+def pytest_collection_finish() -> None:
+    """Keep what is imported by now out of garbage collection: a run collects when it lets go of a model."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, Pre
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from reportgen.captures.capture import capture
+from reportgen.build.capture import capture
 from reportgen.captures.record import Capture
 from reportgen.models.model import wrap_model
 from reportgen.records import Prompt

@@ -19,11 +19,11 @@ from pathlib import Path
 import yaml
 from click.testing import CliRunner
 from markdown_it import MarkdownIt
+from root import ROOT
 
-from reportgen import cli
+from reportgen.cli import commands as cli
 from reportgen.prompts.prompt_file import load_prompts
 
-ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 """All pages of the documentation."""
 

@@ -9,7 +9,7 @@ from hostile import HOSTILE_STRINGS
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from reportgen.models.calls import quiet
+from reportgen.models.hf_errors import quiet
 
 BETWEEN = "\u241e"
 """Stands between the words of a text and is no part of them."""

@@ -10,9 +10,9 @@ from samples import make_capture
 
 from reportgen.captures.record import Capture
 from reportgen.captures.tokens import show_text
-from reportgen.evidence.record import Evidence
 from reportgen.pages.cards import FailureCard
 from reportgen.records import Prediction, Token
+from reportgen.records.evidence import Evidence
 
 NUM_TOKENS = 12
 """Of each capture; the last two are generated."""
@@ -50,11 +50,11 @@ def _predict(prediction: Prediction, tokens: Sequence[Token]) -> Prediction:
 def _spread(evidence: Evidence, tokens: Sequence[Token], reason: str) -> Evidence:
     assert evidence.attribution
     assert evidence.lens
-    rivals = tuple((token,) * 2 for token in tokens[:2])
+    runners_up = tuple((token,) * 2 for token in tokens[:2])
     best = ((tokens[0], tokens[1]),) * len(evidence.lens.layers)
     return replace(
         evidence,
-        attribution=replace(evidence.attribution, rivals=rivals, note=reason),
+        attribution=replace(evidence.attribution, runners_up=runners_up, note=reason),
         lens=replace(evidence.lens, best=best),
         rollout=None,
         missing={"rollout": reason},

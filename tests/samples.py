@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from reportgen.captures.record import Capture
 from reportgen.evidence.head_scores import HeadMeasurer
-from reportgen.evidence.record import Attribution, Evidence, Lens
 from reportgen.records import Generation, ModelInfo, Prediction, Prompt, Step, Token
+from reportgen.records.evidence import Attribution, Evidence, Lens
 
 HOSTILE = (
     "</script><script>document.title='owned'</script>",
@@ -70,7 +71,11 @@ def measure_layer(
 
 
 def make_evidence(
-    patterns: np.ndarray, tokens: tuple[Token, ...], num_prompt_tokens: int, rivals: tuple[Token, ...], num_layers: int
+    patterns: np.ndarray,
+    tokens: tuple[Token, ...],
+    num_prompt_tokens: int,
+    runners_up: tuple[Token, ...],
+    num_layers: int,
 ) -> Evidence:
     """Return evidence that a person can check.
 
@@ -91,14 +96,14 @@ def make_evidence(
         return Evidence(scores, norms, rollout=rollout, missing=missing)
     layer, head = np.indices(shape)
     step = np.arange(num_steps)[:, None, None]
-    share = np.array([1.0, *(0.5 for _ in rivals)])[:, None, None, None]
+    share = np.array([1.0, *(0.5 for _ in runners_up)])[:, None, None, None]
     heads = (share * (step + 1) * (layer + 1) * (1 - head) / 10).astype(np.float32)
     ones = np.ones(heads.shape[:2], np.float32)
     mlps = np.ones((*heads.shape[:2], num_layers), np.float32)
     rows = [patterns[:, :, num_prompt_tokens - 1 + s, : num_prompt_tokens + s] * heads[0, s][:, :, None]
             for s in range(num_steps)]  # fmt: skip
     attribution = Attribution(
-        rivals=(rivals,) * num_steps,
+        runners_up=(runners_up,) * num_steps,
         heads=heads,
         layers=mlps,
         embedding=2 * ones,
@@ -114,7 +119,7 @@ def make_evidence(
         layers=tuple(range(num_layers)),
         logprobs=np.log(grown).astype(np.float32),
         ranks=np.tile(np.arange(num_layers)[::-1, None], num_steps),
-        best=((rivals[0],) * num_steps,) * (num_layers - 1) + (chosen,),
+        best=((runners_up[0],) * num_steps,) * (num_layers - 1) + (chosen,),
         best_logprobs=np.log(np.full((num_layers, num_steps), 0.75)).astype(np.float32),
     )
     ablation = np.broadcast_to(-0.1 * head * (step + 1), (num_steps, *shape)).astype(np.float32)
@@ -144,7 +149,7 @@ def make_capture(
             step,
             raw=make_prediction(tokens[num_prompt_tokens + step], others, 0.5),
             filtered=make_prediction(tokens[num_prompt_tokens + step], others[:1], 0.8),
-            replay_difference=1e-6,
+            logprob_drift=1e-6,
         )
         for step in range(len(generated))
     )
@@ -169,4 +174,51 @@ def make_capture(
         steps=steps,
         versions={"torch": "2.13.0", "transformers": "5.24.0"},
         evidence=make_evidence(np.array(patterns), tokens, num_prompt_tokens, others, max(layers) + 1),
+    )
+
+
+def say(prompt: str, generated: str = "", **what: object) -> Capture:
+    """Return a capture of letters, equal ones with equal token ids."""
+    capture = make_capture(tuple(prompt), tuple(generated), **what)  # pyright: ignore[reportArgumentType]
+    return replace(capture, tokens=tuple(make_token(letter, ord(letter)) for letter in prompt + generated))
+
+
+def make_hostile() -> Capture:
+    """Return a capture in which every text that a page shows is hostile."""
+    capture = make_capture(
+        HOSTILE, HOSTILE, title=HOSTILE[0], note=HOSTILE[5], tags=HOSTILE, messages=({"role": "user"},)
+    )
+    # A line end is drawn as one, so it would be no difference of text alone.
+    tokens = tuple(replace(token, text=token.text.replace("\n", " ")) for token in capture.tokens)
+    evil = make_token(HOSTILE[6])
+    steps = tuple(replace(step, raw=replace(step.raw, alternatives=((evil, -1.0),) * 3)) for step in capture.steps)
+    model = replace(capture.model, name=HOSTILE[0], revision=HOSTILE[6], architecture=HOSTILE[5])
+    return replace(
+        capture, tokens=tokens, steps=steps, model=model, versions={HOSTILE[0]: HOSTILE[5]},
+        evidence=with_tokens(capture, evil),
+    )  # fmt: skip
+
+
+def with_tokens(capture: Capture, token: Token) -> Evidence:
+    """Return the evidence of a capture in which every token is this one."""
+    evidence, num_steps = capture.evidence, len(capture.steps)
+    assert evidence.attribution
+    assert evidence.lens
+    return replace(
+        evidence,
+        attribution=replace(evidence.attribution, runners_up=((token,),) * num_steps, note=token.text),
+        lens=replace(evidence.lens, best=((token,) * num_steps,) * len(evidence.lens.layers)),
+    )
+
+
+def make_harmless() -> Capture:
+    """Return the same capture with plain texts."""
+    texts = tuple("abcdefghijkl")
+    capture = make_capture(texts, texts, title="a", note="b", tags=texts, messages=({"role": "user"},))
+    steps = tuple(
+        replace(step, raw=replace(step.raw, alternatives=((make_token("g"), -1.0),) * 3)) for step in capture.steps
+    )
+    model = replace(capture.model, name="a", revision="b", architecture="c")
+    return replace(
+        capture, steps=steps, model=model, versions={"a": "b"}, evidence=with_tokens(capture, make_token("g"))
     )

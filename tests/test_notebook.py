@@ -15,10 +15,10 @@ from samples import HOSTILE, make_capture
 from tiny import make_llama, make_tokenizer, save_llama
 
 from reportgen import Report, ReportgenError, notebook, report
-from reportgen.errors import ModelNotFound, PromptError, SiteError
 from reportgen.models.model import LoadedModel
 from reportgen.records import Generation
-from reportgen.selection import parse_selection
+from reportgen.records.errors import ModelNotFound, PromptError, SiteError
+from reportgen.records.selection import parse_selection
 
 
 def frame_of(shown: Report) -> dict[str, str]:

@@ -33,7 +33,7 @@ def _unpack_one(streams: list[Iterator[int]], length: int) -> list[int]:
             left = cells.get((query_pos, key_pos - 1), 0)
             above = cells.get((query_pos - 1, key_pos), 0)
             corner = cells.get((query_pos - 1, key_pos - 1), 0)
-            foretold = sorted([left, above, left + above - corner])[1]
-            group = max(number for number, bound in enumerate(BOUNDS) if bound <= foretold)
-            cells[query_pos, key_pos] = (next(streams[group]) + foretold) % 256
+            predicted = sorted([left, above, left + above - corner])[1]
+            group = max(number for number, bound in enumerate(BOUNDS) if bound <= predicted)
+            cells[query_pos, key_pos] = (next(streams[group]) + predicted) % 256
     return list(cells.values())

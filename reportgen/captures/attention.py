@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
-from reportgen.captures.codes import encode_weights
-from reportgen.errors import CaptureMismatch, UnsupportedModel
-from reportgen.network.logits import Logits, run_pass
-from reportgen.network.observer import HeadTrace, Observer, RowTrace, Watched
-from reportgen.network.parts import has_sink
-from reportgen.network.route import Route, find_route
+from reportgen.captures.quantization import quantize_sqrt
+from reportgen.instrumentation.anatomy import has_sink
+from reportgen.instrumentation.logits import Logits, run_pass
+from reportgen.instrumentation.observer import HeadTrace, Observer, RowTrace, TracedText
+from reportgen.instrumentation.strategy import CaptureStrategy, find_strategy
+from reportgen.records.errors import CaptureMismatch, UnsupportedModel
 
 _ROW_SUM_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
 _HALF_TOLERANCE = 2e-2
@@ -29,7 +29,7 @@ _WIDE_BYTES = 1 << 31
 
 
 @dataclass(frozen=True)
-class Asked:
+class CaptureRequest:
     """What is to be kept of one text.
 
     Attributes:
@@ -48,7 +48,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Attended:
+class AttentionResult:
     """What one pass gave for one text.
 
     Attributes:
@@ -66,7 +66,7 @@ class Attended:
     sink_mass: NDArray[np.float32] | None
 
 
-def attend(network: PreTrainedModel, texts: Sequence[Asked], num_heads: int) -> list[Attended]:
+def attend(network: PreTrainedModel, texts: Sequence[CaptureRequest], num_heads: int) -> list[AttentionResult]:
     """Run one forward pass over some texts and keep the attention of some layers and heads.
 
     Args:
@@ -81,23 +81,23 @@ def attend(network: PreTrainedModel, texts: Sequence[Asked], num_heads: int) -> 
         UnsupportedModel: no part of the network gives attention weights.
         CaptureMismatch: what a layer gave is not causal attention over these tokens.
     """
-    route = find_capture_route(network)
+    route = find_capture_strategy(network)
     packers = [_Packer(text, [layer for layer in text.layers if layer in route.layers], num_heads) for text in texts]
     watched = [
-        Watched(text.token_ids, text.rows, (packer, *text.observers))
+        TracedText(text.token_ids, text.rows, (packer, *text.observers))
         for text, packer in zip(texts, packers, strict=True)
     ]
-    logits = run_pass(network, watched, fast=route.fast, in_parts=route.in_parts)
+    logits = run_pass(network, watched, fast=route.fast, chunked_logits=route.chunked_logits)
     return [packer.finish(read) for packer, read in zip(packers, logits, strict=True)]
 
 
-def find_capture_route(network: PreTrainedModel) -> Route:
+def find_capture_strategy(network: PreTrainedModel) -> CaptureStrategy:
     """Return the route of a network that has attention.
 
     Raises:
         UnsupportedModel: no part of the network gives attention weights.
     """
-    route = find_route(network)
+    route = find_strategy(network)
     if not route.layers:
         raise UnsupportedModel(
             f"{type(network).__name__}: no part of it gives attention weights in eager mode; "
@@ -137,7 +137,7 @@ def count_bytes(length: int, num_layers: int, num_heads: int, *, fast: bool) -> 
 class _Packer(Observer):
     """Checks each layer's weights and keeps those that were asked for."""
 
-    def __init__(self, text: Asked, layers: list[int], num_heads: int) -> None:
+    def __init__(self, text: CaptureRequest, layers: list[int], num_heads: int) -> None:
         self._layers, self._heads, self._num_heads = layers, list(text.heads), num_heads
         self._length = len(text.token_ids)
         dtype = choose_dtype(len(layers), len(text.heads), self._length)
@@ -170,7 +170,7 @@ class _Packer(Observer):
         narrow: NDArray[Any] = (
             weights.half().cpu().numpy()
             if self._triangles.dtype == np.float16
-            else encode_weights(weights.float().cpu().numpy())
+            else quantize_sqrt(weights.float().cpu().numpy())
         )
         for row in range(narrow.shape[1]):
             query_pos = first + row
@@ -184,11 +184,11 @@ class _Packer(Observer):
         taken = (1 - weights.sum(-1, dtype=torch.float32)).clamp(0, 1)
         self._sinks[place, :, first : first + taken.shape[1]] = taken.cpu().numpy()
 
-    def finish(self, logits: Logits) -> Attended:
+    def finish(self, logits: Logits) -> AttentionResult:
         missing = [layer for layer in self._layers if layer not in self._seen]
         if missing:
             raise CaptureMismatch(f"layer {missing[0]}: it gave attention to a few tokens and none to this text")
-        return Attended(tuple(self._layers), self._triangles, logits, self._sinks)
+        return AttentionResult(tuple(self._layers), self._triangles, logits, self._sinks)
 
 
 def _check(trace: RowTrace) -> None:

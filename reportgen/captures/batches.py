@@ -8,11 +8,11 @@ from typing import Any
 
 from reportgen.captures.encoding import encode
 from reportgen.captures.generation import can_share
-from reportgen.errors import PromptError
-from reportgen.models.calls import quiet
+from reportgen.instrumentation.strategy import find_strategy
+from reportgen.models.hf_errors import quiet
 from reportgen.models.model import LoadedModel
-from reportgen.network.route import find_route
 from reportgen.records import Prompt
+from reportgen.records.errors import PromptError
 
 _PROMPTS = 16
 """Of a batch at most: beyond, a processor has no more to gain, and an error costs more to run again."""
@@ -47,7 +47,7 @@ def make_batches(model: LoadedModel, prompts: Sequence[Prompt], batch_size: int 
 def _can_pad(model: LoadedModel) -> bool:
     try:
         with quiet():
-            return find_route(model.network).padded
+            return find_strategy(model.network).supports_left_padding
     except Exception:  # each prompt will say what is wrong with the model
         return False
 

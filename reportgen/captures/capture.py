@@ -1,7 +1,6 @@
 """A model and a prompt to a capture: tokens, attention and predictions.
 
-Text is generated with the model's fast attention, then one eager pass over prompt and generated tokens gives the
-weights.
+Text is generated with the model's fast attention, then one pass over prompt and generated tokens gives the weights.
 """
 
 from __future__ import annotations
@@ -20,22 +19,28 @@ import torch
 from transformers import PreTrainedModel
 
 from reportgen import __version__
-from reportgen.captures.attention import Asked, Attended, attend, find_capture_route
+from reportgen.captures.attention import AttentionResult, CaptureRequest, attend, find_capture_strategy
+from reportgen.captures.collector import Collector, MakeCollector, Watch
 from reportgen.captures.encoding import check_memory, encode
-from reportgen.captures.generation import Generated, find_rivals, generate
+from reportgen.captures.generation import GenerationResult, find_runners_up, generate
 from reportgen.captures.predictions import Predictor
 from reportgen.captures.record import Capture
 from reportgen.captures.tokens import make_tokens
-from reportgen.errors import CaptureMismatch, ModelError, NotEnoughMemory, PromptError, ReportgenError, first_line
-from reportgen.evidence.ablation import Watch
-from reportgen.evidence.gather import Gatherer
-from reportgen.models.calls import quiet
+from reportgen.instrumentation.anatomy import output_device
+from reportgen.instrumentation.layer_types import confirm_layer_types, detect_layer_types, find_features
+from reportgen.instrumentation.logits import Logits
+from reportgen.models.hf_errors import quiet
 from reportgen.models.model import LoadedModel
-from reportgen.network.kinds import confirm_kinds, find_kinds, find_traits
-from reportgen.network.logits import Logits
-from reportgen.network.parts import output_device
 from reportgen.records import Prediction, Prompt, Step
-from reportgen.selection import Selection
+from reportgen.records.errors import (
+    CaptureMismatch,
+    ModelError,
+    NotEnoughMemory,
+    PromptError,
+    ReportgenError,
+    first_line,
+)
+from reportgen.records.selection import Selection
 
 _ROWS = 64
 """Positions whose logits are worked out at once."""
@@ -44,57 +49,44 @@ _NO_MEMORY = re.compile("out of memory|DefaultCPUAllocator|bad_alloc|[Cc]annot a
 """What torch says where memory is full; only CUDA's has an error class of its own."""
 
 
-def capture(model: LoadedModel, prompt: Prompt, watch: Watch = lambda *_: None) -> Capture:
-    """Run one prompt.
+def capture(
+    model: LoadedModel, prompt: Prompt, make_collector: MakeCollector, watch: Watch = lambda *_: None
+) -> Capture:
+    """Run one prompt; ``build.capture`` says what it returns and raises.
 
     Args:
         model: what to run it on; the network is left as it was.
         prompt: what to run; its ``model`` is not looked at.
-        watch: told how far ablation is, if it is asked for: heads done, of how many, seconds left.
-
-    Returns:
-        The record of the run.
-
-    Raises:
-        PromptTooLong: prompt and generated tokens do not fit the model's context window.
-        NotEnoughMemory: its attention will not fit into this machine's memory.
-        CaptureMismatch: the model's attention is not causal softmax attention.
-        UnsupportedModel: the model gives no attention weights.
-        PromptError: the prompt cannot be encoded, selects what the model lacks, or the run failed.
+        make_collector: makes what measures the evidence.
+        watch: told how far ablation is, if it is asked for.
     """
-    return _capture_all(model, [_prepare(model, prompt)], lambda _: watch)[0]
-
-
-def capture_together(
-    model: LoadedModel,
-    prompts: Sequence[Prompt],
-    watch: Callable[[Prompt], Watch] = lambda _: lambda *_: None,
-    wanted: Callable[[Prompt], bool] = lambda _: True,
-) -> list[Capture | PromptError | ModelError]:
-    """Run prompts side by side, as ``make_batches`` puts them together.
-
-    Args:
-        model: as ``capture`` takes it.
-        prompts: that may be continued at once.
-        watch: makes of a prompt what ``capture`` takes.
-        wanted: whose record is asked for; the others run along where they would run anyway, so that the numbers of
-            these do not depend on what has been done before.
-
-    Returns:
-        Of each wanted prompt its record, or what ``capture`` would raise: one that fails does not fail the others.
-        Where memory does not hold all, halves are tried, and one that fails alone is tried once more.
-    """
-    return [*capture_in_turn(model, prompts, watch, wanted)]
+    return _capture_all(model, [_prepare(model, prompt)], make_collector, lambda _: watch)[0]
 
 
 def capture_in_turn(
     model: LoadedModel,
     prompts: Sequence[Prompt],
+    make_collector: MakeCollector,
     watch: Callable[[Prompt], Watch] = lambda _: lambda *_: None,
     wanted: Callable[[Prompt], bool] = lambda _: True,
 ) -> Iterator[Capture | PromptError | ModelError]:
-    """Do as ``capture_together`` does, and hold no record that has been taken: the next may need its memory."""
-    made = _try_all(model, prompts, watch, wanted) if len(prompts) > 1 else None
+    """Run prompts side by side, as ``make_batches`` puts them together.
+
+    No record that has been taken is held: the next may need its memory.
+
+    Args:
+        model: as ``capture`` takes it.
+        prompts: that may be continued at once.
+        make_collector: makes what measures the evidence of each.
+        watch: makes of a prompt what ``capture`` takes.
+        wanted: whose record is asked for; the others run along where they would run anyway, so that the numbers of
+            these do not depend on what has been done before.
+
+    Yields:
+        Of each wanted prompt its record, or what ``capture`` would raise: one that fails does not fail the others.
+        Where memory does not hold all, halves are tried, and one that fails alone is tried once more.
+    """
+    made = _try_all(model, prompts, make_collector, watch, wanted) if len(prompts) > 1 else None
     if isinstance(made, list):
         while made:
             yield made.pop(0)
@@ -103,11 +95,11 @@ def capture_in_turn(
         middle = len(prompts) // 2
         for half in (prompts[:middle], prompts[middle:]):
             if any(map(wanted, half)):
-                yield from capture_in_turn(model, half, watch, wanted)
+                yield from capture_in_turn(model, half, make_collector, watch, wanted)
     else:  # there is one, or one of them fails: running them alone tells which
         for prompt in prompts:
             if wanted(prompt):
-                yield _capture_alone(model, prompt, watch(prompt))
+                yield _capture_alone(model, prompt, make_collector, watch(prompt))
 
 
 def free_memory() -> None:
@@ -117,23 +109,26 @@ def free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _capture_alone(model: LoadedModel, prompt: Prompt, watch: Watch) -> Capture | PromptError | ModelError:
-    made = _try_all(model, [prompt], lambda _: watch)
+def _capture_alone(
+    model: LoadedModel, prompt: Prompt, make_collector: MakeCollector, watch: Watch
+) -> Capture | PromptError | ModelError:
+    made = _try_all(model, [prompt], make_collector, lambda _: watch)
     if isinstance(made, NotEnoughMemory):
         free_memory()
-        made = _try_all(model, [prompt], lambda _: watch)
+        made = _try_all(model, [prompt], make_collector, lambda _: watch)
     return made[0] if isinstance(made, list) else made
 
 
 def _try_all(
     model: LoadedModel,
     prompts: Sequence[Prompt],
+    make_collector: MakeCollector,
     watch: Callable[[Prompt], Watch],
     wanted: Callable[[Prompt], bool] = lambda _: True,
 ) -> list[Capture | PromptError | ModelError] | PromptError | ModelError:
     """Run prompts side by side; return what is wrong with one of them or with so many, without what the run held."""
     try:
-        return [*_capture_all(model, [_prepare(model, prompt) for prompt in prompts], watch, wanted)]
+        return [*_capture_all(model, [_prepare(model, prompt) for prompt in prompts], make_collector, watch, wanted)]
     except (PromptError, ModelError) as error:
         cause: BaseException | None = error
         while cause is not None:
@@ -143,7 +138,7 @@ def _try_all(
 
 
 @dataclass(frozen=True)
-class _Ready:
+class _EncodedPrompt:
     """A prompt, in the model's own numbers."""
 
     prompt: Prompt
@@ -152,21 +147,22 @@ class _Ready:
     token_ids: list[int]
 
 
-def _prepare(model: LoadedModel, prompt: Prompt) -> _Ready:
+def _prepare(model: LoadedModel, prompt: Prompt) -> _EncodedPrompt:
     layers = _resolve(prompt, "layers", prompt.layers, model.info.num_layers)
     heads = _resolve(prompt, "heads", prompt.heads, model.info.num_heads)
-    return _Ready(prompt, layers, heads, encode(model, prompt))
+    return _EncodedPrompt(prompt, layers, heads, encode(model, prompt))
 
 
 def _capture_all(
     model: LoadedModel,
-    ready: Sequence[_Ready],
+    ready: Sequence[_EncodedPrompt],
+    make_collector: MakeCollector,
     watch: Callable[[Prompt], Watch],
     wanted: Callable[[Prompt], bool] = lambda _: True,
 ) -> list[Capture]:
-    network = model.network
+    network, device = model.network, output_device(model.network)
     with _prompt_errors(ready[0].prompt), _evaluating(network), quiet():
-        route = find_capture_route(network)  # before anything is generated
+        route = find_capture_strategy(network)  # before anything is generated
         needed = 0
         for one in ready:
             length = len(one.token_ids) + one.prompt.max_new_tokens
@@ -174,43 +170,43 @@ def _capture_all(
         generated = generate(
             model, [one.token_ids for one in ready], ready[0].prompt.max_new_tokens, ready[0].prompt.generation
         )
-        gatherers = [_gather(network, one, made) for one, made in zip(ready, generated, strict=True)]
+        collectors = [
+            make_collector(
+                network, [*one.token_ids, *made.token_ids], one.layers, one.heads, find_runners_up(made, device)
+            )
+            for one, made in zip(ready, generated, strict=True)
+        ]
         asked = [
-            Asked(gatherer.token_ids, one.layers, one.heads, gatherer.rows, (gatherer,))
-            for one, gatherer in zip(ready, gatherers, strict=True)
+            CaptureRequest(collector.token_ids, one.layers, one.heads, collector.rows, (collector,))
+            for one, collector in zip(ready, collectors, strict=True)
         ]
         attended = attend(network, asked, model.info.num_heads)
-        parts = zip(ready, generated, gatherers, attended, strict=True)
+        parts = zip(ready, generated, collectors, attended, strict=True)
         return [_finish(model, *one, watch) for one in parts if wanted(one[0].prompt)]
-
-
-def _gather(network: PreTrainedModel, one: _Ready, generated: Generated) -> Gatherer:
-    rivals = find_rivals(generated, output_device(network))
-    return Gatherer(network, [*one.token_ids, *generated.token_ids], one.layers, one.heads, rivals)
 
 
 def _finish(
     model: LoadedModel,
-    one: _Ready,
-    generated: Generated,
-    gatherer: Gatherer,
-    attended: Attended,
+    one: _EncodedPrompt,
+    generated: GenerationResult,
+    collector: Collector,
+    attended: AttentionResult,
     watch: Callable[[Prompt], Watch],
 ) -> Capture:
     prompt = one.prompt
     if not attended.layers:
         where = prompt.place.of("layers")
         raise PromptError(f"{where}: layers {prompt.layers} of {model.info.name} have no attention; select others")
-    gatherer.end(attended.logits)
-    gatherer.ablate(prompt.evidence, watch(prompt))
+    collector.end(attended.logits)
+    collector.ablate(prompt.evidence, watch(prompt))
     predictor = Predictor(model.tokenizer)
-    kinds = confirm_kinds(
-        find_kinds(model.network, model.info), attended.layers, attended.triangles, len(gatherer.token_ids)
+    kinds = confirm_layer_types(
+        detect_layer_types(model.network, model.info), attended.layers, attended.triangles, len(collector.token_ids)
     )
     return Capture(
         prompt=prompt,
-        model=replace(model.info, traits=find_traits(model.network, kinds, model.info.num_heads)),
-        tokens=make_tokens(model.tokenizer, gatherer.token_ids),
+        model=replace(model.info, features=find_features(model.network, kinds, model.info.num_heads)),
+        tokens=make_tokens(model.tokenizer, collector.token_ids),
         num_prompt_tokens=len(one.token_ids),
         layers=attended.layers,
         heads=one.heads,
@@ -218,7 +214,7 @@ def _finish(
         prompt_predictions=_predict_prompt(predictor, attended.logits, one.token_ids),
         steps=_predict_steps(predictor, attended.logits, generated, len(one.token_ids)),
         versions=_versions(),
-        evidence=gatherer.finish(predictor.token),
+        evidence=collector.finish(predictor.token),
         kinds=kinds,
         sink_mass=attended.sink_mass,
     )
@@ -239,7 +235,7 @@ def _predict_prompt(predictor: Predictor, logits: Logits, prompt_ids: list[int])
 
 
 def _predict_steps(
-    predictor: Predictor, logits: Logits, generated: Generated, num_prompt_tokens: int
+    predictor: Predictor, logits: Logits, generated: GenerationResult, num_prompt_tokens: int
 ) -> tuple[Step, ...]:
     if not generated.token_ids:
         return ()

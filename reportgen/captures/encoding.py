@@ -8,9 +8,9 @@ from typing import Any
 import psutil
 
 from reportgen.captures.attention import count_bytes
-from reportgen.errors import NotEnoughMemory, PromptError, PromptTooLong, first_line
 from reportgen.models.model import LoadedModel
 from reportgen.records import Prompt
+from reportgen.records.errors import NotEnoughMemory, PromptError, PromptTooLong, first_line
 
 
 def encode(model: LoadedModel, prompt: Prompt) -> list[int]:

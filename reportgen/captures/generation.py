@@ -11,18 +11,18 @@ import torch
 from torch import nn
 from transformers import GenerationConfig, PreTrainedModel
 
-from reportgen.errors import UnsupportedModel
+from reportgen.instrumentation.anatomy import first_position, input_device
+from reportgen.instrumentation.inputs import positions_behind
 from reportgen.models.model import LoadedModel
-from reportgen.network.inputs import positions_behind
-from reportgen.network.parts import first_position, input_device
 from reportgen.records import Generation
+from reportgen.records.errors import UnsupportedModel
 
 _RIVALS = 3
 """Tokens that the chosen one of a step is compared with."""
 
 
 @dataclass(frozen=True)
-class Generated:
+class GenerationResult:
     """What ``generate`` made.
 
     Attributes:
@@ -46,7 +46,7 @@ def can_share(generation: Generation) -> bool:
 
 def generate(
     model: LoadedModel, texts: Sequence[list[int]], max_new_tokens: int, generation: Generation
-) -> list[Generated]:
+) -> list[GenerationResult]:
     """Continue prompts.
 
     Args:
@@ -62,7 +62,7 @@ def generate(
         UnsupportedModel: the model predicts behind tokens that are not in the text.
     """
     if max_new_tokens == 0:
-        return [Generated() for _ in texts]
+        return [GenerationResult() for _ in texts]
     network, length = model.network, max(map(len, texts))
     with _own_config(model) as config, _seeded(generation.seed), _watching(network, length):
         padding = [[config.pad_token_id] * (length - len(token_ids)) for token_ids in texts]
@@ -87,19 +87,19 @@ def generate(
     ]
 
 
-def _take(output: Any, place: int, token_ids: list[int], stops: list[int | None]) -> Generated:
+def _take(output: Any, place: int, token_ids: list[int], stops: list[int | None]) -> GenerationResult:
     """Take one text out of what ``generate`` gave; behind its stop token there is padding."""
     ends = [step for step, token_id in enumerate(token_ids, 1) if token_id in stops]
     token_ids = token_ids[: ends[0]] if ends else token_ids
     rows = _rows_of(output, place, len(token_ids))
-    return Generated(
+    return GenerationResult(
         token_ids=tuple(token_ids),
         raw=tuple(logits[row] for logits, row in zip(output.logits, rows, strict=False)),
         filtered=tuple(scores[row] for scores, row in zip(output.scores, rows, strict=False)),
     )
 
 
-def find_rivals(generated: Generated, device: torch.device) -> torch.Tensor:
+def find_runners_up(generated: GenerationResult, device: torch.device) -> torch.Tensor:
     """Return the most probable tokens of each step beside the one that was chosen.
 
     Args:

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reportgen.captures.codes import decode_weights
-from reportgen.evidence.record import Evidence
-from reportgen.records import LayerKind, ModelInfo, Prediction, Prompt, Step, Token
+from reportgen.captures.quantization import dequantize_sqrt
+from reportgen.records import LayerType, ModelInfo, Prediction, Prompt, Step, Token
+from reportgen.records.evidence import Evidence
 
 # How far the log-probabilities of generation and of the pass that gave the attention may be apart by rounding alone.
 # On SmolLM2 they are by up to 2e-5 in float32, 0.03 in float16 and 0.23 in bfloat16; what is farther apart than these
 # was computed otherwise, or has lost what a page should show.
-REPLAY_LIMIT = 0.01
-HALF_REPLAY_LIMIT = 0.5
+DRIFT_LIMIT = 0.01
+HALF_DRIFT_LIMIT = 0.5
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Capture:
     steps: tuple[Step, ...]
     versions: Mapping[str, str]
     evidence: Evidence = field(default_factory=Evidence)
-    kinds: tuple[LayerKind, ...] = ()
+    kinds: tuple[LayerType, ...] = ()
     sink_mass: NDArray[np.float32] | None = None
 
     @property
@@ -65,14 +65,14 @@ class Capture:
         return len(self.tokens)
 
     @property
-    def replay_difference(self) -> float:
+    def logprob_drift(self) -> float:
         """The largest of all steps; 0 without steps."""
-        return max((step.replay_difference for step in self.steps), default=0.0)
+        return max((step.logprob_drift for step in self.steps), default=0.0)
 
     @property
-    def replay_limit(self) -> float:
+    def drift_limit(self) -> float:
         """How large that may be by rounding alone, in the number format of the model."""
-        return REPLAY_LIMIT if self.model.dtype in ("float32", "float64") else HALF_REPLAY_LIMIT
+        return DRIFT_LIMIT if self.model.dtype in ("float32", "float64") else HALF_DRIFT_LIMIT
 
     def save(self, path: Path | str) -> None:
         """Write the capture to a file, which docs/capture-format.md describes.
@@ -107,9 +107,9 @@ class Capture:
             raise IndexError(f"step {step}: this capture has {len(self.steps)} steps")
         return self.num_prompt_tokens - 1 + step
 
-    def kind_of(self, layer: int) -> LayerKind:
+    def kind_of(self, layer: int) -> LayerType:
         """Return the kind of a layer; where nobody looked, one that is like the model."""
-        found = {kind.layer: kind for kind in self.kinds}.get(layer, LayerKind(layer))
+        found = {kind.layer: kind for kind in self.kinds}.get(layer, LayerType(layer))
         return found if found.num_kv_heads else replace(found, num_kv_heads=self.model.num_kv_heads)
 
     def pattern(self, layer: int, head: int) -> NDArray[np.float32]:
@@ -129,10 +129,10 @@ class Capture:
             raise KeyError(f"L{layer} H{head} was not captured; layers {self.layers}, heads {self.heads}")
         pattern = np.zeros((self.num_tokens, self.num_tokens), np.float32)
         triangle = self.triangles[self.layers.index(layer), self.heads.index(head)]
-        pattern[np.tri(self.num_tokens, dtype=bool)] = decode_weights(triangle)
+        pattern[np.tri(self.num_tokens, dtype=bool)] = dequantize_sqrt(triangle)
         return pattern
 
 
 def _disk() -> Any:
     """Return what reads and writes captures: it knows the record, so the record finds it only when asked to."""
-    return import_module("reportgen.captures.disk")
+    return import_module("reportgen.captures.file")

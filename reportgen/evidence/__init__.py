@@ -1,1 +1,5 @@
-"""Numbers that say what a head does, and whether it matters."""
+"""Measures what stands beside the weights: what a head does, and whether it matters.
+
+Comes in: traces of a run, as they pass.
+Goes out: evidence by kind, each with its definition, unit and source; why one cannot be had.
+"""

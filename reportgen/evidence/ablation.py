@@ -7,7 +7,7 @@ layer, since nothing earlier changes, and the heads of a layer run side by side.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -15,19 +15,17 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import PreTrainedModel
 
+from reportgen.captures.collector import Watch
 from reportgen.evidence.lens import read_lens
-from reportgen.network.inputs import make_inputs
-from reportgen.network.parts import output_device
-from reportgen.network.replay import Edit, Replay, edited
-from reportgen.network.unembedding import LogitScale, Unembedding
+from reportgen.instrumentation.anatomy import output_device
+from reportgen.instrumentation.inputs import make_inputs
+from reportgen.instrumentation.partial_forward import Edit, PartialForward, edited
+from reportgen.instrumentation.unembedding import LogitScale, Unembedding
 
 _POSITIONS = 8192
 """Of all versions of the text that run side by side: enough to keep a processor busy, few enough to fit."""
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
 _HALF_TOLERANCE = 5e-2
-
-Watch = Callable[[int, int, float], None]
-"""Is told how many heads are done, of how many, and about how many seconds are left."""
 
 
 class Ablator:
@@ -106,10 +104,10 @@ class Ablator:
             return 1
         return sum(other >= layer for other in self._replay.stream) / len(self._replay.stream)
 
-    def _make_replay(self) -> Replay | None:
+    def _make_replay(self) -> PartialForward | None:
         """Return the layers to start from, if starting there gives what the whole network gives."""
         try:
-            replay = Replay(self._network, self._token_ids)
+            replay = PartialForward(self._network, self._token_ids)
             for first in {min(replay.stream), max(replay.stream)}:
                 again = self._read(replay.run(first, 2)[:, self._rows])
                 tolerance = _TOLERANCE.get(self._network.dtype, _HALF_TOLERANCE)

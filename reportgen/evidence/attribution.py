@@ -16,16 +16,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reportgen.errors import NoEvidence
 from reportgen.evidence.definitions import SUM_TOLERANCE
-from reportgen.evidence.record import Attribution
-from reportgen.evidence.sources import Sources
-from reportgen.network.heads import SplitHeads
-from reportgen.network.norms import LinearNorm
-from reportgen.network.observer import Call, LayerTrace
-from reportgen.network.parts import is_close, tolerance_of
-from reportgen.network.unembedding import LogitScale, Unembedding
+from reportgen.evidence.token_attribution import TokenAttribution
+from reportgen.instrumentation.anatomy import is_close, tolerance_of
+from reportgen.instrumentation.heads import SplitHeads
+from reportgen.instrumentation.norms import LinearNorm
+from reportgen.instrumentation.observer import Call, LayerTrace
+from reportgen.instrumentation.unembedding import LogitScale, Unembedding
 from reportgen.records import Token
+from reportgen.records.errors import NoEvidence
+from reportgen.records.evidence import Attribution
 
 _TOLERANCE = 1e-3
 
@@ -53,7 +53,7 @@ class Attributor:
         self,
         end: Unembedding,
         chosen: torch.Tensor,
-        rivals: torch.Tensor,
+        runners_up: torch.Tensor,
         layers: Sequence[int],
         kept: Sequence[int],
     ) -> None:
@@ -62,13 +62,13 @@ class Attributor:
         Args:
             end: final norm and unembedding.
             chosen: ids of the tokens that the steps chose, ``[step]``.
-            rivals: ids of other tokens, ``[step, rival]``.
+            runners_up: ids of other tokens, ``[step, rival]``.
             layers: whose heads' sources are kept.
             kept: those heads.
         """
-        self._end, self._chosen, self._rivals = end, chosen, rivals
-        self._sources = Sources(layers, kept)
-        self._logit_directions, self._bias = end.directions(chosen, rivals)
+        self._end, self._chosen, self._rivals = end, chosen, runners_up
+        self._sources = TokenAttribution(layers, kept)
+        self._logit_directions, self._bias = end.directions(chosen, runners_up)
         self._directions = end.norm.pull_back(self._logit_directions)  # [contrast, step, width]
         self._pending: tuple[SplitHeads, torch.Tensor, torch.Tensor] | None = None
         self._embedding: torch.Tensor | None = None
@@ -77,15 +77,15 @@ class Attributor:
         self.heads: dict[int, torch.Tensor] = {}
         self.layers: dict[int, torch.Tensor] = {}
 
-    def add_heads(self, heads: SplitHeads, weights: torch.Tensor, projected: torch.Tensor) -> None:
+    def add_heads(self, heads: SplitHeads, weights: torch.Tensor, attn_out: torch.Tensor) -> None:
         """Take what the attention module of the layer at work did.
 
         Args:
             heads: at the query positions of the steps.
             weights: attention there, ``[head, step, key_pos]``.
-            projected: what the output projection gave there, ``[step, width]``.
+            attn_out: what the output projection gave there, ``[step, width]``.
         """
-        self._pending = heads, weights.float(), projected
+        self._pending = heads, weights.float(), attn_out
 
     def add_layer(self, trace: LayerTrace) -> None:
         """Take what a layer added to the residual stream, that of its heads among it.
@@ -94,20 +94,20 @@ class Attributor:
             NoEvidence: it is not seen to add what its heads wrote.
         """
         self._check_stream(trace)
-        added = trace.after.float() - trace.before.float()
+        added = trace.resid_post.float() - trace.resid_pre.float()
         if self._pending is not None:
-            (heads, weights, projected), self._pending = self._pending, None
-            written = _find_written(trace, projected)
+            (heads, weights, attn_out), self._pending = self._pending, None
+            written = _find_written(trace, attn_out)
             added = added - written.factor * written.given
             self._attribute(trace.layer, heads, weights, written)
         self.layers[trace.layer] = self._project(added)
 
     def _check_stream(self, trace: LayerTrace) -> None:
         if self._stream is None:
-            self._embedding = self._project(trace.before.float())
-        elif not torch.equal(self._stream, trace.before):
+            self._embedding = self._project(trace.resid_pre.float())
+        elif not torch.equal(self._stream, trace.resid_pre):
             raise NoEvidence(f"layer {trace.layer} does not go on from what the layer before it left")
-        self._stream = trace.after
+        self._stream = trace.resid_post
 
     def _project(self, written: torch.Tensor) -> torch.Tensor:
         return (written * self._directions).sum(-1)
@@ -159,18 +159,20 @@ class _Finished:
 
     heads: dict[int, torch.Tensor]  # [contrast, step, head]
     layers: dict[int, torch.Tensor]  # [contrast, step]
-    sources: Sources  # before the final norm's scale
+    sources: TokenAttribution  # before the final norm's scale
     by_step: torch.Tensor  # that scale
     embedding: torch.Tensor
     biases: torch.Tensor
     logits: torch.Tensor
     note: str
 
-    def record(self, rivals: tuple[tuple[Token, ...], ...], layers: Sequence[int], heads: Sequence[int]) -> Attribution:
+    def record(
+        self, runners_up: tuple[tuple[Token, ...], ...], layers: Sequence[int], heads: Sequence[int]
+    ) -> Attribution:
         """Return the record for the layers and heads that a capture keeps.
 
         Args:
-            rivals: of each step.
+            runners_up: of each step.
             layers: kept ones, all of them with attention.
             heads: kept ones.
         """
@@ -182,7 +184,7 @@ class _Finished:
         residuals = ((total - self.logits).abs() / torch.stack(parts).amax(0)).amax(0)
         hold = torch.where(residuals <= SUM_TOLERANCE, 1.0, torch.nan)
         return Attribution(
-            rivals=rivals,
+            runners_up=runners_up,
             heads=_array(kept * hold[:, None, None]),
             layers=_array(mlps * hold[:, None]),
             embedding=_array(self.embedding * hold),
@@ -199,20 +201,20 @@ def _array(values: torch.Tensor) -> NDArray[np.float32]:
     return values.float().cpu().numpy()
 
 
-def _find_written(trace: LayerTrace, projected: torch.Tensor) -> _Written:
+def _find_written(trace: LayerTrace, attn_out: torch.Tensor) -> _Written:
     """Find how the output projection's result reached the residual stream, and see that it did."""
-    before, added = trace.before.float(), trace.after.float() - trace.before.float()
-    norm, scales, given = None, None, projected.float()
+    before, added = trace.resid_pre.float(), trace.resid_post.float() - trace.resid_pre.float()
+    norm, scales, given = None, None, attn_out.float()
     for call in trace.calls:
-        normed = call.given.shape == projected.shape and torch.equal(call.given, projected)
+        normed = call.given.shape == attn_out.shape and torch.equal(call.given, attn_out)
         if normed and not torch.equal(call.given, call.gave):
-            norm = LinearNorm.probe(call.module, projected.shape[-1], projected)
+            norm = LinearNorm.probe(call.module, attn_out.shape[-1], attn_out)
             scales = norm.scales(call.given, call.gave) if norm else None
             given = call.gave.float()
             if scales is None:
                 raise NoEvidence(f"layer {trace.layer}: what follows its heads is no norm")
             break
-    tolerance = tolerance_of(trace.after.dtype)
+    tolerance = tolerance_of(trace.resid_post.dtype)
     for find_factor in (_factor_in_sequence, _factor_side_by_side):
         for call in reversed(trace.calls):  # what comes after the heads shows it, and stands further back
             factor = find_factor(call, before, added, given)

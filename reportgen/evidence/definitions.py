@@ -12,7 +12,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from reportgen.captures.codes import decode_weights
+from reportgen.captures.quantization import dequantize_sqrt
 from reportgen.captures.record import Capture
 
 LABEL_FROM = 0.5
@@ -159,7 +159,7 @@ ABLATIONS = (
 )  # fmt: skip
 
 
-def find_opening_head(capture: Capture) -> tuple[int, int]:
+def find_default_head(capture: Capture) -> tuple[int, int]:
     """Return the head that a page opens on: the one that singles out a token where most heads do not look.
 
     Most heads put most of their weight on the first token, on the query itself or on the token before it. Among the
@@ -187,6 +187,6 @@ def _measure_surplus(capture: Capture) -> Iterator[NDArray[np.floating]]:
     columns = np.cumsum(counts) - counts
     some = max(1, _CELLS // len(elsewhere))
     for layer, start in product(range(len(capture.layers)), range(0, len(capture.heads), some)):
-        weights = decode_weights(capture.triangles[layer, start : start + some][:, elsewhere]).astype(np.float32)
+        weights = dequantize_sqrt(capture.triangles[layer, start : start + some][:, elsewhere]).astype(np.float32)
         means = np.add.reduceat(weights[:, by_key], columns, axis=1) / counts
         yield np.maximum.reduceat(weights - means[:, key], rows, axis=1).mean(axis=1)

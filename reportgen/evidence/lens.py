@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from reportgen.network.parts import is_close, tolerance_of
-from reportgen.network.unembedding import LogitScale, Unembedding
+from reportgen.instrumentation.anatomy import is_close, tolerance_of
+from reportgen.instrumentation.unembedding import LogitScale, Unembedding
 
 _VOCABULARY = 2048
 """Tokens at a time: their logits for some hundred rows stay in the processor's cache, which halves the time."""
@@ -23,7 +23,7 @@ class Readings:
     best_logprobs: torch.Tensor
 
 
-def ends_in(end: Unembedding, last: torch.Tensor, unembedded: torch.Tensor) -> bool:
+def matches_output(end: Unembedding, last: torch.Tensor, unembedded: torch.Tensor) -> bool:
     """Say whether the lens shows the network itself behind the last layer; else it would show nothing of earlier ones.
 
     Args:

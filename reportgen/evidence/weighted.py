@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from reportgen.errors import NoEvidence
-from reportgen.network.heads import SplitHeads
+from reportgen.instrumentation.heads import SplitHeads
+from reportgen.records.errors import NoEvidence
 
 
 def measure_value_norms(heads: SplitHeads) -> torch.Tensor:

@@ -15,9 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reportgen.errors import ModelError, install_advice
-from reportgen.models.calls import calling_transformers, name_subject
-from reportgen.models.source import ADAPTER_CONFIG, Source, find_adapter
+from reportgen.models.hf_errors import calling_transformers, name_subject
+from reportgen.models.model_source import ADAPTER_CONFIG, Source, find_adapter
+from reportgen.records.errors import ModelError, install_advice
 
 if TYPE_CHECKING:
     import torch

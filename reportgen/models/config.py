@@ -11,8 +11,8 @@ from transformers.models.auto.modeling_auto import (
 )
 from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
 
-from reportgen.errors import UnsupportedModel
 from reportgen.records import ModelInfo
+from reportgen.records.errors import UnsupportedModel
 
 _ENCODER = "an encoder, whose tokens also attend to later ones"
 _UNLIKE = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reportgen.models.calls import calling_transformers, quiet, without_bars
+from reportgen.models.hf_errors import calling_transformers, quiet, without_bars
 
 
 def convert_gguf(gguf: Path, folder: Path, name: str) -> None:

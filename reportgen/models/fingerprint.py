@@ -12,9 +12,9 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from reportgen.errors import ModelError
-from reportgen.models.embedded import EMBEDDED, cache_folder
-from reportgen.models.source import ADAPTER_CONFIG, Source, find_adapter, find_source
+from reportgen.models.bundled import BUNDLED, cache_folder
+from reportgen.models.model_source import ADAPTER_CONFIG, Source, find_adapter, find_source
+from reportgen.records.errors import ModelError
 
 _HASHES = "file-hashes.json"
 _KEPT_FROM = 1 << 24
@@ -43,8 +43,8 @@ def fingerprint(model: str, adapter: str = "") -> str:
 
 
 def _of_model(name: str) -> str:
-    if name in EMBEDDED:
-        return f"wheel {EMBEDDED[name].sha256}"
+    if name in BUNDLED:
+        return f"wheel {BUNDLED[name].sha256}"
     source = find_source(name)
     return _of_source(source, source.gguf_file or "config.json")
 

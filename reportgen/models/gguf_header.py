@@ -12,7 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import BinaryIO
 
-from reportgen.errors import ModelError
+from reportgen.records.errors import ModelError
 
 MAX_VALUES = 3_000_000
 """Of keys, tensors and all their array elements together; vocabulary and merges of the largest models take half."""

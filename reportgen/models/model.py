@@ -18,9 +18,8 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from reportgen.errors import ModelError, ModelNotFound
 from reportgen.models.adapter import merge_adapter
-from reportgen.models.calls import calling_transformers, without_bars
+from reportgen.models.bundled import BUNDLED
 from reportgen.models.config import (
     check_attention,
     check_causal,
@@ -28,10 +27,11 @@ from reportgen.models.config import (
     check_quantisation,
     describe_config,
 )
-from reportgen.models.embedded import EMBEDDED
 from reportgen.models.gguf_header import check_gguf
-from reportgen.models.source import Source, find_source, suggest
+from reportgen.models.hf_errors import calling_transformers, without_bars
+from reportgen.models.model_source import Source, find_source, suggest
 from reportgen.records import DEVICE_MAPS, ModelInfo
+from reportgen.records.errors import ModelError, ModelNotFound
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "spiece*")
@@ -69,8 +69,8 @@ def load_model_info(name: str, *, trust_remote_code: bool = False) -> ModelInfo:
         UnsupportedModel: not a causal language model with attention heads.
         ModelError: the config cannot be read, or a local folder has no tokenizer.
     """
-    if name in EMBEDDED:
-        return EMBEDDED[name].info
+    if name in BUNDLED:
+        return BUNDLED[name].info
     source, config = _find(name, trust_remote_code)
     return describe_config(config, name, source.revision or "")
 

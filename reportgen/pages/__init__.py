@@ -1,1 +1,5 @@
-"""A capture to the HTML of its page, and cards to that of the index."""
+"""Draws captures: HTML pages, tables, pictures.
+
+Comes in: captures.
+Goes out: the text of pages, comparisons and the index; tables of numbers; pictures.
+"""

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from reportgen.captures.codes import encode_weights
+from reportgen.captures.quantization import quantize_sqrt
 from reportgen.captures.record import Capture
-from reportgen.evidence.record import Evidence
+from reportgen.records.evidence import Evidence
 
 LEAST_COMMON = 2
 """Fewer positions than this are no text in common."""
@@ -63,7 +63,7 @@ def align(first: Capture, second: Capture) -> Alignment | None:
 def slim(capture: Capture) -> Capture:
     """Return what a comparison needs of a capture: weights in 8 bits and head scores, a fraction of the whole."""
     return replace(
-        capture, triangles=encode_weights(capture.triangles), evidence=Evidence(scores=capture.evidence.scores)
+        capture, triangles=quantize_sqrt(capture.triangles), evidence=Evidence(scores=capture.evidence.scores)
     )
 
 

@@ -19,7 +19,7 @@ import bokeh
 from bokeh.resources import Resources
 from markupsafe import Markup
 
-from reportgen.pages.payload import encode_bytes
+from reportgen.pages.encoding import encode_bytes
 from reportgen.pages.templates import strip_margin
 from reportgen.paths import find_templates
 

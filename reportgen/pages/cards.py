@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from reportgen.captures.codes import decode_weights
+from reportgen.captures.quantization import dequantize_sqrt
 from reportgen.captures.record import Capture
+from reportgen.pages.encoding import shorten, shrink
 from reportgen.pages.palettes import PALETTES
-from reportgen.pages.payload import shorten, shrink
 from reportgen.records import Failure, Prediction
 
 _EXCERPT = 300
@@ -145,7 +145,7 @@ def shade_means(capture: Capture) -> NDArray[np.float32]:
     """Return the picture of a thumbnail, ``[row, column]``, 0 to 1; the strongest weight is 1."""
     mean = np.zeros((capture.num_tokens, capture.num_tokens), np.float32)
     for triangles in capture.triangles:  # layer by layer: in float32 all of them would take twice the memory
-        weights = decode_weights(triangles).mean(axis=0, dtype=np.float32)
+        weights = dequantize_sqrt(triangles).mean(axis=0, dtype=np.float32)
         mean[np.tri(len(mean), dtype=bool)] += weights / len(capture.triangles)
     if capture.num_tokens > 1:
         mean[:, 0] = 0

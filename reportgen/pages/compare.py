@@ -15,7 +15,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from reportgen.captures.record import Capture
-from reportgen.evidence.definitions import HEAD_SCORES, LABEL_FROM, HeadScore, find_opening_head
+from reportgen.evidence.definitions import HEAD_SCORES, LABEL_FROM, HeadScore, find_default_head
 from reportgen.pages.alignment import Alignment, Variation, align, measure_variations
 from reportgen.pages.assets import (
     COMPARE_SCRIPTS,
@@ -23,14 +23,8 @@ from reportgen.pages.assets import (
     make_program,
     read_styles,
 )
-from reportgen.pages.budget import render_within
 from reportgen.pages.cards import Card, encode_picture, make_card, shade_means
-from reportgen.pages.detail import FULL, Detail, describe_dropped, describe_precision, measure_dropped
-from reportgen.pages.figures import make_compare_figures
-from reportgen.pages.kinds import describe_kinds, list_marks, make_kind_rows, make_sink_blocks, name_shade
-from reportgen.pages.links import Link, make_link
-from reportgen.pages.palettes import DIVERGING, PALETTES, describe_ramps
-from reportgen.pages.payload import (
+from reportgen.pages.encoding import (
     describe_capture,
     encode_dropped,
     encode_json,
@@ -39,6 +33,12 @@ from reportgen.pages.payload import (
     encode_pattern,
     has_overview,
 )
+from reportgen.pages.figures import make_compare_figures
+from reportgen.pages.layer_notes import describe_kinds, list_marks, make_kind_rows, make_sink_blocks, name_shade
+from reportgen.pages.links import Link, make_link
+from reportgen.pages.palettes import DIVERGING, PALETTES, describe_ramps
+from reportgen.pages.precision import FULL, Precision, describe_dropped, describe_precision, measure_dropped
+from reportgen.pages.size_limit import render_within
 from reportgen.pages.tables import (
     PromptRow,
     StepRow,
@@ -48,7 +48,7 @@ from reportgen.pages.tables import (
     make_step_rows,
     make_token_views,
     summarize_settings,
-    warn_of_replay,
+    warn_of_drift,
 )
 from reportgen.pages.templates import GENERATOR, render
 from reportgen.records import Comparison, ModelInfo
@@ -107,7 +107,7 @@ class CompareContext:
 
 def render_comparison(
     comparison: Comparison, first: Capture, second: Capture, *, shared_assets: bool = False, key: str = "",
-    site_url: str = "", detail: Detail = FULL,
+    site_url: str = "", detail: Precision = FULL,
 ) -> str:  # fmt: skip
     """Return the page that puts two captures side by side.
 
@@ -132,18 +132,18 @@ def render_comparison(
 def draw_comparison(
     comparison: Comparison, first: Capture, second: Capture, *, shared_assets: bool = False, key: str = "",
     site_url: str = "", max_mb: float = 0, precision: int = 8,
-) -> tuple[str, Detail]:  # fmt: skip
+) -> tuple[str, Precision]:  # fmt: skip
     """Return the page of two captures, no heavier than it may be, as ``draw_page`` does for one."""
     look: dict[str, Any] = {"shared_assets": shared_assets, "key": key, "site_url": site_url}
 
-    def measure_rest(detail: Detail) -> int:
+    def measure_fixed_bytes(detail: Precision) -> int:
         context = make_compare_context(comparison, first, second, **look, detail=detail)
         return len(render("compare.html.jinja2", replace(context, layer_blocks=())).encode())
 
-    def render_one(detail: Detail) -> str:
+    def render_one(detail: Precision) -> str:
         return render_comparison(comparison, first, second, **look, detail=detail)
 
-    return render_within((first, second), max_mb, precision, render_one, measure_rest)
+    return render_within((first, second), max_mb, precision, render_one, measure_fixed_bytes)
 
 
 def make_compare_card(comparison: Comparison, first: Capture, second: Capture) -> Card:
@@ -165,7 +165,7 @@ def make_compare_card(comparison: Comparison, first: Capture, second: Capture) -
 
 def make_compare_context(
     comparison: Comparison, first: Capture, second: Capture, *, shared_assets: bool = False, key: str = "",
-    site_url: str = "", detail: Detail = FULL,
+    site_url: str = "", detail: Precision = FULL,
 ) -> CompareContext:  # fmt: skip
     """Return all that the comparison's templates read."""
     captures = first, second
@@ -226,7 +226,7 @@ def _view(capture: Capture, name: str, dropped: str) -> SideView:
         model=capture.model,
         summary=summarize_settings(capture),
         dropped=dropped,
-        warning=warn_of_replay(capture),
+        warning=warn_of_drift(capture),
         shade=name_shade(capture),
         num_prompt_tokens=capture.num_prompt_tokens,
         tokens=make_token_views(capture),
@@ -243,9 +243,11 @@ def _common_scores(first: Capture, second: Capture) -> list[HeadScore]:
     ]
 
 
-def _make_blocks(captures: tuple[Capture, Capture], alignment: Alignment | None, detail: Detail) -> dict[str, Markup]:
+def _make_blocks(
+    captures: tuple[Capture, Capture], alignment: Alignment | None, detail: Precision
+) -> dict[str, Markup]:
     """Return the blocks that the page opens with: both sides on the same head, that which A alone would open on."""
-    layer, head = find_opening_head(captures[0])
+    layer, head = find_default_head(captures[0])
     marks = [list_marks(capture) for capture in captures]
     shared = {
         "palettes": describe_ramps(PALETTES),
@@ -265,7 +267,7 @@ def _make_blocks(captures: tuple[Capture, Capture], alignment: Alignment | None,
     return blocks
 
 
-def _describe(capture: Capture, opening: tuple[int, int], detail: Detail) -> dict[str, object]:
+def _describe(capture: Capture, opening: tuple[int, int], detail: Precision) -> dict[str, object]:
     """Return what a page's script reads of a capture without evidence."""
     return (
         describe_capture(capture, detail)
@@ -291,7 +293,7 @@ def _make_early_blocks(
     }
 
 
-def _make_layer_blocks(captures: tuple[Capture, Capture], detail: Detail) -> Iterator[tuple[str, Markup]]:
+def _make_layer_blocks(captures: tuple[Capture, Capture], detail: Precision) -> Iterator[tuple[str, Markup]]:
     """Yield the blocks that the page needs when something else is looked at, both sides of a layer together."""
     for layer in sorted({*captures[0].layers, *captures[1].layers}):
         for name, capture in zip("ab", captures, strict=True):

@@ -21,11 +21,11 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from reportgen.captures.codes import encode_weights
+from reportgen.captures.quantization import quantize_sqrt
 from reportgen.captures.record import Capture
 from reportgen.evidence.definitions import ABLATIONS, SUM_TOLERANCE
-from reportgen.evidence.record import Attribution, Evidence, Lens
-from reportgen.pages.payload import describe_token, encode_bytes, encode_json, shorten
+from reportgen.pages.encoding import describe_token, encode_bytes, encode_json, shorten
+from reportgen.records.evidence import Attribution, Evidence, Lens
 
 SOURCE_FLOOR = 1e-3
 """Share of a step's strongest cell under which a cell is 0 on the page."""
@@ -116,7 +116,7 @@ def _describe_attribution(attribution: Attribution) -> dict[str, Any]:
         "logits": attribution.logits,
     }
     return {
-        "rivals": [[describe_token(token) for token in rivals] for rivals in attribution.rivals],
+        "rivals": [[describe_token(token) for token in runners_up] for runners_up in attribution.runners_up],
         **{name: _list(values, _SUM_DIGITS) for name, values in parts.items()},
         "layers": _list(attribution.layers),
         "residuals": _list(attribution.residuals),
@@ -151,7 +151,7 @@ def _part(numbers: NDArray[np.int16]) -> bytes:
 def _encode_norms(norms: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Return codes ``[layer, head, key_pos]`` and the scale of each head."""
     scales = _largest(norms, (2,))
-    return encode_weights(np.nan_to_num(norms / np.maximum(scales, np.finfo(np.float32).tiny)[:, :, None])), scales
+    return quantize_sqrt(np.nan_to_num(norms / np.maximum(scales, np.finfo(np.float32).tiny)[:, :, None])), scales
 
 
 def _encode_rollout(rollout: NDArray[np.float32]) -> NDArray[np.uint16]:

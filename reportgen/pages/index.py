@@ -15,8 +15,8 @@ from markupsafe import Markup
 
 from reportgen.pages.assets import INDEX_SCRIPTS, make_policy, read_scripts, read_styles
 from reportgen.pages.cards import Card, FailureCard
+from reportgen.pages.encoding import encode_json
 from reportgen.pages.links import Link
-from reportgen.pages.payload import encode_json
 from reportgen.pages.templates import GENERATOR, render
 
 CARDS_AT_ONCE = 60

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
-from reportgen.errors import OptionError
 from reportgen.pages.templates import GENERATOR
+from reportgen.records.errors import OptionError
 
 PREVIEW_SIZE = (1200, 630)
 """Width and height of a preview, in pixels, as Open Graph's readers show it uncut."""

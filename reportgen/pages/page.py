@@ -19,7 +19,7 @@ from reportgen.evidence.definitions import (
     ROLLOUT,
     WEIGHTED,
     Measure,
-    find_opening_head,
+    find_default_head,
 )
 from reportgen.pages.assets import (
     PAGE_SCRIPTS,
@@ -27,12 +27,18 @@ from reportgen.pages.assets import (
     make_program,
     read_styles,
 )
-from reportgen.pages.budget import render_within
 from reportgen.pages.cards import excerpt, make_card
-from reportgen.pages.citation import make_recipe
-from reportgen.pages.detail import FULL, Detail, describe_dropped, describe_precision, measure_dropped
+from reportgen.pages.encoding import (
+    describe_capture,
+    encode_dropped,
+    encode_json,
+    encode_layer,
+    encode_overview,
+    encode_pattern,
+    has_overview,
+)
 from reportgen.pages.evidence_blocks import encode_sources, list_grids, list_shows, make_evidence_blocks
-from reportgen.pages.kinds import (
+from reportgen.pages.layer_notes import (
     TraitView,
     describe_kinds,
     group_heads,
@@ -45,22 +51,16 @@ from reportgen.pages.kinds import (
 )
 from reportgen.pages.links import Link, make_link
 from reportgen.pages.palettes import DIVERGING, PALETTES, describe_ramps
-from reportgen.pages.payload import (
-    describe_capture,
-    encode_dropped,
-    encode_json,
-    encode_layer,
-    encode_overview,
-    encode_pattern,
-    has_overview,
-)
+from reportgen.pages.precision import FULL, Precision, describe_dropped, describe_precision, measure_dropped
+from reportgen.pages.reproduction import make_prompt_file
+from reportgen.pages.size_limit import render_within
 from reportgen.pages.tables import (
     EvidenceRow,
     PromptRow,
     ScoreRow,
     StepRow,
     TokenView,
-    describe_replay,
+    describe_drift,
     make_evidence_rows,
     make_prompt_rows,
     make_score_rows,
@@ -68,7 +68,7 @@ from reportgen.pages.tables import (
     make_step_rows,
     make_token_views,
     summarize_settings,
-    warn_of_replay,
+    warn_of_drift,
 )
 from reportgen.pages.templates import GENERATOR, render
 from reportgen.pages.words import find_words
@@ -89,7 +89,7 @@ class PageContext:
     excerpt: str
     link: Link | None
     model: ModelInfo
-    traits: Sequence[TraitView]
+    features: Sequence[TraitView]
     shade: str
     has_gaps: bool
     reaches: Mapping[int, str]
@@ -117,7 +117,7 @@ class PageContext:
     summary: str
     settings: Sequence[tuple[str, str]]
     recipe: str
-    replay: str
+    drift: str
     precision: str
     dropped: str
     least: str
@@ -137,7 +137,7 @@ class PageContext:
 
 def render_page(
     capture: Capture, *, shared_assets: bool = False, key: str = "", site_url: str = "", has_index: bool = True,
-    detail: Detail = FULL,
+    detail: Precision = FULL,
 ) -> str:  # fmt: skip
     """Return the page of one capture.
 
@@ -161,7 +161,7 @@ def render_page(
 def draw_page(
     capture: Capture, *, shared_assets: bool = False, key: str = "", site_url: str = "", has_index: bool = True,
     max_mb: float = 0, precision: int = 8,
-) -> tuple[str, Detail]:  # fmt: skip
+) -> tuple[str, Precision]:  # fmt: skip
     """Return the page of one capture, no heavier than it may be, and how finely it holds weights.
 
     Args:
@@ -177,13 +177,13 @@ def draw_page(
         "shared_assets": shared_assets, "key": key, "site_url": site_url, "has_index": has_index,
     }  # fmt: skip
 
-    def measure_rest(detail: Detail) -> int:
+    def measure_fixed_bytes(detail: Precision) -> int:
         context = make_page_context(capture, **look, detail=detail)
         without = zip(capture.layers, [Markup()] * len(capture.layers), encode_sources(capture), strict=True)
         return len(render("page.html.jinja2", replace(context, layer_blocks=without)).encode())
 
     return render_within(
-        [capture], max_mb, precision, lambda detail: render_page(capture, **look, detail=detail), measure_rest
+        [capture], max_mb, precision, lambda detail: render_page(capture, **look, detail=detail), measure_fixed_bytes
     )
 
 
@@ -194,7 +194,7 @@ def make_page_context(
     key: str = "",
     site_url: str = "",
     has_index: bool = True,
-    detail: Detail = FULL,
+    detail: Precision = FULL,
 ) -> PageContext:
     """Return all that the page's templates read."""
     prompt, evidence = capture.prompt, capture.evidence
@@ -210,7 +210,7 @@ def make_page_context(
             site_url, prompt.slug, prompt.title, f"Attention of {capture.model.title} on: {excerpt(capture)}"
         ),
         model=capture.model,
-        traits=make_trait_views(capture),
+        features=make_trait_views(capture),
         shade=name_shade(capture),
         has_gaps="gaps" in list_marks(capture),
         reaches={layer: name_reach(capture.kind_of(layer)) for layer in capture.layers},
@@ -237,12 +237,12 @@ def make_page_context(
         definitions={measure.name: measure for measure in (WEIGHTED, ATTRIBUTION, LENS, ROLLOUT, *ABLATIONS)},
         summary=summarize_settings(capture),
         settings=[*make_settings(capture), *make_kind_rows(capture)],
-        recipe=make_recipe(capture),
-        replay=describe_replay(capture),
+        recipe=make_prompt_file(capture),
+        drift=describe_drift(capture),
         precision=describe_precision(capture, detail),
         dropped=describe_dropped(dropped, detail),
         least=f"{detail.least:.2g}" if detail.floor else "",
-        warning=warn_of_replay(capture),
+        warning=warn_of_drift(capture),
         palettes=tuple(PALETTES),
         card=embed_json(asdict(make_card(capture))),
         bokeh_file=program.bokeh_file,
@@ -268,8 +268,8 @@ def _name_measures(names: Iterable[str]) -> dict[str, str]:
     return {name: known.get(name, f"attribution, against {name.replace('-', ' ')}") for name in names}
 
 
-def _make_blocks(capture: Capture, detail: Detail) -> dict[str, Markup]:
-    opening = find_opening_head(capture)
+def _make_blocks(capture: Capture, detail: Precision) -> dict[str, Markup]:
+    opening = find_default_head(capture)
     content = (
         describe_capture(capture, detail)
         | describe_kinds(capture)

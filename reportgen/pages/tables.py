@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reportgen.captures.record import REPLAY_LIMIT, Capture
+from reportgen.captures.record import DRIFT_LIMIT, Capture
 from reportgen.evidence.definitions import HEAD_SCORES, SUM_TOLERANCE, HeadScore
-from reportgen.evidence.record import Attribution, Lens
 from reportgen.records import Prediction, Token
+from reportgen.records.evidence import Attribution, Lens
 
 _RUNNERS_UP = 3
 _STRONGEST = 4
@@ -211,28 +211,28 @@ def summarize_settings(capture: Capture) -> str:
     return " · ".join((model.architecture, f"{model.dtype} on {model.device}", chosen))
 
 
-def describe_replay(capture: Capture) -> str:
+def describe_drift(capture: Capture) -> str:
     """Return how far the pass that gave the attention was from the generation, in words."""
     if not capture.steps:
         return ""
     return (
         "Attention comes from one pass over prompt and generated tokens; its log-probabilities differ from those of "
-        f"the generation by at most {capture.replay_difference:.1e}."
+        f"the generation by at most {capture.logprob_drift:.1e}."
     )
 
 
-def warn_of_replay(capture: Capture) -> str:
+def warn_of_drift(capture: Capture) -> str:
     """Return what a reader must know where that pass was too far from the generation; empty where it was not."""
-    if capture.replay_difference <= capture.replay_limit:
+    if capture.logprob_drift <= capture.drift_limit:
         return ""
     dtype = capture.model.dtype
-    if capture.replay_limit == REPLAY_LIMIT:
+    if capture.drift_limit == DRIFT_LIMIT:
         advice = "do not cite it"
     else:
         advice = "take the model in full precision" if "quantised" in dtype else "try --dtype float32"
     return (
         "log-probabilities of the generation and of the pass that attention comes from differ by up to "
-        f"{capture.replay_difference:.2g}, more than rounding in {dtype} does ({capture.replay_limit:g}): "
+        f"{capture.logprob_drift:.2g}, more than rounding in {dtype} does ({capture.drift_limit:g}): "
         f"the attention shown may not be what generated the text; {advice}"
     )
 

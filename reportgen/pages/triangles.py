@@ -14,7 +14,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-GROUPS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 24, 32, 48, 64, 96)
+CONTEXTS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 24, 32, 48, 64, 96)
 """The smallest foretold code of each group; fine where most codes are."""
 _CELLS = 1 << 16
 """So many cells of other heads are packed along with one head."""
@@ -30,22 +30,22 @@ def pack_triangles(codes: Iterable[NDArray[np.uint8]]) -> bytes:
         How many cells each group has, little-endian 32-bit numbers, then the differences group by group, in the order
         of heads and cells in each.
     """
-    counts = np.zeros(len(GROUPS), np.int64)
-    parts: list[list[bytes]] = [[] for _ in GROUPS]
+    counts = np.zeros(len(CONTEXTS), np.int64)
+    parts: list[list[bytes]] = [[] for _ in CONTEXTS]
     waiting = iter(codes)
     while some := _take(waiting):
         triangles = np.stack(some)
-        foretold = _foretell(triangles)
-        groups = _GROUP_OF[foretold].ravel()
-        together = (triangles - foretold).ravel()[np.argsort(groups, kind="stable")]  # wraps around
-        own = np.bincount(groups, minlength=len(GROUPS))
+        predicted = _predict(triangles)
+        groups = _CONTEXT_OF[predicted].ravel()
+        together = (triangles - predicted).ravel()[np.argsort(groups, kind="stable")]  # wraps around
+        own = np.bincount(groups, minlength=len(CONTEXTS))
         for part, differences in zip(parts, np.split(together, np.cumsum(own)[:-1]), strict=True):
             part.append(differences.tobytes())
         counts += own
     return counts.astype("<u4").tobytes() + b"".join(b"".join(part) for part in parts)
 
 
-_GROUP_OF = (np.searchsorted(GROUPS, np.arange(256), side="right") - 1).astype(np.uint8)
+_CONTEXT_OF = (np.searchsorted(CONTEXTS, np.arange(256), side="right") - 1).astype(np.uint8)
 
 
 def _take(triangles: Iterator[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
@@ -54,7 +54,7 @@ def _take(triangles: Iterator[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
     return taken + list(islice(triangles, _CELLS // taken[0].size)) if taken else taken
 
 
-def _foretell(triangles: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _predict(triangles: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return what each code is foretold to be from those before it, ``[head, cell]``; one that is not there is 0."""
     length = int(np.sqrt(2 * triangles.shape[1]))
     below = np.tri(length, dtype=bool)

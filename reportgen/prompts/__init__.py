@@ -1,1 +1,5 @@
-"""``prompts.yaml`` to prompts: YAML with line numbers, checked keys, slugs and titles."""
+"""Reads prompts.yaml, and says every mistake in it with its line.
+
+Comes in: a YAML file.
+Goes out: prompts and comparisons, checked, each with a slug and a title.
+"""

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, TypeAdapter, WithJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
 
-from reportgen.prompts.names import SLUG_PATTERN, check_slug
+from reportgen.prompts.slugs import SLUG_PATTERN, check_slug
 from reportgen.records import DEFAULT_MODEL, DEFAULT_NEW_TOKENS, EXTRA_EVIDENCE
-from reportgen.selection import Selection, parse_selection
+from reportgen.records.selection import Selection, parse_selection
 
 _RANGE = r"-?[0-9]{1,6}(\s*-\s*-?[0-9]{1,6})?"
 _SELECTION_SCHEMA = {

@@ -14,13 +14,13 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from reportgen.errors import PromptFileError
 from reportgen.prompts.keys import CompareKeys, DefaultKeys, HeadKeys, PromptKeys, prompt_file_schema
-from reportgen.prompts.lines import Problems, child_of, key_lines, line_of, load_tree, to_data
-from reportgen.prompts.names import check_unique, name_comparisons, name_pages
-from reportgen.prompts.problems import advise_quotes, check_keys, describe
-from reportgen.records import DEFAULT_MODEL, Comparison, Generation, ModelInfo, Place, Prompt
-from reportgen.selection import Selection
+from reportgen.prompts.pydantic_messages import advise_quotes, check_keys, describe
+from reportgen.prompts.slugs import check_unique, name_comparisons, name_pages
+from reportgen.prompts.yaml_lines import Problems, child_of, key_lines, line_of, load_tree, to_data
+from reportgen.records import DEFAULT_MODEL, Comparison, Generation, ModelInfo, Prompt, SourceLocation
+from reportgen.records.errors import PromptFileError
+from reportgen.records.selection import Selection
 
 __all__ = [
     "check_selections",
@@ -252,7 +252,7 @@ def _read_prompt(number: int, data: Any, node: yaml.Node, defaults: _Defaults, p
     keys = check_keys(PromptKeys, data, node, problems, where)
     _check_input(data, lines, node, where, problems)
     _check_sampling(data, node, defaults.do_sample, where, problems)
-    place = Place(problems.file, line_of(node), {**defaults.lines, **lines})
+    place = SourceLocation(problems.file, line_of(node), {**defaults.lines, **lines})
     if keys is None or problems:
         inherited = {key: value for key, value in defaults.keys.items() if key in _ASKED}
         asked = {**inherited, **_readable(data)}
@@ -265,7 +265,9 @@ def _read_comparison(number: int, data: dict[str, Any], node: yaml.Node, problem
     if keys is None:
         return None
     given = keys.given()
-    return Comparison(given.pop("compare"), **given, place=Place(problems.file, line_of(node), key_lines(node)))
+    return Comparison(
+        given.pop("compare"), **given, place=SourceLocation(problems.file, line_of(node), key_lines(node))
+    )
 
 
 def _readable(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -310,7 +312,7 @@ def _check_sampling(
     return do_sample is not False  # what is not a boolean is reported as such, and nothing more
 
 
-def _make_prompt(own: dict[str, Any], defaults: Mapping[str, Any], place: Place) -> Prompt:
+def _make_prompt(own: dict[str, Any], defaults: Mapping[str, Any], place: SourceLocation) -> Prompt:
     inherited = dict(defaults.get("generation", {}))
     if own.get("generation", {}).get("do_sample") is False:
         inherited = {key: value for key, value in inherited.items() if key not in _SAMPLING}

@@ -1,4 +1,4 @@
-// Blocks to bytes, text and values: the mirror of reportgen/pages/payload.py.
+// Blocks to bytes, text and values: the mirror of reportgen/pages/encoding.py.
 globalThis.reportgen ??= {};
 
 reportgen.payload = (() => {

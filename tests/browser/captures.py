@@ -8,8 +8,8 @@ import numpy as np
 from samples import HOSTILE, make_capture
 
 from reportgen.captures.record import Capture
-from reportgen.evidence.record import Evidence
 from reportgen.pages.cards import FailureCard
+from reportgen.records.evidence import Evidence
 
 
 def make_withheld() -> Capture:

@@ -15,8 +15,8 @@ from playwright.sync_api import Browser, sync_playwright
 
 from reportgen.pages.cards import make_card
 from reportgen.pages.page import render_page
-from reportgen.pictures import find_browser
-from reportgen.site import open_site, write_index, write_page
+from reportgen.pages.screenshot import find_browser
+from reportgen.site.site import open_site, write_index, write_page
 
 ARGS = [
     "--no-sandbox",

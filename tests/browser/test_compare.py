@@ -18,7 +18,7 @@ from reportgen.captures.record import Capture
 from reportgen.pages.alignment import slim
 from reportgen.pages.compare import render_comparison
 from reportgen.records import Comparison, Token
-from reportgen.site import open_site, write_page
+from reportgen.site.site import open_site, write_page
 
 CAT = make_capture()
 

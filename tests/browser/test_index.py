@@ -15,7 +15,7 @@ from samples import HOSTILE
 
 from reportgen.pages.cards import Card, FailureCard, make_card
 from reportgen.pages.index import CARDS_AT_ONCE
-from reportgen.site import open_site, write_index
+from reportgen.site.site import open_site, write_index
 
 NUM_CARDS = 150
 

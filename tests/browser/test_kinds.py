@@ -18,15 +18,15 @@ from samples import make_capture
 
 from reportgen.captures.record import Capture
 from reportgen.pages.page import render_page
-from reportgen.records import LayerKind
-from reportgen.site import open_site, write_page
+from reportgen.records import LayerType
+from reportgen.site.site import open_site, write_page
 
 NUM_TOKENS = 8
 WINDOW = 3
 SINK_SHARE = 0.25
 
 
-def within(pattern: np.ndarray, kind: LayerKind) -> np.ndarray:
+def within(pattern: np.ndarray, kind: LayerType) -> np.ndarray:
     """Return a pattern as a layer of this kind would have it: rows over the keys that it sees."""
     seen = np.array(
         [[kind.first_key(query) <= key <= query for key in range(NUM_TOKENS)] for query in range(NUM_TOKENS)]
@@ -35,7 +35,7 @@ def within(pattern: np.ndarray, kind: LayerKind) -> np.ndarray:
     return np.where((pattern * seen).sum(1, keepdims=True) > 0.999, pattern * seen, uniform)
 
 
-def make_special(slug: str, *kinds: LayerKind, num_kv_heads: int = 4, traits: tuple[str, ...] = ()) -> Capture:
+def make_special(slug: str, *kinds: LayerType, num_kv_heads: int = 4, features: tuple[str, ...] = ()) -> Capture:
     """Return the sample with layers of these kinds, its weights inside what they see and beside what sinks take."""
     layers = tuple(kind.layer for kind in kinds if kind.has_attention)
     capture = make_capture(slug=slug, title=slug, layers=layers)
@@ -47,36 +47,36 @@ def make_special(slug: str, *kinds: LayerKind, num_kv_heads: int = 4, traits: tu
     ]  # fmt: skip
     has_sink = any(kind.has_sink for kind in kinds)
     mass = np.full((len(layers), 4, NUM_TOKENS), SINK_SHARE, np.float32) if has_sink else None
-    model = replace(capture.model, num_layers=len(kinds), num_kv_heads=num_kv_heads, traits=traits)
+    model = replace(capture.model, num_layers=len(kinds), num_kv_heads=num_kv_heads, features=features)
     return replace(capture, model=model, kinds=kinds, triangles=np.array(triangles, np.float16), sink_mass=mass)
 
 
 def make_wide() -> Capture:
     """Return a hybrid of many layers and heads: its tiles are small, and some layers stand close together."""
-    kinds = tuple(LayerKind(layer, has_attention=layer % 4 == 3 or layer in (17, 18)) for layer in range(48))
+    kinds = tuple(LayerType(layer, has_attention=layer % 4 == 3 or layer in (17, 18)) for layer in range(48))
     layers = tuple(kind.layer for kind in kinds if kind.has_attention)
     capture = make_capture(slug="wide", title="wide", layers=layers, heads=tuple(range(32)))
     return replace(capture, kinds=kinds)
 
 
 PAGES = (
-    make_special("sliding", LayerKind(0, window=WINDOW), LayerKind(1), LayerKind(2, chunk=4), traits=("window",)),
-    make_special("sinks", LayerKind(0, has_sink=True), LayerKind(1, has_sink=True), traits=("sink",)),
+    make_special("sliding", LayerType(0, window=WINDOW), LayerType(1), LayerType(2, chunk=4), features=("window",)),
+    make_special("sinks", LayerType(0, has_sink=True), LayerType(1, has_sink=True), features=("sink",)),
     make_special(
         "hybrid",
-        LayerKind(0, has_attention=False, what="Mamba"),
-        LayerKind(1),
-        LayerKind(2, has_attention=False, what="Mamba"),
-        LayerKind(3, has_attention=False, what="Mamba"),
-        LayerKind(4),
-        LayerKind(5),
-        LayerKind(6, has_attention=False),
-        traits=("hybrid",),
+        LayerType(0, has_attention=False, what="Mamba"),
+        LayerType(1),
+        LayerType(2, has_attention=False, what="Mamba"),
+        LayerType(3, has_attention=False, what="Mamba"),
+        LayerType(4),
+        LayerType(5),
+        LayerType(6, has_attention=False),
+        features=("hybrid",),
     ),
     make_wide(),
-    make_special("grouped", LayerKind(0), LayerKind(1), num_kv_heads=2, traits=("grouped",)),
-    make_special("pairs", LayerKind(0), traits=("differential",)),
-    make_special("disbelieved", LayerKind(0, note="its config says a window of 2 tokens, but …")),
+    make_special("grouped", LayerType(0), LayerType(1), num_kv_heads=2, features=("grouped",)),
+    make_special("pairs", LayerType(0), features=("differential",)),
+    make_special("disbelieved", LayerType(0, note="its config says a window of 2 tokens, but …")),
 )
 
 
@@ -93,7 +93,7 @@ def open_page(new_reader: Callable[..., Reader], tmp_path_factory: pytest.TempPa
     return open_
 
 
-def hidden_cells(kind: LayerKind) -> set[tuple[int, int]]:
+def hidden_cells(kind: LayerType) -> set[tuple[int, int]]:
     """Return the cells, query and key, that come before their query and that it cannot see."""
     return {(query, key) for query in range(NUM_TOKENS) for key in range(kind.first_key(query))}
 
@@ -104,8 +104,8 @@ def areas_of(reader: Reader, figure: str) -> list[list[tuple[float, float]]]:
     return [list(zip(xs, ys, strict=True)) for xs, ys in zip(shade["xs"], shade["ys"], strict=True) if xs]
 
 
-@pytest.mark.parametrize(("layer", "kind"), [(0, LayerKind(0, window=WINDOW)), (2, LayerKind(2, chunk=4))])
-def test_hidden_cells_are_hatched_and_not_empty(open_page, layer: int, kind: LayerKind) -> None:
+@pytest.mark.parametrize(("layer", "kind"), [(0, LayerType(0, window=WINDOW)), (2, LayerType(2, chunk=4))])
+def test_hidden_cells_are_hatched_and_not_empty(open_page, layer: int, kind: LayerType) -> None:
     reader = open_page("sliding", f"#layer={layer}&head=3").look_at("head")
     (image,) = reader.ask("data", "head", "image")["image"]
     found = {(cell // NUM_TOKENS, cell % NUM_TOKENS) for cell, value in enumerate(image["values"]) if value is None}
@@ -145,7 +145,7 @@ def test_every_way_to_show_a_head_hides_the_same(open_page) -> None:
     for show in ("weight", "weighted", "attribution"):
         reader = open_page("sliding", f"#layer=0&head=3&show={show}").look_at("head")
         (image,) = reader.ask("data", "head", "image")["image"]
-        hidden = hidden_cells(LayerKind(0, window=WINDOW))
+        hidden = hidden_cells(LayerType(0, window=WINDOW))
         assert all(image["values"][query * NUM_TOKENS + key] is None for query, key in hidden)
         assert areas_of(reader, "head")
 

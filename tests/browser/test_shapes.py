@@ -12,9 +12,9 @@ from browser.reader import Reader
 from samples import make_capture
 
 from reportgen.captures.record import Capture
-from reportgen.evidence.record import Evidence
-from reportgen.pages.detail import FULL, Detail, measure_dropped
 from reportgen.pages.page import render_page
+from reportgen.pages.precision import FULL, Precision, measure_dropped
+from reportgen.records.evidence import Evidence
 
 RIGHT_TO_LEFT = ("שלום", " עולם", " זה", " משפט", " ארוך", " (מאוד)", " العربية", "!")
 
@@ -48,7 +48,7 @@ def weight_of(capture: Capture, layer: int, head: int, query_pos: int, key_pos: 
 def show(new_reader: Callable[..., Reader], tmp_path: Path) -> Callable[..., Reader]:
     """Opens the page of a capture."""
 
-    def open_page(capture: Capture, hash_: str = "", detail: Detail = FULL, **options: object) -> Reader:
+    def open_page(capture: Capture, hash_: str = "", detail: Precision = FULL, **options: object) -> Reader:
         page = tmp_path / "page.html"
         page.write_text(render_page(capture, detail=detail), "utf-8", newline="")
         return new_reader(**options).open(page.as_uri() + hash_)
@@ -99,7 +99,7 @@ def test_text_from_right_to_left_stands_in_the_order_of_its_positions(show: Call
 
 
 def test_what_a_row_loses_stands_beneath_its_strongest_keys(show: Callable[..., Reader]) -> None:
-    detail = Detail(floor=40)
+    detail = Precision(floor=40)
     reader = show(LONG, "#layer=1&head=2&query=100", detail)
     lost = measure_dropped(LONG, detail)[1, 2, 100]
     assert lost > 0.1
@@ -122,7 +122,7 @@ def test_what_a_row_loses_stands_beneath_its_strongest_keys(show: Callable[..., 
 def test_finer_weights_are_finer(show: Callable[..., Reader]) -> None:
     shown = {}
     for precision in (8, 16):
-        reader = show(LONG, "#layer=1&head=2&query=100", Detail(precision))
+        reader = show(LONG, "#layer=1&head=2&query=100", Precision(precision))
         reader.look_at("head")
         reader.look_at("layer_tiles")
         reader.look_at("overview")

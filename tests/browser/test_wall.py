@@ -14,12 +14,12 @@ from hostile import HOSTILE_STRINGS, OWNED
 from hostile_model import BETWEEN, save_hostile_model
 from hostile_pages import NUM_TEXTS, NUM_TOKENS, make_page_of
 
+from reportgen.build.build import Outcome, build_site
 from reportgen.captures.tokens import show_text
 from reportgen.pages.cards import make_card
 from reportgen.pages.page import render_page
 from reportgen.prompts.prompt_file import load_prompts
-from reportgen.run import Outcome, build_site
-from reportgen.site import open_site, write_index, write_page
+from reportgen.site.site import open_site, write_index, write_page
 
 FIGURES = ("head", "layer_tiles", "logprobs", "grid", "lens")
 MODEL = f"<img src=x onerror={OWNED}>"

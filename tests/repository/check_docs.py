@@ -9,7 +9,8 @@ from urllib.parse import unquote
 
 import pytest
 from counts import COUNTS
-from fences import PAGES, ROOT, name_of, read_anchors, read_blocks, read_links
+from fences import PAGES, name_of, read_anchors, read_blocks, read_links
+from root import ROOT
 
 
 def test_what_is_said_to_be_run_elsewhere_is() -> None:

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 import yaml
+from root import ROOT
 
 from reportgen import DISTRIBUTION
 
-ROOT = Path(__file__).parents[2]
 PINNED = re.compile(r"actions/[\w-]+@[0-9a-f]{40}")
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 LOCKS = {name: ROOT / "requirements" / f"{name}.txt" for name in ("run", "test", "release")}

@@ -1,1 +1,0 @@
-"""Where prompts are run."""

@@ -1,0 +1,181 @@
+"""What is special about a network's attention: by the structure of its modules, else by what its config says.
+
+What a config says about windows is a claim; ``confirm_layer_types`` holds it against the weights, and the weights win.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from numpy.typing import NDArray
+from torch import nn
+from transformers import PreTrainedModel
+
+from reportgen.instrumentation.anatomy import find_attention, find_layers, has_sink
+from reportgen.records import LayerType, ModelInfo
+from reportgen.records.attention_features import (
+    ALIBI,
+    CHUNK,
+    DIFFERENTIAL,
+    GROUPED,
+    HYBRID,
+    LATENT,
+    SINK,
+    SOFT_CAP,
+    WINDOW,
+)
+
+_MIXERS = {
+    r"mamba": "Mamba",
+    r"short_?conv|^conv ": "convolution",
+    r"delta_?net|linear_?att|lightning": "linear attention",
+    r"recurrent|rg_?lru": "recurrence",
+}
+"""What passes tokens on where attention does not, by the name and the class of a layer's part."""
+_LAYER_TYPES = {
+    "mamba": "Mamba",
+    "conv": "convolution",
+    "linear_attention": "linear attention",
+    "recurrent": "recurrence",
+    "mlp": "MLP alone",
+    "moe": "experts alone",
+}
+"""The same by the words of configs."""
+_SLIDING = "sliding"
+_CHUNKED = "chunked_attention"
+_ALIBI_BUILDERS = ("build_alibi_tensor", "build_mpt_alibi_tensor")
+
+
+def detect_layer_types(network: PreTrainedModel, info: ModelInfo) -> tuple[LayerType, ...]:
+    """Return the kind of every layer, in order, as modules and config claim it.
+
+    Args:
+        network: whose modules are looked at.
+        info: of the same model; its counts of layers and heads are used.
+    """
+    modules: dict[int, list[nn.Module]] = {}
+    for layer, module in find_attention(network):
+        modules.setdefault(layer, []).append(module)
+    layers, text = find_layers(network), network.config.get_text_config(decoder=True)
+    numbers = sorted({*range(info.num_layers), *modules})
+    return tuple(_kind_of(layer, modules.get(layer, []), layers.get(layer), text, info) for layer in numbers)
+
+
+def confirm_layer_types(
+    kinds: Sequence[LayerType], layers: Sequence[int], triangles: NDArray[Any], num_tokens: int
+) -> tuple[LayerType, ...]:
+    """Return the kinds without the windows that weights reach out of.
+
+    Args:
+        kinds: as claimed.
+        layers: the captured ones.
+        triangles: their attention, ``[layer, head, cell]``.
+        num_tokens: side of a pattern.
+    """
+    confirmed = []
+    for kind in kinds:
+        if kind.layer in layers and _reaches_out(kind, triangles[layers.index(kind.layer)], num_tokens):
+            claim = f"a window of {kind.window}" if kind.chunk is None else f"chunks of {kind.chunk}"
+            note = f"its config says {claim} tokens, but its weights reach further back"
+            kind = replace(kind, window=None, chunk=None, note=note)
+        confirmed.append(kind)
+    return tuple(confirmed)
+
+
+def _reaches_out(kind: LayerType, triangles: NDArray[Any], num_tokens: int) -> bool:
+    """Say whether a row of ``[head, cell]`` has weight before the first key that its window holds."""
+    firsts = ((position, kind.first_key(position)) for position in range(num_tokens))
+    starts = ((position * (position + 1) // 2, first) for position, first in firsts if first)
+    return any(triangles[:, start : start + first].any() for start, first in starts)
+
+
+def find_features(network: PreTrainedModel, kinds: Sequence[LayerType], num_heads: int) -> tuple[str, ...]:
+    """Return what is special about a network's attention, by the names of ``features.FEATURES``."""
+    modules = [module for _, module in find_attention(network)]
+    has_alibi = getattr(network.config, "alibi", False) is True
+    found = {
+        GROUPED: any(0 < kind.num_kv_heads < num_heads for kind in kinds),
+        WINDOW: any(kind.window is not None for kind in kinds),
+        CHUNK: any(kind.chunk is not None for kind in kinds),
+        SINK: any(kind.has_sink for kind in kinds),
+        HYBRID: any(not kind.has_attention or kind.what for kind in kinds),
+        LATENT: any(hasattr(module, "kv_lora_rank") for module in modules),
+        ALIBI: has_alibi or any(hasattr(network.base_model, name) for name in _ALIBI_BUILDERS),
+        SOFT_CAP: any(getattr(module, "attn_logit_softcapping", None) is not None for module in modules),
+        DIFFERENTIAL: any(hasattr(module, "lambda_q1") for module in modules),
+    }
+    return tuple(trait.name for trait, is_there in found.items() if is_there)
+
+
+def _kind_of(
+    number: int, modules: Sequence[nn.Module], layer: nn.Module | None, text: Any, info: ModelInfo
+) -> LayerType:
+    what = _name_mixer(layer, modules)
+    if not modules:
+        named = (_entry(text, key, number) for key in ("layers_block_type", "layer_types"))
+        what = what or next((_LAYER_TYPES[name] for name in named if name in _LAYER_TYPES), "")
+        return LayerType(number, has_attention=False, what=what)
+    window, chunk = _find_window(number, modules, text)
+    return LayerType(
+        number,
+        num_kv_heads=_count_kv_heads(modules, info),
+        window=window,
+        chunk=chunk,
+        has_sink=any(map(has_sink, modules)),
+        what=what,
+    )
+
+
+def _count_kv_heads(modules: Sequence[nn.Module], info: ModelInfo) -> int:
+    """The module's own, since layers of one model may differ; the config of Falcon's first generation is not used."""
+    for module in modules:
+        groups: Any = getattr(module, "num_key_value_groups", None)
+        if isinstance(groups, int) and groups > 0:
+            return info.num_heads // groups
+    return info.num_kv_heads
+
+
+def _find_window(number: int, modules: Sequence[nn.Module], text: Any) -> tuple[int | None, int | None]:
+    """Window and chunk of a layer; at most one of them."""
+    kind = _entry(text, "layer_types", number)
+    if kind == _CHUNKED:
+        return None, _length(text, "attention_chunk_size", number)
+    of_config = _length(text, "sliding_window", number)
+    for module in modules:
+        if getattr(module, "attention_type", None) == "local":
+            return _length(text, "window_size", number), None
+        if hasattr(module, "sliding_window"):
+            own = _as_length(module.sliding_window)
+            # Some modules keep one more than the mask has, which is made from the config.
+            return (None if own is None else min(own, of_config or own)), None
+    if kind is not None:
+        return (of_config if _SLIDING in kind else None), None
+    return (None if getattr(text, "use_sliding_window", None) is False else of_config), None
+
+
+def _name_mixer(layer: nn.Module | None, modules: Sequence[nn.Module]) -> str:
+    """What passes tokens on in a layer beside its attention; empty where nothing is known to."""
+    for name, part in () if layer is None else layer.named_children():
+        for pattern, what in _MIXERS.items():
+            if part not in modules and re.search(pattern, f"{name} {type(part).__name__}", re.IGNORECASE):
+                return what
+    return ""
+
+
+def _entry(text: Any, key: str, number: int) -> str | None:
+    values = getattr(text, key, None)
+    return values[number] if isinstance(values, list | tuple) and number < len(values) else None
+
+
+def _length(text: Any, key: str, number: int) -> int | None:
+    try:
+        return _as_length(getattr(text, key, None))
+    except RuntimeError:  # transformers refuses to read a key that differs by layer from the whole
+        return _as_length(getattr(text.per_layer_config[number], key, None))
+
+
+def _as_length(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

@@ -1,0 +1,77 @@
+"""Norms whose scale is held at what it was in a run, which makes them linear."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from reportgen.instrumentation.anatomy import tolerance_of
+
+_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class LinearNorm:
+    """A norm as ``scale · weight ⊙ (x − mean x, or x itself) + bias``, the scale differing by row.
+
+    Found by probing: the weight of an RMSNorm may be kept as its distance from 1, and its eps under many names.
+
+    Attributes:
+        weight: float32 ``[width]``.
+        bias: float32 ``[width]``.
+        centers: whether the mean is taken away, as LayerNorm does.
+    """
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    centers: bool
+
+    @classmethod
+    def probe(cls, module: nn.Module, width: int, like: torch.Tensor) -> LinearNorm | None:
+        """Return a module as a linear norm, or ``None`` where it is no norm over a last axis of that width.
+
+        Args:
+            module: anything.
+            width: length of the last axis.
+            like: a tensor with the device and type that the module takes.
+        """
+        signs = torch.ones(1, 1, width, device=like.device, dtype=like.dtype)
+        signs[..., 1::2] = -1
+        try:
+            with torch.no_grad():
+                probes = (64 * signs, -64 * signs, 256 * signs, 64 * (signs + 3))
+                # A network that is spread over several devices gives results where the module is.
+                up, down, far, aside = (module(probe).float().to(like.device) for probe in probes)
+        except (RuntimeError, TypeError, ValueError, AttributeError, IndexError, NotImplementedError):
+            return None  # whatever it is, it is not called as norms are
+        if up.shape != signs.shape or not torch.allclose(up, far, rtol=_TOLERANCE, atol=1e-4):
+            return None
+        weight, bias = ((up - down) / 2 * signs).flatten(), ((up + down) / 2).flatten()
+        return cls(weight, bias, centers=torch.allclose(aside, up, rtol=_TOLERANCE, atol=1e-4))
+
+    def scales(self, inputs: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor | None:
+        """Return the scale of each row of a run, or ``None`` where this norm did not make those outputs.
+
+        Args:
+            inputs: ``[row, width]``.
+            outputs: ``[row, width]``.
+
+        Returns:
+            ``[row]``, the least-squares fit.
+        """
+        tolerance = tolerance_of(outputs.dtype)
+        inputs, outputs = inputs.float(), outputs.float()
+        unscaled = self._center(inputs) * self.weight
+        wanted = outputs - self.bias
+        scales = (unscaled * wanted).sum(-1) / (unscaled * unscaled).sum(-1)
+        misfit = (scales[:, None] * unscaled - wanted).abs().max()
+        return scales if misfit <= tolerance * outputs.abs().max() else None
+
+    def pull_back(self, directions: torch.Tensor) -> torch.Tensor:
+        """Return directions behind the norm as directions before it, ``[…, width]``, but for the scale of each row."""
+        return self._center(directions * self.weight)
+
+    def _center(self, values: torch.Tensor) -> torch.Tensor:
+        return values - values.mean(-1, keepdim=True) if self.centers else values

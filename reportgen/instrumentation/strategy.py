@@ -1,0 +1,116 @@
+"""How a network's attention is best watched: proved on a few tokens, once for each network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import torch
+from transformers import PreTrainedModel
+
+from reportgen.instrumentation.anatomy import is_close, tolerance_of
+from reportgen.instrumentation.inputs import make_inputs, positions_behind
+from reportgen.instrumentation.logits import can_read_in_parts, run_pass
+from reportgen.instrumentation.observer import HeadTrace, Observer, TracedText
+
+_LENGTH = 12
+_PADDING = 5
+_ROUTES: WeakKeyDictionary[PreTrainedModel, CaptureStrategy] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class CaptureStrategy:
+    """How to run a watched pass.
+
+    Attributes:
+        layers: those that gave attention, ascending.
+        fast: whether weights worked out from the fast attention's queries and keys are those of eager attention.
+        chunked_logits: whether the network's end, run on some positions, gives the logits that the whole network gives.
+        supports_left_padding: whether a text behind padding gives what it gives alone, so that several can be continued
+            at once.
+    """
+
+    layers: tuple[int, ...]
+    fast: bool
+    chunked_logits: bool
+    supports_left_padding: bool
+
+
+def find_strategy(network: PreTrainedModel) -> CaptureStrategy:
+    """Run a few tokens both ways and compare; what cannot be proved is not used.
+
+    Args:
+        network: in evaluation mode.
+
+    Raises:
+        Exception: whatever the network raises in eager mode.
+    """
+    found = _ROUTES.get(network)
+    if found is None:
+        found = _ROUTES[network] = _find_route(network)
+    return found
+
+
+def _find_route(network: PreTrainedModel) -> CaptureStrategy:
+    vocabulary = network.config.get_text_config(decoder=True).vocab_size
+    token_ids = [(7 + 31 * place) % vocabulary for place in range(_LENGTH)]
+    rows = slice(0, _LENGTH)
+    eager, usual = _Keeper(), _Keeper()
+    logits = run_pass(network, [TracedText(token_ids, rows, [eager])])[0].read(rows)[0]
+    try:
+        again = run_pass(network, [TracedText(token_ids, rows, [usual])], fast=True)[0].read(rows)[0]
+        fast = _is_close(again, logits) and usual.agrees_with(eager)
+    except Exception:  # a network without the fast attention may raise anything when it is asked for it
+        fast = False
+    return CaptureStrategy(
+        layers=tuple(sorted(eager.seen)),
+        fast=fast,
+        chunked_logits=_reads_in_parts(network, token_ids, logits),
+        supports_left_padding=_stands_padding(network, token_ids, logits[-1]),
+    )
+
+
+def _reads_in_parts(network: PreTrainedModel, token_ids: list[int], logits: torch.Tensor) -> bool:
+    if not can_read_in_parts(network):
+        return False
+    try:
+        reader = run_pass(network, [TracedText(token_ids)], chunked_logits=True)[0]
+        halves = [reader.read(rows)[0] for rows in (slice(0, 5), slice(5, _LENGTH))]
+    except Exception:  # an end of unknown make
+        return False
+    return _is_close(torch.cat(halves), logits)
+
+
+def _stands_padding(network: PreTrainedModel, token_ids: list[int], last: torch.Tensor) -> bool:
+    """Put padding before the text, in the way of ``generate``."""
+    inputs = make_inputs(network, [[token_ids[0]] * _PADDING + token_ids])
+    mask = inputs["attention_mask"]
+    mask[:, :_PADDING] = 0
+    if "position_ids" in inputs:
+        inputs["position_ids"] = positions_behind(network, mask)
+    try:
+        with torch.inference_mode():
+            return _is_close(network(**inputs).logits[0, -1], last)
+    except Exception:  # a network that takes no mask
+        return False
+
+
+class _Keeper(Observer):
+    """Keeps all weights of a short pass."""
+
+    def __init__(self) -> None:
+        self.seen: dict[int, list[HeadTrace]] = {}
+
+    def see_heads(self, trace: HeadTrace) -> None:
+        self.seen.setdefault(trace.layer, []).append(trace)
+
+    def agrees_with(self, other: _Keeper) -> bool:
+        """Say whether both saw the same weights of the same layers, each once."""
+        if self.seen.keys() != other.seen.keys() or any(len(traces) > 1 for traces in self.seen.values()):
+            return False
+        pairs = ((traces[0].weights, other.seen[layer][0].weights) for layer, traces in self.seen.items())
+        return all(ours.shape == theirs.shape and _is_close(ours, theirs) for ours, theirs in pairs)
+
+
+def _is_close(found: torch.Tensor, expected: torch.Tensor) -> bool:
+    return is_close(found, expected, tolerance_of(expected.dtype))

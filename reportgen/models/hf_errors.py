@@ -1,0 +1,218 @@
+"""Calls into transformers: without its noise, and with errors that give advice."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr
+from typing import Any
+
+from reportgen.records.errors import ModelError, ModelNotFound, ReportgenError, UnsupportedModel
+
+_MEMORY = "there is not enough memory for it; take a smaller model, --dtype bfloat16, or another --device"
+
+_UNREADABLE = ("SafetensorError", "UnpicklingError", "EOFError", "IndexError")
+
+# What transformers and torch say only in words: a pattern of the message, what it means to the user.
+_WORDS: tuple[tuple[str, type[ModelError], str], ...] = (
+    (
+        "trust_remote_code",
+        ModelError,
+        "it brings its own Python code, which would run on this machine; read that code, then allow it with "
+        "--trust-remote-code",
+    ),
+    ("not a valid JSON", ModelError, "its config.json is not valid JSON; repair it or get the model again"),
+    (
+        "Unrecognized model|does not recognize this architecture",
+        UnsupportedModel,
+        "this transformers does not know the kind of model that its config.json names; a newer one may",
+    ),
+    (
+        "instantiate the backend tokenizer",
+        ModelError,
+        "it has no tokenizer that could be read; put the tokenizer's files (tokenizer.json) beside the weights",
+    ),
+    ("out of memory|not enough memory|can't allocate memory", ModelError, _MEMORY),
+    (
+        "offload_folder|offload_dir",
+        ModelError,
+        "it does not fit the devices and the memory together; take --dtype bfloat16, or a smaller model",
+    ),
+    ("ignore_mismatched_sizes", ModelError, "its weights have other shapes than its config.json says"),
+    (
+        "Weights only load failed|weights_only",
+        ModelError,
+        "its weights are pickled Python objects that are not safe to load; convert them to safetensors",
+    ),
+    (
+        "no file named|not appear to have a file named",
+        ModelError,
+        "it has no weights; put model.safetensors beside its config.json, or get the whole model again; pickled ones "
+        "(.bin) take --allow-pickle",
+    ),
+    (
+        "GGUF model with architecture",
+        UnsupportedModel,
+        "transformers reads no .gguf file of its architecture; take the model's safetensors",
+    ),
+    (
+        "GGUF magic bytes|`general.architecture`|cannot mmap an empty file|unpack_from requires",
+        ModelError,
+        "its .gguf file is broken or cut short; get that file again, and compare its size with the source's",
+    ),
+)
+
+# The same of peft, for adapters.
+_ADAPTER_WORDS: tuple[tuple[str, type[ModelError], str], ...] = (
+    ("NaNs detected", ModelError, "its weights hold NaN; get it again"),
+    (
+        "can't load it as a pickle|Weights only load failed|weights_only",
+        ModelError,
+        "its weights are pickled Python objects that are not safe to load; convert them to safetensors",
+    ),
+    ("out of memory|not enough memory|can't allocate memory", ModelError, _MEMORY),
+)
+
+
+@contextmanager
+def calling_transformers(name: str, part: str = "config", *, adapter: str = "") -> Iterator[None]:
+    """Run a block that loads something: log, progress bars and warnings are silent, errors are the program's own.
+
+    The hub's download bars stay, since a download is long; they show themselves on terminals alone.
+
+    Args:
+        name: the model, as the user wrote it.
+        part: what is being loaded, for the message of an error that is not foreseen.
+        adapter: the adapter whose part it is, as the user wrote it; empty for the model's own.
+
+    Raises:
+        ModelError: whatever goes wrong inside.
+    """
+    # With pickled weights from the hub, transformers would ask the hub for a conversion, in the user's name.
+    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+    try:
+        with quiet():
+            yield
+    except ReportgenError:
+        raise
+    except Exception as error:
+        raise explain(error, name, part, adapter=adapter) from error
+
+
+def without_bars() -> AbstractContextManager[Any]:
+    """Return a context that drops what is written to standard error: transformers' GGUF bar cannot be switched off."""
+    return redirect_stderr(io.StringIO())
+
+
+def name_subject(name: str, adapter: str = "") -> str:
+    """Return what an error is about: a model, or an adapter on it."""
+    return f"adapter {adapter!r} on model {name!r}" if adapter else f"model {name!r}"
+
+
+def explain(error: Exception, name: str, part: str = "config", *, adapter: str = "") -> ModelError:
+    """Return what an error from transformers, the hub or torch means to the user.
+
+    Args:
+        error: what was raised; its causes are looked at too.
+        name: the model, as the user wrote it.
+        part: what was being loaded.
+        adapter: the adapter whose part it was; empty for the model's own.
+    """
+    subject = name_subject(name, adapter)
+    causes = list(_causes(error))
+    for cause in causes:
+        if (found := _explain_hub(cause, "adapter" if adapter else "model")) is not None:
+            kind, meaning = found
+            return kind(f"{subject}: {meaning}")
+    for cause in causes:
+        if isinstance(cause, ImportError) and (package := _missing_package(cause)):
+            return ModelError(f"{subject}: it takes a package that is not installed; pip install {package}")
+        if isinstance(cause, MemoryError):
+            return ModelError(f"{subject}: {_MEMORY}")
+        for pattern, kind, meaning in _ADAPTER_WORDS if adapter else _WORDS:
+            if re.search(pattern, str(cause)):
+                return kind(f"{subject}: {meaning}")
+    first_line = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
+    reason = f"{type(error).__name__}: {first_line}"
+    # The class is safetensors' own; to name it would take an import.
+    if part == "weights" and type(error).__name__ in _UNREADABLE:
+        advice = "the file is broken or cut short, get it again"
+        return ModelError(f"{subject}: its weights cannot be read: {reason}; {advice}")
+    return ModelError(f"{subject}: its {part} cannot be loaded: {reason}")
+
+
+def _explain_hub(error: BaseException, thing: str) -> tuple[type[ModelError], str] | None:
+    from huggingface_hub import errors, is_offline_mode
+
+    if isinstance(error, errors.GatedRepoError):
+        return (
+            ModelError,
+            "the hub gives it only to those who accept its terms; accept them there, then `hf auth login`",
+        )
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return ModelNotFound, f"the hub has no such {thing}, or keeps it private; check the name, or `hf auth login`"
+    if isinstance(error, errors.RevisionNotFoundError):
+        return ModelNotFound, f"the hub has the {thing}, but no such revision; check what stands after '@'"
+    if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
+        instead = "name a local folder" + (" or an embedded model" if thing == "model" else "")
+        if is_offline_mode():
+            return ModelNotFound, (
+                "not in the hub's cache on this machine, and HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE forbids asking the "
+                f"hub; unset it, or {instead}"
+            )
+        return ModelNotFound, (
+            f"not in the hub's cache on this machine, and the hub cannot be reached; check the connection, or {instead}"
+        )
+    if isinstance(error, errors.EntryNotFoundError):
+        kind = "a peft adapter" if thing == "adapter" else "a transformers model"
+        return ModelError, f"the hub has the repository, but not the file that is needed; is it {kind}?"
+    return None
+
+
+def _missing_package(error: ImportError) -> str:
+    """Return what has to be installed, as far as an error says it: most quantisers give the command for pip."""
+    command = re.search(
+        r"pip install (?:-U |--upgrade )?['\"]?([A-Za-z][\w.\-]*(?:\[[\w,]+\])?(?:[<>=!~]+[\w.]+)?)", str(error)
+    )
+    return f"'{command[1].rstrip('.')}'" if command else error.name or ""
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the log, progress bars and warnings of transformers and the hub silent, save for download bars."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from transformers.utils import logging as log
+
+    others, hub_silent = (
+        [logging.getLogger(name) for name in ("huggingface_hub", "accelerate")],
+        are_progress_bars_disabled(),
+    )
+    before = log.get_verbosity(), log.is_progress_bar_enabled(), [other.level for other in others]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        log.set_verbosity_error()
+        log.disable_progress_bar()
+        if not hub_silent:  # transformers has switched off the hub's bars together with its own
+            enable_progress_bars()
+        for other in others:
+            other.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            log.set_verbosity(before[0])
+            for other, level in zip(others, before[2], strict=True):
+                other.setLevel(level)
+            if before[1]:
+                log.enable_progress_bar()
+            if hub_silent:
+                disable_progress_bars()

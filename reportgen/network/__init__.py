@@ -1,1 +1,0 @@
-"""What stands where in a network, and what passes through it, found by structure instead of by name."""

@@ -1,0 +1,185 @@
+"""Arrays to the compact blocks that a page carries; ``templates/js/payload.js`` reads the very same format.
+
+A block is bytes, deflated (zlib format, RFC 1950) and written in base64: either UTF-8 text (JSON or a script) or
+*codes* of attention weights, lower triangles of which are packed as ``triangles`` says.
+
+``reportgen.captures.quantization`` says what a code is.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from base64 import b64decode, b64encode
+from bisect import bisect_right
+from collections.abc import Iterable
+from math import isfinite
+from typing import Any
+
+import deflate
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from reportgen.captures.quantization import quantize_sqrt
+from reportgen.captures.record import Capture
+from reportgen.pages.precision import FULL, Precision, quantize
+from reportgen.pages.triangles import pack_triangles
+from reportgen.records import Prediction, Token
+
+THUMBNAIL_SIDE = 24
+"""Most cells along a side of one head's picture in the overview."""
+_OWN_OVERVIEW = 64
+"""Up to so many tokens the overview has no block: all layers are hardly more, and the page's script shrinks them."""
+
+_DIGITS = 5  # more than a page shows
+_LEVELS = (12, 10, 6)
+"""Of deflate, for small blocks, for larger ones and for the largest. Level 12 makes codes 4 % to 9 % smaller than
+level 6 and takes eight times as long or more, level 10 half or two thirds of that in a tenth to a half of the time."""
+_SIZES = (3 << 13, 1 << 17)
+"""Bytes from which on a block is a larger one, and one of the largest."""
+
+
+def encode_bytes(data: bytes, *, patient: bool = False) -> Markup:
+    """Return bytes as a block.
+
+    Args:
+        data: any bytes.
+        patient: take the time that makes any block smallest.
+    """
+    level = _LEVELS[0 if patient else bisect_right(_SIZES, len(data))]
+    return Markup(b64encode(deflate.zlib_compress(data, level)).decode("ascii"))
+
+
+def decode_bytes(block: str) -> bytes:
+    """Return the bytes of a block."""
+    return zlib.decompress(b64decode(block))
+
+
+def encode_json(value: Any) -> Markup:
+    """Return a JSON value as a block; keys keep their order.
+
+    Raises:
+        ValueError: the value holds NaN or an infinity, which JSON does not have.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return encode_bytes(text.encode("utf-8"))
+
+
+def encode_layer(capture: Capture, layer: int, detail: Precision = FULL) -> Markup:
+    """Return the block of one layer: for each captured head the codes of its lower triangle."""
+    return _encode_triangles(capture.triangles[capture.layers.index(layer)], detail)
+
+
+def encode_pattern(capture: Capture, layer: int, head: int, detail: Precision = FULL) -> Markup:
+    """Return the block of one head: the codes of its lower triangle."""
+    return _encode_triangles(capture.triangles[capture.layers.index(layer), capture.heads.index(head)][None], detail)
+
+
+def encode_dropped(dropped: NDArray[np.float32] | None) -> dict[str, Markup]:
+    """Return the block of what ``measure_dropped`` found, codes ``[layer, head, query_pos]``; none where it is None."""
+    return {} if dropped is None else {"dropped": encode_bytes(quantize_sqrt(dropped).tobytes())}
+
+
+def measure_triangles(triangles: Iterable[NDArray[Any]], detail: Precision) -> int:
+    """Return how many bytes a block of triangles, ``[cell]`` each, takes on a page."""
+    return len(deflate.zlib_compress(_pack(triangles, detail), _LEVELS[-1])) * 4 // 3
+
+
+def _encode_triangles(triangles: Iterable[NDArray[Any]], detail: Precision) -> Markup:
+    return encode_bytes(_pack(triangles, detail))
+
+
+def _pack(triangles: Iterable[NDArray[Any]], detail: Precision) -> bytes:
+    """Return codes as triangles are packed; of 16 bits the high ones so, and behind them the low ones as they are."""
+    codes = (quantize(triangle, detail) for triangle in triangles)  # one by one: all would take much memory
+    if detail.precision == 8:
+        return pack_triangles(codes)
+    fine = list(codes)
+    high = pack_triangles((triangle >> 8).astype(np.uint8) for triangle in fine)
+    return high + b"".join(triangle.astype(np.uint8).tobytes() for triangle in fine)
+
+
+def thumbnail_side(num_tokens: int) -> int:
+    """Return the side, in cells, of one head's picture in the overview."""
+    return min(num_tokens, THUMBNAIL_SIDE)
+
+
+def shrink(pattern: NDArray[Any], side: int) -> NDArray[Any]:
+    """Return a pattern with at most ``side`` cells along each axis, each the strongest of the cells it stands for.
+
+    Args:
+        pattern: ``[query_pos, key_pos]``.
+        side: side of the result; the pattern itself comes back where it is no larger.
+
+    Returns:
+        ``[side, side]``; cell ``(i, j)`` covers the positions from ``i * n // side`` up to ``(i + 1) * n // side``.
+    """
+    length = len(pattern)
+    if length <= side:
+        return pattern
+    starts = np.arange(side) * length // side
+    return np.maximum.reduceat(np.maximum.reduceat(pattern, starts, axis=0), starts, axis=1)
+
+
+def has_overview(capture: Capture) -> bool:
+    """Say whether a page carries the overview beside the layers that it is made from."""
+    return capture.num_tokens > _OWN_OVERVIEW
+
+
+def encode_overview(capture: Capture) -> Markup:
+    """Return the block of the overview.
+
+    Returns:
+        Codes ``[layer, head, row, column]``, ``thumbnail_side`` rows and columns each, zeros above the diagonal.
+    """
+    side = thumbnail_side(capture.num_tokens)
+    patterns = [shrink(capture.pattern(layer, head), side) for layer in capture.layers for head in capture.heads]
+    return encode_bytes(quantize_sqrt(np.stack(patterns)).tobytes())
+
+
+def describe_capture(capture: Capture, detail: Precision = FULL) -> dict[str, Any]:
+    """Return what the page's script reads beside the blocks, as JSON values.
+
+    Returns:
+        Layers, heads, tokens as ``[token_id, shown, special]``, the predictions of each prompt token after the first,
+        per step ``raw`` and ``filtered`` predictions, and ``scores`` by name, ``[layer][head]``, null where undefined.
+    """
+    return {
+        "layers": list(capture.layers),
+        "heads": list(capture.heads),
+        "num_prompt_tokens": capture.num_prompt_tokens,
+        "thumbnail_side": thumbnail_side(capture.num_tokens),
+        "has_overview": has_overview(capture),
+        "precision": detail.precision,
+        "least": shorten(detail.least),
+        "tokens": [describe_token(token) for token in capture.tokens],
+        "prompt_predictions": [_describe_prediction(prediction) for prediction in capture.prompt_predictions],
+        "steps": [
+            {"raw": _describe_prediction(step.raw), "filtered": _describe_prediction(step.filtered)}
+            for step in capture.steps
+        ],
+        "scores": {
+            name: [[shorten(score) for score in row] for row in scores]
+            for name, scores in capture.evidence.scores.items()
+        },
+    }
+
+
+def describe_token(token: Token) -> list[Any]:
+    """Return a token as the page's script reads it: ``[token_id, shown, special]``."""
+    return [token.token_id, token.shown, int(token.special)]
+
+
+def _describe_prediction(prediction: Prediction) -> dict[str, Any]:
+    return {
+        "logprob": shorten(prediction.logprob),
+        "rank": prediction.rank,
+        "entropy": shorten(prediction.entropy),
+        "alternatives": [[token.token_id, token.shown, shorten(logprob)] for token, logprob in prediction.alternatives],
+    }
+
+
+def shorten(number: float, digits: int = _DIGITS) -> float | None:
+    """Return a number with so many significant digits; undefined or infinite, it is null, as JSON has it."""
+    return float(f"{number:.{digits}g}") if isfinite(number) else None

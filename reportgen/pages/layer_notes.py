@@ -1,0 +1,183 @@
+"""What is special about a model's attention, as a page says it; ``templates/js/kinds.js`` reads the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from reportgen.captures.record import Capture
+from reportgen.pages.encoding import encode_bytes, quantize_sqrt
+from reportgen.records import LayerType
+from reportgen.records.attention_features import (
+    CHUNK,
+    DIFFERENTIAL,
+    FEATURES,
+    GROUPED,
+    HYBRID,
+    WINDOW,
+    AttentionFeature,
+)
+
+
+@dataclass(frozen=True)
+class TraitView:
+    """A trait of the model and what it amounts to there, in a few words."""
+
+    trait: AttentionFeature
+    says: str
+
+
+def describe_kinds(capture: Capture) -> dict[str, Any]:
+    """Return what the page's script looks up, as JSON values.
+
+    Returns:
+        ``kinds``, one for each captured layer, with what differs from a plain layer; ``gaps``, the selected layers
+        without attention, each run of them once; ``num_heads`` of a layer, captured or not; whether heads are
+        ``paired``.
+    """
+    return {
+        "num_heads": capture.model.num_heads,
+        "paired": DIFFERENTIAL.name in capture.model.features,
+        "kinds": [_describe(capture.kind_of(layer)) for layer in capture.layers],
+        "gaps": [{"layers": [run[0].layer, run[-1].layer], "what": run[0].what} for run in _list_gaps(capture)],
+    }
+
+
+def list_marks(capture: Capture) -> frozenset[str]:
+    """Return what only some models' figures need: ``shade`` of cells outside a window, ``gaps`` between layers."""
+    last = capture.num_tokens - 1
+    shaded = any(capture.kind_of(layer).first_key(last) for layer in capture.layers)
+    there = {"shade": shaded, "gaps": bool(_list_gaps(capture))}
+    return frozenset(name for name, is_there in there.items() if is_there)
+
+
+def name_shade(capture: Capture) -> str:
+    """Return what hatched cells are, in words; empty where no picture has any."""
+    if "shade" not in list_marks(capture):
+        return ""
+    return "in an earlier chunk" if CHUNK.name in capture.model.features else "outside the layer's window"
+
+
+def make_sink_blocks(capture: Capture) -> dict[str, Markup]:
+    """Return the block of what learned sinks take, codes ``[layer, head, query_pos]``; none where no layer has any."""
+    if capture.sink_mass is None:
+        return {}
+    return {"sinks": encode_bytes(quantize_sqrt(capture.sink_mass).tobytes())}
+
+
+def make_trait_views(capture: Capture) -> list[TraitView]:
+    """Return what is special about the model, in the order of ``features.FEATURES``."""
+    return [
+        TraitView(trait, _count_out(capture, trait))
+        for name, trait in FEATURES.items()
+        if name in capture.model.features
+    ]
+
+
+def make_kind_rows(capture: Capture) -> list[tuple[str, str]]:
+    """Return what differs from layer to layer, as names and values."""
+    kinds = [kind for kind in capture.kinds if kind.has_attention]
+    without = [kind for kind in capture.kinds if not kind.has_attention]
+    rows = [
+        *(
+            (f"layers with a window of {length}", _ranges(kind.layer for kind in kinds if kind.window == length))
+            for length in _lengths(kinds, "window")
+        ),
+        *(
+            (f"layers in chunks of {length}", _ranges(kind.layer for kind in kinds if kind.chunk == length))
+            for length in _lengths(kinds, "chunk")
+        ),
+        *(
+            (f"layers without attention{what and ', '}{what}", _ranges(k.layer for k in without if k.what == what))
+            for what in dict.fromkeys(kind.what for kind in without)
+        ),
+        *((f"layer {kind.layer}", kind.note) for kind in kinds if kind.note),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def group_heads(capture: Capture) -> dict[int, list[int]]:
+    """Return the captured heads by the key head that they share; none where they share none, or layers differ."""
+    counts = {capture.kind_of(layer).num_kv_heads for layer in capture.layers}
+    num_heads, num_kv_heads = capture.model.num_heads, min(counts)
+    groups: dict[int, list[int]] = {}
+    if len(counts) > 1 or not 0 < num_kv_heads < num_heads:
+        return groups
+    for head in capture.heads:
+        groups.setdefault(head // (num_heads // num_kv_heads), []).append(head)
+    return groups
+
+
+def name_reach(kind: LayerType) -> str:
+    """Return how far a layer's queries see, in words; empty where they see all."""
+    if kind.chunk is not None:
+        return f"chunks of {kind.chunk}"
+    return "" if kind.window is None else f"window {kind.window}"
+
+
+def _describe(kind: LayerType) -> dict[str, Any]:
+    values = {"window": kind.window, "chunk": kind.chunk, "has_sink": kind.has_sink, "what": kind.what}
+    return {"num_kv_heads": kind.num_kv_heads} | {
+        name: value for name, value in (values | {"note": kind.note}).items() if value
+    }
+
+
+def _list_gaps(capture: Capture) -> list[list[LayerType]]:
+    """The selected layers without attention, those of one kind that follow one another together."""
+    runs: list[list[LayerType]] = []
+    if not capture.kinds:
+        return runs
+    selected = set(capture.prompt.layers.resolve(capture.model.num_layers))
+    for kind in capture.kinds:
+        if kind.has_attention or kind.layer not in selected:
+            continue
+        if runs and runs[-1][-1].layer == kind.layer - 1 and runs[-1][-1].what == kind.what:
+            runs[-1].append(kind)
+        else:
+            runs.append([kind])
+    return runs
+
+
+def _count_out(capture: Capture, trait: AttentionFeature) -> str:
+    kinds = [kind for kind in capture.kinds if kind.has_attention]
+    if trait == GROUPED:
+        counts = sorted({capture.kind_of(kind.layer).num_kv_heads for kind in kinds})
+        noun = "key head" if counts == [1] else "key heads"
+        return f"{capture.model.num_heads} query heads on {_join(counts)} {noun}"
+    if trait == WINDOW:
+        lengths = _lengths(kinds, "window")
+        where = _of_layers(sum(kind.window is not None for kind in kinds), capture.model.num_layers)
+        return f"window{'s' if len(lengths) > 1 else ''} of {_join(lengths)} tokens {where}"
+    if trait == CHUNK:
+        where = _of_layers(sum(kind.chunk is not None for kind in kinds), capture.model.num_layers)
+        return f"chunks of {_join(_lengths(kinds, 'chunk'))} tokens {where}"
+    without = len(capture.kinds) - len(kinds)
+    if trait == HYBRID and without:
+        return f"no attention {_of_layers(without, capture.model.num_layers)}"
+    return trait.title
+
+
+def _of_layers(count: int, num_layers: int) -> str:
+    return "in every layer" if count == num_layers else f"in {count} of {num_layers} layers"
+
+
+def _lengths(kinds: Iterable[LayerType], name: str) -> list[int]:
+    return sorted({length for kind in kinds if (length := getattr(kind, name)) is not None})
+
+
+def _join(numbers: Sequence[int]) -> str:
+    return " or ".join(map(str, numbers))
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """``[0, 1, 2, 5]`` to ``0–2, 5``."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

@@ -1,0 +1,67 @@
+"""What it takes to make a page again: a prompt file of one prompt, and the command that reads it."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import yaml
+
+from reportgen.captures.record import Capture
+from reportgen.records import Generation, ModelInfo, Prompt
+
+_DTYPES = ("float32", "bfloat16", "float16")
+_GIVEN = ("title", "slug", "note", "adapter", "max_new_tokens", "add_special_tokens", "evidence", "tags", "tools")
+"""Keys of a prompt that are written out where they are not as they are by default; others need more than that."""
+
+
+def make_prompt_file(capture: Capture) -> str:
+    """Return a prompt file that makes a capture's page again, as YAML; the versions and the command stand before it.
+
+    A hub model is pinned to the commit that was used. A model that was handed over in memory has no name that could be
+    loaded; its name stands there all the same.
+    """
+    file = f"{capture.prompt.slug or 'prompts'}.yaml"
+    versions = ", ".join(f"{name} {version}" for name, version in capture.versions.items())
+    head = (f"made with {versions}", f"save as {file}, then run: {make_command(capture.model, file)}")
+    prompt = yaml.safe_dump([_keys_of(capture)], allow_unicode=True, sort_keys=False, width=100)
+    return "".join(f"# {' '.join(line.split())}\n" for line in head) + prompt
+
+
+def make_command(model: ModelInfo, file: str) -> str:
+    """Return the command that builds a page on the same kind of device, with numbers of the same format."""
+    command = ["reportgen", "build", file]
+    device = model.device.partition(":")[0]
+    if "," in model.device:
+        command += ["--device-map", "auto"]
+    elif device in {"cpu", "cuda", "mps"}:
+        command += ["--device", device]
+    if (dtype := model.dtype.partition(",")[0].strip()) in _DTYPES:
+        command += ["--dtype", dtype]
+    return " ".join(command)
+
+
+def _keys_of(capture: Capture) -> dict[str, Any]:
+    prompt, usual = capture.prompt, Prompt()
+    keys: dict[str, Any] = {"model": _pin(prompt.model, capture.model.revision)}
+    if prompt.messages:
+        keys["messages"] = [dict(message) for message in prompt.messages]
+    else:
+        keys["text"] = prompt.text
+    keys |= {key: value for key in ("layers", "heads") if (value := str(getattr(prompt, key))) != "all"}
+    keys |= {
+        key: list(value) if isinstance(value, tuple) else value
+        for key in _GIVEN
+        if (value := getattr(prompt, key)) != getattr(usual, key)
+    }
+    chosen = {item.name: getattr(prompt.generation, item.name) for item in fields(Generation)}
+    chosen = {name: value for name, value in chosen.items() if value != getattr(Generation(), name)}
+    return keys | ({"generation": chosen} if chosen else {})
+
+
+def _pin(name: str, revision: str) -> str:
+    """Return a model's name with the commit that it stood for; the name as it is where there is none."""
+    if not revision:
+        return name
+    repo, colon, file = name.rpartition(":") if name.lower().endswith(".gguf") else (name, "", "")
+    return f"{repo.partition('@')[0]}@{revision}{colon}{file}"

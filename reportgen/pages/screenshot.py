@@ -1,0 +1,191 @@
+"""A view of a page as a picture, drawn in a local Chromium by the page's own script: the one that the page saves.
+
+Playwright drives the browser; it comes with the extra ``export`` and is imported when first used.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.request import url2pathname
+
+from reportgen.records.errors import PictureError, install_advice
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+FORMATS = ("png", "svg", "pdf")
+THEMES = ("light", "dark")
+_NAMES = (
+    "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge", "msedge",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+)  # fmt: skip
+_OF_A_PIN = ("pinned", "difference")
+"""Views that are there once a head is pinned."""
+_FLAGS = ("--disable-gpu", "--disable-background-networking", "--no-first-run")
+_OTHER = {"query": "step", "step": "query"}
+_OPEN_MILLISECONDS = 60_000
+_DRAW = """async ([view, format]) => {
+  const picture = await globalThis.__studio.make(view, format);
+  return new Promise((done) => {
+    const reader = new FileReader();
+    reader.addEventListener("load", () => done(reader.result));
+    reader.readAsDataURL(picture);
+  });
+}"""
+_KNOWN = """() => ({
+  views: globalThis.__studio.views,
+  layer: [...document.querySelectorAll("#layer option")].map((option) => option.value),
+  head: [...document.querySelectorAll("#head option")].map((option) => option.value),
+  query: document.querySelectorAll("#strip .token").length,
+  step: document.querySelectorAll("#strip .token.generated").length,
+})"""
+
+
+@dataclass(frozen=True)
+class View:
+    """What to draw of a page.
+
+    Attributes:
+        name: of the view, such as ``head`` or ``overview``.
+        selection: over what the page's address says: ``layer``, ``head``, ``query`` or ``step``, and any other key that
+            a page's address has.
+        theme: ``light`` or ``dark``.
+    """
+
+    name: str = "head"
+    selection: Mapping[str, str] = field(default_factory=dict)
+    theme: str = "light"
+
+
+def draw_picture(page: str, view: View, picture_format: str, browser: str = "") -> bytes:
+    """Return a view of a page as a picture.
+
+    Args:
+        page: a page's file, or its address; what follows ``#`` selects, as in the browser.
+        view: what of it.
+        picture_format: one of ``FORMATS``.
+        browser: program of a Chromium; empty to look for one.
+
+    Raises:
+        PictureError: there is no such page, view or selection, no browser, or no Playwright.
+    """
+    file, _, given = page.partition("#")
+    path = _path_of(file)
+    # A step that is asked for takes the place of the address's query, and the other way round.
+    kept = {key: value for key, value in parse_qsl(given) if _OTHER.get(key) not in view.selection}
+    selection = {**kept, **view.selection}
+    with _open_browser(browser) as chromium:
+        tab = chromium.new_page(color_scheme=view.theme, viewport={"width": 1280, "height": 900})  # pyright: ignore[reportArgumentType]
+        _open_page(tab, path, selection)
+        _check(tab.evaluate(_KNOWN), path, view.name, selection)
+        drawn = tab.evaluate(_DRAW, [view.name, "png" if picture_format == "png" else "svg"])
+        picture = base64.b64decode(drawn.partition(",")[2])
+        return _print(chromium, picture) if picture_format == "pdf" else picture
+
+
+def find_browser(asked: str = "") -> str:
+    """Return the program of a Chromium.
+
+    Args:
+        asked: its path or name; empty for the environment's ``CHROMIUM``, and else for the usual names.
+
+    Raises:
+        PictureError: it is not there, or none is.
+    """
+    named = asked or os.environ.get("CHROMIUM", "")
+    for name in (named,) if named else _NAMES:
+        if found := shutil.which(name):
+            return found
+    if named:
+        where = "--browser" if asked else "CHROMIUM"
+        raise PictureError(f"{where}: no program {named!r}; name that of a Chromium, Chrome or Edge")
+    raise PictureError(
+        f"no browser: none of {', '.join(_NAMES[:5])} is on this machine; install Chromium, or name one with --browser "
+        "or in CHROMIUM"
+    )
+
+
+def _path_of(page: str) -> Path:
+    address = urlsplit(page)
+    path = Path(url2pathname(address.path) if address.scheme == "file" else page.partition("?")[0])
+    if not path.is_file():
+        raise PictureError(f"{page}: no such file; name a page that reportgen build wrote, as results/cat.html")
+    return path
+
+
+@contextmanager
+def _open_browser(asked: str) -> Iterator[Browser]:
+    try:
+        from playwright.sync_api import Error, sync_playwright
+    except ModuleNotFoundError as error:
+        raise PictureError(f"pictures need Playwright, which is not installed; {install_advice('export')}") from error
+    program = find_browser(asked)
+    with sync_playwright() as playwright:
+        try:
+            # As root, as in most containers, Chromium has no sandbox; the pages are our own.
+            browser = playwright.chromium.launch(
+                executable_path=program, args=list(_FLAGS), chromium_sandbox=not _is_root()
+            )
+        except Error as error:
+            reason = error.message.strip().splitlines()[0]
+            raise PictureError(f"{program}: does not start as a Chromium does ({reason}); name another one") from error
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def _is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def _open_page(tab: Page, path: Path, selection: Mapping[str, str]) -> None:
+    from playwright.sync_api import TimeoutError as TooLate
+
+    tab.goto(f"{path.resolve().as_uri()}#{urlencode(selection)}")
+    if not tab.locator("script#card").count():
+        raise PictureError(f"{path}: not a page of a prompt; name one that reportgen build wrote, as results/cat.html")
+    try:
+        tab.wait_for_selector("html[data-ready], .wait.error", state="attached", timeout=_OPEN_MILLISECONDS)
+    except TooLate as error:
+        raise PictureError(f"{path}: does not draw within a minute; open it in a browser to see why") from error
+    if said := tab.locator(".wait.error").all_inner_texts():
+        raise PictureError(f"{path}: {said[0]}")
+    if not tab.evaluate("() => '__studio' in globalThis"):
+        raise PictureError(f"{path}: an earlier reportgen wrote it, which drew no pictures; build it anew")
+
+
+def _check(known: Mapping[str, Any], path: Path, view: str, selection: Mapping[str, str]) -> None:
+    """Refuse what the page would silently leave out."""
+    if view not in known["views"]:
+        raise PictureError(f"{path}: no view {view!r}; it has {', '.join(known['views'])}")
+    if view in _OF_A_PIN and "pin" not in selection:
+        raise PictureError(f"{path}: no head is pinned; name one behind the page, as {path.name}#pin=3.7")
+    for key in ("layer", "head"):
+        if key in selection and selection[key] not in known[key]:
+            raise PictureError(f"{path}: no {key} {selection[key]}; it has {', '.join(known[key])}")
+    for key in ("query", "step"):
+        if key in selection and not (selection[key].isdecimal() and int(selection[key]) < known[key]):
+            there = f"it has 0 to {known[key] - 1}" if known[key] else "nothing was generated"
+            raise PictureError(f"{path}: no {key} {selection[key]}; {there}")
+
+
+def _print(chromium: Browser, picture: bytes) -> bytes:
+    """Return an SVG as a PDF of one page, as large as it is."""
+    tab = chromium.new_page()
+    drawn = picture.decode("utf-8").partition("?>")[2]
+    tab.set_content(f"<!doctype html><style>*{{margin:0}}svg{{display:block}}</style>{drawn}")
+    width, height = tab.evaluate(
+        "() => ['width', 'height'].map((name) => document.querySelector('svg')[name].baseVal.value)"
+    )
+    # A fraction of a pixel over, and there would be a second page.
+    return tab.pdf(width=f"{width}px", height=f"{height + 1}px", print_background=True)

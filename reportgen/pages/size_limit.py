@@ -1,0 +1,77 @@
+"""Pages no heavier than they may be: which weights are so weak that they are left out."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reportgen.captures.record import Capture
+from reportgen.pages.encoding import measure_triangles
+from reportgen.pages.precision import Precision
+
+_SAMPLED = 16
+"""So many heads of a capture stand for all while a floor is looked for."""
+_MARGIN = 0.96
+"""Of what is free for weights, since the heads that are not looked at may deflate less."""
+_FLOORS = range(256)
+_REST, _REST_OF_TOKEN = 1_000_000, 4_000
+"""No page of a model of this size was seen to have more bytes beside its weights, and more for each of its tokens."""
+
+
+def render_within(
+    captures: Sequence[Capture], max_mb: float, precision: int, render: Callable[[Precision], str],
+    measure_fixed_bytes: Callable[[Precision], int],
+) -> tuple[str, Precision]:  # fmt: skip
+    """Return a page that is no heavier than it may be, and how finely it holds weights.
+
+    Args:
+        captures: all that the page shows.
+        max_mb: megabytes that the page has at most, 1e6 bytes each; 0 sets no limit.
+        precision: bits of a weight.
+        render: makes the page.
+        measure_fixed_bytes: returns how many bytes it has without the weights of its layers.
+    """
+    detail, most = Precision(precision), 1e6 * max_mb
+    if max_mb and not _is_light(captures, precision, most):
+        detail = _choose_detail(captures, precision, most - measure_fixed_bytes(Precision(precision, floor=1)))
+    page = render(detail)
+    while max_mb and detail.floor < _FLOORS[-1] and len(page.encode()) > most:
+        detail = replace(detail, floor=detail.floor + 1)
+        page = render(detail)
+    return page, detail
+
+
+def _choose_detail(captures: Sequence[Capture], precision: int, free: float) -> Precision:
+    """Return the lowest floor with which weights are expected to fit; where none is low enough, the highest."""
+    floor = bisect_left(
+        _FLOORS, True, key=lambda floor: _estimate_bytes(captures, Precision(precision, floor)) <= _MARGIN * free
+    )  # fmt: skip
+    return Precision(precision, min(floor, _FLOORS[-1]))
+
+
+def _is_light(captures: Sequence[Capture], precision: int, free: float) -> bool:
+    """Say whether a page is within its limit whatever its numbers are; most are, and need no closer look."""
+    codes = sum(capture.triangles.size for capture in captures) * precision / 7
+    rest = sum(_REST + _REST_OF_TOKEN * capture.num_tokens for capture in captures)
+    return codes + rest <= free
+
+
+def _estimate_bytes(captures: Sequence[Capture], detail: Precision) -> float:
+    """Return about how many bytes the blocks of all layers take, from some heads of each capture."""
+    total = 0.0
+    for capture in captures:
+        sample = _sample(capture)
+        total += measure_triangles(sample, detail) / len(sample) * len(capture.layers) * len(capture.heads)
+    return total
+
+
+def _sample(capture: Capture) -> list[NDArray[Any]]:
+    """Return triangles of some heads, ``[cell]`` each, evenly over layers and heads."""
+    num_layers, num_heads = capture.triangles.shape[:2]
+    places = np.linspace(0, num_layers * num_heads - 1, min(_SAMPLED, num_layers * num_heads)).round().astype(int)
+    return [capture.triangles[divmod(int(place), num_heads)] for place in places]

@@ -1,0 +1,165 @@
+"""Slugs and titles: what the page of a prompt is called, as a file and to a reader."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from reportgen.records import Comparison, Prompt
+from reportgen.records.errors import PromptFileError
+
+SLUG_PATTERN = "[A-Za-z0-9_][A-Za-z0-9_-]{0,79}"
+_SLUG = re.compile(SLUG_PATTERN)
+_SLUG_LENGTH = 60
+_TITLE_LENGTH = 80
+# The site's own page, and what Windows takes for a device whatever its ending.
+_RESERVED = frozenset(
+    ["index", "con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))]
+)
+
+
+def check_slug(slug: str) -> None:
+    """Check that a slug can be a file name everywhere.
+
+    Args:
+        slug: name of a page's file, without ``.html``.
+
+    Raises:
+        ValueError: it has other characters than letters, digits, ``-`` and ``_``, is longer than 80, begins with ``-``
+            as options of commands do, or is reserved.
+    """
+    if not _SLUG.fullmatch(slug):
+        raise ValueError(
+            "must be 1 to 80 of the letters A to Z, digits, '-' and '_', '-' not the first, since it names the page's "
+            "file"
+        )
+    if slug.lower() in _RESERVED:
+        raise ValueError(f"is {slug!r}, a reserved name; choose another")
+
+
+def check_unique(slugs: Iterable[tuple[str, str]]) -> list[tuple[int, str]]:
+    """Find slugs that would share a file, upper and lower case being the same on many disks.
+
+    Args:
+        slugs: each given slug, and where it is given, for the message.
+
+    Returns:
+        For each slug that came before: its index in ``slugs``, and what is wrong.
+    """
+    first: dict[str, str] = {}
+    found = []
+    for index, (slug, where) in enumerate(slugs):
+        if slug.lower() in first:
+            found.append((index, f"slug {slug!r} is used before, {first[slug.lower()]}; choose another"))
+        first.setdefault(slug.lower(), where)
+    return found
+
+
+def name_pages(prompts: Sequence[Prompt]) -> tuple[Prompt, ...]:
+    """Give a slug and a title to every prompt that has none.
+
+    Args:
+        prompts: all prompts of a run, from a file or made by hand.
+
+    Returns:
+        The prompts in their order. Given slugs and titles stay; a derived slug comes from the title or the text, in
+        lower-case ASCII, with ``-2``, ``-3``, … where it is taken; a derived title is the start of the text.
+
+    Raises:
+        PromptFileError: a given slug cannot be a file name, or is used twice.
+    """
+    given = [prompt for prompt in prompts if prompt.slug]
+    _check_given(given)
+    taken = {prompt.slug.lower() for prompt in given} | _RESERVED
+    counts: dict[str, int] = {}
+    named = []
+    for number, prompt in enumerate(prompts, 1):
+        title = prompt.title or _shorten(_spoken(prompt))
+        slug = prompt.slug or _free(_slug_of(title) or f"prompt-{number}", taken, counts)
+        named.append(replace(prompt, slug=slug, title=title or slug))
+    return tuple(named)
+
+
+def name_comparisons(
+    comparisons: Sequence[Comparison], prompts: Sequence[Prompt]
+) -> tuple[tuple[Comparison, ...], list[tuple[int, str]]]:
+    """Give a slug and a title to every comparison that has none, and find those that cannot be made.
+
+    Args:
+        comparisons: those of a run.
+        prompts: all prompts of the run, named.
+
+    Returns:
+        The comparisons in their order; and for each that names a prompt that is not there, or that would share its
+        page's file with another: its index, and what is wrong.
+    """
+    titles = {prompt.slug: prompt.title for prompt in prompts}
+    given = [(prompt.slug, f"by the prompt {prompt.title!r}") for prompt in prompts]
+    given += [(one.slug, f"at {one.place.of('slug')}") for one in comparisons if one.slug]
+    owners = [-1] * len(prompts) + [i for i, one in enumerate(comparisons) if one.slug]
+    problems = [(owners[i], what) for i, what in check_unique(given) if owners[i] >= 0]
+    taken = {slug.lower() for slug, _ in given} | _RESERVED
+    counts: dict[str, int] = {}
+    named = []
+    for i, one in enumerate(comparisons):
+        problems += [(i, _advise_slug(slug, titles)) for slug in one.prompts if slug not in titles]
+        title = one.title or _shorten(" beside ".join(titles.get(slug, slug) for slug in one.prompts))
+        slug = one.slug or _free(_cut("-and-".join(one.prompts), _SLUG_LENGTH, "-").lower(), taken, counts)
+        named.append(replace(one, slug=slug, title=title))
+    return tuple(named), problems
+
+
+def _advise_slug(slug: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(slug, known, 1)
+    advice = f"did you mean {close[0]!r}?" if close else f"the slugs are {', '.join(known)}"
+    return f"compare names {slug!r}, which no prompt has; {advice}"
+
+
+def _check_given(prompts: Sequence[Prompt]) -> None:
+    problems = []
+    for prompt in prompts:
+        try:
+            check_slug(prompt.slug)
+        except ValueError as error:
+            problems.append(f"{prompt.place.of('slug')}: slug {error}")
+    pairs = [(prompt.slug, f"at {prompt.place.of('slug')}") for prompt in prompts]
+    problems += [f"{prompts[index].place.of('slug')}: {what}" for index, what in check_unique(pairs)]
+    if problems:
+        raise PromptFileError(problems)
+
+
+def _spoken(prompt: Prompt) -> str:
+    """Return the text of a prompt, or what the user said last in its chat."""
+    if prompt.text or not prompt.messages:
+        return prompt.text
+    said = [message.get("content", "") for message in prompt.messages if message.get("role") == "user"]
+    return said[-1] if said else prompt.messages[-1].get("content", "")
+
+
+def _shorten(text: str) -> str:
+    line = " ".join(text.lstrip()[: 10 * _TITLE_LENGTH].split())
+    return line if len(line) <= _TITLE_LENGTH else f"{_cut(line, _TITLE_LENGTH - 1, ' ')}…"
+
+
+def _slug_of(title: str) -> str:
+    folded = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode("ascii").lower()
+    return _cut(re.sub(r"[^a-z0-9]+", "-", folded).strip("-"), _SLUG_LENGTH, "-")
+
+
+def _cut(text: str, length: int, gap: str) -> str:
+    """Cut after the last whole word that fits; a single long word is cut inside."""
+    if len(text) <= length:
+        return text
+    return text[: length + 1].rpartition(gap)[0] or text[:length]
+
+
+def _free(base: str, taken: set[str], counts: dict[str, int]) -> str:
+    slug = base
+    while slug in taken:
+        counts[base] = counts.get(base, 1) + 1
+        slug = f"{base}-{counts[base]}"
+    taken.add(slug)
+    return slug

@@ -1,0 +1,34 @@
+"""Values that the other rooms hand to one another, and the tree of errors.
+
+Comes in: nothing of this package.
+Goes out: frozen records. Positions are 0-based indices into prompt plus generated tokens; steps are 0-based generation
+steps; layers and heads carry the model's own 0-based numbers. Logarithms are natural.
+"""
+
+from __future__ import annotations
+
+from reportgen.records.choices import DEVICE_MAPS, EXPORT_FORMATS, EXTRA_EVIDENCE
+from reportgen.records.model import LayerType, ModelInfo, name_with_adapter
+from reportgen.records.prediction import Prediction, Step, Token
+from reportgen.records.prompt import DEFAULT_MODEL, DEFAULT_NEW_TOKENS, Comparison, Generation, Prompt, SourceLocation
+from reportgen.records.run import Failure, Shard
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "DEFAULT_NEW_TOKENS",
+    "DEVICE_MAPS",
+    "EXPORT_FORMATS",
+    "EXTRA_EVIDENCE",
+    "Comparison",
+    "Failure",
+    "Generation",
+    "LayerType",
+    "ModelInfo",
+    "Prediction",
+    "Prompt",
+    "Shard",
+    "SourceLocation",
+    "Step",
+    "Token",
+    "name_with_adapter",
+]

@@ -1,0 +1,8 @@
+"""What may be chosen, in prompt files, in Python and on the command line."""
+
+from __future__ import annotations
+
+DEVICE_MAPS = ("auto", "balanced", "sequential")
+EXPORT_FORMATS = ("csv", "parquet")
+EXTRA_EVIDENCE = ("ablation", "mean-ablation")
+"""Evidence that takes so long that it is measured only where it is asked for."""

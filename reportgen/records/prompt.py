@@ -1,0 +1,180 @@
+"""What is run: prompts, how their tokens are chosen, and which of them are compared."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from reportgen.records.choices import EXTRA_EVIDENCE
+from reportgen.records.errors import PromptError
+from reportgen.records.model import name_with_adapter
+from reportgen.records.selection import ALL, Selection, parse_selection
+
+DEFAULT_MODEL = "smollm2-135m"
+DEFAULT_NEW_TOKENS = 10
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Generation:
+    """How tokens are chosen; the names are those of ``transformers.GenerationConfig``.
+
+    ``None`` leaves a setting out: nothing is filtered that was not asked for. The model's shipped generation config is
+    never used, so that two models under one prompt file are sampled alike.
+    """
+
+    do_sample: bool = False
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    repetition_penalty: float | None = None
+    num_beams: int = 1
+    seed: int = 0
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings that were given, as keywords, the seed left out."""
+        given = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "seed"}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class SourceLocation:
+    """Where a prompt stands in its file, for error messages.
+
+    Attributes:
+        file: name of the file as the user wrote it; empty for a prompt made by hand.
+        line: 1-based line of the prompt's first character.
+        key_lines: 1-based line of each key of the prompt.
+        options: the keys that an option of the command line has overruled, with the name of that option.
+    """
+
+    file: str = ""
+    line: int = 0
+    key_lines: Mapping[str, int] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, key: str = "") -> str:
+        """Return ``file:line`` of a key, or of the prompt where the key is not written there; or the key's option."""
+        if key in self.options:
+            return self.options[key]
+        return f"{self.file}:{self.line_of(key)}" if self.file else "prompt"
+
+    def line_of(self, key: str = "") -> int:
+        """Return the 1-based line of a key, or of the prompt where the key is not written there; 0 for an option."""
+        return 0 if key in self.options else self.key_lines.get(key, self.line)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One prompt and how to run it; ``Prompt(text="…")`` is enough.
+
+    What is made by hand is checked here, so that a wrong value is told where it is written and not in the middle of a
+    run: ``PromptError`` says what is wrong. Layers and heads may be given as ``parse_selection`` takes them, as a text,
+    a number or a list.
+
+    Attributes:
+        text: the text that the model reads; empty where ``messages`` is given.
+        messages: chat messages, ``{"role": …, "content": …}`` each, for the tokenizer's chat template.
+        tools: functions that the model may call, as JSON Schema, for the chat template; beside ``messages`` alone.
+        title: heading of the page; the text stands in for it where it is empty.
+        slug: name of the page's file, without ``.html``; unique within a run; empty until ``name_pages`` gives one.
+        tags: free words, for the index.
+        note: what the author says about the prompt.
+        model: name of the model, as ``load_model`` takes it.
+        adapter: name of the adapter that is put on it, as ``load_model`` takes it; empty for none.
+        layers: the layers whose attention is kept.
+        heads: the heads whose attention is kept.
+        max_new_tokens: how many tokens to generate at most; 0 is the forward pass alone.
+        generation: how tokens are chosen.
+        add_special_tokens: whether the tokenizer adds its special tokens to ``text``.
+        evidence: what to measure beyond what every page has, of ``EXTRA_EVIDENCE``.
+        place: where the prompt stands in its file; not part of its identity.
+    """
+
+    text: str = ""
+    messages: tuple[Mapping[str, str], ...] = ()
+    tools: tuple[Mapping[str, Any], ...] = ()
+    title: str = ""
+    slug: str = ""
+    tags: tuple[str, ...] = ()
+    note: str = ""
+    model: str = DEFAULT_MODEL
+    adapter: str = ""
+    layers: Selection = ALL
+    heads: Selection = ALL
+    max_new_tokens: int = DEFAULT_NEW_TOKENS
+    generation: Generation = Generation()
+    add_special_tokens: bool = True
+    evidence: tuple[str, ...] = ()
+    place: SourceLocation = field(default_factory=SourceLocation, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for key in ("layers", "heads"):
+            object.__setattr__(self, key, self._select(key))
+        for key in ("text", "adapter"):
+            if not isinstance(value := getattr(self, key), str):
+                raise self._wrong(key, f"must be text, got {value!r}")
+        for key in ("text", "title", "note", "tags", "messages", "tools", "model", "adapter"):
+            if any(_HALF_CHARACTER.search(text) for text in _texts_in(getattr(self, key))):
+                raise self._wrong(key, "holds half a character, a lone surrogate, which no file can; take it out")
+        if self.text and self.messages:
+            raise self._wrong("messages", "and text are both given; keep one")
+        if self.tools and not self.messages:
+            raise self._wrong("tools", "are for messages, whose chat template writes them out; give messages")
+        if isinstance(self.max_new_tokens, bool) or not isinstance(self.max_new_tokens, int) or self.max_new_tokens < 0:
+            raise self._wrong("max_new_tokens", f"must be a whole number from 0 on, got {self.max_new_tokens!r}")
+        if isinstance(self.evidence, str) or not set(self.evidence) <= set(EXTRA_EVIDENCE):
+            raise self._wrong("evidence", f"must be some of {EXTRA_EVIDENCE}, got {self.evidence!r}")
+
+    @property
+    def runs_on(self) -> str:
+        """Model and adapter in words."""
+        return name_with_adapter(self.model, self.adapter)
+
+    def _select(self, key: str) -> Selection:
+        value = getattr(self, key)
+        if isinstance(value, Selection):
+            return value
+        try:
+            return parse_selection(list(value) if isinstance(value, tuple | range) else value)
+        except ValueError as error:
+            advice = "write numbers, ranges such as '0-4, -1', or 'all'"
+            raise self._wrong(key, f"cannot be read: {error}; {advice}") from error
+
+    def _wrong(self, key: str, what: str) -> PromptError:
+        return PromptError(f"{self.place.of(key)}: {key} {what}")
+
+
+def _texts_in(value: Any) -> Iterable[str]:
+    """Yield every text in a value of lists and mappings."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for pair in value.items():
+            yield from _texts_in(pair)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts_in(item)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two prompts of a run whose pages are to be put beside one another on a page of their own.
+
+    Attributes:
+        prompts: slugs of the two prompts.
+        title: heading of the page; made of the titles of both where it is empty.
+        slug: name of the page's file, without ``.html``; made of the slugs of both where it is empty.
+        tags: free words, for the index.
+        note: what the author says about the comparison.
+        place: where it stands in the prompt file; not part of its identity.
+    """
+
+    prompts: tuple[str, str]
+    title: str = ""
+    slug: str = ""
+    tags: tuple[str, ...] = ()
+    note: str = ""
+    place: SourceLocation = field(default_factory=SourceLocation, compare=False, repr=False)

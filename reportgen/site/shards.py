@@ -1,0 +1,148 @@
+"""The shards of a run: what each leaves beside its pages, and how these are joined into one report.
+
+A shard writes ``report.2-of-8.json`` instead of ``report.json`` and the index. Shards that wrote into folders of their
+own are put into one by copying: no two of them write a file of the same name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reportgen.pages.cards import Card, FailureCard
+from reportgen.pages.templates import GENERATOR
+from reportgen.records import Shard
+from reportgen.records.errors import SiteError
+from reportgen.site.site import REPORT_FILE, Run, find_pages, make_outcomes, read_report, write_ours, write_report
+
+_PARTS = "report.*-of-*.json"
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What a shard says of its run: as ``report.json``, each prompt with its place in the whole run."""
+
+    shard: Shard
+    keep_earlier: bool
+    outcomes: Sequence[Mapping[str, Any]]
+    totals: Mapping[str, Any]
+    site_url: str
+
+
+def write_part(
+    folder: Path, shard: Shard, cards: Mapping[int, Card | FailureCard], run: Run, *, keep_earlier: bool
+) -> Path:
+    """Write what became of the prompts of a shard, and return the path.
+
+    Args:
+        folder: the site.
+        shard: which.
+        cards: pages and failures, by place in the whole run.
+        run: what the report says of this shard.
+        keep_earlier: whether the index shall keep pages of earlier runs.
+
+    Raises:
+        SiteError: it cannot be written, or a file that reportgen did not make is in its place.
+    """
+    outcomes = make_outcomes(folder, list(cards.values()), run)
+    report = {
+        "generator": GENERATOR,
+        "shard": [shard.number, shard.count],
+        "keep_earlier": keep_earlier,
+        "prompts": [{**outcome, "place": place} for place, outcome in zip(cards, outcomes, strict=True)],
+        "run": run.totals,
+        "site_url": run.site_url,
+    }
+    path = folder / f"report.{shard.number}-of-{shard.count}.json"
+    return write_ours(path, json.dumps(report, ensure_ascii=False, indent=1) + "\n")
+
+
+def remove_parts(folder: Path, shard: Shard | None = None) -> None:
+    """Remove what the shards of an earlier run left.
+
+    Args:
+        folder: the site.
+        shard: the one that begins; the others of its run keep theirs.
+
+    Raises:
+        SiteError: one cannot be read.
+    """
+    for path in folder.glob(_PARTS):
+        other = _read_part(path).shard
+        if shard is None or other == shard or other.count != shard.count:
+            path.unlink(missing_ok=True)
+
+
+def join_parts(folder: Path) -> list[str] | None:
+    """Make the report of a folder from what its shards left; the index is then made from it.
+
+    Where a shard has not ended, earlier pages stay in the index, as they do after a run that was stopped.
+
+    Returns:
+        What is missing, a line each; ``None`` where there are no shards, and the report is as it was.
+
+    Raises:
+        SiteError: what a shard left cannot be read, or is of a run of another number of shards.
+    """
+    parts = [_read_part(path) for path in sorted(folder.glob(_PARTS))]
+    if not parts:
+        return None
+    if len(counts := {part.shard.count for part in parts}) > 1:
+        raise SiteError(f"{folder}: holds shards of {len(counts)} runs; remove the report.*-of-*.json of all but one")
+    missing = [*_find_missing(parts)]
+    outcomes = _join([outcome for part in parts for outcome in part.outcomes])
+    earlier, left_out = read_report(folder / REPORT_FILE)
+    known = {outcome["slug"] for outcome in outcomes}
+    if missing or any(part.keep_earlier for part in parts):
+        outcomes += [outcome for outcome in earlier if outcome.get("slug") not in known]
+        left_out = [slug for slug in left_out if slug not in known]
+    else:
+        left_out = [slug for slug in find_pages(folder) if slug not in known]
+    write_report(folder, outcomes, left_out, _add_up([part.totals for part in parts], outcomes), parts[0].site_url)
+    return missing
+
+
+def _find_missing(parts: Sequence[_Part]) -> Iterable[str]:
+    count, there = parts[0].shard.count, {part.shard.number: part for part in parts}
+    for number in range(1, count + 1):
+        if number not in there:
+            yield f"shard {number}/{count} has not ended"
+        elif not_run := there[number].totals.get("not_run"):
+            yield f"shard {number}/{count} was stopped, {not_run} not run"
+
+
+def _join(outcomes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Put what shards say into the order of the prompts; who made a page knows more than who failed to, or saw it."""
+    joined: dict[str, Mapping[str, Any]] = {}
+    for outcome in sorted(outcomes, key=_weigh):
+        joined[outcome["slug"]] = outcome
+    ordered = sorted(joined.values(), key=lambda outcome: outcome["place"])
+    return [{key: value for key, value in outcome.items() if key != "place"} for outcome in ordered]
+
+
+def _weigh(outcome: Mapping[str, Any]) -> int:
+    return 2 * outcome["run"]["built"] + (outcome["status"] == "failed")
+
+
+def _add_up(totals: Sequence[Mapping[str, Any]], outcomes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    seconds: Counter[str] = Counter()
+    for total in totals:
+        seconds.update(total["seconds"])
+    counts = {name: sum(total[name] for total in totals) for name in ("built", "failed", "not_run")}
+    up_to_date = sum(outcome["status"] == "written" for outcome in outcomes) - counts["built"]
+    return {**counts, "up_to_date": up_to_date, "seconds": {stage: round(took, 3) for stage, took in seconds.items()}}
+
+
+def _read_part(path: Path) -> _Part:
+    try:
+        if path.is_symlink():
+            raise ValueError("it is a link")
+        report = json.loads(path.read_text("utf-8"))
+        shard = Shard(*map(int, report["shard"]))
+        return _Part(shard, bool(report["keep_earlier"]), report["prompts"], report["run"], report["site_url"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SiteError(f"{path}: cannot be read, {error}; build that shard again") from error

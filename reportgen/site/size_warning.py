@@ -1,0 +1,44 @@
+"""Whether a site fits where it is published."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from reportgen.pages.assets import BOKEH_FILE
+from reportgen.site.site import CAPTURES_FOLDER
+
+_WARN_FROM = 900_000_000
+"""Bytes; GitHub Pages takes a site of 1 GB at most."""
+
+
+def size_warning(folder: Path, limit: int = _WARN_FROM) -> str:
+    """Return what to say of a folder that is nearly too large for GitHub Pages; the empty text of a smaller one.
+
+    Args:
+        folder: the site.
+        limit: bytes from which on there is something to say.
+    """
+    size = measure_folder(folder)
+    if size < limit:
+        return ""
+    advice = [
+        "" if (folder / BOKEH_FILE).exists() else "build with --shared-assets, which takes 0.4 MB off each page",
+        f"leave {CAPTURES_FOLDER}/ out of what is published" if (folder / CAPTURES_FOLDER).is_dir() else "",
+        "show fewer --layers or --heads",
+        "or make several sites",
+    ]
+    return f"{folder}: has {size / 1e6:,.0f} MB, and GitHub Pages takes 1,000; {', '.join(filter(None, advice))}"
+
+
+def measure_folder(folder: Path) -> int:
+    """Return how many bytes the files in a folder have; links are not followed."""
+    total, todo = 0, [os.fspath(folder)]
+    while todo:
+        with os.scandir(todo.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    todo.append(entry.path)
+                elif entry.is_file(follow_symlinks=False):
+                    total += entry.stat(follow_symlinks=False).st_size
+    return total

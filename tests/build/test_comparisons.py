@@ -1,0 +1,100 @@
+"""Comparisons of a run: made as soon as both sides are there, holding no more than they need, failing with a side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from html_tree import parse_html
+from samples import make_capture
+
+from reportgen.build.build import Options, build_site
+from reportgen.build.comparisons import PendingComparisons, ComparisonInputs, make_comparison_input, name_and_check
+from reportgen.captures.record import Capture
+from reportgen.models.model import LoadedModel
+from reportgen.pages.cards import FailureCard
+from reportgen.records import Comparison, SourceLocation, Prompt
+from reportgen.records.errors import PromptError, PromptFileError
+from reportgen.site.site import read_cards
+
+PROMPTS = tuple(Prompt(text=f"{slug} sat", slug=slug, title=slug, max_new_tokens=2) for slug in ("a", "b", "c", "d"))
+TOO_LONG = Prompt(text="x" * 600, slug="long", max_new_tokens=0)
+
+
+def take(pairs: PendingComparisons, slug: str, error: str = "") -> list[tuple[str, object]]:
+    """Tell what became of a prompt; return the slugs of the comparisons that are ready, with their sides."""
+    side = make_comparison_input(PromptError(error) if error else make_capture(slug=slug), "")
+    return [(one.slug, sides) for one, sides in pairs.take(Prompt(text="x", slug=slug), side)]
+
+
+def test_comparison_is_ready_with_its_second_side_whichever_comes_first() -> None:
+    pairs = PendingComparisons([Comparison(("a", "b"), slug="ab"), Comparison(("c", "a"), slug="ca")])
+    assert take(pairs, "a") == []
+    assert take(pairs, "d") == []
+    ((slug, sides),) = take(pairs, "b")
+    assert slug == "ab"
+    assert isinstance(sides, ComparisonInputs)
+    assert [side.prompt.slug for side in sides.captures] == ["a", "b"]
+    ((slug, sides),) = take(pairs, "c")
+    assert slug == "ca"
+    assert isinstance(sides, ComparisonInputs)
+    assert [side.prompt.slug for side in sides.captures] == ["c", "a"]
+
+
+def test_captures_are_held_no_longer_than_somebody_waits_for_them() -> None:
+    pairs = PendingComparisons([Comparison(("a", "b"), slug="ab"), Comparison(("a", "c"), slug="ac")])
+    held = lambda: sorted(pairs._kept)  # noqa: E731
+    take(pairs, "d")
+    assert held() == []
+    take(pairs, "a")
+    assert isinstance(kept := pairs._kept["a"].captured, Capture)
+    assert kept.triangles.dtype == np.uint8
+    assert kept.evidence.lens is None
+    take(pairs, "b")
+    assert held() == ["a"]
+    take(pairs, "c")
+    assert held() == []
+
+
+def test_comparison_fails_with_a_side_and_says_why() -> None:
+    place = SourceLocation("p.yaml", 7, {"compare": 8})
+    pairs = PendingComparisons([Comparison(("a", "b"), "A beside B", "ab", place=place)])
+    assert take(pairs, "b", "p.yaml:3: too long; shorten it") == []
+    assert take(pairs, "a") == [
+        ("ab", FailureCard("ab", "A beside B", "side by side", "p.yaml:8: 'b' failed: p.yaml:3: too long; shorten it"))
+    ]
+
+
+def test_wrong_comparisons_are_told() -> None:
+    with pytest.raises(PromptFileError, match="compare names 'e', which no prompt has; the slugs are a, b, c, d"):
+        name_and_check([Comparison(("a", "e"))], PROMPTS)
+    with pytest.raises(PromptFileError, match="slug 'a' is used before"):
+        name_and_check([Comparison(("a", "b"), slug="a")], PROMPTS)
+
+
+def test_run_writes_comparisons_after_its_prompts(tiny_llama: LoadedModel, tmp_path: Path) -> None:
+    comparisons = [Comparison(("c", "a")), Comparison(("a", "b"), "Two letters", "letters")]
+    outcome = build_site(PROMPTS, tmp_path, Options(model=tiny_llama), comparisons=comparisons)
+    assert [path.name for path in outcome.pages] == [
+        "a.html", "b.html", "c.html", "d.html", "c-and-a.html", "letters.html"
+    ]  # fmt: skip
+    assert [card.slug for card in read_cards(tmp_path)] == ["a", "b", "c", "d", "c-and-a", "letters"]
+    page = parse_html((tmp_path / "letters.html").read_text("utf-8"))
+    assert [link.attributes["href"] for link in page.find("a")] == ["index.html", "a.html", "b.html"]
+
+
+def test_run_shows_a_comparison_whose_side_failed(tiny_llama: LoadedModel, tmp_path: Path) -> None:
+    prompts = [PROMPTS[0], TOO_LONG]
+    outcome = build_site(prompts, tmp_path, Options(model=tiny_llama), comparisons=[Comparison(("a", "long"))])
+    assert [path.name for path in outcome.pages] == ["a.html"]
+    *_, card = read_cards(tmp_path)
+    assert isinstance(card, FailureCard)
+    assert card.slug == "a-and-long"
+    assert "'long' failed" in card.error
+
+
+def test_run_with_a_wrong_comparison_writes_nothing(tiny_llama: LoadedModel, tmp_path: Path) -> None:
+    with pytest.raises(PromptFileError, match="which no prompt has"):
+        build_site(PROMPTS, tmp_path / "site", Options(model=tiny_llama), comparisons=[Comparison(("a", "z"))])
+    assert not (tmp_path / "site").exists()

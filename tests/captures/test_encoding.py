@@ -1,0 +1,55 @@
+"""Whether a prompt fits, told before anything is run."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from reportgen.build.capture import capture
+from reportgen.captures.attention import count_bytes
+from reportgen.captures.encoding import check_memory
+from reportgen.models.model import LoadedModel
+from reportgen.records import Prompt, SourceLocation
+from reportgen.records.errors import NotEnoughMemory, PromptError
+
+PROMPT = Prompt(text="abc", place=SourceLocation("prompts.yaml", 3, {"text": 4}))
+
+
+def leave_free(monkeypatch: pytest.MonkeyPatch, num_bytes: int) -> None:
+    memory = SimpleNamespace(available=num_bytes)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
+
+
+def test_bytes_of_a_capture_and_its_page() -> None:
+    """SmolLM2's 30 × 9 heads at 2,048 tokens: two bytes for each weight, then one for each on the page."""
+    cells = 270 * 2048 * 2049 // 2
+    assert count_bytes(2048, 30, 9, fast=True) == 3 * cells
+    assert count_bytes(2048, 10, 9, fast=True) == cells
+    assert count_bytes(4096, 30, 9, fast=True) == 2 * (270 * 4096 * 4097 // 2)  # kept with one byte each
+
+
+def test_eager_attention_holds_a_whole_layer_besides() -> None:
+    whole = 3 * 4 * 9 * 2048 * 2048
+    assert count_bytes(2048, 1, 9, fast=False) == 2 * 9 * 2048 * 2049 // 2 + whole
+
+
+def test_what_does_not_fit_says_what_it_takes_and_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_free(monkeypatch, 1_500_000_000)
+    with pytest.raises(
+        NotEnoughMemory,
+        match=r"^prompts.yaml:4: attention of 30 layers × 9 heads over 2048 tokens takes about 1.7 GB, and 1.5 GB are "
+        r"free; select fewer layers or heads, or shorten the text$",
+    ):
+        check_memory(PROMPT, 2048, 30, 9, fast=True)
+    check_memory(PROMPT, 2048, 10, 9, fast=True)
+
+
+def test_nothing_is_run_for_it(tiny_llama: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even a token is generated; the prompt fails, and a run goes on."""
+    capture(tiny_llama, PROMPT)  # finds out how this network is watched
+    leave_free(monkeypatch, 100)
+    monkeypatch.setattr(tiny_llama.network, "generate", lambda **_: pytest.fail("it was run"))
+    with pytest.raises(NotEnoughMemory) as told:
+        capture(tiny_llama, PROMPT)
+    assert isinstance(told.value, PromptError)

@@ -1,0 +1,39 @@
+"""What tests ask of a page: its policy, its scripts, its shape, and what a template reads."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+from html_tree import parse_html
+from jinja2 import Environment, meta
+
+from reportgen.paths import find_templates
+
+
+def directives_of(policy: str) -> dict[str, list[str]]:
+    """Return the sources of each directive of a policy."""
+    return {name: sources for name, *sources in (directive.split() for directive in policy.split(";"))}
+
+
+def hash_of(script: str) -> str:
+    """Return what a policy lists for a script."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
+def read_page(html: str) -> tuple[list[str], list[str]]:
+    """Return the sources that may run by a page's own policy, and the hashes of its inline scripts."""
+    page = parse_html(html)
+    (policy,) = (meta for meta in page.find("meta") if meta.attributes.get("http-equiv") == "Content-Security-Policy")
+    inline = [script for script in page.find("script") if not script.attributes.keys() & {"src", "type"}]
+    return directives_of(policy.attributes["content"])["script-src"], [hash_of(script.text) for script in inline]
+
+
+def names_read_by(template: str) -> set[str]:
+    """Return the names that a template and its parts read."""
+    environment, names, todo = Environment(), set(), [template]
+    while todo:
+        tree = environment.parse((find_templates() / todo.pop()).read_text("utf-8"))
+        names |= meta.find_undeclared_variables(tree)
+        todo += filter(None, meta.find_referenced_templates(tree))
+    return names

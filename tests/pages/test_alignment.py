@@ -1,0 +1,84 @@
+"""Which positions of two captures stand for one another, and how far their heads are apart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from samples import make_capture, say
+
+from reportgen.pages.alignment import Alignment, Variation, align, measure_variations, slim
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        # Equally long prompts stand beside one another, whatever they say; what is generated as long as it is the same.
+        (("abc", "de"), ("xyz", "de"), Alignment((0, 0), 5, True)),
+        (("abc", "de"), ("abc", "dx"), Alignment((0, 0), 4, True)),
+        (("abc", "d"), ("abc", "def"), Alignment((0, 0), 4, True)),
+        # Others have their ends in common.
+        (("abcd", "ef"), ("xd", "ef"), Alignment((3, 1), 3, False)),
+        (("xd", "ef"), ("abcd", "eg"), Alignment((1, 3), 2, False)),
+        (("bcd", ""), ("abcd", ""), Alignment((0, 1), 3, False)),
+        # Not where they end otherwise, whatever comes after, nor a single token.
+        (("abc", "de"), ("ab", "de"), None),
+        (("abcd", "e"), ("xd", "f"), None),
+        (("a", ""), ("b", ""), None),
+    ],
+)
+def test_positions_stand_for_one_another(
+    first: tuple[str, str], second: tuple[str, str], expected: Alignment | None
+) -> None:
+    assert align(say(*first), say(*second)) == expected
+
+
+def test_tokens_are_the_same_where_they_look_the_same() -> None:
+    """Another model numbers them otherwise."""
+    first, second = say("abcd", "e"), say("xcd", "e")
+    other = replace(second, tokens=tuple(replace(token, token_id=token.token_id + 900) for token in second.tokens))
+    assert align(first, other) == align(first, second) == Alignment((2, 1), 3, False)
+
+
+def test_total_variation_is_the_share_of_weight_that_lies_elsewhere() -> None:
+    """Layer 0: head 0 reads itself, 1 the token before, 2 the first; in layer 1 each does what the next does in 0."""
+    first = say("abcd", layers=(0,), heads=(0, 1, 2))
+    # The same pattern for all but head 0, which now reads the token before.
+    triangles = first.triangles.copy()
+    triangles[0, 0] = triangles[0, 1]
+    second = replace(first, triangles=triangles)
+    alignment = align(first, second)
+    assert alignment
+    # The first token can read nothing but itself: three rows of four differ by all of their weight.
+    assert measure_variations(first, second, alignment) == [
+        Variation(0, 0, 0.75), Variation(0, 1, 0.0), Variation(0, 2, 0.0)
+    ]  # fmt: skip
+
+
+def test_keys_before_the_common_text_count_as_one() -> None:
+    """A head that reads the first token reads no aligned key, in whichever place that token is."""
+    first, second = say("abcd", layers=(0,), heads=(2,)), say("xyzcd", layers=(0,), heads=(2,))
+    alignment = align(first, second)
+    assert alignment == Alignment((2, 3), 2, False)
+    assert measure_variations(first, second, alignment) == [Variation(0, 2, 0.0)]
+    reader = say("xyzcd", layers=(0,), heads=(0,))
+    moved = replace(reader, heads=(2,))
+    assert measure_variations(first, moved, alignment) == [Variation(0, 2, 1.0)]
+
+
+def test_distances_are_of_heads_that_both_sides_have() -> None:
+    first, second = say("abc", layers=(0, 1), heads=(0, 1)), say("xyz", layers=(1, 2), heads=(1, 3))
+    alignment = align(first, second)
+    assert alignment
+    assert [(one.layer, one.head) for one in measure_variations(first, second, alignment)] == [(1, 1)]
+
+
+def test_slim_capture_keeps_what_a_comparison_shows() -> None:
+    capture = make_capture()
+    kept = slim(capture)
+    assert kept.triangles.dtype == np.uint8
+    assert kept.triangles.nbytes * 2 == capture.triangles.nbytes
+    assert kept.evidence.scores is capture.evidence.scores
+    assert (kept.evidence.attribution, kept.evidence.lens, kept.evidence.value_norms) == (None, None, None)
+    assert np.abs(kept.pattern(1, 3) - capture.pattern(1, 3)).max() < 0.004

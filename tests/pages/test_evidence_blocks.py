@@ -1,0 +1,154 @@
+"""Blocks of evidence: what goes in comes out, within what the codes can hold."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from samples import make_capture
+
+from reportgen.captures.record import Capture
+from reportgen.evidence.definitions import ABLATIONS
+from reportgen.pages.encoding import decode_bytes
+from reportgen.pages.evidence_blocks import (
+    SOURCE_FLOOR,
+    describe_evidence,
+    encode_sources,
+    list_grids,
+    list_shows,
+    make_evidence_blocks,
+)
+from reportgen.records.evidence import Evidence
+
+
+def numbers_of(block: str, kind: str) -> np.ndarray:
+    """Return what a block holds as numbers of a type."""
+    return np.frombuffer(decode_bytes(block), kind)
+
+
+def with_attribution(capture: Capture, **changes: Any) -> Capture:
+    """Return the capture with its attribution changed."""
+    assert capture.evidence.attribution
+    changed = replace(capture.evidence.attribution, **changes)
+    return replace(capture, evidence=replace(capture.evidence, attribution=changed))
+
+
+def test_shows_are_what_there_is_evidence_for() -> None:
+    evidence = make_capture().evidence
+    assert evidence.attribution
+    assert list_shows(evidence) == ["weight", "weighted", "attribution"]
+    assert list_shows(replace(evidence, value_norms=None)) == ["weight", "attribution"]
+    without = replace(evidence.attribution, sources=None)
+    assert list_shows(replace(evidence, attribution=without)) == ["weight", "weighted"]
+    assert list_shows(Evidence()) == ["weight"]
+
+
+def test_measures_are_contrasts_and_ablations() -> None:
+    evidence = make_capture().evidence
+    zero, mean = (kind.name for kind in ABLATIONS[:2])
+    ablations = {mean: evidence.ablations[zero], zero: evidence.ablations[zero]}
+    assert list(list_grids(replace(evidence, ablations=ablations))) == [
+        "attribution", "rival-1", "rival-2", zero, mean,
+    ]  # fmt: skip
+    assert list(list_grids(replace(evidence, attribution=None))) == [zero]
+    assert list_grids(Evidence()) == {}
+
+
+def test_nothing_known_makes_no_block() -> None:
+    bare = replace(make_capture(), evidence=Evidence(scores={"sink": np.zeros((3, 4))}, missing={"lens": "why"}))
+    assert make_evidence_blocks(bare) == {}
+    assert list(encode_sources(bare)) == [None] * 3
+
+
+@pytest.mark.parametrize("generated", [(), (".", " And")])
+def test_each_kind_of_evidence_has_its_block(generated: tuple[str, ...]) -> None:
+    blocks = make_evidence_blocks(make_capture(generated=generated))
+    assert list(blocks) == ["evidence", *["grids"] * bool(generated), "norms", "rollout"]
+
+
+def grids_of(capture: Capture) -> np.ndarray:
+    """Return the numbers of the block of grids, put together from their halves."""
+    high, low = numbers_of(make_evidence_blocks(capture)["grids"], np.uint8).reshape(2, -1).astype(np.int32)
+    return (high << 8 | low).astype(np.int16)
+
+
+def test_grids_come_back_to_a_part_in_32767_of_their_largest() -> None:
+    capture = make_capture(layers=(2, 5), heads=(1, 3))
+    codes = grids_of(capture).reshape(4, 3, 2, 2)
+    scales = describe_evidence(capture)["grid_scales"]
+    for number, (name, grid) in enumerate(list_grids(capture.evidence).items()):
+        scale = np.array(scales[name])[:, None, None]
+        assert codes[number] / 32767 * scale == pytest.approx(grid, abs=float(scale.max()) / 32767)
+
+
+def test_withheld_step_has_no_values() -> None:
+    capture = make_capture()
+    assert capture.evidence.attribution
+    heads = capture.evidence.attribution.heads.copy()
+    heads[:, 1] = np.nan
+    withheld = with_attribution(capture, heads=heads, logits=heads.sum((2, 3)))
+    codes = grids_of(withheld).reshape(4, 3, 3, 4)
+    assert (codes[:3, 1] == -32768).all()
+    assert (codes[:3, [0, 2]] > -32768).all()
+    described = describe_evidence(withheld)
+    assert described["grid_scales"]["attribution"][1] == 0
+    assert described["attribution"]["logits"][0][1] is None
+    json.dumps(described, allow_nan=False)
+
+
+def test_sources_come_back_with_their_signs() -> None:
+    capture = make_capture(("a", "b"), ("c", "d"), layers=(0, 1), heads=(0, 1))
+    # Rows of 2 and 3 keys; the strongest cell of a step is in either layer.
+    sources = np.array([[[4, -1, 1, 0, 0]] * 2, [[0, 0, -2, 0.001, 0.5]] * 2], np.float32)
+    given = with_attribution(capture, sources=sources)
+    assert describe_evidence(given)["source_scales"] == [4, 2]
+    codes = [numbers_of(block or "", "i1").tolist() for block in encode_sources(given)]
+    assert codes[0] == [127, -64, 90, 0, 0] * 2
+    assert codes[1] == [0, 0, -127, 0, 64] * 2
+
+
+def test_small_sources_are_left_out_and_undefined_ones_marked() -> None:
+    capture = make_capture(("a", "b"), ("c",), layers=(0,), heads=(0,))
+    for small, code in ((0.9 * SOURCE_FLOOR, 0), (1.1 * SOURCE_FLOOR, 4), (np.nan, -128)):
+        given = with_attribution(capture, sources=np.array([[[1, small]]], np.float32))
+        assert [numbers_of(block or "", "i1").tolist() for block in encode_sources(given)] == [[127, code]]
+
+
+def test_sources_of_nothing_are_nothing() -> None:
+    capture = make_capture(("a", "b"), ("c",), layers=(0,), heads=(0,))
+    given = with_attribution(capture, sources=np.zeros((1, 1, 2), np.float32))
+    assert [numbers_of(block or "", "i1").tolist() for block in encode_sources(given)] == [[0, 0]]
+
+
+def test_norms_have_a_scale_for_each_head() -> None:
+    capture = make_capture(("a", "b"), (), layers=(0,), heads=(0, 1))
+    norms = np.array([[[1, 4], [0, 0]]], np.float32)
+    given = replace(capture, evidence=Evidence(value_norms=norms))
+    assert describe_evidence(given)["norm_scales"] == [[4, 0]]
+    assert numbers_of(make_evidence_blocks(given)["norms"], "u1").tolist() == [128, 255, 0, 0]
+
+
+def test_rollout_is_finer_than_attention() -> None:
+    capture = make_capture(("a", "b"), ())
+    given = replace(capture, evidence=Evidence(rollout=np.array([1, 1 - 1e-6, 1e-6], np.float32)))
+    codes = numbers_of(make_evidence_blocks(given)["rollout"], "<u2")
+    assert (codes / 65535) ** 2 == pytest.approx([1, 1, 1e-6], rel=0.02)
+
+
+def test_parts_are_described_by_contrast_and_step() -> None:
+    capture = make_capture()
+    told = describe_evidence(capture)["attribution"]
+    assert [[rival[1] for rival in runners_up] for runners_up in told["rivals"]] == [["␣dog", "␣hat"]] * 3
+    parts = sum(np.array(told[name]) for name in ("heads", "other_heads", "mlps", "embedding", "biases"))
+    assert parts == pytest.approx(np.array(told["logits"]), abs=1e-5)
+    assert np.array(told["layers"]).shape == (3, 3, 3)
+
+
+def test_lens_is_described_by_layer_and_step() -> None:
+    told = describe_evidence(make_capture())["lens"]
+    assert told["ranks"] == [[2] * 3, [1] * 3, [0] * 3]
+    assert [best[1] for best in told["best"][2]] == [".", "␣And", "␣the"]
+    assert np.exp(told["logprobs"]) == pytest.approx(np.array([[0.25] * 3, [0.5] * 3, [0.75] * 3]), rel=1e-4)
