@@ -19,6 +19,7 @@ COUNTS = {
     "prompt files": (100, 300),
     "capture files": (50, 200),
     "model families": (85, 196),
+    "benchmarks": (3, 8),
 }
 """By property: how often ``make test`` looks at it, and how often all of it is."""
 

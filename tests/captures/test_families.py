@@ -9,7 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from counts import FULL
+from counts import FULL, count
 from families import ALL, FAMILIES, OTHERS, captured, make_network
 from root import ROOT
 
@@ -31,6 +31,10 @@ def script() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_sample_is_as_large_as_it_is_said_to_be() -> None:
+    assert len(SAMPLE) == count("model families")
 
 
 def test_every_family_of_transformers_has_a_row() -> None:
