@@ -5,10 +5,10 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 LOCKED := $(PIP) --no-deps --require-hashes --requirement
 # Pinned by version alone: requirements/README.md says why.
-TORCH := $(PIP) --constraint constraints.txt torch
+TORCH := $(PIP) --constraint requirements/constraints.txt torch
 OURS := $(PIP) --no-deps --no-build-isolation --editable .
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-	--constraint constraints.txt
+	--constraint requirements/constraints.txt
 COMPILE := $(LOCK) --override requirements/without-torch.in pyproject.toml requirements/extra.in
 
 # What versions of dependencies decide: files that are read, networks that are run, pages that are drawn.
@@ -22,35 +22,36 @@ T ?=
 
 LINTS := lint-python lint-types lint-scripts lint-templates lint-repository
 
-.PHONY: report test quick lint $(LINTS) audit lowest format lock bench clean
+.PHONY: report test quick lint $(LINTS) lowest format lock bench clean
 
 report: .venv/.run
 	$(BIN)/reportgen build prompts.yaml --results results $(if $(SITE_URL),--site-url '$(SITE_URL)')
 
-test: .venv/.test node_modules/.installed
-	scripts/install-chromium
+test: .venv/.test tests/js/node_modules/.installed
+	tests/install-chromium
 	$(BIN)/reportgen models --fetch smollm2-135m
-	$(if $(T),,npm run --silent test)
+	$(if $(T),,node --test tests/js/*.test.js)
 	$(PYTEST) $(T)
 
 quick: .venv/.test
-	$(if $(T),,npm run --silent test)
+	$(if $(T),,node --test tests/js/*.test.js)
 	$(PYTEST) -m '$(QUICK)' $(T)
 
 # Its parts side by side, each with its output in one piece; all of them, also where one fails.
-lint: .venv/.lint node_modules/.installed
+lint: .venv/.lint tests/js/node_modules/.installed
 	@$(MAKE) --no-print-directory --jobs 3 --output-sync --keep-going $(LINTS)
 
 lint-python:
+	$(BIN)/python -m pip --disable-pip-version-check check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-logo
 
 lint-types:
-	npm run --silent types
+	tests/js/node_modules/.bin/pyright
 
 lint-scripts:
-	npm run --silent lint
+	tests/js/node_modules/.bin/biome ci
 
 lint-templates:
 	$(BIN)/djlint --lint --quiet templates
@@ -58,11 +59,6 @@ lint-templates:
 # What only looks at the repository: tables, links, the reference, pins, workflows.
 lint-repository:
 	$(BIN)/python -m pytest --quiet --override-ini python_files='check_*.py' tests/repository
-
-# Whether what is installed is what was pinned, to the last file; needs no network.
-audit: .venv/.test
-	$(BIN)/python -m pip --disable-pip-version-check check
-	$(BIN)/python scripts/audit.py requirements/test.txt constraints.txt
 
 # The oldest versions that pyproject.toml allows, in an environment of their own.
 lowest:
@@ -72,10 +68,10 @@ lowest:
 	.venv-lowest/bin/reportgen models --fetch smollm2-135m
 	.venv-lowest/bin/python -m pytest --numprocesses auto $(LOWEST)
 
-format: .venv/.lint node_modules/.installed
+format: .venv/.lint tests/js/node_modules/.installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	npx biome check --write
+	tests/js/node_modules/.bin/biome check --write
 
 bench: .venv/.test
 	$(BIN)/python benchmarks/start.py
@@ -93,8 +89,8 @@ lock:
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable '.[test,lint]'
-	echo '# The versions that tests and pages were last seen to work with; make lock resolves them anew.' > constraints.txt
-	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' >> constraints.txt
+	echo '# The versions that tests and pages were last seen to work with; make lock resolves them anew.' > requirements/constraints.txt
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' >> requirements/constraints.txt
 	$(BIN)/python -m pip install --quiet uv
 	$(COMPILE) --output-file requirements/run.txt
 	$(COMPILE) --extra test --extra lint --output-file requirements/test.txt
@@ -103,19 +99,19 @@ lock:
 	touch .venv/.run .venv/.test .venv/.lint
 
 clean:
-	rm -rf .venv .venv-lowest node_modules .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-lowest tests/js/node_modules .pytest_cache .ruff_cache .hypothesis
 	find results -mindepth 1 ! -name README.md ! -name .gitignore -delete
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
-.venv/.run: pyproject.toml constraints.txt requirements/run.txt | .venv/bin/python
+.venv/.run: pyproject.toml requirements/constraints.txt requirements/run.txt | .venv/bin/python
 	$(LOCKED) requirements/run.txt
 	$(TORCH)
 	$(OURS)
 	touch $@
 
-.venv/.test: pyproject.toml constraints.txt requirements/test.txt | .venv/bin/python
+.venv/.test: pyproject.toml requirements/constraints.txt requirements/test.txt | .venv/bin/python
 	$(LOCKED) requirements/test.txt
 	$(TORCH)
 	$(OURS)
@@ -124,6 +120,6 @@ clean:
 .venv/.lint: .venv/.test
 	touch $@
 
-node_modules/.installed: package.json package-lock.json
-	npm ci --silent --no-audit --no-fund
+tests/js/node_modules/.installed: tests/js/package.json tests/js/package-lock.json
+	npm ci --prefix tests/js --silent --no-audit --no-fund
 	touch $@

@@ -25,7 +25,7 @@ SAMPLE = ALL if FULL else sorted({*FAMILIES, *OTHERS})
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
     """Return the script that writes the page."""
-    spec = importlib.util.spec_from_file_location("families_script", ROOT / "scripts" / "families.py")
+    spec = importlib.util.spec_from_file_location("families_script", ROOT / "docs" / "tools" / "families.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -39,7 +39,7 @@ def test_sample_is_as_large_as_it_is_said_to_be() -> None:
 
 def test_every_family_of_transformers_has_a_row() -> None:
     families = {name for name in ROWS if name != "model_type"}
-    assert families == set(ALL), "run `python scripts/families.py --write` with this version of transformers"
+    assert families == set(ALL), "run `python docs/tools/families.py --write` with this version of transformers"
 
 
 def test_page_is_made_of_its_rows(script: ModuleType) -> None:

@@ -317,7 +317,7 @@ def test_check_tells_a_model_that_is_not_there(here: Path, monkeypatch: pytest.M
 def test_schema_is_the_committed_one(here: Path) -> None:
     done = call("schema")
     assert done.exit_code == 0
-    assert done.stdout == (ROOT / "prompts.schema.json").read_text("utf-8")
+    assert done.stdout == (ROOT / "reportgen" / "prompts" / "prompts.schema.json").read_text("utf-8")
 
 
 def test_models_lists_the_embedded_one(here: Path) -> None:

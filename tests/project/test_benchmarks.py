@@ -21,7 +21,7 @@ BENCHMARKS = {
     "capture": ("ratio", "--quick"),
     "scaling": ("not the model", "--quick"),
 }
-"""A column of the table of each, and its quickest way; one in a browser, one with the model and one with a site first."""
+"""A column of each table, and the quickest way to it; first come one in a browser, one of the model, one of a site."""
 
 
 @pytest.mark.parametrize("name", [*BENCHMARKS][: count("benchmarks")])

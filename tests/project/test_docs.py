@@ -17,7 +17,6 @@ REASONS = {
     "needs a file of yours",
     "installs packages",
     "shortened",
-    "run by .ci/run",
 }
 """Why a block may stay without being run."""
 
@@ -26,7 +25,7 @@ REASONS = {
 def folder(tmp_path: Path) -> Path:
     """Return a folder as a user has it after ``git clone``, as far as blocks read it."""
     shutil.copy(ROOT / "prompts.yaml", tmp_path)
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    shutil.copytree(ROOT / "docs" / "examples", tmp_path / "docs" / "examples")
     return tmp_path
 
 

@@ -89,7 +89,7 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Install the wheel into an environment that has nothing but what the project depends on.
 
     Nothing is downloaded here, so dependencies lie where they lie; a path in a .pth file brings them along, and not the
-    checkout, whose own .pth file beside them is not read. scripts/try-release does without even that.
+    checkout, whose own .pth file beside them is not read. .github/try-release does without even that.
     """
     folder = tmp_path_factory.mktemp("empty") / "environment"
     venv.create(folder)

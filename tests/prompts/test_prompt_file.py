@@ -30,7 +30,7 @@ from reportgen.records import DEFAULT_MODEL, Comparison, Generation, ModelInfo, 
 from reportgen.records.errors import OptionError, PromptFileError
 from reportgen.records.selection import ALL, Selection, parse_selection
 
-SHIPPED = ("prompts.yaml", "examples/gpt2-medium.yaml")
+SHIPPED = ("prompts.yaml", "docs/examples/gpt2-medium.yaml")
 NOTEBOOK = [
     "The cat ate the mat. And then sat on a rat. But what he wanted was a hat.",
     "Jonathanapisario wanted cheese so he ate a pizza",
@@ -520,7 +520,9 @@ def test_flags_go_over_the_file() -> None:
 
 
 def test_committed_schema_is_the_schema() -> None:
-    assert json.loads((ROOT / "prompts.schema.json").read_text("utf-8")) == prompt_file_schema()
+    assert (
+        json.loads((ROOT / "reportgen" / "prompts" / "prompts.schema.json").read_text("utf-8")) == prompt_file_schema()
+    )
     assert prompt_file_schema() == prompt_file_schema()
     assert '"null"' not in json.dumps(prompt_file_schema())
 
@@ -545,7 +547,7 @@ def test_shipped_files_hold_the_four_prompts(name: str) -> None:
     assert prompts[3].max_new_tokens == 10
     first_line = (ROOT / name).read_text("utf-8").splitlines()[0]
     schema = first_line.removeprefix("# yaml-language-server: $schema=")
-    assert (ROOT / name).parent.joinpath(schema).resolve() == ROOT / "prompts.schema.json"
+    assert (ROOT / name).parent.joinpath(schema).resolve() == ROOT / "reportgen" / "prompts" / "prompts.schema.json"
 
 
 def test_shipped_models() -> None:

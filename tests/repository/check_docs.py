@@ -9,15 +9,8 @@ from urllib.parse import unquote
 
 import pytest
 from counts import COUNTS
-from fences import PAGES, name_of, read_anchors, read_blocks, read_links
+from fences import PAGES, name_of, read_anchors, read_links
 from root import ROOT
-
-
-def test_what_is_said_to_be_run_elsewhere_is() -> None:
-    passing = (ROOT / ".ci" / "run").read_text("utf-8").splitlines()
-    blocks = [block for page in PAGES for block in read_blocks(page) if block.not_run == "run by .ci/run"]
-    assert blocks
-    assert all(line in passing for block in blocks for line in block.code.splitlines())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -37,14 +30,14 @@ def test_every_picture_is_shown() -> None:
 
 
 def test_reference_is_made_of_the_code() -> None:
-    spec = importlib.util.spec_from_file_location("reference_script", ROOT / "scripts" / "reference.py")
+    spec = importlib.util.spec_from_file_location("reference_script", ROOT / "docs" / "tools" / "reference.py")
     assert spec
     assert spec.loader
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     for name, text in script.make_pages().items():
         written = (ROOT / "docs" / "reference" / name).read_text("utf-8")
-        assert written == text, f"{name} is stale; run python scripts/reference.py --write"
+        assert written == text, f"{name} is stale; run python docs/tools/reference.py --write"
 
 
 def test_every_page_is_reached_from_the_index() -> None:

@@ -1,6 +1,6 @@
 """Draws the pictures of docs/ anew, from the pages that docs/tutorial.md makes.
 
-    python scripts/docs_pictures.py
+    python docs/tools/pictures.py
 
 Needs a Chromium, as reportgen export does.
 """
@@ -18,7 +18,7 @@ from PIL import Image
 
 from reportgen.pages.screenshot import View, draw_picture
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "pictures"
 _HE = {"layer": "13", "head": "8", "query": "15", "first": "out"}
 _HAVE = {"layer": "13", "head": "8", "step": "2", "first": "out"}

@@ -1,6 +1,6 @@
 """Photographs pages for docs/gallery.md and the README anew, from the shipped prompts.
 
-    python scripts/docs_screenshots.py
+    python docs/tools/screenshots.py
 
 Needs a Chromium, playwright, and pypdfium2 for the sheet of paper.
 """
@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "https://example.org/"
 """Where the site pretends to be, since a page on paper names its address."""
 HEAD = "generated-tokens.html#layer=16&head=3&step=2&first=out"

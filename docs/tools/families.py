@@ -1,7 +1,7 @@
 """What can be measured on each family of models, by running a tiny network of each.
 
-    python scripts/families.py            print the page
-    python scripts/families.py --write    put it into docs/families.md
+    python docs/tools/families.py            print the page
+    python docs/tools/families.py --write    put it into docs/families.md
 
 Networks are those of tests/families.py: random, seeded, with norms and biases away from 1 and 0. All of them take
 about twenty seconds.
@@ -19,7 +19,7 @@ import click
 if TYPE_CHECKING:
     from reportgen import Capture
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "families.md"
 sys.path.insert(0, str(ROOT / "tests"))
 
@@ -28,7 +28,7 @@ HEAD = """# Families of models
 
 {captured} of the {all} causal architectures of transformers {version} are captured; {refused} are refused by name{unbuilt}.
 
-Made by `python scripts/families.py --write` from one tiny random network of each family (`tests/families.py`), with
+Made by `python docs/tools/families.py --write` from one tiny random network of each family (`tests/families.py`), with
 norms and biases away from 1 and 0, so that a part that is left out would show. A test holds the weights of each that is
 captured against those that transformers gives itself, every night; one of each kind is held by `make test`. *Sum* is the largest distance of an attribution's parts from the
 logit that the network gave, relative to the largest part, over four steps; over 1e-3 a page withholds it. *yes* is

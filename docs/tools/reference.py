@@ -1,7 +1,7 @@
 """The reference, made from the code: the command line, the keys of prompts.yaml, the Python API.
 
-python scripts/reference.py            say which pages are stale
-python scripts/reference.py --write    write them
+python docs/tools/reference.py            say which pages are stale
+python docs/tools/reference.py --write    write them
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from reportgen import __all__ as names_of_api
 from reportgen.cli import commands as cli
 from reportgen.prompts.keys import prompt_file_schema
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "reference"
-_NOTE = "Made by `python scripts/reference.py --write`; a test says when it is stale."
+_NOTE = "Made by `python docs/tools/reference.py --write`; a test says when it is stale."
 _RECORDS = {
     "PromptKeys": "A prompt",
     "GenerationKeys": "`generation`",
@@ -211,7 +211,7 @@ def main(write: bool) -> None:
         if write:
             path.write_text(text, "utf-8")
         elif not path.exists() or path.read_text("utf-8") != text:
-            click.echo(f"{path.relative_to(ROOT)}: is stale; run python scripts/reference.py --write", err=True)
+            click.echo(f"{path.relative_to(ROOT)}: is stale; run python docs/tools/reference.py --write", err=True)
             stale = True
     sys.exit(stale)
 
