@@ -28,7 +28,7 @@ from timing import median
 from reportgen.pages.assets import embed_json
 from reportgen.pages.cards import Card, encode_picture
 from reportgen.pages.templates import GENERATOR
-from reportgen.site.site import read_cards, write_index
+from reportgen.site.site import Site
 
 COUNTS = (10, 1_000, 10_000)
 WORDS = ("The", "cat", "ate", "the", "mat", "and", "then", "sat", "on", "a", "rat", "what", "John", "wanted", "pizza")
@@ -62,9 +62,11 @@ def measure(folder: Path, count: int, browser: Browser, runs: int) -> tuple[str,
     folder.mkdir()
     for i in range(count):
         write_stub(folder, make_card(i))
-    cards = read_cards(folder)
-    index = write_index(folder, cards)
-    read, write = (median(action, runs) for action in (lambda: read_cards(folder), lambda: write_index(folder, cards)))
+    cards = Site(folder).read_cards()
+    index = Site(folder).write_index(cards)
+    read, write = (
+        median(action, runs) for action in (lambda: Site(folder).read_cards(), lambda: Site(folder).write_index(cards))
+    )
     opened = [read_index(browser, index) for _ in range(runs + 1)][1:]
     answers, sort = (statistics.median(values) for values in zip(*opened, strict=True))
     picture = statistics.median(len(card.thumbnail) for card in cards if isinstance(card, Card))

@@ -35,6 +35,7 @@ from reportgen import Capture, LoadedModel, Prompt, capture, load_model
 from reportgen.build.options import MAX_PAGE_MB
 from reportgen.pages.assets import BOOT_SCRIPTS, make_policy, read_bokeh, read_scripts
 from reportgen.pages.encoding import encode_bytes
+from reportgen.pages.options import PageOptions
 from reportgen.pages.page import draw_page
 
 LENGTHS = (41, 64, 256, 512, 1024)
@@ -122,7 +123,7 @@ def make_prompt(model: LoadedModel, length: int) -> Prompt:
 def draw(captured: Capture, path: Path) -> tuple[str, str, str]:
     """Write the page; return megabytes, the least weight on it and the seconds that drawing took."""
     start = time.perf_counter()
-    html, detail = draw_page(captured, max_mb=MAX_PAGE_MB)
+    html, detail = draw_page(captured, PageOptions(max_mb=MAX_PAGE_MB))
     seconds = time.perf_counter() - start
     path.write_text(html, "utf-8", newline="")
     least = f"{detail.least:.2g}" if detail.floor else "–"

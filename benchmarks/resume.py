@@ -22,11 +22,12 @@ from rich.table import Table
 
 from reportgen import capture, load_model
 from reportgen.build.cache_key import make_key
-from reportgen.build.options import Options
+from reportgen.build.options import BuildOptions
 from reportgen.models.fingerprint import fingerprint
+from reportgen.pages.options import PageOptions
 from reportgen.pages.page import render_page
 from reportgen.prompts.prompt_file import load_prompts
-from reportgen.site.site import open_site, write_page
+from reportgen.site.site import Site
 
 LAYERS = "0-4"
 
@@ -56,10 +57,10 @@ def fill(folder: Path) -> int:
     prompts = load_prompts(folder / "prompts.yaml")
     model = load_model("smollm2-135m", device="cpu")
     captured = capture(model, replace(prompts[0], max_new_tokens=2))
-    site = open_site(folder / "results")
+    site = Site(folder / "results").open().root
     for prompt in prompts:
-        key = make_key(prompt, Options(), fingerprint(prompt.model))
-        write_page(site, prompt.slug, render_page(replace(captured, prompt=prompt), key=key))
+        key = make_key(prompt, BuildOptions(), fingerprint(prompt.model))
+        Site(site).write_page(prompt.slug, render_page(replace(captured, prompt=prompt), PageOptions(key=key)))
     return sum(path.stat().st_size for path in site.glob("*.html"))
 
 

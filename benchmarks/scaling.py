@@ -28,7 +28,7 @@ from timing import median
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from reportgen.site.site import read_cards, write_index
+from reportgen.site.site import Site
 
 TEXTS = tuple(start.format(place) for place in PLACES for start in STARTS)
 
@@ -120,7 +120,7 @@ def show(cost: Cost, count: int) -> tuple[str, ...]:
 
 def weigh(site: Path) -> tuple[str, str, str]:
     """Return what the index takes, in seconds and MB, and the mean size of a page."""
-    seconds = median(lambda: write_index(site, read_cards(site)), 1)
+    seconds = median(lambda: Site(site).write_index(Site(site).read_cards()), 1)
     pages = [path.stat().st_size for path in site.glob("p*.html")]
     index = (site / "index.html").stat().st_size
     return f"{seconds:.2f}", f"{index / 1e6:.2f}", f"{sum(pages) / len(pages) / 1e6:.2f}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reportgen.build.build import build_site
     from reportgen.build.capture import capture
-    from reportgen.build.options import Options, Outcome
+    from reportgen.build.options import BuildOptions, Outcome
     from reportgen.captures.record import Capture
     from reportgen.models.model import LoadedModel, load_model, wrap_model
     from reportgen.notebook import Report, report
@@ -27,11 +27,11 @@ DISTRIBUTION = "attention-reportgen"
 """The name of the package that is installed; ``reportgen`` on PyPI is somebody else's."""
 
 __all__ = [
+    "BuildOptions",
     "Capture",
     "Comparison",
     "Generation",
     "LoadedModel",
-    "Options",
     "Outcome",
     "Prompt",
     "Report",
@@ -46,11 +46,11 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BuildOptions": "build.options",
     "Capture": "captures.record",
     "Comparison": "records",
     "Generation": "records",
     "LoadedModel": "models.model",
-    "Options": "build.options",
     "Outcome": "build.options",
     "Prompt": "records",
     "Report": "notebook",

@@ -6,7 +6,7 @@ import sys
 def main() -> None:
     """Run the command line; Ctrl-C while it is still being imported ends it without a traceback."""
     try:
-        from reportgen.cli.commands import main as run
+        from reportgen.cli.main import main as run
     except KeyboardInterrupt:
         sys.stderr.write("stopped; nothing was written\n")
         raise SystemExit(130) from None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from reportgen.build.options import MAX_PAGE_MB
 from reportgen.captures.record import Capture
 from reportgen.files import atomic_write, make_folder
+from reportgen.pages.options import PageOptions
 from reportgen.prompts.slugs import name_pages
 from reportgen.records import DEFAULT_MODEL, Generation, Prompt
 
@@ -51,7 +52,7 @@ class Report:
         """The whole page, self-contained."""
         from reportgen.pages.page import draw_page
 
-        return draw_page(self.capture, has_index=False, max_mb=MAX_PAGE_MB)[0]
+        return draw_page(self.capture, PageOptions(has_index=False, max_mb=MAX_PAGE_MB))[0]
 
     def save(self, path: Path | str) -> Path:
         """Write the page, and return its path.

@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from markdown_it import MarkdownIt
 from root import ROOT
 
-from reportgen.cli import commands as cli
+from reportgen.cli import main as cli
 from reportgen.prompts.prompt_file import load_prompts
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -106,7 +106,7 @@ def when(condition: Callable[[], bool], *signs: int, pause: float = 0.0) -> Call
 def _serve() -> None:
     import torch
 
-    from reportgen.cli.commands import main
+    from reportgen.cli.main import main
 
     torch.set_num_threads(1)
     assert threading.active_count() == 1, "a process with threads cannot be forked safely"

@@ -18,7 +18,7 @@ import griffe
 
 from reportgen import _HOMES
 from reportgen import __all__ as names_of_api
-from reportgen.cli import commands as cli
+from reportgen.cli import main as cli
 from reportgen.prompts.keys import prompt_file_schema
 
 ROOT = Path(__file__).resolve().parents[2]

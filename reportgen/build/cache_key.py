@@ -17,7 +17,8 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
-from reportgen.build.options import Options
+from reportgen.build.options import BuildOptions
+from reportgen.pages.links import key_at
 from reportgen.paths import find_templates
 from reportgen.records import EXPORT_FORMATS, Comparison, Prompt
 
@@ -25,10 +26,10 @@ _PACKAGES = ("bokeh", "numpy", "tokenizers", "torch", "transformers")
 PROMPT_FIELDS_IGNORED = ("place",)
 """Fields of a prompt, or of a comparison, that nothing of its page depends on."""
 OPTIONS_IGNORED = ("batch_size", "cluster", "fail_fast", "force", "model", "prune", "shard", "site_url", "update")
-"""Options that no page depends on, and where it will be published, which ``add_address`` adds."""
+"""BuildOptions that no page depends on, and where it will be published, which ``key_at`` adds."""
 
 
-def make_key(prompt: Prompt, options: Options, model_fingerprint: str) -> str:
+def make_key(prompt: Prompt, options: BuildOptions, model_fingerprint: str) -> str:
     """Return the key of the page that a prompt would get.
 
     Args:
@@ -44,28 +45,15 @@ def make_key(prompt: Prompt, options: Options, model_fingerprint: str) -> str:
     return _hash([_values(prompt, PROMPT_FIELDS_IGNORED), _settings(options), model_fingerprint, hash_program()])
 
 
-def add_address(key: str, site_url: str) -> str:
-    """Return the key of a page that says where it will be published.
-
-    It is made of the key of the same page without that, so that a page is made again for another address from its
-    capture alone.
-
-    Args:
-        key: as ``make_key`` or ``make_pair_key`` returns it.
-        site_url: as ``check_site_url`` returns it; empty leaves the key as it is.
-    """
-    return _hash([key, site_url]) if key and site_url else key
-
-
-def make_valid_keys(prompt: Prompt, options: Options, model_fingerprint: str) -> set[str]:
+def make_valid_keys(prompt: Prompt, options: BuildOptions, model_fingerprint: str) -> set[str]:
     """Return the keys under which a page is up to date: it is no worse for what was not asked for beside it."""
     kinds = (options.export_data,) if options.export_data else ("", *EXPORT_FORMATS)
     kept = (True,) if options.keep_captures else (False, True)
     asked = [replace(options, export_data=kind, keep_captures=keep) for kind in kinds for keep in kept]
-    return {add_address(make_key(prompt, options, model_fingerprint), options.site_url) for options in asked} - {""}
+    return {key_at(make_key(prompt, options, model_fingerprint), options.site_url) for options in asked} - {""}
 
 
-def make_pair_key(comparison: Comparison, sides: Sequence[str], options: Options) -> str:
+def make_pair_key(comparison: Comparison, sides: Sequence[str], options: BuildOptions) -> str:
     """Return the key of the page that puts two prompts side by side.
 
     Args:
@@ -81,12 +69,12 @@ def make_pair_key(comparison: Comparison, sides: Sequence[str], options: Options
     return _hash([_values(comparison, PROMPT_FIELDS_IGNORED), list(sides), options.shared_assets])
 
 
-def make_side_key(prompt: Prompt, options: Options, model_fingerprint: str) -> str:
+def make_side_key(prompt: Prompt, options: BuildOptions, model_fingerprint: str) -> str:
     """Return the key of a prompt as one side of a comparison, whatever is written beside its own page."""
     return make_key(prompt, replace(options, export_data="", keep_captures=False), model_fingerprint)
 
 
-def _settings(options: Options) -> dict[str, Any]:
+def _settings(options: BuildOptions) -> dict[str, Any]:
     """Return the options that change a page: all but those that say which pages a run makes, and how fast."""
     return _values(options, OPTIONS_IGNORED) | {"device": options.device.partition(":")[0]}
 

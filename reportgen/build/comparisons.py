@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from reportgen.captures.record import Capture
-from reportgen.records.errors import PromptFileError, ReportgenError
 from reportgen.pages.alignment import slim
 from reportgen.pages.cards import FailureCard
 from reportgen.prompts.slugs import name_comparisons
 from reportgen.records import Comparison, Prompt
+from reportgen.records.errors import PromptFileError, ReportgenError
 
 
 def name_and_check(comparisons: Sequence[Comparison], prompts: Sequence[Prompt]) -> tuple[Comparison, ...]:
@@ -25,13 +25,18 @@ def name_and_check(comparisons: Sequence[Comparison], prompts: Sequence[Prompt])
     return named
 
 
+def make_lost_card(comparison: Comparison, error: str) -> FailureCard:
+    """Return what the index says about a comparison that has no page."""
+    return FailureCard(comparison.slug, comparison.title, "side by side", error)
+
+
 @dataclass(frozen=True)
 class ComparisonInput:
     """What a comparison needs of one of its prompts.
 
     Attributes:
         captured: its record, slim, or why there is none.
-        key: of what made it, as ``page_keys`` makes it.
+        key: of what made it, as ``cache_key`` makes it.
     """
 
     captured: Capture | str
@@ -49,7 +54,7 @@ class ComparisonInputs:
 
     Attributes:
         captures: what each is, slim.
-        keys: of what made each, as ``page_keys`` makes them.
+        keys: of what made each, as ``cache_key`` makes them.
     """
 
     captures: tuple[Capture, Capture]
@@ -70,7 +75,9 @@ class PendingComparisons:
         self._open = list(comparisons)
         self._kept: dict[str, ComparisonInput] = {}
 
-    def take(self, prompt: Prompt, side: ComparisonInput) -> Iterator[tuple[Comparison, ComparisonInputs | FailureCard]]:
+    def take(
+        self, prompt: Prompt, side: ComparisonInput
+    ) -> Iterator[tuple[Comparison, ComparisonInputs | FailureCard]]:
         """Take what became of a prompt, and yield the comparisons that wait for nothing else.
 
         Args:
@@ -98,4 +105,4 @@ class PendingComparisons:
             if isinstance(side.captured, str)
         ]
         error = f"{comparison.place.of('compare')}: {'; '.join(lost)}"
-        return FailureCard(comparison.slug, comparison.title, "side by side", error)
+        return make_lost_card(comparison, error)

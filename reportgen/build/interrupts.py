@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_INTERRUPTED = 130
+INTERRUPTED = 130
 
 
 class Stop:
@@ -91,7 +91,7 @@ def listen(stop: Stop) -> Iterator[None]:
 
 def _end() -> None:
     _say("stopped")
-    os._exit(_INTERRUPTED)
+    os._exit(INTERRUPTED)
 
 
 def _say(line: str) -> None:

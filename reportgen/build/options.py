@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from reportgen.pages.options import MAX_PAGE_MB, PageOptions
 from reportgen.records import Failure, Prompt, Shard
 
 if TYPE_CHECKING:
@@ -27,11 +28,8 @@ class Cluster:
     gpus_per_worker: float | None = None
 
 
-MAX_PAGE_MB = 25.0
-
-
 @dataclass(frozen=True)
-class Options:
+class BuildOptions:
     """How to run, apart from what the prompts say.
 
     Attributes:
@@ -79,6 +77,16 @@ class Options:
     cluster: Cluster | None = None
     site_url: str = ""
 
+    @property
+    def page(self) -> PageOptions:
+        """How pages are drawn."""
+        return PageOptions(
+            shared_assets=self.shared_assets,
+            site_url=self.site_url,
+            max_mb=self.max_page_mb,
+            precision=self.precision,
+        )
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -88,6 +96,7 @@ class Outcome:
         index: path of the index; of a shard, of its report.
         pages: paths of the pages written, in the order of the prompts.
         failures: the prompts that gave no page, in that order too.
+        broken: why comparisons of prompts that did not fail gave none.
         left_out: paths of the pages that are in the folder and not in the index.
         up_to_date: paths of the pages that were there and are as this run would have made them.
         pruned: paths of the pages that were removed.
@@ -97,6 +106,7 @@ class Outcome:
     index: Path
     pages: tuple[Path, ...]
     failures: tuple[Failure, ...]
+    broken: tuple[str, ...] = ()
     left_out: tuple[Path, ...] = ()
     up_to_date: tuple[Path, ...] = ()
     pruned: tuple[Path, ...] = ()

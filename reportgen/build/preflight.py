@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from reportgen.records.errors import ModelError
 from reportgen.models.adapter import check_adapter
-from reportgen.models.hf_errors import name_subject
 from reportgen.models.bundled import BUNDLED
-from reportgen.prompts.yaml_lines import Problems
+from reportgen.models.hf_errors import name_subject
 from reportgen.prompts.prompt_file import check_selections, name_pages
+from reportgen.prompts.yaml_lines import Problems
 from reportgen.records import ModelInfo, Prompt
+from reportgen.records.errors import ModelError
 
 
 def check_prompts(

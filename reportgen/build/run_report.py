@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from reportgen.build.comparisons import make_lost_card
 from reportgen.build.options import Outcome
 from reportgen.pages.cards import Card, FailureCard, make_failure_card
 from reportgen.records import Comparison, Failure, Prompt, Shard
+from reportgen.records.errors import SiteError
 from reportgen.site.shards import write_part
-from reportgen.site.site import Run, find_pages, read_cards, remove_pages, write_index
+from reportgen.site.site import Run, Site
 
 _T = TypeVar("_T")
 
@@ -21,7 +24,7 @@ class RunReport:
 
     def __init__(
         self,
-        folder: Path,
+        site: Site,
         entries: Sequence[Prompt | Comparison],
         up_to_date: Mapping[str, Card],
         site_url: str = "",
@@ -30,21 +33,22 @@ class RunReport:
         """Begin with the pages that are there.
 
         Args:
-            folder: the site, which nobody else writes into but other shards.
+            site: nobody else writes into it but other shards.
             entries: all prompts of the run, then its comparisons.
             up_to_date: cards of those that need not be run, by slug.
             site_url: where the site will be published.
             shard: the part of the run that this is.
         """
-        self._folder, self._entries, self._site_url, self._shard = folder, entries, site_url, shard
+        self._site, self._entries, self._site_url, self._shard = site, entries, site_url, shard
         self._num_left = 0
         self._start = time.perf_counter()
-        self._before = find_pages(folder)
+        self._before = site.find_pages()
         self._up_to_date = list(up_to_date)
         self._cards: dict[str, Card | FailureCard] = {**up_to_date}
         self._pages: dict[str, Path] = {}
         self._seconds: dict[str, dict[str, float]] = {}
         self.failures: dict[str, Failure] = {}
+        self.broken: list[str] = []
 
     def add_page(self, entry: Prompt | Comparison, card: Card, path: Path) -> None:
         """Note that a prompt, or a comparison, has its page."""
@@ -53,6 +57,11 @@ class RunReport:
     def add_lost(self, comparison: Comparison, card: FailureCard) -> None:
         """Note that a comparison has none, since one of its prompts failed."""
         self._cards[comparison.slug] = card
+
+    def fail_comparison(self, comparison: Comparison, error: str) -> None:
+        """Note that a comparison could not be drawn or written, and why."""
+        self.broken.append(error)
+        self.add_lost(comparison, make_lost_card(comparison, error))
 
     def add_failure(self, failure: Failure) -> None:
         """Note that a prompt has none, and why."""
@@ -73,6 +82,16 @@ class RunReport:
         """Whether there is a page of a prompt of this run."""
         return bool(self._pages or self._up_to_date)
 
+    @contextmanager
+    def finished_if_interrupted(self) -> Iterator[None]:
+        """Let whatever ends the run leave an index of what was done."""
+        try:
+            yield
+        except BaseException:
+            with suppress(SiteError):  # what ended the run says more
+                self.finish(keep_earlier=True)
+            raise
+
     def finish(self, *, keep_earlier: bool, prune: bool = False) -> Outcome:
         """Write the index and the report; of a shard the report alone, from which the index is made with the others'.
 
@@ -86,15 +105,15 @@ class RunReport:
         if self._shard is not None:
             places = {place: entry.slug for place, entry in enumerate(self._entries) if entry.slug in self._cards}
             cards = {place: self._cards[slug] for place, slug in places.items()}
-            return self._tell(write_part(self._folder, self._shard, cards, self._make_run(), keep_earlier=keep_earlier))
+            return self._tell(write_part(self._site, self._shard, cards, self._make_run(), keep_earlier=keep_earlier))
         ours = {entry.slug for entry in self._entries}
-        pruned = remove_pages(self._folder, [slug for slug in self._before if slug not in ours]) if prune else []
-        before = [slug for slug in self._before if self._folder / f"{slug}.html" not in pruned]
-        earlier = read_cards(self._folder) if keep_earlier and before else []
+        pruned = self._site.prune([slug for slug in self._before if slug not in ours]) if prune else []
+        before = [slug for slug in self._before if self._site.page(slug) not in pruned]
+        earlier = self._site.read_cards() if keep_earlier and before else []
         shown = {card.slug: card for card in earlier if card.slug in before or isinstance(card, FailureCard)}
         shown.update({card.slug: card for card in self._in_order(self._cards)})
         left_out = [slug for slug in before if slug not in shown]
-        index = write_index(self._folder, tuple(shown.values()), left_out, self._make_run())
+        index = self._site.write_index(tuple(shown.values()), left_out, self._make_run())
         return self._tell(index, left_out, pruned)
 
     def _tell(self, index: Path, left_out: Sequence[str] = (), pruned: Sequence[Path] = ()) -> Outcome:
@@ -102,8 +121,9 @@ class RunReport:
             index,
             tuple(self._in_order(self._pages)),
             tuple(self._in_order(self.failures)),
-            left_out=tuple(self._folder / f"{slug}.html" for slug in left_out),
-            up_to_date=tuple(self._folder / f"{slug}.html" for slug in self._up_to_date),
+            broken=tuple(self.broken),
+            left_out=tuple(self._site.page(slug) for slug in left_out),
+            up_to_date=tuple(self._site.page(slug) for slug in self._up_to_date),
             pruned=tuple(pruned),
             not_run=self._num_not_run,
         )
@@ -119,7 +139,7 @@ class RunReport:
         counts = {
             "built": len(self._pages),
             "up_to_date": len(self._up_to_date),
-            "failed": len(self.failures),
+            "failed": len(self.failures) + len(self.broken),
             "not_run": self._num_not_run,
         }
         prompts = {slug: self._describe(slug) for slug in self._cards}

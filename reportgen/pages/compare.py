@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -36,6 +35,7 @@ from reportgen.pages.encoding import (
 from reportgen.pages.figures import make_compare_figures
 from reportgen.pages.layer_notes import describe_kinds, list_marks, make_kind_rows, make_sink_blocks, name_shade
 from reportgen.pages.links import Link, make_link
+from reportgen.pages.options import PageOptions
 from reportgen.pages.palettes import DIVERGING, PALETTES, describe_ramps
 from reportgen.pages.precision import FULL, Precision, describe_dropped, describe_precision, measure_dropped
 from reportgen.pages.size_limit import render_within
@@ -106,44 +106,37 @@ class CompareContext:
 
 
 def render_comparison(
-    comparison: Comparison, first: Capture, second: Capture, *, shared_assets: bool = False, key: str = "",
-    site_url: str = "", detail: Precision = FULL,
+    comparison: Comparison, first: Capture, second: Capture, options: PageOptions = PageOptions(), *,
+    detail: Precision = FULL,
 ) -> str:  # fmt: skip
-    """Return the page that puts two captures side by side.
+    """Return the page that puts two captures side by side, whatever it weighs.
 
     Args:
         comparison: how it is called.
         first: the left side, A; what ``alignment.slim`` leaves of a capture is enough.
         second: the right side, B.
-        shared_assets: refer to BokehJS beside the page instead of carrying it along.
-        key: of what makes the page, as ``page_keys`` makes it; empty where that is not known.
-        site_url: as ``render_page`` takes it.
+        options: how; its limit is not looked at.
         detail: how finely it holds weights.
 
     Returns:
         The whole HTML document; the same captures give the same text.
     """
-    context = make_compare_context(
-        comparison, first, second, shared_assets=shared_assets, key=key, site_url=site_url, detail=detail
-    )
-    return render("compare.html.jinja2", context)
+    return render("compare.html.jinja2", make_compare_context(comparison, first, second, options, detail))
 
 
 def draw_comparison(
-    comparison: Comparison, first: Capture, second: Capture, *, shared_assets: bool = False, key: str = "",
-    site_url: str = "", max_mb: float = 0, precision: int = 8,
-) -> tuple[str, Precision]:  # fmt: skip
+    comparison: Comparison, first: Capture, second: Capture, options: PageOptions = PageOptions()
+) -> tuple[str, Precision]:
     """Return the page of two captures, no heavier than it may be, as ``draw_page`` does for one."""
-    look: dict[str, Any] = {"shared_assets": shared_assets, "key": key, "site_url": site_url}
 
     def measure_fixed_bytes(detail: Precision) -> int:
-        context = make_compare_context(comparison, first, second, **look, detail=detail)
+        context = make_compare_context(comparison, first, second, options, detail)
         return len(render("compare.html.jinja2", replace(context, layer_blocks=())).encode())
 
     def render_one(detail: Precision) -> str:
-        return render_comparison(comparison, first, second, **look, detail=detail)
+        return render_comparison(comparison, first, second, options, detail=detail)
 
-    return render_within((first, second), max_mb, precision, render_one, measure_fixed_bytes)
+    return render_within((first, second), options, render_one, measure_fixed_bytes)
 
 
 def make_compare_card(comparison: Comparison, first: Capture, second: Capture) -> Card:
@@ -164,20 +157,20 @@ def make_compare_card(comparison: Comparison, first: Capture, second: Capture) -
 
 
 def make_compare_context(
-    comparison: Comparison, first: Capture, second: Capture, *, shared_assets: bool = False, key: str = "",
-    site_url: str = "", detail: Precision = FULL,
-) -> CompareContext:  # fmt: skip
+    comparison: Comparison, first: Capture, second: Capture, options: PageOptions = PageOptions(),
+    detail: Precision = FULL,
+) -> CompareContext:  # fmt: skip  # fmt: skip
     """Return all that the comparison's templates read."""
     captures = first, second
     alignment = align(first, second)
-    program = make_program(COMPARE_SCRIPTS, shared_assets=shared_assets)
+    program = make_program(COMPARE_SCRIPTS, shared_assets=options.shared_assets)
     titles = f"{first.prompt.title}, and {second.prompt.title}"
     dropped = [measure_dropped(capture, detail) for capture in captures]
     return CompareContext(
         title=comparison.title,
         note=comparison.note,
         tags=comparison.tags,
-        link=make_link(site_url, comparison.slug, comparison.title, f"Attention side by side: {titles}"),
+        link=make_link(options.site_url, comparison.slug, comparison.title, f"Attention side by side: {titles}"),
         sides=[
             _view(capture, name, describe_dropped(lost, detail))
             for capture, name, lost in zip(captures, "ab", dropped, strict=True)
@@ -198,7 +191,7 @@ def make_compare_context(
         style=read_styles("compare.css"),
         script=program.boot,
         policy=program.policy,
-        key=key,
+        key=options.key,
     )
 
 

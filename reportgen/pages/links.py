@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -36,6 +37,19 @@ class Link:
     picture: str
     kind: str = "article"
     picture_size: tuple[int, int] = PREVIEW_SIZE
+
+
+def key_at(key: str, site_url: str) -> str:
+    """Return the key of a page that says where it will be published.
+
+    It is made of the key of the same page without that, so that a page is made again for another address from its
+    capture alone.
+
+    Args:
+        key: as ``build.cache_key`` makes it.
+        site_url: as ``check_site_url`` returns it; empty leaves the key as it is.
+    """
+    return hashlib.sha256(f"{key} {site_url}".encode()).hexdigest() if key and site_url else key
 
 
 def check_site_url(url: str) -> str:

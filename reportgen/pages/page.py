@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
-from typing import Any
 
 from markupsafe import Markup
 
@@ -50,6 +49,7 @@ from reportgen.pages.layer_notes import (
     name_shade,
 )
 from reportgen.pages.links import Link, make_link
+from reportgen.pages.options import PageOptions
 from reportgen.pages.palettes import DIVERGING, PALETTES, describe_ramps
 from reportgen.pages.precision import FULL, Precision, describe_dropped, describe_precision, measure_dropped
 from reportgen.pages.reproduction import make_prompt_file
@@ -135,79 +135,46 @@ class PageContext:
     generator: str = GENERATOR
 
 
-def render_page(
-    capture: Capture, *, shared_assets: bool = False, key: str = "", site_url: str = "", has_index: bool = True,
-    detail: Precision = FULL,
-) -> str:  # fmt: skip
-    """Return the page of one capture.
+def render_page(capture: Capture, options: PageOptions = PageOptions(), *, detail: Precision = FULL) -> str:
+    """Return the page of one capture, whatever it weighs.
 
     Args:
         capture: what to show.
-        shared_assets: refer to BokehJS beside the page instead of carrying it along.
-        key: of all that the page was made from, as ``make_key`` tells it; empty for none.
-        site_url: where the site will be published, as ``check_site_url`` returns it; empty where that is not known.
-        has_index: whether an index stands beside the page, which it leads to.
+        options: how; its limit is not looked at.
         detail: how finely it holds weights.
 
     Returns:
         The whole HTML document; the same capture gives the same text.
     """
-    context = make_page_context(
-        capture, shared_assets=shared_assets, key=key, site_url=site_url, has_index=has_index, detail=detail
-    )
-    return render("page.html.jinja2", context)
+    return render("page.html.jinja2", make_page_context(capture, options, detail))
 
 
-def draw_page(
-    capture: Capture, *, shared_assets: bool = False, key: str = "", site_url: str = "", has_index: bool = True,
-    max_mb: float = 0, precision: int = 8,
-) -> tuple[str, Precision]:  # fmt: skip
-    """Return the page of one capture, no heavier than it may be, and how finely it holds weights.
-
-    Args:
-        capture: what to show.
-        shared_assets: as ``render_page`` takes it.
-        key: as ``render_page`` takes it.
-        site_url: as ``render_page`` takes it.
-        has_index: as ``render_page`` takes it.
-        max_mb: megabytes that the page has at most, 1e6 bytes each; 0 sets no limit.
-        precision: bits of a weight, 8 or 16.
-    """
-    look: dict[str, Any] = {
-        "shared_assets": shared_assets, "key": key, "site_url": site_url, "has_index": has_index,
-    }  # fmt: skip
+def draw_page(capture: Capture, options: PageOptions = PageOptions()) -> tuple[str, Precision]:
+    """Return the page of one capture, no heavier than it may be, and how finely it holds weights."""
 
     def measure_fixed_bytes(detail: Precision) -> int:
-        context = make_page_context(capture, **look, detail=detail)
+        context = make_page_context(capture, options, detail)
         without = zip(capture.layers, [Markup()] * len(capture.layers), encode_sources(capture), strict=True)
         return len(render("page.html.jinja2", replace(context, layer_blocks=without)).encode())
 
     return render_within(
-        [capture], max_mb, precision, lambda detail: render_page(capture, **look, detail=detail), measure_fixed_bytes
+        [capture], options, lambda detail: render_page(capture, options, detail=detail), measure_fixed_bytes
     )
 
 
-def make_page_context(
-    capture: Capture,
-    *,
-    shared_assets: bool = False,
-    key: str = "",
-    site_url: str = "",
-    has_index: bool = True,
-    detail: Precision = FULL,
-) -> PageContext:
+def make_page_context(capture: Capture, options: PageOptions = PageOptions(), detail: Precision = FULL) -> PageContext:
     """Return all that the page's templates read."""
     prompt, evidence = capture.prompt, capture.evidence
-    program = make_program(PAGE_SCRIPTS, shared_assets=shared_assets)
+    program = make_program(PAGE_SCRIPTS, shared_assets=options.shared_assets)
     dropped = measure_dropped(capture, detail)
     return PageContext(
-        has_index=has_index,
+        has_index=options.has_index,
         title=prompt.title,
         note=prompt.note,
         tags=prompt.tags,
         excerpt=excerpt(capture),
         link=make_link(
-            site_url, prompt.slug, prompt.title, f"Attention of {capture.model.title} on: {excerpt(capture)}"
+            options.site_url, prompt.slug, prompt.title, f"Attention of {capture.model.title} on: {excerpt(capture)}"
         ),
         model=capture.model,
         features=make_trait_views(capture),
@@ -257,7 +224,7 @@ def make_page_context(
         style=read_styles(),
         script=program.boot,
         policy=program.policy,
-        key=key,
+        key=options.key,
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from reportgen.captures.record import Capture
 from reportgen.pages.encoding import measure_triangles
+from reportgen.pages.options import PageOptions
 from reportgen.pages.precision import Precision
 
 _SAMPLED = 16
@@ -19,28 +20,30 @@ _SAMPLED = 16
 _MARGIN = 0.96
 """Of what is free for weights, since the heads that are not looked at may deflate less."""
 _FLOORS = range(256)
-_REST, _REST_OF_TOKEN = 1_000_000, 4_000
+_REST, _REST_OF_TOKEN = 1_200_000, 5_000
 """No page of a model of this size was seen to have more bytes beside its weights, and more for each of its tokens."""
 
 
 def render_within(
-    captures: Sequence[Capture], max_mb: float, precision: int, render: Callable[[Precision], str],
+    captures: Sequence[Capture],
+    options: PageOptions,
+    render: Callable[[Precision], str],
     measure_fixed_bytes: Callable[[Precision], int],
-) -> tuple[str, Precision]:  # fmt: skip
+) -> tuple[str, Precision]:
     """Return a page that is no heavier than it may be, and how finely it holds weights.
 
     Args:
         captures: all that the page shows.
-        max_mb: megabytes that the page has at most, 1e6 bytes each; 0 sets no limit.
-        precision: bits of a weight.
+        options: its limit, and how many bits weights have.
         render: makes the page.
         measure_fixed_bytes: returns how many bytes it has without the weights of its layers.
     """
-    detail, most = Precision(precision), 1e6 * max_mb
-    if max_mb and not _is_light(captures, precision, most):
+    precision, most = options.precision, 1e6 * options.max_mb
+    detail = Precision(precision)
+    if most and not _is_light(captures, precision, most):
         detail = _choose_detail(captures, precision, most - measure_fixed_bytes(Precision(precision, floor=1)))
     page = render(detail)
-    while max_mb and detail.floor < _FLOORS[-1] and len(page.encode()) > most:
+    while most and detail.floor < _FLOORS[-1] and len(page.encode()) > most:
         detail = replace(detail, floor=detail.floor + 1)
         page = render(detail)
     return page, detail
@@ -56,7 +59,7 @@ def _choose_detail(captures: Sequence[Capture], precision: int, free: float) -> 
 
 def _is_light(captures: Sequence[Capture], precision: int, free: float) -> bool:
     """Say whether a page is within its limit whatever its numbers are; most are, and need no closer look."""
-    codes = sum(capture.triangles.size for capture in captures) * precision / 7
+    codes = sum(capture.triangles.size for capture in captures) * precision / 6  # base64 of bytes that did not deflate
     rest = sum(_REST + _REST_OF_TOKEN * capture.num_tokens for capture in captures)
     return codes + rest <= free
 

@@ -7,7 +7,7 @@ steps; layers and heads carry the model's own 0-based numbers. Logarithms are na
 
 from __future__ import annotations
 
-from reportgen.records.choices import DEVICE_MAPS, EXPORT_FORMATS, EXTRA_EVIDENCE
+from reportgen.records.choices import DEVICE_MAPS, DTYPES, EXPORT_FORMATS, EXTRA_EVIDENCE
 from reportgen.records.model import LayerType, ModelInfo, name_with_adapter
 from reportgen.records.prediction import Prediction, Step, Token
 from reportgen.records.prompt import DEFAULT_MODEL, DEFAULT_NEW_TOKENS, Comparison, Generation, Prompt, SourceLocation
@@ -17,6 +17,7 @@ __all__ = [
     "DEFAULT_MODEL",
     "DEFAULT_NEW_TOKENS",
     "DEVICE_MAPS",
+    "DTYPES",
     "EXPORT_FORMATS",
     "EXTRA_EVIDENCE",
     "Comparison",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+DTYPES = ("auto", "float32", "bfloat16", "float16")
 DEVICE_MAPS = ("auto", "balanced", "sequential")
 EXPORT_FORMATS = ("csv", "parquet")
 EXTRA_EVIDENCE = ("ablation", "mean-ablation")

@@ -17,7 +17,8 @@ from reportgen.pages.cards import Card, FailureCard
 from reportgen.pages.templates import GENERATOR
 from reportgen.records import Shard
 from reportgen.records.errors import SiteError
-from reportgen.site.site import REPORT_FILE, Run, find_pages, make_outcomes, read_report, write_ours, write_report
+from reportgen.site.files import read_report, write_ours
+from reportgen.site.site import Run, Site
 
 _PARTS = "report.*-of-*.json"
 
@@ -34,12 +35,12 @@ class _Part:
 
 
 def write_part(
-    folder: Path, shard: Shard, cards: Mapping[int, Card | FailureCard], run: Run, *, keep_earlier: bool
+    site: Site, shard: Shard, cards: Mapping[int, Card | FailureCard], run: Run, *, keep_earlier: bool
 ) -> Path:
     """Write what became of the prompts of a shard, and return the path.
 
     Args:
-        folder: the site.
+        site: where.
         shard: which.
         cards: pages and failures, by place in the whole run.
         run: what the report says of this shard.
@@ -48,7 +49,7 @@ def write_part(
     Raises:
         SiteError: it cannot be written, or a file that reportgen did not make is in its place.
     """
-    outcomes = make_outcomes(folder, list(cards.values()), run)
+    outcomes = site.make_outcomes(list(cards.values()), run)
     report = {
         "generator": GENERATOR,
         "shard": [shard.number, shard.count],
@@ -57,7 +58,7 @@ def write_part(
         "run": run.totals,
         "site_url": run.site_url,
     }
-    path = folder / f"report.{shard.number}-of-{shard.count}.json"
+    path = site.root / f"report.{shard.number}-of-{shard.count}.json"
     return write_ours(path, json.dumps(report, ensure_ascii=False, indent=1) + "\n")
 
 
@@ -88,6 +89,7 @@ def join_parts(folder: Path) -> list[str] | None:
     Raises:
         SiteError: what a shard left cannot be read, or is of a run of another number of shards.
     """
+    site = Site(folder)
     parts = [_read_part(path) for path in sorted(folder.glob(_PARTS))]
     if not parts:
         return None
@@ -95,14 +97,14 @@ def join_parts(folder: Path) -> list[str] | None:
         raise SiteError(f"{folder}: holds shards of {len(counts)} runs; remove the report.*-of-*.json of all but one")
     missing = [*_find_missing(parts)]
     outcomes = _join([outcome for part in parts for outcome in part.outcomes])
-    earlier, left_out = read_report(folder / REPORT_FILE)
+    earlier, left_out = read_report(site.report)
     known = {outcome["slug"] for outcome in outcomes}
     if missing or any(part.keep_earlier for part in parts):
         outcomes += [outcome for outcome in earlier if outcome.get("slug") not in known]
         left_out = [slug for slug in left_out if slug not in known]
     else:
-        left_out = [slug for slug in find_pages(folder) if slug not in known]
-    write_report(folder, outcomes, left_out, _add_up([part.totals for part in parts], outcomes), parts[0].site_url)
+        left_out = [slug for slug in site.find_pages() if slug not in known]
+    site.write_report(outcomes, left_out, _add_up([part.totals for part in parts], outcomes), parts[0].site_url)
     return missing
 
 

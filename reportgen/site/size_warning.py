@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 from reportgen.pages.assets import BOKEH_FILE
-from reportgen.site.site import CAPTURES_FOLDER
 
 _WARN_FROM = 900_000_000
 """Bytes; GitHub Pages takes a site of 1 GB at most."""
@@ -24,7 +23,7 @@ def size_warning(folder: Path, limit: int = _WARN_FROM) -> str:
         return ""
     advice = [
         "" if (folder / BOKEH_FILE).exists() else "build with --shared-assets, which takes 0.4 MB off each page",
-        f"leave {CAPTURES_FOLDER}/ out of what is published" if (folder / CAPTURES_FOLDER).is_dir() else "",
+        f"leave {'captures'}/ out of what is published" if (folder / "captures").is_dir() else "",
         "show fewer --layers or --heads",
         "or make several sites",
     ]

@@ -14,9 +14,10 @@ from browser.reader import Reader
 from playwright.sync_api import Browser, sync_playwright
 
 from reportgen.pages.cards import make_card
+from reportgen.pages.options import PageOptions
 from reportgen.pages.page import render_page
 from reportgen.pages.screenshot import find_browser
-from reportgen.site.site import open_site, write_index, write_page
+from reportgen.site.site import Site
 
 ARGS = [
     "--no-sandbox",
@@ -41,12 +42,12 @@ def browser() -> Iterator[Browser]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A site of all sample captures, and one in ``shared`` whose pages share BokehJS."""
     root = tmp_path_factory.mktemp("site")
-    open_site(root)
+    Site(root).open()
     for slug, capture in CAPTURES.items():
-        write_page(root, slug, render_page(capture))
-    write_index(root, [*map(make_card, CAPTURES.values()), FAILURE])
-    shared = open_site(root / "shared", shared_assets=True)
-    write_page(shared, "cat", render_page(CAPTURES["cat"], shared_assets=True))
+        Site(root).write_page(slug, render_page(capture))
+    Site(root).write_index([*map(make_card, CAPTURES.values()), FAILURE])
+    shared = Site(root / "shared").open(shared_assets=True).root
+    Site(shared).write_page("cat", render_page(CAPTURES["cat"], PageOptions(shared_assets=True)))
     return root
 
 

@@ -18,7 +18,7 @@ from reportgen.captures.record import Capture
 from reportgen.pages.alignment import slim
 from reportgen.pages.compare import render_comparison
 from reportgen.records import Comparison, Token
-from reportgen.site.site import open_site, write_page
+from reportgen.site.site import Site
 
 CAT = make_capture()
 
@@ -55,15 +55,16 @@ PAIRS = {
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Addresses of comparisons, by name."""
-    folder: Path = open_site(tmp_path_factory.mktemp("beside"))
+    folder: Path = Site(tmp_path_factory.mktemp("beside")).open().root
     return {
-        name: write_page(
-            folder,
+        name: Site(folder)
+        .write_page(
             name,
             render_comparison(
                 Comparison(("a", "b"), HOSTILE[0] if name == "hostile" else "Side by side", name), *map(slim, sides)
             ),
-        ).as_uri()
+        )
+        .as_uri()
         for name, sides in PAIRS.items()
     }
 

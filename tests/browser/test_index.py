@@ -15,7 +15,7 @@ from samples import HOSTILE
 
 from reportgen.pages.cards import Card, FailureCard, make_card
 from reportgen.pages.index import CARDS_AT_ONCE
-from reportgen.site.site import open_site, write_index
+from reportgen.site.site import Site
 
 NUM_CARDS = 150
 
@@ -40,9 +40,9 @@ CARDS = make_cards()
 
 @pytest.fixture(scope="module")
 def index_address(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = open_site(tmp_path_factory.mktemp("index"))
+    folder = Site(tmp_path_factory.mktemp("index")).open().root
     (folder / "page-3.html").write_text("<title>Page 3</title>")
-    return write_index(folder, CARDS).as_uri()
+    return Site(folder).write_index(CARDS).as_uri()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from samples import make_capture
 from reportgen.captures.record import Capture
 from reportgen.pages.page import render_page
 from reportgen.records import LayerType
-from reportgen.site.site import open_site, write_page
+from reportgen.site.site import Site
 
 NUM_TOKENS = 8
 WINDOW = 3
@@ -83,9 +83,9 @@ PAGES = (
 @pytest.fixture(scope="module")
 def open_page(new_reader: Callable[..., Reader], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Reader]:
     """Opens one of the pages, in a reader of its own."""
-    folder = open_site(tmp_path_factory.mktemp("kinds"))
+    folder = Site(tmp_path_factory.mktemp("kinds")).open().root
     for capture in PAGES:
-        write_page(folder, capture.prompt.slug, render_page(capture))
+        Site(folder).write_page(capture.prompt.slug, render_page(capture))
 
     def open_(slug: str, hash_: str = "", **options: object) -> Reader:
         return new_reader(**options).open(f"{Path(folder, slug).as_uri()}.html{hash_}")

@@ -14,12 +14,14 @@ from hostile import HOSTILE_STRINGS, OWNED
 from hostile_model import BETWEEN, save_hostile_model
 from hostile_pages import NUM_TEXTS, NUM_TOKENS, make_page_of
 
-from reportgen.build.build import Outcome, build_site
+from reportgen.build.build import build_site
+from reportgen.build.options import Outcome
 from reportgen.captures.tokens import show_text
 from reportgen.pages.cards import make_card
+from reportgen.pages.options import PageOptions
 from reportgen.pages.page import render_page
 from reportgen.prompts.prompt_file import load_prompts
-from reportgen.site.site import open_site, write_index, write_page
+from reportgen.site.site import Site
 
 FIGURES = ("head", "layer_tiles", "logprobs", "grid", "lens")
 MODEL = f"<img src=x onerror={OWNED}>"
@@ -56,17 +58,17 @@ def assert_untouched(reader: Reader, address: str) -> None:
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A site of pages that hold every string as a token and elsewhere, and a harmless one of the same shape."""
-    folder = open_site(tmp_path_factory.mktemp("wall"))
+    folder = Site(tmp_path_factory.mktemp("wall")).open().root
     cards = []
     texts = [*HOSTILE_STRINGS, *HOSTILE_STRINGS[: -len(HOSTILE_STRINGS) % NUM_TOKENS]]
     for number in range(len(texts) // NUM_TOKENS):
         tokens = texts[NUM_TOKENS * number : NUM_TOKENS * (number + 1)]
         others = Random(number).sample(HOSTILE_STRINGS, NUM_TEXTS - NUM_TOKENS)
         capture, failure = make_page_of([*tokens, *others], slug=f"hostile-{number}")
-        write_page(folder, capture.prompt.slug, render_page(capture))
+        Site(folder).write_page(capture.prompt.slug, render_page(capture))
         cards += [make_card(capture), failure]
-    write_page(folder, "plain", render_page(make_page_of(tuple("abcdefghijkl"))[0]))
-    write_index(folder, cards)
+    Site(folder).write_page("plain", render_page(make_page_of(tuple("abcdefghijkl"))[0]))
+    Site(folder).write_index(cards)
     return folder
 
 
@@ -114,11 +116,13 @@ def test_strings_in_the_address_do_nothing(new_reader: Callable[..., Reader], pa
 def test_pages_of_random_texts_are_parsed_by_the_browser_as_text(new_reader: Callable[..., Reader]) -> None:
     reader, random = new_reader(), Random(0)
     scraps = [*HOSTILE_STRINGS, *"<>&\"'`=/!-{}%#\n\r\0\u2028 ax", *map(chr, range(0x80, 0x250)), "\U0010ffff"]
-    plain = reader.page.evaluate(_PARSE, render_page(make_page_of(["a"])[0], shared_assets=True))["elements"]
+    plain = reader.page.evaluate(_PARSE, render_page(make_page_of(["a"])[0], PageOptions(shared_assets=True)))[
+        "elements"
+    ]
     for _ in range(count("parsed pages in Chromium")):
         texts = ["".join(random.choices(scraps, k=random.randint(1, 6))) for _ in range(NUM_TEXTS)]
         capture, _ = make_page_of(texts)
-        parsed = reader.page.evaluate(_PARSE, render_page(capture, shared_assets=True))
+        parsed = reader.page.evaluate(_PARSE, render_page(capture, PageOptions(shared_assets=True)))
         assert parsed == {"elements": plain, "tokens": [token.shown for token in capture.tokens]}
     assert reader.page.evaluate("() => window.__pwned") is None
 

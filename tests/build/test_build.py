@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 import torch
 from html_tree import parse_html
+from root import ROOT
 from tiny import make_gpt2, make_llama, make_tokenizer, save_adapter
 from transformers import PreTrainedModel
 from unpacking import unpack_triangles
 
-from root import ROOT
-from reportgen.build.build import Options, Outcome, build_site
+from reportgen.build.build import build_site
 from reportgen.build.capture import capture, capture_in_turn
 from reportgen.build.engines import worker
+from reportgen.build.options import BuildOptions, Outcome
 from reportgen.captures.quantization import dequantize_sqrt
 from reportgen.captures.record import Capture
 from reportgen.models.model import LoadedModel, wrap_model
@@ -29,7 +30,7 @@ from reportgen.prompts.prompt_file import load_prompts
 from reportgen.records import Failure, Prompt
 from reportgen.records.errors import ModelError, PromptFileError
 from reportgen.records.selection import parse_selection
-from reportgen.site.site import read_cards, write_index, write_page
+from reportgen.site.site import Site
 
 TOO_LONG = Prompt(text="x" * 600, slug="long", max_new_tokens=0)
 
@@ -87,7 +88,7 @@ def save_models(folder: Path) -> tuple[str, str]:
 
 
 def test_site_has_a_page_for_each_prompt_and_an_index(tiny_llama: LoadedModel, tmp_path: Path) -> None:
-    outcome = build_site(prompts("cat", "dog"), tmp_path / "site", Options(model=tiny_llama))
+    outcome = build_site(prompts("cat", "dog"), tmp_path / "site", BuildOptions(model=tiny_llama))
     assert outcome == Outcome(
         index=tmp_path / "site" / "index.html",
         pages=(tmp_path / "site" / "cat.html", tmp_path / "site" / "dog.html"),
@@ -99,13 +100,13 @@ def test_site_has_a_page_for_each_prompt_and_an_index(tiny_llama: LoadedModel, t
 
 
 def test_prompt_made_of_a_text_alone_is_named(tiny_llama: LoadedModel, tmp_path: Path) -> None:
-    outcome = build_site([Prompt(text="A cat"), Prompt(text="A cat")], str(tmp_path), Options(model=tiny_llama))
+    outcome = build_site([Prompt(text="A cat"), Prompt(text="A cat")], str(tmp_path), BuildOptions(model=tiny_llama))
     assert [path.name for path in outcome.pages] == ["a-cat.html", "a-cat-2.html"]
 
 
 def test_same_input_gives_the_same_bytes(tiny_llama: LoadedModel, tmp_path: Path) -> None:
     for name in ("one", "two"):
-        build_site(prompts("cat"), tmp_path / name, Options(model=tiny_llama))
+        build_site(prompts("cat"), tmp_path / name, BuildOptions(model=tiny_llama))
     for file in ("cat.html", "index.html"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
     assert report_apart_from_the_run(tmp_path / "one") == report_apart_from_the_run(tmp_path / "two")
@@ -113,14 +114,14 @@ def test_same_input_gives_the_same_bytes(tiny_llama: LoadedModel, tmp_path: Path
 
 def test_failing_prompt_is_shown_and_the_run_goes_on(tiny_llama: LoadedModel, tmp_path: Path) -> None:
     cat, dog = prompts("cat", "dog")
-    outcome = build_site([cat, TOO_LONG, dog], tmp_path, Options(model=tiny_llama))
+    outcome = build_site([cat, TOO_LONG, dog], tmp_path, BuildOptions(model=tiny_llama))
     assert [path.name for path in outcome.pages] == ["cat.html", "dog.html"]
     (failure,) = outcome.failures
     assert failure.prompt.slug == "long"
     assert "600" in failure.error
     assert "512" in failure.error
     assert failure.error in parse_html((tmp_path / "index.html").read_text("utf-8")).text
-    assert [card.slug for card in read_cards(tmp_path)] == ["cat", "long", "dog"]
+    assert [card.slug for card in Site(tmp_path).read_cards()] == ["cat", "long", "dog"]
     assert not (tmp_path / "long.html").exists()
 
 
@@ -131,14 +132,14 @@ def test_selection_that_the_model_lacks_stops_before_anything_is_written(
         Prompt(text="a", layers=parse_selection("7"), slug="a"), Prompt(text="b", heads=parse_selection("-9"), slug="b")
     ]  # fmt: skip
     with pytest.raises(PromptFileError) as caught:
-        build_site([*prompts("cat"), *wrong], tmp_path / "site", Options(model=tiny_llama))
+        build_site([*prompts("cat"), *wrong], tmp_path / "site", BuildOptions(model=tiny_llama))
     assert len(caught.value.problems) == 2
     assert not (tmp_path / "site").exists()
 
 
 def test_every_stage_is_told(tiny_llama: LoadedModel, tmp_path: Path) -> None:
     recorder = Recorder()
-    build_site([*prompts("cat"), TOO_LONG], tmp_path, Options(model=tiny_llama), recorder)
+    build_site([*prompts("cat"), TOO_LONG], tmp_path, BuildOptions(model=tiny_llama), recorder)
     assert recorder.told == [
         ("load", "cat"), ("capture", "cat"), ("page", "cat"), ("done", "cat", "cat.html"),
         ("capture", "long"), ("done", "long", "failed"),
@@ -160,7 +161,7 @@ def test_pass_that_is_far_from_the_generation_is_warned_of(
     model.network.lm_head.register_forward_hook(spoil)
     assert ids_of(model) == expected
     recorder = Recorder()
-    build_site(prompts("cat"), tmp_path, Options(model=model), recorder)
+    build_site(prompts("cat"), tmp_path, BuildOptions(model=model), recorder)
     text = parse_html((tmp_path / "cat.html").read_text("utf-8")).text
     warnings = [told[2] for told in recorder.told if told[0] == "warn"]
     assert len(warnings) == warned
@@ -181,7 +182,7 @@ def test_interrupt_leaves_finished_pages_and_their_index(tiny_llama: LoadedModel
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build_site(prompts("cat", "dog", "hen"), tmp_path, Options(model=tiny_llama), Recorder(on_stage=interrupt))
+        build_site(prompts("cat", "dog", "hen"), tmp_path, BuildOptions(model=tiny_llama), Recorder(on_stage=interrupt))
     assert {path.name for path in tmp_path.glob("*.html")} == {"cat.html", "index.html"}
     assert slugs_in_index(tmp_path) == ["cat"]
 
@@ -214,7 +215,7 @@ def test_device_or_dtype_that_is_not_there_stops_before_anything_is_written(
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(ModelError, match=error):
-        build_site([Prompt(text="a")], tmp_path / "site", Options(**options))  # pyright: ignore[reportArgumentType]
+        build_site([Prompt(text="a")], tmp_path / "site", BuildOptions(**options))  # pyright: ignore[reportArgumentType]
     assert not (tmp_path / "site").exists()
 
 
@@ -222,14 +223,14 @@ def test_run_without_a_page_keeps_the_earlier_ones_in_the_index(tiny_llama: Load
     def interrupt(prompt: Prompt, stage: str) -> None:
         raise KeyboardInterrupt
 
-    build_site(prompts("cat", "dog"), tmp_path, Options(model=tiny_llama))
+    build_site(prompts("cat", "dog"), tmp_path, BuildOptions(model=tiny_llama))
     made = (tmp_path / "index.html").read_bytes()
     with pytest.raises(KeyboardInterrupt):
-        build_site(prompts("dog", "hen"), tmp_path, Options(model=tiny_llama), Recorder(on_stage=interrupt))
+        build_site(prompts("dog", "hen"), tmp_path, BuildOptions(model=tiny_llama), Recorder(on_stage=interrupt))
     assert (tmp_path / "index.html").read_bytes() == made
-    build_site([TOO_LONG], tmp_path, Options(model=tiny_llama))
+    build_site([TOO_LONG], tmp_path, BuildOptions(model=tiny_llama))
     assert slugs_in_index(tmp_path) == ["cat", "dog"]
-    assert [card.slug for card in read_cards(tmp_path)] == ["cat", "dog", "long"]
+    assert [card.slug for card in Site(tmp_path).read_cards()] == ["cat", "dog", "long"]
 
 
 def test_run_that_ends_early_keeps_what_it_did_not_come_to(tiny_llama: LoadedModel, tmp_path: Path) -> None:
@@ -237,18 +238,18 @@ def test_run_that_ends_early_keeps_what_it_did_not_come_to(tiny_llama: LoadedMod
         if (prompt.slug, stage) == ("cat", "page"):
             raise KeyboardInterrupt
 
-    build_site(prompts("cat", "dog"), tmp_path, Options(model=tiny_llama))
+    build_site(prompts("cat", "dog"), tmp_path, BuildOptions(model=tiny_llama))
     with pytest.raises(KeyboardInterrupt):
-        build_site(prompts("hen", "cat"), tmp_path, Options(model=tiny_llama), Recorder(on_stage=interrupt))
+        build_site(prompts("hen", "cat"), tmp_path, BuildOptions(model=tiny_llama), Recorder(on_stage=interrupt))
     assert slugs_in_index(tmp_path) == ["cat", "dog", "hen"]
 
 
 def test_pages_of_other_runs_are_named_and_stay_out_of_the_index(tiny_llama: LoadedModel, tmp_path: Path) -> None:
-    assert build_site(prompts("cat", "dog"), tmp_path, Options(model=tiny_llama)).left_out == ()
-    outcome = build_site(prompts("hen", "dog"), tmp_path, Options(model=tiny_llama))
+    assert build_site(prompts("cat", "dog"), tmp_path, BuildOptions(model=tiny_llama)).left_out == ()
+    outcome = build_site(prompts("hen", "dog"), tmp_path, BuildOptions(model=tiny_llama))
     assert outcome.left_out == (tmp_path / "cat.html",)
-    assert [card.slug for card in read_cards(tmp_path)] == ["hen", "dog"] == slugs_in_index(tmp_path)
-    outcome = build_site(prompts("dog"), tmp_path, Options(model=tiny_llama, update=True))
+    assert [card.slug for card in Site(tmp_path).read_cards()] == ["hen", "dog"] == slugs_in_index(tmp_path)
+    outcome = build_site(prompts("dog"), tmp_path, BuildOptions(model=tiny_llama, update=True))
     assert outcome.left_out == (tmp_path / "cat.html",)
     assert slugs_in_index(tmp_path) == ["hen", "dog"]
 
@@ -295,7 +296,7 @@ def test_model_with_and_without_adapter_are_two_of_which_one_is_in_memory(
     assert outcome.failures == ()
     assert alive == [0, 0, 0]
     assert [slug for stage, slug, *_ in recorder.told if stage == "capture"] == ["a", "d", "b", "e", "c"]
-    assert [card.model for card in read_cards(tmp_path / "site")] == [
+    assert [card.model for card in Site(tmp_path / "site").read_cards()] == [
         f"{model} + {adapter}" if adapter else model for model, adapter in models
     ]
     page = parse_html((tmp_path / "site" / "b.html").read_text("utf-8")).text
@@ -309,29 +310,29 @@ def test_adapter_that_cannot_be_merged_fails_its_prompts_and_the_others_go_on(tm
     given = [replace(wrong, model=gpt2, adapter=str(tmp_path / "lora")), replace(right, model=llama)]
     outcome = build_site(given, tmp_path / "site")
     assert [path.stem for path in outcome.pages] == ["dog"]
-    assert [card.model for card in read_cards(tmp_path / "site")] == [f"{gpt2} + {tmp_path / 'lora'}", llama]
+    assert [card.model for card in Site(tmp_path / "site").read_cards()] == [f"{gpt2} + {tmp_path / 'lora'}", llama]
     assert outcome.failures[0].error.startswith(f"adapter '{tmp_path / 'lora'}' on model '{gpt2}': it was made for an")
 
 
 def test_page_of_a_prompt_that_fails_now_stays_and_its_failure_says_so(tiny_llama: LoadedModel, tmp_path: Path) -> None:
     """It is not what was asked for, but it is better than nothing: the index shows the failure and links to it."""
-    build_site(prompts("cat", "dog"), tmp_path, Options(model=tiny_llama))
+    build_site(prompts("cat", "dog"), tmp_path, BuildOptions(model=tiny_llama))
     before = (tmp_path / "dog.html").read_bytes()
     failing = [*prompts("cat"), replace(TOO_LONG, slug="dog")]
-    outcome = build_site(failing, tmp_path, Options(model=tiny_llama))
+    outcome = build_site(failing, tmp_path, BuildOptions(model=tiny_llama))
     assert (outcome.left_out, [failure.prompt.slug for failure in outcome.failures]) == ((), ["dog"])
     assert (tmp_path / "dog.html").read_bytes() == before
     text = " ".join(parse_html((tmp_path / "index.html").read_text("utf-8")).text.split())
     assert "· failed The page of an earlier run is kept." in text
     assert outcome.failures[0].error in text
     assert slugs_in_index(tmp_path) == ["cat", "dog"]
-    failed = read_cards(tmp_path)[1]
+    failed = Site(tmp_path).read_cards()[1]
     assert isinstance(failed, FailureCard)
     assert failed.earlier_page == "dog.html"
-    write_index(tmp_path, read_cards(tmp_path))
-    assert read_cards(tmp_path)[1] == failed
-    write_page(tmp_path, "dog", before.decode().replace('<meta name="desc', f'{make_meta("1")}<meta name="desc'))
-    assert isinstance(read_cards(tmp_path)[1], Card)
+    Site(tmp_path).write_index(Site(tmp_path).read_cards())
+    assert Site(tmp_path).read_cards()[1] == failed
+    Site(tmp_path).write_page("dog", before.decode().replace('<meta name="desc', f'{make_meta("1")}<meta name="desc'))
+    assert isinstance(Site(tmp_path).read_cards()[1], Card)
 
 
 def make_meta(digit: str) -> str:
@@ -343,14 +344,14 @@ def make_meta(digit: str) -> str:
 def test_earlier_pages_stay_in_the_index_on_demand(
     tiny_llama: LoadedModel, tmp_path: Path, update: bool, shown: list[str]
 ) -> None:
-    build_site(prompts("cat", "dog", "hen"), tmp_path, Options(model=tiny_llama))
-    build_site(prompts("dog"), tmp_path, Options(model=tiny_llama, update=update))
+    build_site(prompts("cat", "dog", "hen"), tmp_path, BuildOptions(model=tiny_llama))
+    build_site(prompts("dog"), tmp_path, BuildOptions(model=tiny_llama, update=update))
     assert slugs_in_index(tmp_path) == shown
     assert {path.stem for path in tmp_path.glob("*.html")} == {"cat", "dog", "hen", "index"}
 
 
 def test_shared_assets_make_pages_light(tiny_llama: LoadedModel, tmp_path: Path) -> None:
-    build_site(prompts("cat"), tmp_path, Options(model=tiny_llama, shared_assets=True))
+    build_site(prompts("cat"), tmp_path, BuildOptions(model=tiny_llama, shared_assets=True))
     (script,) = (tmp_path / "assets").iterdir()
     assert f'src="assets/{script.name}"' in (tmp_path / "cat.html").read_text("utf-8")
     assert (tmp_path / "cat.html").stat().st_size < 250_000 < script.stat().st_size
@@ -369,7 +370,7 @@ def shipped(smollm2: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> t
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(worker, "capture_in_turn", keep)
         folder = tmp_path_factory.mktemp("shipped")
-        outcome = build_site(load_prompts(ROOT / "prompts.yaml"), folder, Options(model=smollm2))
+        outcome = build_site(load_prompts(ROOT / "prompts.yaml"), folder, BuildOptions(model=smollm2))
     return outcome, captures
 
 

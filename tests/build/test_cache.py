@@ -17,12 +17,13 @@ from html_tree import parse_html
 from tiny import make_llama, save_adapter, save_llama
 
 from reportgen.build.cache_key import make_key, make_valid_keys
-from reportgen.build.options import Options
-from reportgen.cli import commands as cli
+from reportgen.build.options import BuildOptions
+from reportgen.cli import main as cli
 from reportgen.models.fingerprint import fingerprint
-from reportgen.records import Generation, SourceLocation, Prompt
+from reportgen.records import Generation, Prompt, SourceLocation
 from reportgen.records.selection import parse_selection
-from reportgen.site.site import read_cards, read_key
+from reportgen.site.files import read_key
+from reportgen.site.site import Site
 
 PROMPTS = """\
 model: llama
@@ -70,7 +71,7 @@ def test_second_build_leaves_all_as_it_is(here: Path) -> None:
 @pytest.mark.system
 def test_nothing_to_do_needs_neither_torch_nor_the_hub(here: Path) -> None:
     program = (
-        "import sys\nfrom reportgen.cli.commands import main\nmain(['build'], standalone_mode=False)\n"
+        "import sys\nfrom reportgen.cli.main import main\nmain(['build'], standalone_mode=False)\n"
         "assert not {'torch', 'transformers', 'tokenizers'} & set(sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -89,7 +90,7 @@ def test_what_was_changed_or_is_new_or_gone_is_built(here: Path) -> None:
     assert stamps(here / "results")["cat"] == before["cat"]
     (here / "results" / "cat.html").unlink()
     assert build().stderr == "2 up to date, 1 built\n"
-    assert [card.slug for card in read_cards(here / "results")] == ["cat", "dog", "hen"]
+    assert [card.slug for card in Site(here / "results").read_cards()] == ["cat", "dog", "hen"]
 
 
 @pytest.mark.parametrize(
@@ -179,7 +180,7 @@ def test_prompt_that_failed_is_tried_again(here: Path) -> None:
         assert done.stderr.endswith("1 up to date, 1 failed\n".replace("1 failed", "0 built, 1 failed"))
     edit("x" * 600, "A dog")
     assert build().stderr == "2 up to date, 0 built\n"
-    assert [card.slug for card in read_cards(here / "results")] == ["cat", "dog"]
+    assert [card.slug for card in Site(here / "results").read_cards()] == ["cat", "dog"]
 
 
 def test_pages_of_prompts_that_left_are_named_and_removed_on_demand_if_they_are_ours(here: Path) -> None:
@@ -201,7 +202,7 @@ def test_pages_of_prompts_that_left_are_named_and_removed_on_demand_if_they_are_
     assert {path.name for path in (results / "data" / "dog").iterdir()} == {"mine.csv"}
     assert (results / "notes.html").read_text("utf-8") == "mine"
     assert (results / "link.html").is_symlink()
-    assert [card.slug for card in read_cards(results) if card.slug != "link"] == ["cat", "hound"]
+    assert [card.slug for card in Site(results).read_cards() if card.slug != "link"] == ["cat", "hound"]
     assert build("--prune", "--only", "cat").exit_code == 2
 
 
@@ -250,25 +251,25 @@ OTHER: dict[str, Any] = {
 def test_every_field_of_a_prompt_is_in_the_key_but_its_place() -> None:
     base = Prompt(messages=({"role": "user", "content": "b"},))
     fresh: dict[str, Callable[[], Prompt]] = {"text": lambda: Prompt(text="b")}
-    keys = {make_key(base, Options(), "x")}
+    keys = {make_key(base, BuildOptions(), "x")}
     for item in fields(Prompt):
         if item.name != "place":
             changed = fresh.get(item.name, lambda name=item.name: replace(base, **{name: OTHER[name]}))()
-            keys.add(make_key(changed, Options(), "x"))
+            keys.add(make_key(changed, BuildOptions(), "x"))
     assert len(keys) == len(fields(Prompt))  # one is the base, and the place is not in it
-    assert make_key(replace(base, place=SourceLocation("a.yaml", 7)), Options(), "x") in keys
+    assert make_key(replace(base, place=SourceLocation("a.yaml", 7)), BuildOptions(), "x") in keys
 
 
 def test_key_depends_on_the_model_and_is_empty_where_it_is_not_known() -> None:
     prompt = Prompt(text="a")
-    assert make_key(prompt, Options(), "one") != make_key(prompt, Options(), "two")
-    assert make_key(prompt, Options(), "") == ""
-    assert make_valid_keys(prompt, Options(), "") == set()
+    assert make_key(prompt, BuildOptions(), "one") != make_key(prompt, BuildOptions(), "two")
+    assert make_key(prompt, BuildOptions(), "") == ""
+    assert make_valid_keys(prompt, BuildOptions(), "") == set()
 
 
 def test_another_card_of_the_same_kind_is_no_reason_to_build_anew() -> None:
     prompt = Prompt(text="a")
-    keys = [make_key(prompt, Options(device=device), "x") for device in ("cuda", "cuda:0", "cuda:1", "cpu")]
+    keys = [make_key(prompt, BuildOptions(device=device), "x") for device in ("cuda", "cuda:0", "cuda:1", "cpu")]
     assert len(set(keys[:3])) == 1 != len(set(keys))
 
 
@@ -277,7 +278,7 @@ def test_model_in_memory_is_run_always(here: Path) -> None:
 
     model = load_model("llama", device="cpu")
     for _ in range(2):
-        outcome = build_site([Prompt(text="a", max_new_tokens=0)], here / "site", Options(model=model))
+        outcome = build_site([Prompt(text="a", max_new_tokens=0)], here / "site", BuildOptions(model=model))
         assert (len(outcome.pages), outcome.up_to_date) == (1, ())
     assert read_key(outcome.pages[0]) == ""
 

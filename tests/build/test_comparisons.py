@@ -9,14 +9,15 @@ import pytest
 from html_tree import parse_html
 from samples import make_capture
 
-from reportgen.build.build import Options, build_site
-from reportgen.build.comparisons import PendingComparisons, ComparisonInputs, make_comparison_input, name_and_check
+from reportgen.build.build import build_site
+from reportgen.build.comparisons import ComparisonInputs, PendingComparisons, make_comparison_input, name_and_check
+from reportgen.build.options import BuildOptions
 from reportgen.captures.record import Capture
 from reportgen.models.model import LoadedModel
 from reportgen.pages.cards import FailureCard
-from reportgen.records import Comparison, SourceLocation, Prompt
+from reportgen.records import Comparison, Prompt, SourceLocation
 from reportgen.records.errors import PromptError, PromptFileError
-from reportgen.site.site import read_cards
+from reportgen.site.site import Site
 
 PROMPTS = tuple(Prompt(text=f"{slug} sat", slug=slug, title=slug, max_new_tokens=2) for slug in ("a", "b", "c", "d"))
 TOO_LONG = Prompt(text="x" * 600, slug="long", max_new_tokens=0)
@@ -75,20 +76,20 @@ def test_wrong_comparisons_are_told() -> None:
 
 def test_run_writes_comparisons_after_its_prompts(tiny_llama: LoadedModel, tmp_path: Path) -> None:
     comparisons = [Comparison(("c", "a")), Comparison(("a", "b"), "Two letters", "letters")]
-    outcome = build_site(PROMPTS, tmp_path, Options(model=tiny_llama), comparisons=comparisons)
+    outcome = build_site(PROMPTS, tmp_path, BuildOptions(model=tiny_llama), comparisons=comparisons)
     assert [path.name for path in outcome.pages] == [
         "a.html", "b.html", "c.html", "d.html", "c-and-a.html", "letters.html"
     ]  # fmt: skip
-    assert [card.slug for card in read_cards(tmp_path)] == ["a", "b", "c", "d", "c-and-a", "letters"]
+    assert [card.slug for card in Site(tmp_path).read_cards()] == ["a", "b", "c", "d", "c-and-a", "letters"]
     page = parse_html((tmp_path / "letters.html").read_text("utf-8"))
     assert [link.attributes["href"] for link in page.find("a")] == ["index.html", "a.html", "b.html"]
 
 
 def test_run_shows_a_comparison_whose_side_failed(tiny_llama: LoadedModel, tmp_path: Path) -> None:
     prompts = [PROMPTS[0], TOO_LONG]
-    outcome = build_site(prompts, tmp_path, Options(model=tiny_llama), comparisons=[Comparison(("a", "long"))])
+    outcome = build_site(prompts, tmp_path, BuildOptions(model=tiny_llama), comparisons=[Comparison(("a", "long"))])
     assert [path.name for path in outcome.pages] == ["a.html"]
-    *_, card = read_cards(tmp_path)
+    *_, card = Site(tmp_path).read_cards()
     assert isinstance(card, FailureCard)
     assert card.slug == "a-and-long"
     assert "'long' failed" in card.error
@@ -96,5 +97,5 @@ def test_run_shows_a_comparison_whose_side_failed(tiny_llama: LoadedModel, tmp_p
 
 def test_run_with_a_wrong_comparison_writes_nothing(tiny_llama: LoadedModel, tmp_path: Path) -> None:
     with pytest.raises(PromptFileError, match="which no prompt has"):
-        build_site(PROMPTS, tmp_path / "site", Options(model=tiny_llama), comparisons=[Comparison(("a", "z"))])
+        build_site(PROMPTS, tmp_path / "site", BuildOptions(model=tiny_llama), comparisons=[Comparison(("a", "z"))])
     assert not (tmp_path / "site").exists()

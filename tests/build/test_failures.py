@@ -15,7 +15,7 @@ from tiny import make_gpt2, make_llama, make_tokenizer
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
-from reportgen.site.site import read_cards
+from reportgen.site.site import Site
 
 pytestmark = pytest.mark.system
 
@@ -118,7 +118,7 @@ def test_index_shows_every_failure_with_its_text(command: Commands, built: Ended
 
 
 def test_generation_that_stops_at_once_is_a_page_of_one_step(command: Commands, built: Ended) -> None:
-    (card,) = [card for card in read_cards(command.folder / "site") if card.slug == "stops"]
+    (card,) = [card for card in Site(command.folder / "site").read_cards() if card.slug == "stops"]
     assert card.num_steps == 1  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -132,7 +132,7 @@ def test_fail_fast_ends_at_the_first_and_the_next_run_does_the_rest(command: Com
     assert ended.code == 1
     # The prompts of one model run together: the first to fail is the long one, after the two before it.
     assert ended.stderr.splitlines()[-1] == "1 built, 1 failed, 10 not run"
-    assert [card.slug for card in read_cards(command.folder / "fast")] == ["cat", "long"]
+    assert [card.slug for card in Site(command.folder / "fast").read_cards()] == ["cat", "long"]
     assert command.run("build", "-o", "fast").stderr.splitlines()[-1] == "1 up to date, 4 built, 7 failed"
 
 

@@ -14,12 +14,12 @@ from forks import Commands, commands
 from tiny import save_llama
 
 from reportgen.build.build import build_site
-from reportgen.build.options import Options, NullProgress
+from reportgen.build.options import BuildOptions, NullProgress
 from reportgen.models.model import LoadedModel
 from reportgen.records import Prompt
 from reportgen.records.errors import SiteInUse
 from reportgen.site.lock import LOCK_FILE, lock_site
-from reportgen.site.site import read_cards
+from reportgen.site.site import Site
 
 pytestmark = pytest.mark.system
 
@@ -145,13 +145,13 @@ class _Meddler(NullProgress):
 
 def test_folder_that_comes_into_the_way_fails_one_prompt_alone(tiny_llama: LoadedModel, tmp_path: Path) -> None:
     prompts = [Prompt(text=slug, slug=slug, max_new_tokens=0) for slug in ("cat", "dog", "hen")]
-    outcome = build_site(prompts, tmp_path, Options(model=tiny_llama), _Meddler(tmp_path / "dog.html"))
+    outcome = build_site(prompts, tmp_path, BuildOptions(model=tiny_llama), _Meddler(tmp_path / "dog.html"))
     assert [path.stem for path in outcome.pages] == ["cat", "hen"]
     (failure,) = outcome.failures
     assert failure.error == (
         f"{tmp_path / 'dog.html'}: is in the way and was not made by reportgen; move it or choose another --results"
     )
-    assert [card.slug for card in read_cards(tmp_path)] == ["cat", "dog", "hen"]
+    assert [card.slug for card in Site(tmp_path).read_cards()] == ["cat", "dog", "hen"]
 
 
 def test_folder_that_is_in_the_way_before_is_told_before_any_work(here: Path, command: Commands) -> None:

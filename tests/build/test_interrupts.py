@@ -12,7 +12,7 @@ from forks import Commands, commands, when
 from tiny import save_llama
 
 from reportgen.build.interrupts import Stop
-from reportgen.site.site import find_pages, read_cards
+from reportgen.site.site import Site
 
 pytestmark = pytest.mark.system
 
@@ -49,7 +49,7 @@ def cards_in(here: Path) -> int:
 
 def shown(here: Path) -> list[str]:
     """Return the slugs in the index, after a look at whether the report says the same."""
-    slugs = [card.slug for card in read_cards(here / "site")]
+    slugs = [card.slug for card in Site(here / "site").read_cards()]
     report = json.loads((here / "site" / "report.json").read_text("utf-8"))
     assert [each["slug"] for each in report["prompts"]] == slugs == sorted(slugs, key=lambda slug: int(slug[1:]))
     assert report["run"]["not_run"] == NUM_PROMPTS - len(slugs)
@@ -69,13 +69,13 @@ def test_once_ends_after_the_prompts_at_work(here: Path, command: Commands) -> N
         str(here / "site" / name) for name in (*(f"{slug}.html" for slug in slugs), "index.html")
     ]
     assert len(slugs) % 3 == 0
-    assert set(find_pages(here / "site")) == set(slugs) < {f"p{number}" for number in range(NUM_PROMPTS)}
+    assert set(Site(here / "site").find_pages()) == set(slugs) < {f"p{number}" for number in range(NUM_PROMPTS)}
 
 
 def test_twice_stops_now_and_the_next_run_goes_on(here: Path, command: Commands) -> None:
     site = here / "site"
     ended = command.run(*build(here), meanwhile=when((site / "p4.html").exists, *[signal.SIGINT] * 2, pause=0.02))
-    slugs, pages = shown(here), find_pages(site)
+    slugs, pages = shown(here), Site(site).find_pages()
     assert (ended.code, ended.stdout) == (130, "")
     # An interrupt that falls into a finalizer is told by Python itself, between these two.
     said = ended.stderr.splitlines()

@@ -22,8 +22,8 @@ from tiny import make_gpt2, make_tokenizer, save_llama
 from reportgen.build.build import build_site
 from reportgen.build.engines import ray as engine
 from reportgen.build.interrupts import Stop
-from reportgen.build.options import Cluster, Options, NullProgress
-from reportgen.cli import commands as cli
+from reportgen.build.options import BuildOptions, Cluster, NullProgress
+from reportgen.cli import main as cli
 from reportgen.records import Comparison, Failure, Prompt
 from reportgen.records.errors import ClusterError, ModelError
 
@@ -99,7 +99,7 @@ def report(folder: Path) -> list[dict[str, object]]:
 
 
 def test_a_run_on_two_nodes_has_the_bytes_of_a_local_one(address: str, models: Path, tmp_path: Path) -> None:
-    options = Options(batch_size=2, keep_captures=True, export_data="csv")
+    options = BuildOptions(batch_size=2, keep_captures=True, export_data="csv")
     here, there = Recorder(), Recorder()
     prompts = make_prompts(models)
     build_site(prompts, tmp_path / "here", options, here, comparisons=COMPARED)
@@ -149,7 +149,7 @@ def test_a_batch_whose_worker_is_killed_is_run_again_and_written_once(
             killed.append(kill_worker())
 
     recorder = Recorder(act)
-    options = Options(batch_size=2, cluster=Cluster(address, workers=1))
+    options = BuildOptions(batch_size=2, cluster=Cluster(address, workers=1))
     build_site(prompts, tmp_path / "there", options, recorder, comparisons=COMPARED)
     assert len(killed) == 1
     assert capsys.readouterr().out == ""  # what Ray says of it is not among the paths
@@ -165,7 +165,7 @@ def test_a_batch_that_no_worker_survives_fails_and_the_others_go_on(address: str
     slow = Prompt(text="ab " * 60, slug="slow", model=str(models / "llama"), evidence=("ablation",), max_new_tokens=5)
     recorder = Recorder(lambda stage, slug: kill_worker() and None if (stage, slug) == ("capture", "slow") else None)
     outcome = build_site(
-        [slow, *make_prompts(models)[:2]], tmp_path, Options(cluster=Cluster(address, workers=1)), recorder
+        [slow, *make_prompts(models)[:2]], tmp_path, BuildOptions(cluster=Cluster(address, workers=1)), recorder
     )
     assert recorder.of("capture").count("slow") == 3
     assert [path.stem for path in outcome.pages] == ["p0", "p1"]
@@ -176,7 +176,7 @@ def test_a_batch_that_no_worker_survives_fails_and_the_others_go_on(address: str
 
 def test_the_first_failure_ends_a_run_that_shall_fail_fast(address: str, models: Path, tmp_path: Path) -> None:
     prompts = [replace(prompt, text="x" * 600) for prompt in make_prompts(models)]
-    options = Options(batch_size=1, fail_fast=True, cluster=Cluster(address, workers=1))
+    options = BuildOptions(batch_size=1, fail_fast=True, cluster=Cluster(address, workers=1))
     outcome = build_site(prompts, tmp_path, options)
     assert (len(outcome.failures), outcome.not_run) == (1, len(prompts) - 1)
 
@@ -185,7 +185,7 @@ def test_a_run_that_is_asked_to_stop_ends_after_the_batches_at_work(address: str
     stop = Stop()
     recorder = Recorder(lambda stage, _: stop.press() if stage == "done" and not stop.asked else None)
     prompts = [replace(prompt, model=str(models / "llama")) for prompt in make_prompts(models)]
-    options = Options(batch_size=1, cluster=Cluster(address))
+    options = BuildOptions(batch_size=1, cluster=Cluster(address))
     outcome = build_site(prompts, tmp_path, options, recorder, stop)
     assert 1 <= len(outcome.pages) <= 3
     assert outcome.not_run == len(prompts) - len(outcome.pages)
@@ -215,22 +215,22 @@ def test_what_cannot_be_run_on_a_cluster_is_told(
 ) -> None:
     prompts = make_prompts(models)[:1]
     with pytest.raises(ClusterError, match=r"--ray-address 127\.0\.0\.1:1: cannot be reached, .*; write HOST:PORT"):
-        build_site(prompts, tmp_path, Options(cluster=Cluster("127.0.0.1:1")))
+        build_site(prompts, tmp_path, BuildOptions(cluster=Cluster("127.0.0.1:1")))
     monkeypatch.setenv("RAY_ADDRESS", "nowhere")
     with pytest.raises(
         ClusterError, match=r"of this machine: cannot be used, .*; give its --ray-address, or start one"
     ):
-        build_site(prompts, tmp_path, Options(cluster=Cluster()))
+        build_site(prompts, tmp_path, BuildOptions(cluster=Cluster()))
     monkeypatch.setenv("RAY_ADDRESS", "")
     with pytest.raises(ClusterError, match="no room for 3 workers of 0 GPUs, but 2 CPUs and 0 GPUs; ask for less"):
-        build_site(prompts, tmp_path, Options(cluster=Cluster(address, workers=3)))
+        build_site(prompts, tmp_path, BuildOptions(cluster=Cluster(address, workers=3)))
     with pytest.raises(ClusterError, match="no room for 1 workers of 1 GPUs"):
-        build_site(prompts, tmp_path, Options(cluster=Cluster(address, workers=1, gpus_per_worker=1)))
+        build_site(prompts, tmp_path, BuildOptions(cluster=Cluster(address, workers=1, gpus_per_worker=1)))
     with pytest.raises(ModelError, match="cuda"):
-        build_site(prompts, tmp_path, Options(device="cuda", cluster=Cluster(address)))
+        build_site(prompts, tmp_path, BuildOptions(device="cuda", cluster=Cluster(address)))
     monkeypatch.setattr(engine, "hash_program", lambda: "another")
     with pytest.raises(ClusterError, match="has another reportgen, or other packages; install the same on every node"):
-        build_site(prompts, tmp_path, Options(cluster=Cluster(address)))
+        build_site(prompts, tmp_path, BuildOptions(cluster=Cluster(address)))
 
 
 def test_without_ray_the_error_says_what_to_install(
@@ -239,7 +239,7 @@ def test_without_ray_the_error_says_what_to_install(
     monkeypatch.delitem(sys.modules, "reportgen.build.engines.ray")
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ClusterError, match=r"ray: is not installed; pip install 'attention-reportgen\[ray\]'"):
-        build_site(make_prompts(models)[:1], tmp_path, Options(cluster=Cluster()))
+        build_site(make_prompts(models)[:1], tmp_path, BuildOptions(cluster=Cluster()))
 
 
 def test_options_of_a_cluster_need_one() -> None:

@@ -13,32 +13,33 @@ from click.testing import CliRunner
 from html_tree import parse_html
 from samples import make_capture
 
-from reportgen.build.build import Options, build_site
+from reportgen.build.build import build_site
+from reportgen.build.options import BuildOptions
 from reportgen.build.rerender import find_captures, render_site
 from reportgen.captures.record import Capture
-from reportgen.cli.commands import main
+from reportgen.cli.main import main
 from reportgen.models.model import LoadedModel
 from reportgen.prompts.prompt_file import load_prompts
 from reportgen.records import SourceLocation
 from reportgen.records.errors import CaptureFileError, PromptFileError, SiteError
 from reportgen.site.lock import LOCK_FILE
-from reportgen.site.site import CAPTURES_FOLDER, REPORT_FILE, write_capture, write_index
+from reportgen.site.site import Site
 
 WITHOUT_TORCH = """
 import sys
 sys.modules.update(dict.fromkeys(("torch", "transformers", "peft", "tokenizers", "huggingface_hub")))
-from reportgen.cli.commands import main
+from reportgen.cli.main import main
 main(sys.argv[1:])
 """
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
     """Return all files of a folder by name, captures, lock and what the report says of the run aside."""
-    paths = (path for path in folder.rglob("*") if path.is_file() and CAPTURES_FOLDER not in path.parts)
+    paths = (path for path in folder.rglob("*") if path.is_file() and "captures" not in path.parts)
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths if path.name != LOCK_FILE}
-    report = json.loads(files.pop(REPORT_FILE))
+    report = json.loads(files.pop("report.json"))
     outcomes = [{**one, "run": None} for one in report["prompts"]]
-    return {**files, REPORT_FILE: json.dumps({**report, "prompts": outcomes, "run": None}).encode()}
+    return {**files, "report.json": json.dumps({**report, "prompts": outcomes, "run": None}).encode()}
 
 
 @pytest.fixture
@@ -49,17 +50,17 @@ def built(tiny_llama: LoadedModel, tmp_path: Path) -> Path:
         "defaults: {max_new_tokens: 2}\nprompts:\n- {text: The cat, slug: z}\n- {text: a dog, slug: b, note: n}\n"
         "- {text: it, slug: a, tags: [t]}\n"
     )
-    options = Options(model=tiny_llama, keep_captures=True, export_data="csv")
+    options = BuildOptions(model=tiny_llama, keep_captures=True, export_data="csv")
     build_site(load_prompts(path), tmp_path / "site", options)
     return tmp_path / "site"
 
 
 def test_a_run_keeps_one_capture_for_each_page_and_only_if_asked(tiny_llama: LoadedModel, built: Path) -> None:
-    names = sorted(path.name for path in (built / CAPTURES_FOLDER).iterdir())
+    names = sorted(path.name for path in (built / "captures").iterdir())
     assert names == ["a.safetensors", "b.safetensors", "z.safetensors"]
     other = built.parent / "other"
-    build_site(load_prompts(built.parent / "prompts.yaml"), other, Options(model=tiny_llama))
-    assert not (other / CAPTURES_FOLDER).exists()
+    build_site(load_prompts(built.parent / "prompts.yaml"), other, BuildOptions(model=tiny_llama))
+    assert not (other / "captures").exists()
 
 
 @pytest.mark.system
@@ -75,13 +76,13 @@ def test_rendered_in_place_the_site_is_the_same(built: Path) -> None:
     before = files_in(built)
     page = built / "b.html"
     page.write_bytes(page.read_bytes().replace(b"<h1", b"<h1 hidden"))
-    render_site([built / CAPTURES_FOLDER], built, export_data="csv")
+    render_site([built / "captures"], built, table_format="csv")
     assert files_in(built) == before
 
 
 def test_some_files_leave_the_other_pages_in_the_index(built: Path) -> None:
     before = files_in(built)
-    render_site([built / CAPTURES_FOLDER / "b.safetensors"], built)
+    render_site([built / "captures" / "b.safetensors"], built)
     assert files_in(built) == before
 
 
@@ -120,7 +121,7 @@ def test_nothing_to_render_is_told(tmp_path: Path) -> None:
 
 
 def test_a_broken_file_is_told_and_the_index_shows_what_was_made(built: Path) -> None:
-    path = built / CAPTURES_FOLDER / "b.safetensors"
+    path = built / "captures" / "b.safetensors"
     whole = path.read_bytes()
     path.write_bytes(whole[:-10])
     with pytest.raises(CaptureFileError, match=r"b\.safetensors: is no capture, or is cut short"):
@@ -131,16 +132,16 @@ def test_a_broken_file_is_told_and_the_index_shows_what_was_made(built: Path) ->
 def test_captures_are_not_written_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "site").mkdir()
-    (tmp_path / "site" / CAPTURES_FOLDER).symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "site" / "captures").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(SiteError, match="captures: is a link, which is not followed"):
-        write_capture(tmp_path / "site", "cat", make_capture())
+        Site(tmp_path / "site").write_capture("cat", make_capture())
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_left_out_pages_come_back_when_rendered(built: Path) -> None:
     report = json.loads((built / "report.json").read_text("utf-8"))
-    write_index(built, (), ["a", "b", "z"])
-    render_site([built / CAPTURES_FOLDER / "a.safetensors"], built)
+    Site(built).write_index((), ["a", "b", "z"])
+    render_site([built / "captures" / "a.safetensors"], built)
     after = json.loads((built / "report.json").read_text("utf-8"))
     assert [one["slug"] for one in after["prompts"]] == ["a"]
     assert (after["left_out"], report["left_out"]) == (["b", "z"], [])

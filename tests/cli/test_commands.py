@@ -16,10 +16,11 @@ from root import ROOT
 from tiny import save_llama
 
 from reportgen import __version__
-from reportgen.cli import commands as cli
+from reportgen.cli import main as cli
+from reportgen.cli.notes import note_left_out
 from reportgen.pages.encoding import decode_bytes
 from reportgen.records.errors import PromptFileError
-from reportgen.site.site import read_cards
+from reportgen.site.site import Site
 
 PROMPTS = """\
 model: {model}
@@ -61,7 +62,7 @@ def test_build_prints_the_pages_and_the_index_last(here: Path) -> None:
     assert done.exit_code == 0
     assert done.stdout == "results/cat.html\nresults/dog.html\nresults/index.html\n"
     assert done.stderr == "2 built\n"
-    assert [card.slug for card in read_cards(here / "results")] == ["cat", "dog"]
+    assert [card.slug for card in Site(here / "results").read_cards()] == ["cat", "dog"]
 
 
 def test_flags_go_over_the_file(here: Path) -> None:
@@ -89,7 +90,7 @@ def test_only_builds_one_beside_the_others(here: Path) -> None:
     done = call("build", "--only", "dog", "--max-new-tokens", "0")
     assert done.stdout == "results/dog.html\nresults/index.html\n"
     assert (here / "results" / "cat.html").read_bytes() == before
-    assert [card.slug for card in read_cards(here / "results")] == ["cat", "dog"]
+    assert [card.slug for card in Site(here / "results").read_cards()] == ["cat", "dog"]
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -224,7 +225,7 @@ def test_model_that_cannot_be_loaded_fails_its_prompts_alone(here: Path, model: 
     failed, counted = done.stderr.splitlines()
     assert failed.startswith(f"failed: model '{broken}': its weights ")
     assert counted == "2 built, 2 failed"
-    assert [card.slug for card in read_cards(here / "results")] == ["cat", "dog", "x", "y"]
+    assert [card.slug for card in Site(here / "results").read_cards()] == ["cat", "dog", "x", "y"]
 
 
 def test_pages_that_another_file_made_are_named_and_stay_out(here: Path, model: Path) -> None:
@@ -239,12 +240,12 @@ def test_pages_that_another_file_made_are_named_and_stay_out(here: Path, model: 
     ):
         done = call(*arguments)
         assert (done.exit_code, done.stderr) == (0, said)
-        assert [card.slug for card in read_cards(here / "results")] == ["hen"]
+        assert [card.slug for card in Site(here / "results").read_cards()] == ["hen"]
     assert call("build").stderr == f"{note}results/hen.html{advice}2 up to date, 0 built\n"
 
 
 def test_note_counts_the_pages_that_it_does_not_name(capsys: pytest.CaptureFixture[str]) -> None:
-    cli._note_left_out([Path(f"p{number}.html") for number in range(12)])
+    note_left_out([Path(f"p{number}.html") for number in range(12)])
     assert capsys.readouterr().err.endswith("p8.html, p9.html and 2 more\n")
 
 
@@ -298,7 +299,7 @@ def test_check_needs_no_weights(here: Path, model: Path) -> None:
 def test_check_of_the_embedded_model_needs_neither_it_nor_torch(here: Path) -> None:
     (here / "prompts.yaml").write_text("- a\n", "utf-8")
     program = (
-        "import sys\nfrom reportgen.cli.commands import main\nmain(['check'], standalone_mode=False)\n"
+        "import sys\nfrom reportgen.cli.main import main\nmain(['check'], standalone_mode=False)\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)\n"
     )
     environment = {**os.environ, "REPORTGEN_CACHE": str(here / "cache"), "HF_HUB_OFFLINE": "1"}
@@ -420,7 +421,7 @@ def test_file_says_what_stands_side_by_side(here: Path, model: Path) -> None:
     assert done.exit_code == 0, done.stderr
     pages = ["results/cat.html", "results/dog.html", "results/dog-and-cat.html", "results/index.html"]
     assert done.stdout.splitlines() == pages
-    assert [card.slug for card in read_cards(here / "results")] == ["cat", "dog", "dog-and-cat"]
+    assert [card.slug for card in Site(here / "results").read_cards()] == ["cat", "dog", "dog-and-cat"]
     before = (here / "results" / "dog-and-cat.html").read_bytes()
     assert call("build").stdout.splitlines() == ["results/index.html"]
     assert call("build", "--only", "dog", "--force").stdout.splitlines() == ["results/dog.html", "results/index.html"]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from reportgen.cli.commands import main
 from reportgen.cli.completion import SHELLS, make_script
+from reportgen.cli.main import main
 
 pytestmark = pytest.mark.system
 
@@ -99,7 +99,7 @@ def test_other_shells_are_told_in_their_way(shell: str, given: dict[str, str]) -
 def test_tab_does_not_wait_for_torch() -> None:
     program = (
         "import sys\n"
-        "from reportgen.cli.commands import main\n"
+        "from reportgen.cli.main import main\n"
         "try:\n    main([], 'reportgen')\nexcept SystemExit:\n    pass\n"
         "assert not {'torch', 'transformers', 'bokeh', 'numpy', 'huggingface_hub'} & set(sys.modules)\n"
     )

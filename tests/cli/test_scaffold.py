@@ -15,10 +15,10 @@ from root import ROOT
 from tiny import save_llama
 
 from reportgen import DISTRIBUTION, __version__
-from reportgen.cli import commands as cli
+from reportgen.cli import main as cli
 from reportgen.pages.assets import BOKEH_FILE
 from reportgen.prompts.prompt_file import load_prompts, prompt_file_schema
-from reportgen.site.site import read_cards
+from reportgen.site.site import Site
 from reportgen.site.size_warning import measure_folder, size_warning
 
 OURS = ROOT / ".github" / "workflows" / "pages.yml"
@@ -53,7 +53,7 @@ def test_what_is_made_is_checked_and_built(made: Path) -> None:
     save_llama(made.parent / "llama")
     done = call("build", "mine/prompts.yaml", "-m", "llama", "-o", "mine/results", "--site-url", "https://a.org/b/")
     assert done.exit_code == 0, done.stderr
-    slugs = [card.slug for card in read_cards(made / "results")]
+    slugs = [card.slug for card in Site(made / "results").read_cards()]
     assert slugs[1:] == ["rare-name", "common-name", "names-side-by-side"]
 
 

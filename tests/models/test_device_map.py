@@ -19,8 +19,9 @@ from html_tree import parse_html
 from tiny import make_gpt2, make_llama, make_tokenizer, save_adapter
 from transformers import AutoModelForCausalLM, GPT2LMHeadModel, LlamaForCausalLM, PreTrainedModel
 
-from reportgen.build.build import Options, build_site
+from reportgen.build.build import build_site
 from reportgen.build.capture import capture
+from reportgen.build.options import BuildOptions
 from reportgen.captures.record import Capture
 from reportgen.instrumentation.anatomy import input_device, output_device, weight_of
 from reportgen.models.adapter import merge_adapter
@@ -167,7 +168,7 @@ def test_model_larger_than_memory_is_left_on_the_disk(
     """accelerate is told that there is little memory; the page says where the weights are."""
     monkeypatch.setattr("transformers.integrations.accelerate.get_max_memory", lambda *_: {"cpu": 40_000})
     prompt = replace(PROMPT, model=str(saved["llama"]), slug="cat")
-    outcome = build_site([prompt], tmp_path, Options(device_map="auto"))
+    outcome = build_site([prompt], tmp_path, BuildOptions(device_map="auto"))
     assert outcome.failures == ()
     assert "float32 on cpu, offloaded" in parse_html((tmp_path / "cat.html").read_text("utf-8")).text
     assert capfd.readouterr() == ("", "")

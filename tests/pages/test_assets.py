@@ -26,6 +26,7 @@ from reportgen.pages.assets import (
 )
 from reportgen.pages.encoding import decode_bytes
 from reportgen.pages.index import render_index
+from reportgen.pages.options import PageOptions
 from reportgen.pages.page import render_page
 from reportgen.paths import find_templates
 
@@ -62,7 +63,7 @@ def test_page_may_run_what_it_carries() -> None:
 
 
 def test_page_with_shared_assets_may_run_its_script_and_files_beside_it() -> None:
-    html = render_page(make_capture(), shared_assets=True)
+    html = render_page(make_capture(), PageOptions(shared_assets=True))
     allowed, inline = read_page(html)
     (block,) = parse_html(html).find("script", id="block-script")
     assert ["'self'", *inline, hash_of(decode_bytes(block.text).decode("utf-8"))] == allowed

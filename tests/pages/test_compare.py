@@ -16,6 +16,7 @@ from reportgen.pages.alignment import align, slim
 from reportgen.pages.cards import make_card, parse_card
 from reportgen.pages.compare import CompareContext, describe_alignment, make_compare_card, render_comparison
 from reportgen.pages.encoding import decode_bytes, encode_layer, encode_pattern
+from reportgen.pages.options import PageOptions
 from reportgen.pages.templates import GENERATOR
 from reportgen.records import Comparison
 
@@ -30,7 +31,7 @@ def make_pair(**second: object) -> tuple[Capture, Capture]:
 
 
 def render(*captures: Capture, comparison: Comparison = COMPARISON, shared_assets: bool = False) -> Element:
-    return parse_html(render_comparison(comparison, *captures, shared_assets=shared_assets))
+    return parse_html(render_comparison(comparison, *captures, PageOptions(shared_assets=shared_assets)))
 
 
 def blocks_of(page: Element) -> dict[str, str]:
@@ -63,7 +64,7 @@ def test_what_is_left_of_a_capture_is_enough() -> None:
 
 @pytest.mark.parametrize("shared_assets", [False, True])
 def test_page_may_run_its_scripts_alone(shared_assets: bool) -> None:
-    html = render_comparison(COMPARISON, *make_pair(), shared_assets=shared_assets)
+    html = render_comparison(COMPARISON, *make_pair(), PageOptions(shared_assets=shared_assets))
     allowed, inline = read_page(html)
     assert len(inline) == 1
     assert len(allowed) == 3

@@ -20,6 +20,7 @@ from reportgen.captures.record import Capture
 from reportgen.captures.tokens import make_tokens, show_text
 from reportgen.pages.cards import make_card
 from reportgen.pages.index import render_index
+from reportgen.pages.options import PageOptions
 from reportgen.pages.page import render_page
 from reportgen.prompts.prompt_file import load_prompts
 from reportgen.prompts.slugs import check_slug
@@ -36,7 +37,7 @@ _TEXTS = st.one_of(st.sampled_from(HOSTILE_STRINGS), st.lists(_SCRAPS, min_size=
 def render(texts: list[str]) -> tuple[Capture, str, str]:
     """Return a capture of texts, its page and an index."""
     capture, failure = make_page_of(texts)
-    return capture, render_page(capture, shared_assets=True), render_index([make_card(capture), failure])
+    return capture, render_page(capture, PageOptions(shared_assets=True)), render_index([make_card(capture), failure])
 
 
 _, _PLAIN_PAGE, _PLAIN_INDEX = render(["a"])

@@ -15,17 +15,19 @@ from PIL import Image
 from samples import HOSTILE, make_capture
 from tiny import save_llama
 
-from reportgen.build.cache_key import add_address, make_key
-from reportgen.build.options import Options
-from reportgen.cli import commands as cli
+from reportgen.build.cache_key import make_key
+from reportgen.build.options import BuildOptions
+from reportgen.cli import main as cli
 from reportgen.pages.cards import make_card
 from reportgen.pages.compare import make_compare_card, render_comparison
-from reportgen.pages.links import PREVIEW_SIZE, check_site_url, make_link, make_sitemap
+from reportgen.pages.links import PREVIEW_SIZE, check_site_url, key_at, make_link, make_sitemap
+from reportgen.pages.options import PageOptions
 from reportgen.pages.page import render_page
 from reportgen.pages.preview import draw_preview
 from reportgen.records import Comparison, Prompt
 from reportgen.records.errors import InTheWay, OptionError
-from reportgen.site.site import read_cards, read_key, write_preview
+from reportgen.site.files import read_key
+from reportgen.site.site import Site
 
 SITE = "https://ada.github.io/heads/"
 PROMPTS = """\
@@ -122,7 +124,7 @@ def test_a_wrong_address_ends_the_command_before_anything_is_written(here: Path)
 
 
 def test_page_says_where_it_is_and_what_it_shows() -> None:
-    page = parse_html(render_page(make_capture(), site_url=SITE))
+    page = parse_html(render_page(make_capture(), PageOptions(site_url=SITE)))
     assert meta_of(page) == {
         "canonical": f"{SITE}cat.html",
         "og:type": "article",
@@ -141,7 +143,7 @@ def test_page_says_where_it_is_and_what_it_shows() -> None:
 
 
 def test_policy_is_the_same_and_so_is_the_rest() -> None:
-    with_links, without = render_page(make_capture(), site_url=SITE), render_page(make_capture())
+    with_links, without = render_page(make_capture(), PageOptions(site_url=SITE)), render_page(make_capture())
     added = set(with_links.split("\n")) - set(without.split("\n"))
     assert all(line.startswith(('<link rel="canonical"', '<meta property="og:', '<meta name="tw')) for line in added)
     assert set(without.split("\n")) <= set(with_links.split("\n"))
@@ -152,8 +154,8 @@ def test_hostile_titles_stay_texts(text: str) -> None:
     capture = make_capture(title=text)
     comparison = Comparison(("cat", "cat"), text, "both")
     for html in (
-        render_page(capture, site_url=SITE),
-        render_comparison(comparison, capture, capture, site_url=SITE),
+        render_page(capture, PageOptions(site_url=SITE)),
+        render_comparison(comparison, capture, capture, PageOptions(site_url=SITE)),
     ):
         meta = meta_of(parse_html(html))
         assert meta["og:title"] == text
@@ -258,8 +260,8 @@ def test_render_keeps_the_address_or_takes_another(here: Path) -> None:
     assert {name: (results / name).read_bytes() for name in names} == before
     assert call("render", "results", "-o", "other", "--site-url", "https://other.org").exit_code == 0
     assert addresses_in(here / "other") == [f"https://other.org/{name}" for name in ("", "cat.html", "dog.html")]
-    built = make_key(Prompt(text="x"), Options(), "model")
-    assert add_address(built, SITE) != add_address(built, "https://other.org/")
+    built = make_key(Prompt(text="x"), BuildOptions(), "model")
+    assert key_at(built, SITE) != key_at(built, "https://other.org/")
     assert read_key(here / "other" / "cat.html") not in (read_key(results / "cat.html"), "")
 
 
@@ -282,8 +284,8 @@ def test_files_of_others_are_left_alone(here: Path) -> None:
     (here / "results" / "previews").mkdir()
     (here / "results" / "previews" / "cat.png").write_bytes(b"mine")
     with pytest.raises(InTheWay, match=r"cat\.png: is in the way and was not made by reportgen"):
-        write_preview(here / "results", "cat", draw_preview(make_card(make_capture())))
-    assert len(read_cards(here / "results")) == 3
+        Site(here / "results").write_preview("cat", draw_preview(make_card(make_capture())))
+    assert len(Site(here / "results").read_cards()) == 3
 
 
 def test_a_report_with_a_foreign_address_is_not_believed(here: Path) -> None:

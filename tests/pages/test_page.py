@@ -28,6 +28,7 @@ from reportgen.pages.compare import render_comparison
 from reportgen.pages.encoding import decode_bytes, describe_capture, encode_layer, encode_overview, encode_pattern
 from reportgen.pages.index import IndexContext, render_index
 from reportgen.pages.layer_notes import describe_kinds
+from reportgen.pages.options import PageOptions
 from reportgen.pages.page import (
     PageContext,
     make_page_context,
@@ -69,9 +70,9 @@ def test_a_name_without_a_value_is_an_error() -> None:
 
 @pytest.mark.parametrize("shared_assets", [False, True])
 def test_same_capture_gives_the_same_bytes(shared_assets: bool) -> None:
-    first = render_page(make_capture(), shared_assets=shared_assets)
+    first = render_page(make_capture(), PageOptions(shared_assets=shared_assets))
     render_page(make_capture(HOSTILE, ()))
-    assert render_page(make_capture(), shared_assets=shared_assets) == first
+    assert render_page(make_capture(), PageOptions(shared_assets=shared_assets)) == first
 
 
 def test_outline_of_a_page() -> None:
@@ -89,7 +90,7 @@ def test_outline_of_an_index() -> None:
 
 @pytest.mark.parametrize("shared_assets", [False, True])
 def test_page_asks_for_nothing_from_elsewhere(shared_assets: bool) -> None:
-    page = parse_html(render_page(make_hostile(), shared_assets=shared_assets))
+    page = parse_html(render_page(make_hostile(), PageOptions(shared_assets=shared_assets)))
     index = parse_html(render_index([make_card(make_hostile()), FAILURE]))
     addresses = [
         element.attributes[name]
@@ -189,7 +190,7 @@ def test_page_carries_its_card() -> None:
 
 
 def test_shared_bokehjs_is_referred_to_and_not_carried() -> None:
-    alone, shared = (render_page(make_capture(), shared_assets=shared) for shared in (False, True))
+    alone, shared = (render_page(make_capture(), PageOptions(shared_assets=shared)) for shared in (False, True))
     assert len(alone) - len(shared) > 300_000
     assert not parse_html(shared).find(id="block-bokeh")
 

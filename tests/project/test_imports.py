@@ -48,7 +48,7 @@ def test_only_what_needs_torch_imports_it() -> None:
 def test_help_does_not_wait_for_heavy_packages() -> None:
     program = (
         "import sys\n"
-        "from reportgen.cli.commands import main\n"
+        "from reportgen.cli.main import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
         "assert not {'torch', 'transformers', 'bokeh', 'pydantic', 'numpy'} & set(sys.modules)\n"
     )

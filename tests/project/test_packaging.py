@@ -64,7 +64,13 @@ def test_wheel_holds_package_and_templates_alone(wheel: Path) -> None:
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert packed == package | templates
-    assert {"run.py", "py.typed", "templates/page.html.jinja2", "templates/js/page.js"} <= packed
+    assert {
+        "build/build.py",
+        "prompts/prompts.schema.json",
+        "py.typed",
+        "templates/page.html.jinja2",
+        "templates/js/page.js",
+    } <= packed
 
 
 def test_installed_package_renders_the_same_page(installed: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import re
 
 from root import ROOT
 
-from reportgen.cli.commands import main
+from reportgen.cli.main import main
 
 README = (ROOT / "README.md").read_text("utf-8")
 

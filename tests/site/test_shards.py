@@ -10,15 +10,16 @@ import pytest
 from click.testing import CliRunner, Result
 from tiny import make_gpt2, make_tokenizer, save_llama
 
-from reportgen.build.build import Options, build_site
+from reportgen.build.build import build_site
 from reportgen.build.engines.jobs import RunRequest, group_by_model
-from reportgen.cli import commands as cli
+from reportgen.build.options import BuildOptions
+from reportgen.cli import main as cli
 from reportgen.models.model import LoadedModel
 from reportgen.records import Comparison, Prompt, Shard
 from reportgen.records.errors import SiteError, SiteInUse
 from reportgen.site.lock import lock_site
 from reportgen.site.shards import join_parts
-from reportgen.site.site import read_cards
+from reportgen.site.site import Site
 
 PROMPTS = """\
 model: ./llama
@@ -153,14 +154,14 @@ def test_pages_of_earlier_runs_are_left_out_when_all_shares_have_ended(here: Pat
     assert "not in the index" not in run("index", "parts").stderr
     build("2/2")
     assert run("index", "parts").stderr == "kept, not in the index: parts/p7.html\n"
-    assert "p7" not in [card.slug for card in read_cards(Path("parts"))]
+    assert "p7" not in [card.slug for card in Site(Path("parts")).read_cards()]
 
 
 def test_shards_stand_beside_one_another_and_nothing_else_beside_them(tmp_path: Path, tiny_llama: LoadedModel) -> None:
     prompts = [Prompt(text="a b", slug=f"p{number}", max_new_tokens=0) for number in range(2)]
 
     def make(shard: Shard | None) -> None:
-        build_site(prompts, tmp_path, Options(model=tiny_llama, shard=shard, batch_size=1))
+        build_site(prompts, tmp_path, BuildOptions(model=tiny_llama, shard=shard, batch_size=1))
 
     with lock_site(tmp_path, Shard(1, 2)):
         make(Shard(2, 2))
@@ -177,10 +178,12 @@ def test_a_model_that_cannot_be_loaded_fails_its_prompts_in_every_share(tmp_path
     save_llama(tmp_path / "broken")
     (tmp_path / "broken" / "model.safetensors").write_bytes(b"x")
     prompts = [Prompt(text="a b", slug=f"p{number}", model=str(tmp_path / "broken")) for number in range(3)]
-    found = [build_site(prompts, tmp_path / "site", Options(shard=Shard(number, 2), batch_size=1)) for number in (1, 2)]
+    found = [
+        build_site(prompts, tmp_path / "site", BuildOptions(shard=Shard(number, 2), batch_size=1)) for number in (1, 2)
+    ]
     assert [len(outcome.failures) for outcome in found] == [3, 3]
     assert join_parts(tmp_path / "site") == []
-    assert [card.slug for card in read_cards(tmp_path / "site")] == ["p0", "p1", "p2"]
+    assert [card.slug for card in Site(tmp_path / "site").read_cards()] == ["p0", "p1", "p2"]
 
 
 def test_part_that_cannot_be_read_is_told(tmp_path: Path) -> None:
@@ -227,7 +230,7 @@ def test_comparisons_are_of_one_share_each(tiny_llama: LoadedModel, tmp_path: Pa
     prompts = [Prompt(text="a b", slug=slug, max_new_tokens=0) for slug in "abc"]
     compared = [Comparison(("a", "b")), Comparison(("b", "c"))]
     made = [
-        build_site(prompts, tmp_path, Options(model=tiny_llama, shard=Shard(number, 2)), comparisons=compared)
+        build_site(prompts, tmp_path, BuildOptions(model=tiny_llama, shard=Shard(number, 2)), comparisons=compared)
         for number in (1, 2)
     ]
     assert [[path.stem for path in outcome.pages] for outcome in made] == [["a", "b", "c", "a-and-b"], ["b-and-c"]]

@@ -13,18 +13,10 @@ from samples import HOSTILE, make_capture
 
 from reportgen.pages.assets import BOKEH_FILE, read_bokeh
 from reportgen.pages.cards import Card, FailureCard, make_card
+from reportgen.pages.options import PageOptions
 from reportgen.pages.page import render_page
 from reportgen.records.errors import SiteError
-from reportgen.site.site import (
-    Run,
-    find_pages,
-    open_site,
-    read_cards,
-    read_left_out,
-    write_index,
-    write_page,
-    write_tables,
-)
+from reportgen.site.site import Run, Site
 
 FAILURE = FailureCard("lost", "Lost", "gpt2", "prompts.yaml:5: too long; shorten it")
 
@@ -37,33 +29,33 @@ def files_in(folder: Path) -> list[str]:
 def write_pages(folder: Path, *slugs: str) -> list[Card]:
     """Write a page for each slug and return their cards."""
     captures = [make_capture(slug=slug, title=f"Title of {slug}") for slug in slugs]
-    open_site(folder, slugs)
+    Site(folder).open(slugs)
     for capture in captures:
-        write_page(folder, capture.prompt.slug, render_page(capture))
+        Site(folder).write_page(capture.prompt.slug, render_page(capture))
     return [make_card(capture) for capture in captures]
 
 
 def slugs_of(folder: Path) -> list[str]:
     """Return the slugs of the cards that are read from a folder."""
-    return [card.slug for card in read_cards(folder)]
+    return [card.slug for card in Site(folder).read_cards()]
 
 
 def test_site_is_made_with_its_parents(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "b"
-    assert open_site(folder) == folder
+    assert Site(folder).open().root == folder
     assert files_in(folder) == [".nojekyll"]
 
 
 def test_shared_assets_stand_beside_the_pages(tmp_path: Path) -> None:
-    open_site(tmp_path, shared_assets=True)
-    open_site(tmp_path, shared_assets=True)
+    Site(tmp_path).open(shared_assets=True)
+    Site(tmp_path).open(shared_assets=True)
     assert files_in(tmp_path) == [".nojekyll", BOKEH_FILE]
     assert (tmp_path / BOKEH_FILE).read_text("utf-8") == read_bokeh()
 
 
 def test_files_are_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
     cards = write_pages(tmp_path, "cat", "dog")
-    assert write_index(tmp_path, cards) == tmp_path / "index.html"
+    assert Site(tmp_path).write_index(cards) == tmp_path / "index.html"
     assert files_in(tmp_path) == [".nojekyll", "cat.html", "dog.html", "index.html", "report.json"]
     expected = render_page(make_capture(slug="cat", title="Title of cat"))
     assert (tmp_path / "cat.html").read_bytes() == expected.encode("utf-8")
@@ -76,7 +68,7 @@ def test_files_can_be_read_by_a_web_server(tmp_path: Path) -> None:
 
 def test_pages_are_written_anew(tmp_path: Path) -> None:
     write_pages(tmp_path, "cat")
-    write_page(tmp_path, "cat", "new")
+    Site(tmp_path).write_page("cat", "new")
     assert (tmp_path / "cat.html").read_text() == "new"
 
 
@@ -98,7 +90,7 @@ def test_what_is_not_ours_is_left_alone(tmp_path: Path, name: str, kind: str) ->
         case "dangling link":
             path.symlink_to(tmp_path / "nowhere")
     with pytest.raises(SiteError) as caught:
-        open_site(path.parent, ["cat"])
+        Site(path.parent).open(["cat"])
     assert (
         str(caught.value) == f"{path}: is in the way and was not made by reportgen; move it or choose another --results"
     )
@@ -114,31 +106,31 @@ def test_a_link_in_the_place_of_a_folder_is_not_followed(tmp_path: Path, name: s
     (site / name).parent.mkdir(parents=True)
     (site / name).symlink_to(elsewhere)
     with pytest.raises(SiteError, match=f"{name}: is a link, which is not followed; remove it or choose another"):
-        write_tables(open_site(site, shared_assets=True), "cat", {"a.csv": b"1"})
+        Site(Site(site).open(shared_assets=True).root).write_tables("cat", {"a.csv": b"1"})
     assert list(elsewhere.iterdir()) == []
 
 
 def test_a_link_to_a_page_or_report_elsewhere_is_not_read(tmp_path: Path) -> None:
     elsewhere, site = tmp_path / "elsewhere", tmp_path / "site"
-    write_index(elsewhere, write_pages(elsewhere, "cat"))
-    open_site(site)
+    Site(elsewhere).write_index(write_pages(elsewhere, "cat"))
+    Site(site).open()
     (site / "cat.html").symlink_to(elsewhere / "cat.html")
-    assert find_pages(site) == []
+    assert Site(site).find_pages() == []
     (site / "report.json").symlink_to(elsewhere / "report.json")
     with pytest.raises(SiteError, match=r"report\.json: cannot be read, it is a link"):
-        read_cards(site)
+        Site(site).read_cards()
 
 
 def test_a_site_may_be_a_link_itself(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "site").symlink_to(tmp_path / "disk")
-    write_tables(open_site(tmp_path / "site"), "cat", {"a.csv": b"1"})
+    Site(Site(tmp_path / "site").open().root).write_tables("cat", {"a.csv": b"1"})
     assert (tmp_path / "disk" / "data" / "cat" / "a.csv").read_bytes() == b"1"
 
 
 def test_pages_of_other_slugs_are_no_hindrance(tmp_path: Path) -> None:
     (tmp_path / "notes.html").write_text("mine")
-    open_site(tmp_path, ["cat"])
+    Site(tmp_path).open(["cat"])
     assert (tmp_path / "notes.html").read_text() == "mine"
 
 
@@ -146,14 +138,14 @@ def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "site").write_text("mine")
     for folder in (tmp_path / "site", tmp_path / "site" / "below"):
         with pytest.raises(SiteError, match=r"site(/below)?: cannot be made, .+; choose another folder with --results"):
-            open_site(folder)
+            Site(folder).open()
     assert (tmp_path / "site").read_text() == "mine"
 
 
 def test_a_file_in_place_of_the_assets_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "assets").write_text("mine")
     with pytest.raises(SiteError, match="assets: cannot be made, File exists"):
-        open_site(tmp_path, shared_assets=True)
+        Site(tmp_path).open(shared_assets=True)
 
 
 def refuse(*_: object, **__: object) -> None:
@@ -169,14 +161,14 @@ def fill_up(*_: object) -> None:
 def test_a_folder_that_may_not_be_written_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.mkstemp", refuse)
     with pytest.raises(SiteError, match=r"\.nojekyll: cannot be written, Permission denied; make room or choose"):
-        open_site(tmp_path)
+        Site(tmp_path).open()
 
 
 def test_a_file_that_may_not_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_pages(tmp_path, "cat")
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(SiteError, match=r"cat\.html: cannot be read, Permission denied; choose"):
-        open_site(tmp_path, ["cat"])
+        Site(tmp_path).open(["cat"])
 
 
 def test_a_full_disk_leaves_the_old_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +176,7 @@ def test_a_full_disk_leaves_the_old_page(tmp_path: Path, monkeypatch: pytest.Mon
     before = (tmp_path / "cat.html").read_bytes()
     monkeypatch.setattr(os, "fsync", fill_up)
     with pytest.raises(SiteError, match=r"cat\.html: cannot be written, No space left on device"):
-        write_page(tmp_path, "cat", "half")
+        Site(tmp_path).write_page("cat", "half")
     assert (tmp_path / "cat.html").read_bytes() == before
     assert files_in(tmp_path) == [".nojekyll", "cat.html"]
 
@@ -195,13 +187,13 @@ def test_an_interrupt_leaves_no_temporary_file(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(os, "fsync", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        write_page(tmp_path, "cat", "half")
+        Site(tmp_path).write_page("cat", "half")
     assert files_in(tmp_path) == []
 
 
 def test_report_says_what_became_of_each_prompt(tmp_path: Path) -> None:
     (card,) = write_pages(tmp_path, "cat")
-    write_index(tmp_path, [FAILURE, replace(card, title="שלום")])
+    Site(tmp_path).write_index([FAILURE, replace(card, title="שלום")])
     report = json.loads((tmp_path / "report.json").read_text("utf-8"))
     assert report["generator"].startswith("reportgen ")
     failed = {"status": "failed", "error": FAILURE.error, "earlier_page": "", "key": "", "run": None}
@@ -215,53 +207,55 @@ def test_report_says_what_became_of_each_prompt(tmp_path: Path) -> None:
 
 def test_report_keeps_what_it_said_of_the_last_run(tmp_path: Path) -> None:
     (card,) = write_pages(tmp_path, "cat")
-    write_index(tmp_path, [card, FAILURE], run=Run({"built": 1}, {"cat": {"built": True, "seconds": {"page": 0.1}}}))
+    Site(tmp_path).write_index(
+        [card, FAILURE], run=Run({"built": 1}, {"cat": {"built": True, "seconds": {"page": 0.1}}})
+    )
     before = (tmp_path / "report.json").read_bytes()
-    write_index(tmp_path, [card, FAILURE])
+    Site(tmp_path).write_index([card, FAILURE])
     assert (tmp_path / "report.json").read_bytes() == before
     assert json.loads(before)["prompts"][0]["run"] == {"built": True, "seconds": {"page": 0.1}}
 
 
 def test_index_shows_cards_in_the_order_given(tmp_path: Path) -> None:
     cards = write_pages(tmp_path, "b", "a")
-    index = parse_html(write_index(tmp_path, [cards[0], FAILURE, cards[1]]).read_text("utf-8"))
+    index = parse_html(Site(tmp_path).write_index([cards[0], FAILURE, cards[1]]).read_text("utf-8"))
     assert [title.text for title in index.find(id="cards")[0].find("h2")] == ["Title of b", "Lost", "Title of a"]
     assert [link.attributes["href"] for link in index.find(id="cards")[0].find("a")] == ["b.html", "a.html"]
 
 
 def test_our_own_site_is_opened_again(tmp_path: Path) -> None:
-    write_index(tmp_path, write_pages(tmp_path, "cat"))
-    open_site(tmp_path, ["cat"])
+    Site(tmp_path).write_index(write_pages(tmp_path, "cat"))
+    Site(tmp_path).open(["cat"])
 
 
 def test_cards_are_read_from_the_pages(tmp_path: Path) -> None:
     capture = make_capture(HOSTILE, slug="evil", title=HOSTILE[0], tags=HOSTILE, note=HOSTILE[5])
-    open_site(tmp_path)
-    write_page(tmp_path, "evil", render_page(capture))
-    assert read_cards(tmp_path) == [make_card(capture)]
+    Site(tmp_path).open()
+    Site(tmp_path).write_page("evil", render_page(capture))
+    assert Site(tmp_path).read_cards() == [make_card(capture)]
 
 
 def test_cards_of_pages_with_shared_assets_are_read(tmp_path: Path) -> None:
-    open_site(tmp_path, shared_assets=True)
-    write_page(tmp_path, "cat", render_page(make_capture(), shared_assets=True))
-    assert read_cards(tmp_path) == [make_card(make_capture())]
+    Site(tmp_path).open(shared_assets=True)
+    Site(tmp_path).write_page("cat", render_page(make_capture(), PageOptions(shared_assets=True)))
+    assert Site(tmp_path).read_cards() == [make_card(make_capture())]
 
 
 def test_cards_keep_the_order_of_the_last_run_and_its_failures(tmp_path: Path) -> None:
     cards = write_pages(tmp_path, "c", "b", "a")
-    write_index(tmp_path, [cards[0], FAILURE, cards[2]])
-    assert read_cards(tmp_path) == [cards[0], FAILURE, cards[2], cards[1]]
-    write_index(tmp_path, read_cards(tmp_path))
-    assert read_cards(tmp_path) == [cards[0], FAILURE, cards[2], cards[1]]
+    Site(tmp_path).write_index([cards[0], FAILURE, cards[2]])
+    assert Site(tmp_path).read_cards() == [cards[0], FAILURE, cards[2], cards[1]]
+    Site(tmp_path).write_index(Site(tmp_path).read_cards())
+    assert Site(tmp_path).read_cards() == [cards[0], FAILURE, cards[2], cards[1]]
 
 
 def test_pages_that_the_last_run_left_out_stay_out_and_later_ones_come_in(tmp_path: Path) -> None:
     cards = write_pages(tmp_path, "a", "b", "c")
-    write_index(tmp_path, cards[1:2], ["a", "c", "gone"])
-    assert find_pages(tmp_path) == ["a", "b", "c"]
-    assert read_left_out(tmp_path) == ["a", "c"]
+    Site(tmp_path).write_index(cards[1:2], ["a", "c", "gone"])
+    assert Site(tmp_path).find_pages() == ["a", "b", "c"]
+    assert Site(tmp_path).read_left_out() == ["a", "c"]
     (copied,) = write_pages(tmp_path, "d")
-    assert read_cards(tmp_path) == [cards[1], copied]
+    assert Site(tmp_path).read_cards() == [cards[1], copied]
     (tmp_path / "report.json").unlink()
     assert slugs_of(tmp_path) == ["a", "b", "c", "d"]
 
@@ -272,19 +266,19 @@ def test_cards_without_a_report_are_in_order_of_name(tmp_path: Path) -> None:
 
 
 def test_pages_that_are_gone_have_no_cards(tmp_path: Path) -> None:
-    write_index(tmp_path, write_pages(tmp_path, "a", "b"))
+    Site(tmp_path).write_index(write_pages(tmp_path, "a", "b"))
     (tmp_path / "a.html").unlink()
     assert slugs_of(tmp_path) == ["b"]
 
 
 def test_a_page_takes_the_place_of_its_failure(tmp_path: Path) -> None:
     (card,) = write_pages(tmp_path, "cat")
-    write_index(tmp_path, [replace(FAILURE, slug="cat")])
-    assert read_cards(tmp_path) == [card]
+    Site(tmp_path).write_index([replace(FAILURE, slug="cat")])
+    assert Site(tmp_path).read_cards() == [card]
 
 
 def test_files_that_are_no_pages_of_ours_are_passed_over(tmp_path: Path) -> None:
-    write_index(tmp_path, write_pages(tmp_path, "cat"))
+    Site(tmp_path).write_index(write_pages(tmp_path, "cat"))
     (tmp_path / "notes.html").write_text("mine")
     (tmp_path / "folder.html").mkdir()
     (tmp_path / "gone.html").symlink_to(tmp_path / "nowhere")
@@ -308,7 +302,7 @@ def spoil(page: str, how: str) -> bytes:
 def test_unreadable_card_is_an_error(tmp_path: Path, how: str) -> None:
     (tmp_path / "cat.html").write_bytes(spoil(render_page(make_capture()), how))
     with pytest.raises(SiteError, match=r"cat\.html: holds no readable card, .+; build that page again"):
-        read_cards(tmp_path)
+        Site(tmp_path).read_cards()
 
 
 @pytest.mark.parametrize(
@@ -319,11 +313,11 @@ def test_unreadable_report_is_an_error(tmp_path: Path, report: str) -> None:
     with pytest.raises(
         SiteError, match=r"report\.json: cannot be read, .+; without it the index is made from the pages"
     ):
-        read_cards(tmp_path)
+        Site(tmp_path).read_cards()
 
 
 @pytest.mark.parametrize("name", ["nowhere", "file"])
 def test_cards_of_no_folder_are_an_error(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SiteError, match=f"{name}: is not a folder; name the folder that reportgen build wrote"):
-        read_cards(tmp_path / name)
+        Site(tmp_path / name).read_cards()

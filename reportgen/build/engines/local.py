@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from reportgen.build.engines.jobs import RunRequest, Group, group_by_model
+from reportgen.build.engines.jobs import Group, RunRequest, group_by_model
 from reportgen.build.engines.worker import PromptResult, Worker
 from reportgen.build.interrupts import Stop
-from reportgen.build.options import Options, Progress
+from reportgen.build.options import BuildOptions, Progress
 from reportgen.records import Prompt
 
 
 def run_prompts(
-    prompts: Sequence[Prompt], asked: RunRequest, options: Options, progress: Progress, stop: Stop
+    prompts: Sequence[Prompt], asked: RunRequest, options: BuildOptions, progress: Progress, stop: Stop
 ) -> Iterator[PromptResult]:
     """Run prompts.
 

@@ -24,16 +24,16 @@ import ray
 import torch
 from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
 
-from reportgen.build.artifacts import Artifacts
-from reportgen.build.engines.jobs import RunRequest, Group, Job, group_by_model
-from reportgen.build.engines.worker import PromptResult, Worker
-from reportgen.records.errors import ClusterError, ModelError, PromptError
-from reportgen.build.interrupts import Stop
-from reportgen.models.model import check_settings
-from reportgen.build.options import Cluster, Options, Progress, NullProgress
 from reportgen.build.cache_key import hash_program
 from reportgen.build.comparisons import make_comparison_input
+from reportgen.build.engines.jobs import Group, Job, RunRequest, group_by_model
+from reportgen.build.engines.worker import PromptResult, Worker
+from reportgen.build.interrupts import Stop
+from reportgen.build.options import BuildOptions, Cluster, NullProgress, Progress
+from reportgen.models.model import check_settings
+from reportgen.pages.artifacts import Artifacts
 from reportgen.records import Failure, Prompt
+from reportgen.records.errors import ClusterError, ModelError, PromptError
 
 _TRIES = 3
 """So often a batch is run whose worker is lost: one that needs more memory than there is would take all workers."""
@@ -44,7 +44,7 @@ _LOOK = 0.5
 
 
 def run_prompts(
-    prompts: Sequence[Prompt], asked: RunRequest, options: Options, progress: Progress, stop: Stop
+    prompts: Sequence[Prompt], asked: RunRequest, options: BuildOptions, progress: Progress, stop: Stop
 ) -> Iterator[PromptResult]:
     """Run prompts as ``engines.local`` does, in another order: what is done first comes first.
 
@@ -121,7 +121,7 @@ def _fail(task: _Task, asked: RunRequest) -> Iterator[PromptResult]:
 class _Remote:
     """A worker in a process of its own, somewhere in the cluster."""
 
-    def __init__(self, options: Options, folder: str, num_threads: int) -> None:
+    def __init__(self, options: BuildOptions, folder: str, num_threads: int) -> None:
         with suppress(OSError):  # a folder of the caller's machine: models in it are named from there
             os.chdir(folder)
         torch.set_num_threads(num_threads)
@@ -148,7 +148,7 @@ class _Remote:
 class _Pool:
     """The workers, and what each is at."""
 
-    def __init__(self, options: Options, cluster: Cluster, num_prompts: int) -> None:
+    def __init__(self, options: BuildOptions, cluster: Cluster, num_prompts: int) -> None:
         room = _find_room(options, cluster)
         actor: Any = ray.remote(_Remote)
         self._remote = actor.options(num_cpus=room.cpus, num_gpus=room.gpus)
@@ -238,7 +238,7 @@ class _Room:
     gpus: float
 
 
-def _find_room(options: Options, cluster: Cluster) -> _Room:
+def _find_room(options: BuildOptions, cluster: Cluster) -> _Room:
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
     num_cpus = sum(int(node["CPU"]) for node in nodes)
     num_gpus = sum(node.get("GPU", 0.0) for node in nodes)

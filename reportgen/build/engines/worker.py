@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
-from reportgen.captures.batches import make_batches
+from reportgen.build.cache_key import make_key, make_side_key
 from reportgen.build.capture import capture_in_turn
+from reportgen.build.comparisons import ComparisonInput, make_comparison_input
+from reportgen.build.engines.jobs import Job
+from reportgen.build.options import BuildOptions, Progress
+from reportgen.captures.batches import make_batches
 from reportgen.captures.capture import free_memory
 from reportgen.captures.record import Capture
-from reportgen.build.artifacts import Artifacts, draw
-from reportgen.build.engines.jobs import Job
-from reportgen.records.errors import ModelError, PromptError
 from reportgen.models.fingerprint import fingerprint
 from reportgen.models.model import LoadedModel, load_model
-from reportgen.build.options import Options, Progress
-from reportgen.build.cache_key import make_side_key
+from reportgen.pages.artifacts import Artifacts, render_artifacts
 from reportgen.pages.tables import warn_of_drift
-from reportgen.build.comparisons import ComparisonInput, make_comparison_input
 from reportgen.records import Failure, Prompt
+from reportgen.records.errors import ModelError, PromptError, ReportgenError, first_line
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class PromptResult:
 class Worker:
     """Runs jobs one after another, and draws what is asked for."""
 
-    def __init__(self, options: Options, progress: Progress) -> None:
+    def __init__(self, options: BuildOptions, progress: Progress) -> None:
         """Start without a model.
 
         Args:
@@ -56,7 +56,7 @@ class Worker:
         self._options, self._progress = options, progress
         self._named: tuple[str, str] | None = None
         self._model: LoadedModel | ModelError | None = None
-        self._made_of = ""
+        self._model_fingerprint = ""
         self._load_seconds = 0.0
 
     def load(self, prompt: Prompt) -> None:
@@ -73,7 +73,7 @@ class Worker:
         before = fingerprint(prompt.model, prompt.adapter)
         self._model = self._options.model or _load(prompt, self._options)
         self._named = prompt.model, prompt.adapter
-        self._made_of = before or fingerprint(*self._named)  # now a hub's files are in its cache
+        self._model_fingerprint = before or fingerprint(*self._named)  # now a hub's files are in its cache
         self._load_seconds = time.perf_counter() - start
 
     def unload(self) -> None:
@@ -115,7 +115,7 @@ class Worker:
     ) -> PromptResult:
         start = time.perf_counter()
         outcome = self._draw(prompt, captured) if prompt.slug in job.pages else None
-        key = make_side_key(prompt, self._options, self._made_of) if prompt.slug in job.sides else ""
+        key = make_side_key(prompt, self._options, self._model_fingerprint) if prompt.slug in job.sides else ""
         side = make_comparison_input(captured, key) if prompt.slug in job.sides else None
         seconds = {"load": self._load_seconds, "capture": capture_seconds, "page": time.perf_counter() - start}
         warnings = [warn_of_drift(captured)] if isinstance(captured, Capture) and outcome is not None else []
@@ -123,16 +123,28 @@ class Worker:
         return PromptResult(prompt, outcome, side, seconds, "; ".join(filter(None, warnings)))
 
     def _draw(self, prompt: Prompt, captured: Capture | PromptError | ModelError) -> Artifacts | Failure:
+        if not isinstance(captured, Capture):
+            return Failure.of(prompt, captured)
+        self._progress.stage(prompt, "page")
+        options = self._options
+        key = make_key(prompt, options, self._model_fingerprint)
         try:
-            if not isinstance(captured, Capture):
-                raise captured
-            self._progress.stage(prompt, "page")
-            return draw(prompt, captured, self._options, self._made_of)
+            return render_artifacts(
+                captured, replace(options.page, key=key),
+                table_format=options.export_data, keep_capture=options.keep_captures,
+            )  # fmt: skip
         except (PromptError, ModelError) as error:
             return Failure.of(prompt, error)
+        except ReportgenError:
+            raise
+        except Exception as error:  # numbers that nobody foresaw are this prompt's failure, not the run's
+            where = prompt.place.of()
+            failure = PromptError(f"{where}: its page cannot be made, {first_line(error)}; -v shows where")
+            failure.__cause__ = error
+            return Failure.of(prompt, failure)
 
 
-def _load(prompt: Prompt, options: Options) -> LoadedModel | ModelError:
+def _load(prompt: Prompt, options: BuildOptions) -> LoadedModel | ModelError:
     try:
         return load_model(
             prompt.model,

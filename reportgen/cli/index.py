@@ -1,0 +1,42 @@
+"""reportgen index: the index anew from the pages that are there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from reportgen.cli.errors import NOT_WRITTEN, importing, shows_errors
+from reportgen.cli.notes import note_left_out, note_size
+from reportgen.cli.options import FOLDER, SITE_URL, VERBOSE
+
+
+@click.command()
+@click.argument("results", type=FOLDER, default="results")
+@SITE_URL
+@VERBOSE
+@shows_errors(NOT_WRITTEN)
+def index(results: Path, site_url: str, verbose: bool) -> None:
+    """Write the index of RESULTS (default: results) anew from the pages that are there, and join shards of a run.
+
+    Pages that the last build left out stay out; without report.json in RESULTS every page comes in. So it is with the
+    address of the last build; pages keep the one that they were built with.
+    """
+    with importing(NOT_WRITTEN):
+        from reportgen.pages.links import check_site_url
+        from reportgen.site.shards import join_parts
+        from reportgen.site.site import Site
+
+    site, address = Site(results), check_site_url(site_url)
+    site.read_cards()  # first: a folder that is not there is a wrong name, not one to be made
+    with site.lock():
+        missing = join_parts(results)
+        left_out, run = site.read_left_out(), site.read_run()
+        run = replace(run, site_url=address or run.site_url)
+        written = site.open(site_url=run.site_url).write_index(site.read_cards(), left_out, run)
+    for line in missing or ():
+        click.echo(f"not joined: {line}; run it, then this again", err=True)
+    note_left_out([site.page(slug) for slug in left_out])
+    note_size(results)
+    click.echo(written)

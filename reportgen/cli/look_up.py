@@ -1,0 +1,49 @@
+"""reportgen models, schema and completion: what there is to know before a file is written."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from reportgen.cli.completion import SHELLS, complete_models, make_script
+from reportgen.cli.errors import shows_errors
+from reportgen.cli.options import VERBOSE
+
+
+@click.command()
+@click.option(
+    "--fetch", metavar="NAME", shell_complete=complete_models,
+    help="Put an embedded model on this machine and print its folder.",
+)  # fmt: skip
+@VERBOSE
+@shows_errors("; nothing of the model is kept")
+def models(fetch: str | None, verbose: bool) -> None:
+    """List the embedded models, and what the hub's cache on this machine holds."""
+    from reportgen.models.bundled import fetch_model, list_models
+
+    if fetch is not None:
+        click.echo(fetch_model(fetch))
+        return
+    for row in list_models():
+        click.echo(row)
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of the prompt file, for editors."""
+    from reportgen.prompts.prompt_file import prompt_file_schema
+
+    click.echo(json.dumps(prompt_file_schema(), ensure_ascii=False, indent=2))
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print what makes SHELL complete this command with Tab, slugs and models too.
+
+    In ~/.bashrc: eval "$(reportgen completion bash)". In ~/.zshrc: the same with zsh. For fish, once: reportgen
+    completion fish > ~/.config/fish/completions/reportgen.fish.
+    """
+    click.echo(make_script(shell, context.find_root().command, "reportgen"))

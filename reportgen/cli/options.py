@@ -1,0 +1,75 @@
+"""Options that several commands share, and help that shows them in groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from reportgen.cli.completion import complete_models
+from reportgen.cli.types import ModelType, SelectionType
+from reportgen.pages.options import MAX_PAGE_MB
+from reportgen.records import EXPORT_FORMATS
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_GROUP = "__option_group__"
+
+
+class GroupedCommand(click.Command):
+    """A command whose help shows its options in named groups, in the order in which they are given."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options of each group under its name, the others last."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            if record := param.get_help_record(ctx):
+                groups.setdefault(getattr(param, _GROUP, "Other"), []).append(record)
+        for name in sorted(groups, key=lambda name: name == "Other"):
+            with formatter.section(name):
+                formatter.write_dl(groups[name])
+
+
+def group(name: str, *options: Callable[[_F], _F]) -> Callable[[_F], _F]:
+    """Return a decorator that adds options under one name in the help."""
+
+    def decorate(command: _F) -> _F:
+        for option in reversed(options):
+            command = option(command)
+            params: list[click.Parameter] = command.__click_params__  # pyright: ignore[reportFunctionMemberAccess]
+            setattr(params[-1], _GROUP, name)
+        return command
+
+    return decorate
+
+
+PROMPTS = click.argument("prompts", type=click.Path(path_type=Path), default=Path("prompts.yaml"))
+FOLDER = click.Path(file_okay=False, path_type=Path)
+RESULTS = click.option("-o", "--results", type=FOLDER, default="results", show_default=True, help="Folder of the site.")
+MODEL = click.option(
+    "-m", "--model", type=ModelType(), shell_complete=complete_models,
+    help="Model for every prompt, over what the file says.",
+)  # fmt: skip
+LAYERS = click.option("--layers", type=SelectionType(), help="Layers to keep, such as 0-4,-1. Default: all.")
+HEADS = click.option("--heads", type=SelectionType(), help="Heads to keep. Default: all.")
+TRUST = click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with the model.")
+VERBOSE = click.option("-v", "--verbose", is_flag=True, help="A line for each stage; tracebacks of errors.")
+QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress bar; failures are still shown.")
+OPEN = click.option("--open", "open_index", is_flag=True, help="Open the index in a browser when done.")
+MAX_MB = click.option(
+    "--max-page-mb", type=click.FloatRange(min=0), default=MAX_PAGE_MB, show_default=True,
+    help="Megabytes of a page at most: a longer one leaves out its weakest weights, and says so. 0: no limit.",
+)  # fmt: skip
+PRECISION = click.option(
+    "--precision", type=click.Choice([8, 16]), default=8, show_default=True, help="Bits of a weight on a page."
+)
+SHARED = click.option("--shared-assets", is_flag=True, help="Keep BokehJS once beside the pages, not in each.")
+EXPORT = click.option(
+    "--export-data", type=click.Choice(EXPORT_FORMATS), help="Write every table of numbers to data/SLUG/ too."
+)
+SITE_URL = click.option(
+    "--site-url", default="", metavar="URL",
+    help="Where the folder will be published: pages get canonical links and previews for cards of links, the site a "
+    "sitemap.",
+)  # fmt: skip

@@ -1,0 +1,35 @@
+"""reportgen render: pages from kept captures, without the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from reportgen.cli.errors import NO_PAGE, importing, shows_errors
+from reportgen.cli.options import EXPORT, MAX_MB, PRECISION, RESULTS, SHARED, SITE_URL, VERBOSE
+
+
+@click.command()
+@click.argument("captures", nargs=-1, required=True, type=click.Path(path_type=Path))
+@RESULTS
+@EXPORT
+@MAX_MB
+@PRECISION
+@SHARED
+@SITE_URL
+@VERBOSE
+@shows_errors(NO_PAGE)
+def render(captures: tuple[Path, ...], results: Path, export_data: str | None, verbose: bool, **given: Any) -> None:
+    """Make the pages of CAPTURES anew: files of --keep-captures or folders of them. No model is needed."""
+    with importing(NO_PAGE):
+        from reportgen.build.rerender import render_site
+        from reportgen.pages.options import PageOptions
+
+    options = PageOptions(max_mb=given.pop("max_page_mb"), **given)
+    written = render_site(
+        captures, results, options, table_format=export_data or "", done=click.echo,
+        warn=lambda warning: click.echo(warning, err=True),
+    )  # fmt: skip
+    click.echo(written)
