@@ -64,7 +64,8 @@ class Commands:
 @contextmanager
 def commands(folder: Path) -> Iterator[Commands]:
     """Start the program below in a folder, which is also where the output of commands is kept for a while."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    # One arena: how much address space threads reserve would differ from run to run, and limits count it.
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "MALLOC_ARENA_MAX": "1"}
     process = subprocess.Popen(
         [sys.executable, __file__],
         cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
