@@ -123,10 +123,10 @@ def make_prompt(model: LoadedModel, length: int) -> Prompt:
 def draw(captured: Capture, path: Path) -> tuple[str, str, str]:
     """Write the page; return megabytes, the least weight on it and the seconds that drawing took."""
     start = time.perf_counter()
-    html, detail = draw_page(captured, PageOptions(max_mb=MAX_PAGE_MB))
+    html, precision = draw_page(captured, PageOptions(max_mb=MAX_PAGE_MB))
     seconds = time.perf_counter() - start
     path.write_text(html, "utf-8", newline="")
-    least = f"{detail.least:.2g}" if detail.floor else "–"
+    least = f"{precision.min_weight:.2g}" if precision.threshold else "–"
     return f"{path.stat().st_size / 1e6:.3g}", least, f"{seconds:.2f}"
 
 

@@ -105,7 +105,7 @@ def make_evidence(
     attribution = Attribution(
         runners_up=(runners_up,) * num_steps,
         heads=heads,
-        layers=mlps,
+        other_parts=mlps,
         embedding=2 * ones,
         biases=0.5 * ones,
         other_heads=-ones,
@@ -169,7 +169,7 @@ def make_capture(
         num_prompt_tokens=num_prompt_tokens,
         layers=layers,
         heads=heads,
-        triangles=triangles,
+        attention=triangles,
         prompt_predictions=tuple(make_prediction(token, others, 0.25) for token in tokens[1:num_prompt_tokens]),
         steps=steps,
         versions={"torch": "2.13.0", "transformers": "5.24.0"},

@@ -77,7 +77,7 @@ def test_network_and_tokenizer_are_taken_as_they_are(tiny_llama: LoadedModel) ->
     made = report("The cat", model=network, tokenizer=tokenizer, max_new_tokens=1)
     assert made.capture.model.name == "LlamaForCausalLM"
     same = report("The cat", model=tiny_llama, max_new_tokens=1).capture
-    assert (made.capture.triangles == same.triangles).all()
+    assert (made.capture.attention == same.attention).all()
     with pytest.raises(TypeError, match="LlamaForCausalLM lacks its tokenizer; give tokenizer="):
         report("a", model=network)
     with pytest.raises(TypeError, match="a tokenizer goes with a network"):

@@ -53,7 +53,7 @@ class AttentionResult:
 
     Attributes:
         layers: numbers of the layers kept, ascending.
-        triangles: ``[layer, head, cell]`` float16, or codes of one byte where that would be over 2 GiB; lower triangles
+        attention: ``[layer, head, cell]`` float16, or codes of one byte where that would be over 2 GiB; lower triangles
             row by row.
         logits: of every position.
         sink_mass: what a learned sink took of each row, float32 ``[layer, head, query_pos]``; ``None`` where no layer
@@ -61,7 +61,7 @@ class AttentionResult:
     """
 
     layers: tuple[int, ...]
-    triangles: NDArray[np.float16] | NDArray[np.uint8]
+    attention: NDArray[np.float16] | NDArray[np.uint8]
     logits: Logits
     sink_mass: NDArray[np.float32] | None
 
@@ -141,7 +141,7 @@ class _Packer(Observer):
         self._layers, self._heads, self._num_heads = layers, list(text.heads), num_heads
         self._length = len(text.token_ids)
         dtype = choose_dtype(len(layers), len(text.heads), self._length)
-        self._triangles: NDArray[Any] = np.empty((len(layers), len(text.heads), count_cells(self._length)), dtype)
+        self._attention: NDArray[Any] = np.empty((len(layers), len(text.heads), count_cells(self._length)), dtype)
         self._sinks: NDArray[np.float32] | None = None
         self._seen: set[int] = set()
 
@@ -169,18 +169,18 @@ class _Packer(Observer):
         # Rows are cut to size by numpy, whose slices cost next to nothing; the whole block is narrowed at once.
         narrow: NDArray[Any] = (
             weights.half().cpu().numpy()
-            if self._triangles.dtype == np.float16
+            if self._attention.dtype == np.float16
             else quantize_sqrt(weights.float().cpu().numpy())
         )
         for row in range(narrow.shape[1]):
             query_pos = first + row
             start = count_cells(query_pos)
-            self._triangles[place, :, start : start + query_pos + 1] = narrow[:, row, : query_pos + 1]
+            self._attention[place, :, start : start + query_pos + 1] = narrow[:, row, : query_pos + 1]
 
     def _measure_sink(self, place: int, first: int, weights: torch.Tensor) -> None:
         """Note what each row lacks to 1, which is what a learned sink took; 0 in layers without one."""
         if self._sinks is None:
-            self._sinks = np.zeros((*self._triangles.shape[:2], self._length), np.float32)
+            self._sinks = np.zeros((*self._attention.shape[:2], self._length), np.float32)
         taken = (1 - weights.sum(-1, dtype=torch.float32)).clamp(0, 1)
         self._sinks[place, :, first : first + taken.shape[1]] = taken.cpu().numpy()
 
@@ -188,7 +188,7 @@ class _Packer(Observer):
         missing = [layer for layer in self._layers if layer not in self._seen]
         if missing:
             raise CaptureMismatch(f"layer {missing[0]}: it gave attention to a few tokens and none to this text")
-        return AttentionResult(tuple(self._layers), self._triangles, logits, self._sinks)
+        return AttentionResult(tuple(self._layers), self._attention, logits, self._sinks)
 
 
 def _check(trace: RowTrace) -> None:

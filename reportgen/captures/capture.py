@@ -200,22 +200,22 @@ def _finish(
     collector.end(attended.logits)
     collector.ablate(prompt.evidence, watch(prompt))
     predictor = Predictor(model.tokenizer)
-    kinds = confirm_layer_types(
-        detect_layer_types(model.network, model.info), attended.layers, attended.triangles, len(collector.token_ids)
+    layer_types = confirm_layer_types(
+        detect_layer_types(model.network, model.info), attended.layers, attended.attention, len(collector.token_ids)
     )
     return Capture(
         prompt=prompt,
-        model=replace(model.info, features=find_features(model.network, kinds, model.info.num_heads)),
+        model=replace(model.info, features=find_features(model.network, layer_types, model.info.num_heads)),
         tokens=make_tokens(model.tokenizer, collector.token_ids),
         num_prompt_tokens=len(one.token_ids),
         layers=attended.layers,
         heads=one.heads,
-        triangles=attended.triangles,
+        attention=attended.attention,
         prompt_predictions=_predict_prompt(predictor, attended.logits, one.token_ids),
         steps=_predict_steps(predictor, attended.logits, generated, len(one.token_ids)),
         versions=_versions(),
         evidence=collector.finish(predictor.token),
-        kinds=kinds,
+        layer_types=layer_types,
         sink_mass=attended.sink_mass,
     )
 

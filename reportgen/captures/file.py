@@ -245,7 +245,7 @@ def _shapes(
     capture: Capture, grid: tuple[int, int], cells: int
 ) -> Iterator[tuple[str, NDArray[Any] | None, tuple[int, ...]]]:
     evidence, num_tokens, num_steps = capture.evidence, capture.num_tokens, len(capture.steps)
-    yield "triangles", capture.triangles, (*grid, cells)
+    yield "attention", capture.attention, (*grid, cells)
     yield "sink_mass", capture.sink_mass, (*grid, num_tokens)
     yield "evidence.value_norms", evidence.value_norms, (*grid, num_tokens)
     yield "evidence.rollout", evidence.rollout, (cells,)

@@ -33,14 +33,14 @@ class Capture:
         num_prompt_tokens: how many of them are the prompt's.
         layers: the model's own numbers of the captured layers, those that have attention and were selected.
         heads: the captured heads.
-        triangles: attention as float16, or as the codes of ``captures.codes`` where that would be over 2 GiB,
+        attention: weights as float16, or as the codes of ``captures.codes`` where that would be over 2 GiB,
             ``[layer, head, cell]``, the lower triangle of ``[query_pos, key_pos]`` row by row; axes 0 and 1 follow
             ``layers`` and ``heads``.
         prompt_predictions: the raw distribution that each prompt token after the first met, ``[position - 1]``.
         steps: one for each generated token.
         versions: name and version of the packages that the numbers depend on.
         evidence: what stands beside the weights.
-        kinds: what is special about each layer of the model, captured or not, in order; none where nobody looked.
+        layer_types: what is special about each layer of the model, captured or not, in order; none where nobody looked.
         sink_mass: what a learned sink took of each row, float32 ``[layer, head, query_pos]``, measured before weights
             were rounded; ``None`` where no layer has one.
     """
@@ -51,12 +51,12 @@ class Capture:
     num_prompt_tokens: int
     layers: tuple[int, ...]
     heads: tuple[int, ...]
-    triangles: NDArray[np.float16] | NDArray[np.uint8]
+    attention: NDArray[np.float16] | NDArray[np.uint8]
     prompt_predictions: tuple[Prediction, ...]
     steps: tuple[Step, ...]
     versions: Mapping[str, str]
     evidence: Evidence = field(default_factory=Evidence)
-    kinds: tuple[LayerType, ...] = ()
+    layer_types: tuple[LayerType, ...] = ()
     sink_mass: NDArray[np.float32] | None = None
 
     @property
@@ -107,9 +107,9 @@ class Capture:
             raise IndexError(f"step {step}: this capture has {len(self.steps)} steps")
         return self.num_prompt_tokens - 1 + step
 
-    def kind_of(self, layer: int) -> LayerType:
+    def layer_type(self, layer: int) -> LayerType:
         """Return the kind of a layer; where nobody looked, one that is like the model."""
-        found = {kind.layer: kind for kind in self.kinds}.get(layer, LayerType(layer))
+        found = {kind.layer: kind for kind in self.layer_types}.get(layer, LayerType(layer))
         return found if found.num_kv_heads else replace(found, num_kv_heads=self.model.num_kv_heads)
 
     def pattern(self, layer: int, head: int) -> NDArray[np.float32]:
@@ -128,7 +128,7 @@ class Capture:
         if layer not in self.layers or head not in self.heads:
             raise KeyError(f"L{layer} H{head} was not captured; layers {self.layers}, heads {self.heads}")
         pattern = np.zeros((self.num_tokens, self.num_tokens), np.float32)
-        triangle = self.triangles[self.layers.index(layer), self.heads.index(head)]
+        triangle = self.attention[self.layers.index(layer), self.heads.index(head)]
         pattern[np.tri(self.num_tokens, dtype=bool)] = dequantize_sqrt(triangle)
         return pattern
 

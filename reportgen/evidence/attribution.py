@@ -75,7 +75,7 @@ class Attributor:
         self._stream: torch.Tensor | None = None
         self._biases = torch.zeros_like(self._bias)
         self.heads: dict[int, torch.Tensor] = {}
-        self.layers: dict[int, torch.Tensor] = {}
+        self.other_parts: dict[int, torch.Tensor] = {}
 
     def add_heads(self, heads: SplitHeads, weights: torch.Tensor, attn_out: torch.Tensor) -> None:
         """Take what the attention module of the layer at work did.
@@ -100,7 +100,7 @@ class Attributor:
             written = _find_written(trace, attn_out)
             added = added - written.factor * written.given
             self._attribute(trace.layer, heads, weights, written)
-        self.layers[trace.layer] = self._project(added)
+        self.other_parts[trace.layer] = self._project(added)
 
     def _check_stream(self, trace: LayerTrace) -> None:
         if self._stream is None:
@@ -143,7 +143,7 @@ class Attributor:
         compared = torch.stack([logits.mean(-1), *logits.gather(1, self._rivals).T])
         return _Finished(
             heads={layer: part * by_step[:, None] for layer, part in self.heads.items()},
-            layers={layer: part * by_step for layer, part in self.layers.items()},
+            other_parts={layer: part * by_step for layer, part in self.other_parts.items()},
             sources=self._sources,
             by_step=by_step,
             embedding=self._embedding * by_step,
@@ -158,7 +158,7 @@ class _Finished:
     """All parts of one pass, as ``evidence.record.Attribution`` names them, by layer and over all heads."""
 
     heads: dict[int, torch.Tensor]  # [contrast, step, head]
-    layers: dict[int, torch.Tensor]  # [contrast, step]
+    other_parts: dict[int, torch.Tensor]  # [contrast, step]
     sources: TokenAttribution  # before the final norm's scale
     by_step: torch.Tensor  # that scale
     embedding: torch.Tensor
@@ -178,15 +178,15 @@ class _Finished:
         """
         everything = torch.stack([part.sum(-1) for part in self.heads.values()]).sum(0)
         kept = torch.stack([self.heads[layer][..., list(heads)] for layer in layers], 2)
-        mlps = torch.stack([self.layers[layer] for layer in sorted(self.layers)], 2)
-        total = everything + mlps.sum(-1) + self.embedding + self.biases
-        parts = [self.logits.abs(), kept.abs().amax((2, 3)), mlps.abs().amax(-1), self.embedding.abs()]
+        other_parts = torch.stack([self.other_parts[layer] for layer in sorted(self.other_parts)], 2)
+        total = everything + other_parts.sum(-1) + self.embedding + self.biases
+        parts = [self.logits.abs(), kept.abs().amax((2, 3)), other_parts.abs().amax(-1), self.embedding.abs()]
         residuals = ((total - self.logits).abs() / torch.stack(parts).amax(0)).amax(0)
         hold = torch.where(residuals <= SUM_TOLERANCE, 1.0, torch.nan)
         return Attribution(
             runners_up=runners_up,
             heads=_array(kept * hold[:, None, None]),
-            layers=_array(mlps * hold[:, None]),
+            other_parts=_array(other_parts * hold[:, None]),
             embedding=_array(self.embedding * hold),
             biases=_array(self.biases * hold),
             other_heads=_array((everything - kept.sum((2, 3))) * hold),

@@ -187,6 +187,6 @@ def _measure_surplus(capture: Capture) -> Iterator[NDArray[np.floating]]:
     columns = np.cumsum(counts) - counts
     some = max(1, _CELLS // len(elsewhere))
     for layer, start in product(range(len(capture.layers)), range(0, len(capture.heads), some)):
-        weights = dequantize_sqrt(capture.triangles[layer, start : start + some][:, elsewhere]).astype(np.float32)
+        weights = dequantize_sqrt(capture.attention[layer, start : start + some][:, elsewhere]).astype(np.float32)
         means = np.add.reduceat(weights[:, by_key], columns, axis=1) / counts
         yield np.maximum.reduceat(weights - means[:, key], rows, axis=1).mean(axis=1)

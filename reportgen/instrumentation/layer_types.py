@@ -61,23 +61,23 @@ def detect_layer_types(network: PreTrainedModel, info: ModelInfo) -> tuple[Layer
         modules.setdefault(layer, []).append(module)
     layers, text = find_layers(network), network.config.get_text_config(decoder=True)
     numbers = sorted({*range(info.num_layers), *modules})
-    return tuple(_kind_of(layer, modules.get(layer, []), layers.get(layer), text, info) for layer in numbers)
+    return tuple(_detect(layer, modules.get(layer, []), layers.get(layer), text, info) for layer in numbers)
 
 
 def confirm_layer_types(
-    kinds: Sequence[LayerType], layers: Sequence[int], triangles: NDArray[Any], num_tokens: int
+    layer_types: Sequence[LayerType], layers: Sequence[int], attention: NDArray[Any], num_tokens: int
 ) -> tuple[LayerType, ...]:
-    """Return the kinds without the windows that weights reach out of.
+    """Return the layer types without the windows that weights reach out of.
 
     Args:
-        kinds: as claimed.
+        layer_types: as claimed.
         layers: the captured ones.
-        triangles: their attention, ``[layer, head, cell]``.
+        attention: their attention, ``[layer, head, cell]``.
         num_tokens: side of a pattern.
     """
     confirmed = []
-    for kind in kinds:
-        if kind.layer in layers and _reaches_out(kind, triangles[layers.index(kind.layer)], num_tokens):
+    for kind in layer_types:
+        if kind.layer in layers and _reaches_out(kind, attention[layers.index(kind.layer)], num_tokens):
             claim = f"a window of {kind.window}" if kind.chunk is None else f"chunks of {kind.chunk}"
             note = f"its config says {claim} tokens, but its weights reach further back"
             kind = replace(kind, window=None, chunk=None, note=note)
@@ -85,23 +85,23 @@ def confirm_layer_types(
     return tuple(confirmed)
 
 
-def _reaches_out(kind: LayerType, triangles: NDArray[Any], num_tokens: int) -> bool:
+def _reaches_out(kind: LayerType, attention: NDArray[Any], num_tokens: int) -> bool:
     """Say whether a row of ``[head, cell]`` has weight before the first key that its window holds."""
     firsts = ((position, kind.first_key(position)) for position in range(num_tokens))
     starts = ((position * (position + 1) // 2, first) for position, first in firsts if first)
-    return any(triangles[:, start : start + first].any() for start, first in starts)
+    return any(attention[:, start : start + first].any() for start, first in starts)
 
 
-def find_features(network: PreTrainedModel, kinds: Sequence[LayerType], num_heads: int) -> tuple[str, ...]:
+def find_features(network: PreTrainedModel, layer_types: Sequence[LayerType], num_heads: int) -> tuple[str, ...]:
     """Return what is special about a network's attention, by the names of ``features.FEATURES``."""
     modules = [module for _, module in find_attention(network)]
     has_alibi = getattr(network.config, "alibi", False) is True
     found = {
-        GROUPED: any(0 < kind.num_kv_heads < num_heads for kind in kinds),
-        WINDOW: any(kind.window is not None for kind in kinds),
-        CHUNK: any(kind.chunk is not None for kind in kinds),
-        SINK: any(kind.has_sink for kind in kinds),
-        HYBRID: any(not kind.has_attention or kind.what for kind in kinds),
+        GROUPED: any(0 < kind.num_kv_heads < num_heads for kind in layer_types),
+        WINDOW: any(kind.window is not None for kind in layer_types),
+        CHUNK: any(kind.chunk is not None for kind in layer_types),
+        SINK: any(kind.has_sink for kind in layer_types),
+        HYBRID: any(not kind.has_attention or kind.what for kind in layer_types),
         LATENT: any(hasattr(module, "kv_lora_rank") for module in modules),
         ALIBI: has_alibi or any(hasattr(network.base_model, name) for name in _ALIBI_BUILDERS),
         SOFT_CAP: any(getattr(module, "attn_logit_softcapping", None) is not None for module in modules),
@@ -110,7 +110,7 @@ def find_features(network: PreTrainedModel, kinds: Sequence[LayerType], num_head
     return tuple(trait.name for trait, is_there in found.items() if is_there)
 
 
-def _kind_of(
+def _detect(
     number: int, modules: Sequence[nn.Module], layer: nn.Module | None, text: Any, info: ModelInfo
 ) -> LayerType:
     what = _name_mixer(layer, modules)

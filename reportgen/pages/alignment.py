@@ -63,7 +63,7 @@ def align(first: Capture, second: Capture) -> Alignment | None:
 def slim(capture: Capture) -> Capture:
     """Return what a comparison needs of a capture: weights in 8 bits and head scores, a fraction of the whole."""
     return replace(
-        capture, triangles=quantize_sqrt(capture.triangles), evidence=Evidence(scores=capture.evidence.scores)
+        capture, attention=quantize_sqrt(capture.attention), evidence=Evidence(scores=capture.evidence.scores)
     )
 
 

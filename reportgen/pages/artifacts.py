@@ -12,7 +12,7 @@ from reportgen.pages.data_tables import encode_tables
 from reportgen.pages.links import key_at
 from reportgen.pages.options import PageOptions
 from reportgen.pages.page import draw_page
-from reportgen.pages.precision import describe_dropped, measure_dropped
+from reportgen.pages.precision import describe_dropped_mass, measure_dropped_mass
 from reportgen.pages.preview import draw_preview
 from reportgen.records import Comparison
 
@@ -51,7 +51,7 @@ def render_artifacts(
         table_format: of the tables of numbers, ``csv`` or ``parquet``; empty for none.
         keep_capture: whether the capture is written too.
     """
-    html, detail = draw_page(capture, _with_address(options))
+    html, precision = draw_page(capture, _with_address(options))
     card = make_card(capture)
     return Artifacts(
         html=html,
@@ -59,7 +59,7 @@ def render_artifacts(
         tables=encode_tables(capture, table_format) if table_format else {},
         kept=capture if keep_capture else None,
         key=options.key,
-        dropped=describe_dropped(measure_dropped(capture, detail), detail),
+        dropped=describe_dropped_mass(measure_dropped_mass(capture, precision), precision),
         preview=draw_preview(card) if options.site_url else b"",
     )
 

@@ -144,9 +144,9 @@ def draw_thumbnail(capture: Capture) -> str:
 def shade_means(capture: Capture) -> NDArray[np.float32]:
     """Return the picture of a thumbnail, ``[row, column]``, 0 to 1; the strongest weight is 1."""
     mean = np.zeros((capture.num_tokens, capture.num_tokens), np.float32)
-    for triangles in capture.triangles:  # layer by layer: in float32 all of them would take twice the memory
+    for triangles in capture.attention:  # layer by layer: in float32 all of them would take twice the memory
         weights = dequantize_sqrt(triangles).mean(axis=0, dtype=np.float32)
-        mean[np.tri(len(mean), dtype=bool)] += weights / len(capture.triangles)
+        mean[np.tri(len(mean), dtype=bool)] += weights / len(capture.attention)
     if capture.num_tokens > 1:
         mean[:, 0] = 0
     return np.sqrt(shrink(mean, _THUMBNAIL_SIDE) / max(float(mean.max()), 1e-9))

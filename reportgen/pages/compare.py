@@ -25,7 +25,7 @@ from reportgen.pages.assets import (
 from reportgen.pages.cards import Card, encode_picture, make_card, shade_means
 from reportgen.pages.encoding import (
     describe_capture,
-    encode_dropped,
+    encode_dropped_mass,
     encode_json,
     encode_layer,
     encode_overview,
@@ -33,11 +33,17 @@ from reportgen.pages.encoding import (
     has_overview,
 )
 from reportgen.pages.figures import make_compare_figures
-from reportgen.pages.layer_notes import describe_kinds, list_marks, make_kind_rows, make_sink_blocks, name_shade
+from reportgen.pages.layer_notes import (
+    describe_layer_types,
+    list_marks,
+    make_layer_type_rows,
+    make_sink_blocks,
+    name_shade,
+)
 from reportgen.pages.links import Link, make_link
 from reportgen.pages.options import PageOptions
 from reportgen.pages.palettes import DIVERGING, PALETTES, describe_ramps
-from reportgen.pages.precision import FULL, Precision, describe_dropped, describe_precision, measure_dropped
+from reportgen.pages.precision import FULL, Precision, describe_dropped_mass, describe_precision, measure_dropped_mass
 from reportgen.pages.size_limit import render_within
 from reportgen.pages.tables import (
     PromptRow,
@@ -107,7 +113,7 @@ class CompareContext:
 
 def render_comparison(
     comparison: Comparison, first: Capture, second: Capture, options: PageOptions = PageOptions(), *,
-    detail: Precision = FULL,
+    precision: Precision = FULL,
 ) -> str:  # fmt: skip
     """Return the page that puts two captures side by side, whatever it weighs.
 
@@ -116,12 +122,12 @@ def render_comparison(
         first: the left side, A; what ``alignment.slim`` leaves of a capture is enough.
         second: the right side, B.
         options: how; its limit is not looked at.
-        detail: how finely it holds weights.
+        precision: how finely it holds weights.
 
     Returns:
         The whole HTML document; the same captures give the same text.
     """
-    return render("compare.html.jinja2", make_compare_context(comparison, first, second, options, detail))
+    return render("compare.html.jinja2", make_compare_context(comparison, first, second, options, precision))
 
 
 def draw_comparison(
@@ -129,12 +135,12 @@ def draw_comparison(
 ) -> tuple[str, Precision]:
     """Return the page of two captures, no heavier than it may be, as ``draw_page`` does for one."""
 
-    def measure_fixed_bytes(detail: Precision) -> int:
-        context = make_compare_context(comparison, first, second, options, detail)
+    def measure_fixed_bytes(precision: Precision) -> int:
+        context = make_compare_context(comparison, first, second, options, precision)
         return len(render("compare.html.jinja2", replace(context, layer_blocks=())).encode())
 
-    def render_one(detail: Precision) -> str:
-        return render_comparison(comparison, first, second, options, detail=detail)
+    def render_one(precision: Precision) -> str:
+        return render_comparison(comparison, first, second, options, precision=precision)
 
     return render_within((first, second), options, render_one, measure_fixed_bytes)
 
@@ -158,25 +164,25 @@ def make_compare_card(comparison: Comparison, first: Capture, second: Capture) -
 
 def make_compare_context(
     comparison: Comparison, first: Capture, second: Capture, options: PageOptions = PageOptions(),
-    detail: Precision = FULL,
+    precision: Precision = FULL,
 ) -> CompareContext:  # fmt: skip  # fmt: skip
     """Return all that the comparison's templates read."""
     captures = first, second
     alignment = align(first, second)
     program = make_program(COMPARE_SCRIPTS, shared_assets=options.shared_assets)
     titles = f"{first.prompt.title}, and {second.prompt.title}"
-    dropped = [measure_dropped(capture, detail) for capture in captures]
+    dropped = [measure_dropped_mass(capture, precision) for capture in captures]
     return CompareContext(
         title=comparison.title,
         note=comparison.note,
         tags=comparison.tags,
         link=make_link(options.site_url, comparison.slug, comparison.title, f"Attention side by side: {titles}"),
         sides=[
-            _view(capture, name, describe_dropped(lost, detail))
+            _view(capture, name, describe_dropped_mass(lost, precision))
             for capture, name, lost in zip(captures, "ab", dropped, strict=True)
         ],
         same_model=first.model.title == second.model.title,
-        precision=describe_precision(first, detail),
+        precision=describe_precision(first, precision),
         layers=sorted({*first.layers, *second.layers}),
         heads=sorted({*first.heads, *second.heads}),
         has_difference=alignment is not None,
@@ -185,9 +191,9 @@ def make_compare_context(
         scores=_common_scores(first, second),
         card=embed_json(asdict(make_compare_card(comparison, first, second))),
         bokeh_file=program.bokeh_file,
-        blocks={**program.blocks, **_make_blocks(captures, alignment, detail)},
+        blocks={**program.blocks, **_make_blocks(captures, alignment, precision)},
         early_blocks=_make_early_blocks(captures, dropped),
-        layer_blocks=_make_layer_blocks(captures, detail),
+        layer_blocks=_make_layer_blocks(captures, precision),
         style=read_styles("compare.css"),
         script=program.boot,
         policy=program.policy,
@@ -225,7 +231,7 @@ def _view(capture: Capture, name: str, dropped: str) -> SideView:
         tokens=make_token_views(capture),
         steps=make_step_rows(capture),
         prompt_rows=make_prompt_rows(capture),
-        settings=[*make_settings(capture), *make_kind_rows(capture)],
+        settings=[*make_settings(capture), *make_layer_type_rows(capture)],
     )
 
 
@@ -237,7 +243,7 @@ def _common_scores(first: Capture, second: Capture) -> list[HeadScore]:
 
 
 def _make_blocks(
-    captures: tuple[Capture, Capture], alignment: Alignment | None, detail: Precision
+    captures: tuple[Capture, Capture], alignment: Alignment | None, precision: Precision
 ) -> dict[str, Markup]:
     """Return the blocks that the page opens with: both sides on the same head, that which A alone would open on."""
     layer, head = find_default_head(captures[0])
@@ -251,24 +257,24 @@ def _make_blocks(
     figures = make_compare_figures(marks, with_difference=alignment is not None)
     blocks = {"figures": encode_json(figures), "shared": encode_json(shared)}
     for name, capture in zip("ab", captures, strict=True):
-        opening = _nearest(capture.layers, layer), _nearest(capture.heads, head)
-        blocks[f"{name}-content"] = encode_json(_describe(capture, opening, detail))
-        blocks[f"{name}-opening"] = encode_pattern(capture, *opening, detail)
+        default_head = _nearest(capture.layers, layer), _nearest(capture.heads, head)
+        blocks[f"{name}-content"] = encode_json(_describe(capture, default_head, precision))
+        blocks[f"{name}-default-head"] = encode_pattern(capture, *default_head, precision)
     for name, capture in zip("ab", captures, strict=True):
         if has_overview(capture):
             blocks[f"{name}-overview"] = encode_overview(capture)
     return blocks
 
 
-def _describe(capture: Capture, opening: tuple[int, int], detail: Precision) -> dict[str, object]:
+def _describe(capture: Capture, default_head: tuple[int, int], precision: Precision) -> dict[str, object]:
     """Return what a page's script reads of a capture without evidence."""
     return (
-        describe_capture(capture, detail)
-        | describe_kinds(capture)
+        describe_capture(capture, precision)
+        | describe_layer_types(capture)
         | {
-            "opening": list(opening),
-            "shows": ["weight"],
-            "measures": [],
+            "default_head": list(default_head),
+            "heatmap_modes": ["weight"],
+            "grid_metrics": [],
             "label_from": LABEL_FROM,
             "score_kinds": [asdict(score) for score in HEAD_SCORES if score.name in capture.evidence.scores],
         }
@@ -282,16 +288,16 @@ def _make_early_blocks(
     return {
         f"{name}-{block}": text
         for name, capture, lost in zip("ab", captures, dropped, strict=True)
-        for block, text in (make_sink_blocks(capture) | encode_dropped(lost)).items()
+        for block, text in (make_sink_blocks(capture) | encode_dropped_mass(lost)).items()
     }
 
 
-def _make_layer_blocks(captures: tuple[Capture, Capture], detail: Precision) -> Iterator[tuple[str, Markup]]:
+def _make_layer_blocks(captures: tuple[Capture, Capture], precision: Precision) -> Iterator[tuple[str, Markup]]:
     """Yield the blocks that the page needs when something else is looked at, both sides of a layer together."""
     for layer in sorted({*captures[0].layers, *captures[1].layers}):
         for name, capture in zip("ab", captures, strict=True):
             if layer in capture.layers:
-                yield f"{name}-layer-{layer}", encode_layer(capture, layer, detail)
+                yield f"{name}-layer-{layer}", encode_layer(capture, layer, precision)
 
 
 def _draw_both(first: Capture, second: Capture) -> str:

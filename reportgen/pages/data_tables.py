@@ -144,8 +144,8 @@ def _parts(
     for row, layer in enumerate(capture.layers):
         for column, head in enumerate(capture.heads):
             yield "head", layer, head, found.heads[contrast, step, row, column]
-    for layer, value in enumerate(found.layers[contrast, step]):
-        yield "mlp", layer, None, value
+    for layer, value in enumerate(found.other_parts[contrast, step]):
+        yield "other parts", layer, None, value
     yield "other heads", None, None, found.other_heads[contrast, step]
     yield "embedding", None, None, found.embedding[contrast, step]
     yield "biases", None, None, found.biases[contrast, step]

@@ -66,34 +66,34 @@ def encode_json(value: Any) -> Markup:
     return encode_bytes(text.encode("utf-8"))
 
 
-def encode_layer(capture: Capture, layer: int, detail: Precision = FULL) -> Markup:
+def encode_layer(capture: Capture, layer: int, precision: Precision = FULL) -> Markup:
     """Return the block of one layer: for each captured head the codes of its lower triangle."""
-    return _encode_triangles(capture.triangles[capture.layers.index(layer)], detail)
+    return _encode_triangles(capture.attention[capture.layers.index(layer)], precision)
 
 
-def encode_pattern(capture: Capture, layer: int, head: int, detail: Precision = FULL) -> Markup:
+def encode_pattern(capture: Capture, layer: int, head: int, precision: Precision = FULL) -> Markup:
     """Return the block of one head: the codes of its lower triangle."""
-    return _encode_triangles(capture.triangles[capture.layers.index(layer), capture.heads.index(head)][None], detail)
+    return _encode_triangles(capture.attention[capture.layers.index(layer), capture.heads.index(head)][None], precision)
 
 
-def encode_dropped(dropped: NDArray[np.float32] | None) -> dict[str, Markup]:
-    """Return the block of what ``measure_dropped`` found, codes ``[layer, head, query_pos]``; none where it is None."""
-    return {} if dropped is None else {"dropped": encode_bytes(quantize_sqrt(dropped).tobytes())}
+def encode_dropped_mass(dropped: NDArray[np.float32] | None) -> dict[str, Markup]:
+    """Return the block of dropped mass, quantized ``[layer, head, query_pos]``; no block where it is None."""
+    return {} if dropped is None else {"dropped-mass": encode_bytes(quantize_sqrt(dropped).tobytes())}
 
 
-def measure_triangles(triangles: Iterable[NDArray[Any]], detail: Precision) -> int:
+def measure_triangles(triangles: Iterable[NDArray[Any]], precision: Precision) -> int:
     """Return how many bytes a block of triangles, ``[cell]`` each, takes on a page."""
-    return len(deflate.zlib_compress(_pack(triangles, detail), _LEVELS[-1])) * 4 // 3
+    return len(deflate.zlib_compress(_pack(triangles, precision), _LEVELS[-1])) * 4 // 3
 
 
-def _encode_triangles(triangles: Iterable[NDArray[Any]], detail: Precision) -> Markup:
-    return encode_bytes(_pack(triangles, detail))
+def _encode_triangles(triangles: Iterable[NDArray[Any]], precision: Precision) -> Markup:
+    return encode_bytes(_pack(triangles, precision))
 
 
-def _pack(triangles: Iterable[NDArray[Any]], detail: Precision) -> bytes:
+def _pack(triangles: Iterable[NDArray[Any]], precision: Precision) -> bytes:
     """Return codes as triangles are packed; of 16 bits the high ones so, and behind them the low ones as they are."""
-    codes = (quantize(triangle, detail) for triangle in triangles)  # one by one: all would take much memory
-    if detail.precision == 8:
+    codes = (quantize(triangle, precision) for triangle in triangles)  # one by one: all would take much memory
+    if precision.bits == 8:
         return pack_triangles(codes)
     fine = list(codes)
     high = pack_triangles((triangle >> 8).astype(np.uint8) for triangle in fine)
@@ -138,7 +138,7 @@ def encode_overview(capture: Capture) -> Markup:
     return encode_bytes(quantize_sqrt(np.stack(patterns)).tobytes())
 
 
-def describe_capture(capture: Capture, detail: Precision = FULL) -> dict[str, Any]:
+def describe_capture(capture: Capture, precision: Precision = FULL) -> dict[str, Any]:
     """Return what the page's script reads beside the blocks, as JSON values.
 
     Returns:
@@ -151,8 +151,8 @@ def describe_capture(capture: Capture, detail: Precision = FULL) -> dict[str, An
         "num_prompt_tokens": capture.num_prompt_tokens,
         "thumbnail_side": thumbnail_side(capture.num_tokens),
         "has_overview": has_overview(capture),
-        "precision": detail.precision,
-        "least": shorten(detail.least),
+        "precision": precision.bits,
+        "min_weight": shorten(precision.min_weight),
         "tokens": [describe_token(token) for token in capture.tokens],
         "prompt_predictions": [_describe_prediction(prediction) for prediction in capture.prompt_predictions],
         "steps": [

@@ -37,28 +37,28 @@ _NO_GRID_VALUE = -(2**15)
 _NO_SOURCE = -128
 
 
-def list_shows(evidence: Evidence) -> list[str]:
+def list_heatmap_modes(evidence: Evidence) -> list[str]:
     """Return what a heatmap of a head can show: ``weight``, and what the evidence adds to it."""
     has_sources = evidence.attribution is not None and evidence.attribution.sources is not None
     return ["weight", *["weighted"] * (evidence.value_norms is not None), *["attribution"] * has_sources]
 
 
-def list_grids(evidence: Evidence) -> dict[str, NDArray[np.float32]]:
+def list_grid_metrics(evidence: Evidence) -> dict[str, NDArray[np.float32]]:
     """Return what there is for every head at every step, ``[step, layer, head]``, by the name of the measure.
 
     Returns:
-        ``attribution`` against the mean of the vocabulary, ``rival-1`` … against the rivals of a step, then the
+        ``attribution`` against the mean of the vocabulary, ``runner-up-1`` … against the rivals of a step, then the
         ablations in the order of ``definitions.ABLATIONS``.
     """
     heads = () if evidence.attribution is None else evidence.attribution.heads
-    grids = {f"rival-{contrast}" if contrast else "attribution": grid for contrast, grid in enumerate(heads)}
+    grids = {f"runner-up-{contrast}" if contrast else "attribution": grid for contrast, grid in enumerate(heads)}
     return grids | {kind.name: evidence.ablations[kind.name] for kind in ABLATIONS if kind.name in evidence.ablations}
 
 
 def make_evidence_blocks(capture: Capture) -> dict[str, Markup]:
     """Return the blocks that hold for all layers, by name; what there is no evidence of has none."""
     evidence = capture.evidence
-    grids = list_grids(evidence)
+    grids = list_grid_metrics(evidence)
     if not grids and all(part is None for part in (evidence.value_norms, evidence.lens, evidence.rollout)):
         return {}
     made = {"evidence": encode_json(describe_evidence(capture))}
@@ -96,7 +96,7 @@ def describe_evidence(capture: Capture) -> dict[str, Any]:
     attribution, norms = evidence.attribution, evidence.value_norms
     sources = None if attribution is None else attribution.sources
     return {
-        "grid_scales": {name: _list(_encode_grid(grid)[1]) for name, grid in list_grids(evidence).items()},
+        "grid_scales": {name: _list(_encode_grid(grid)[1]) for name, grid in list_grid_metrics(evidence).items()},
         "norm_scales": None if norms is None else _list(_encode_norms(norms)[1]),
         "source_scales": None if sources is None else _list(_source_scales(capture, sources)),
         "attribution": None if attribution is None else _describe_attribution(attribution),
@@ -110,15 +110,15 @@ def _describe_attribution(attribution: Attribution) -> dict[str, Any]:
     parts = {
         "heads": attribution.heads.sum((2, 3)),
         "other_heads": attribution.other_heads,
-        "mlps": attribution.layers.sum(2),
+        "other_parts_sum": attribution.other_parts.sum(2),
         "embedding": attribution.embedding,
         "biases": attribution.biases,
         "logits": attribution.logits,
     }
     return {
-        "rivals": [[describe_token(token) for token in runners_up] for runners_up in attribution.runners_up],
+        "runners_up": [[describe_token(token) for token in runners_up] for runners_up in attribution.runners_up],
         **{name: _list(values, _SUM_DIGITS) for name, values in parts.items()},
-        "layers": _list(attribution.layers),
+        "other_parts": _list(attribution.other_parts),
         "residuals": _list(attribution.residuals),
         "tolerance": SUM_TOLERANCE,
         "note": attribution.note,

@@ -30,18 +30,18 @@ class TraitView:
     says: str
 
 
-def describe_kinds(capture: Capture) -> dict[str, Any]:
+def describe_layer_types(capture: Capture) -> dict[str, Any]:
     """Return what the page's script looks up, as JSON values.
 
     Returns:
-        ``kinds``, one for each captured layer, with what differs from a plain layer; ``gaps``, the selected layers
+        ``layer_types``, one for each captured layer, with what differs from a plain layer; ``gaps``, the selected
         without attention, each run of them once; ``num_heads`` of a layer, captured or not; whether heads are
         ``paired``.
     """
     return {
         "num_heads": capture.model.num_heads,
         "paired": DIFFERENTIAL.name in capture.model.features,
-        "kinds": [_describe(capture.kind_of(layer)) for layer in capture.layers],
+        "layer_types": [_describe(capture.layer_type(layer)) for layer in capture.layers],
         "gaps": [{"layers": [run[0].layer, run[-1].layer], "what": run[0].what} for run in _list_gaps(capture)],
     }
 
@@ -49,7 +49,7 @@ def describe_kinds(capture: Capture) -> dict[str, Any]:
 def list_marks(capture: Capture) -> frozenset[str]:
     """Return what only some models' figures need: ``shade`` of cells outside a window, ``gaps`` between layers."""
     last = capture.num_tokens - 1
-    shaded = any(capture.kind_of(layer).first_key(last) for layer in capture.layers)
+    shaded = any(capture.layer_type(layer).first_key(last) for layer in capture.layers)
     there = {"shade": shaded, "gaps": bool(_list_gaps(capture))}
     return frozenset(name for name, is_there in there.items() if is_there)
 
@@ -77,31 +77,31 @@ def make_trait_views(capture: Capture) -> list[TraitView]:
     ]
 
 
-def make_kind_rows(capture: Capture) -> list[tuple[str, str]]:
+def make_layer_type_rows(capture: Capture) -> list[tuple[str, str]]:
     """Return what differs from layer to layer, as names and values."""
-    kinds = [kind for kind in capture.kinds if kind.has_attention]
-    without = [kind for kind in capture.kinds if not kind.has_attention]
+    layer_types = [kind for kind in capture.layer_types if kind.has_attention]
+    without = [kind for kind in capture.layer_types if not kind.has_attention]
     rows = [
         *(
-            (f"layers with a window of {length}", _ranges(kind.layer for kind in kinds if kind.window == length))
-            for length in _lengths(kinds, "window")
+            (f"layers with a window of {length}", _ranges(kind.layer for kind in layer_types if kind.window == length))
+            for length in _lengths(layer_types, "window")
         ),
         *(
-            (f"layers in chunks of {length}", _ranges(kind.layer for kind in kinds if kind.chunk == length))
-            for length in _lengths(kinds, "chunk")
+            (f"layers in chunks of {length}", _ranges(kind.layer for kind in layer_types if kind.chunk == length))
+            for length in _lengths(layer_types, "chunk")
         ),
         *(
             (f"layers without attention{what and ', '}{what}", _ranges(k.layer for k in without if k.what == what))
             for what in dict.fromkeys(kind.what for kind in without)
         ),
-        *((f"layer {kind.layer}", kind.note) for kind in kinds if kind.note),
+        *((f"layer {kind.layer}", kind.note) for kind in layer_types if kind.note),
     ]
     return [(name, value) for name, value in rows if value]
 
 
 def group_heads(capture: Capture) -> dict[int, list[int]]:
     """Return the captured heads by the key head that they share; none where they share none, or layers differ."""
-    counts = {capture.kind_of(layer).num_kv_heads for layer in capture.layers}
+    counts = {capture.layer_type(layer).num_kv_heads for layer in capture.layers}
     num_heads, num_kv_heads = capture.model.num_heads, min(counts)
     groups: dict[int, list[int]] = {}
     if len(counts) > 1 or not 0 < num_kv_heads < num_heads:
@@ -128,10 +128,10 @@ def _describe(kind: LayerType) -> dict[str, Any]:
 def _list_gaps(capture: Capture) -> list[list[LayerType]]:
     """The selected layers without attention, those of one kind that follow one another together."""
     runs: list[list[LayerType]] = []
-    if not capture.kinds:
+    if not capture.layer_types:
         return runs
     selected = set(capture.prompt.layers.resolve(capture.model.num_layers))
-    for kind in capture.kinds:
+    for kind in capture.layer_types:
         if kind.has_attention or kind.layer not in selected:
             continue
         if runs and runs[-1][-1].layer == kind.layer - 1 and runs[-1][-1].what == kind.what:
@@ -142,19 +142,19 @@ def _list_gaps(capture: Capture) -> list[list[LayerType]]:
 
 
 def _count_out(capture: Capture, trait: AttentionFeature) -> str:
-    kinds = [kind for kind in capture.kinds if kind.has_attention]
+    layer_types = [kind for kind in capture.layer_types if kind.has_attention]
     if trait == GROUPED:
-        counts = sorted({capture.kind_of(kind.layer).num_kv_heads for kind in kinds})
+        counts = sorted({capture.layer_type(kind.layer).num_kv_heads for kind in layer_types})
         noun = "key head" if counts == [1] else "key heads"
         return f"{capture.model.num_heads} query heads on {_join(counts)} {noun}"
     if trait == WINDOW:
-        lengths = _lengths(kinds, "window")
-        where = _of_layers(sum(kind.window is not None for kind in kinds), capture.model.num_layers)
+        lengths = _lengths(layer_types, "window")
+        where = _of_layers(sum(kind.window is not None for kind in layer_types), capture.model.num_layers)
         return f"window{'s' if len(lengths) > 1 else ''} of {_join(lengths)} tokens {where}"
     if trait == CHUNK:
-        where = _of_layers(sum(kind.chunk is not None for kind in kinds), capture.model.num_layers)
-        return f"chunks of {_join(_lengths(kinds, 'chunk'))} tokens {where}"
-    without = len(capture.kinds) - len(kinds)
+        where = _of_layers(sum(kind.chunk is not None for kind in layer_types), capture.model.num_layers)
+        return f"chunks of {_join(_lengths(layer_types, 'chunk'))} tokens {where}"
+    without = len(capture.layer_types) - len(layer_types)
     if trait == HYBRID and without:
         return f"no attention {_of_layers(without, capture.model.num_layers)}"
     return trait.title
@@ -164,8 +164,8 @@ def _of_layers(count: int, num_layers: int) -> str:
     return "in every layer" if count == num_layers else f"in {count} of {num_layers} layers"
 
 
-def _lengths(kinds: Iterable[LayerType], name: str) -> list[int]:
-    return sorted({length for kind in kinds if (length := getattr(kind, name)) is not None})
+def _lengths(layer_types: Iterable[LayerType], name: str) -> list[int]:
+    return sorted({length for kind in layer_types if (length := getattr(kind, name)) is not None})
 
 
 def _join(numbers: Sequence[int]) -> str:

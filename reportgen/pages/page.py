@@ -29,20 +29,20 @@ from reportgen.pages.assets import (
 from reportgen.pages.cards import excerpt, make_card
 from reportgen.pages.encoding import (
     describe_capture,
-    encode_dropped,
+    encode_dropped_mass,
     encode_json,
     encode_layer,
     encode_overview,
     encode_pattern,
     has_overview,
 )
-from reportgen.pages.evidence_blocks import encode_sources, list_grids, list_shows, make_evidence_blocks
+from reportgen.pages.evidence_blocks import encode_sources, list_grid_metrics, list_heatmap_modes, make_evidence_blocks
 from reportgen.pages.layer_notes import (
     TraitView,
-    describe_kinds,
+    describe_layer_types,
     group_heads,
     list_marks,
-    make_kind_rows,
+    make_layer_type_rows,
     make_sink_blocks,
     make_trait_views,
     name_reach,
@@ -51,7 +51,7 @@ from reportgen.pages.layer_notes import (
 from reportgen.pages.links import Link, make_link
 from reportgen.pages.options import PageOptions
 from reportgen.pages.palettes import DIVERGING, PALETTES, describe_ramps
-from reportgen.pages.precision import FULL, Precision, describe_dropped, describe_precision, measure_dropped
+from reportgen.pages.precision import FULL, Precision, describe_dropped_mass, describe_precision, measure_dropped_mass
 from reportgen.pages.reproduction import make_prompt_file
 from reportgen.pages.size_limit import render_within
 from reportgen.pages.tables import (
@@ -103,24 +103,24 @@ class PageContext:
     score_rows: Sequence[ScoreRow]
     evidence_rows: Sequence[EvidenceRow]
     label_from: float
-    shows: Sequence[str]
-    measures: Sequence[str]
+    heatmap_modes: Sequence[str]
+    grid_metrics: Sequence[str]
     has_lens: bool
     has_rollout: bool
     missing: Mapping[str, str]
     attribution_note: str
     definitions: Mapping[str, Measure]
-    show_titles: Mapping[str, str]
+    mode_titles: Mapping[str, str]
     column_titles: Mapping[str, str]
-    by_titles: Mapping[str, str]
-    measure_titles: Mapping[str, str]
+    overview_titles: Mapping[str, str]
+    metric_titles: Mapping[str, str]
     summary: str
     settings: Sequence[tuple[str, str]]
     recipe: str
     drift: str
     precision: str
     dropped: str
-    least: str
+    min_weight: str
     warning: str
     palettes: Sequence[str]
     card: Markup
@@ -135,38 +135,40 @@ class PageContext:
     generator: str = GENERATOR
 
 
-def render_page(capture: Capture, options: PageOptions = PageOptions(), *, detail: Precision = FULL) -> str:
+def render_page(capture: Capture, options: PageOptions = PageOptions(), *, precision: Precision = FULL) -> str:
     """Return the page of one capture, whatever it weighs.
 
     Args:
         capture: what to show.
         options: how; its limit is not looked at.
-        detail: how finely it holds weights.
+        precision: how finely it holds weights.
 
     Returns:
         The whole HTML document; the same capture gives the same text.
     """
-    return render("page.html.jinja2", make_page_context(capture, options, detail))
+    return render("page.html.jinja2", make_page_context(capture, options, precision))
 
 
 def draw_page(capture: Capture, options: PageOptions = PageOptions()) -> tuple[str, Precision]:
     """Return the page of one capture, no heavier than it may be, and how finely it holds weights."""
 
-    def measure_fixed_bytes(detail: Precision) -> int:
-        context = make_page_context(capture, options, detail)
+    def measure_fixed_bytes(precision: Precision) -> int:
+        context = make_page_context(capture, options, precision)
         without = zip(capture.layers, [Markup()] * len(capture.layers), encode_sources(capture), strict=True)
         return len(render("page.html.jinja2", replace(context, layer_blocks=without)).encode())
 
     return render_within(
-        [capture], options, lambda detail: render_page(capture, options, detail=detail), measure_fixed_bytes
+        [capture], options, lambda precision: render_page(capture, options, precision=precision), measure_fixed_bytes
     )
 
 
-def make_page_context(capture: Capture, options: PageOptions = PageOptions(), detail: Precision = FULL) -> PageContext:
+def make_page_context(
+    capture: Capture, options: PageOptions = PageOptions(), precision: Precision = FULL
+) -> PageContext:
     """Return all that the page's templates read."""
     prompt, evidence = capture.prompt, capture.evidence
     program = make_program(PAGE_SCRIPTS, shared_assets=options.shared_assets)
-    dropped = measure_dropped(capture, detail)
+    dropped = measure_dropped_mass(capture, precision)
     return PageContext(
         has_index=options.has_index,
         title=prompt.title,
@@ -180,7 +182,7 @@ def make_page_context(capture: Capture, options: PageOptions = PageOptions(), de
         features=make_trait_views(capture),
         shade=name_shade(capture),
         has_gaps="gaps" in list_marks(capture),
-        reaches={layer: name_reach(capture.kind_of(layer)) for layer in capture.layers},
+        reaches={layer: name_reach(capture.layer_type(layer)) for layer in capture.layers},
         key_heads=group_heads(capture),
         layers=capture.layers,
         heads=capture.heads,
@@ -191,33 +193,33 @@ def make_page_context(capture: Capture, options: PageOptions = PageOptions(), de
         score_rows=make_score_rows(capture),
         evidence_rows=make_evidence_rows(capture),
         label_from=LABEL_FROM,
-        shows=list_shows(evidence),
-        measures=tuple(list_grids(evidence)),
+        heatmap_modes=list_heatmap_modes(evidence),
+        grid_metrics=tuple(list_grid_metrics(evidence)),
         has_lens=evidence.lens is not None,
         has_rollout=evidence.rollout is not None,
         missing=dict.fromkeys(_KINDS, "") | dict(evidence.missing),
         attribution_note="" if evidence.attribution is None else evidence.attribution.note,
-        show_titles={"weight": "weight", "weighted": WEIGHTED.title, "attribution": "attribution"},
+        mode_titles={"weight": "weight", "weighted": WEIGHTED.title, "attribution": "attribution"},
         column_titles={"weight": "weight", "weighted": "weighted", "attribution": "logits"},
-        by_titles={"attribution": "attribution, this step", **{kind.name: kind.title for kind in ABLATIONS}},
-        measure_titles=_name_measures(list_grids(evidence)),
+        overview_titles={"attribution": "attribution, this step", **{kind.name: kind.title for kind in ABLATIONS}},
+        metric_titles=_name_metrics(list_grid_metrics(evidence)),
         definitions={measure.name: measure for measure in (WEIGHTED, ATTRIBUTION, LENS, ROLLOUT, *ABLATIONS)},
         summary=summarize_settings(capture),
-        settings=[*make_settings(capture), *make_kind_rows(capture)],
+        settings=[*make_settings(capture), *make_layer_type_rows(capture)],
         recipe=make_prompt_file(capture),
         drift=describe_drift(capture),
-        precision=describe_precision(capture, detail),
-        dropped=describe_dropped(dropped, detail),
-        least=f"{detail.least:.2g}" if detail.floor else "",
+        precision=describe_precision(capture, precision),
+        dropped=describe_dropped_mass(dropped, precision),
+        min_weight=f"{precision.min_weight:.2g}" if precision.threshold else "",
         warning=warn_of_drift(capture),
         palettes=tuple(PALETTES),
         card=embed_json(asdict(make_card(capture))),
         bokeh_file=program.bokeh_file,
-        blocks={**program.blocks, **_make_blocks(capture, detail)},
-        evidence_blocks=encode_dropped(dropped) | make_sink_blocks(capture) | make_evidence_blocks(capture),
+        blocks={**program.blocks, **_make_blocks(capture, precision)},
+        evidence_blocks=encode_dropped_mass(dropped) | make_sink_blocks(capture) | make_evidence_blocks(capture),
         layer_blocks=zip(
             capture.layers,
-            (encode_layer(capture, layer, detail) for layer in capture.layers),
+            (encode_layer(capture, layer, precision) for layer in capture.layers),
             encode_sources(capture),
             strict=True,
         ),
@@ -228,25 +230,25 @@ def make_page_context(capture: Capture, options: PageOptions = PageOptions(), de
     )
 
 
-def _name_measures(names: Iterable[str]) -> dict[str, str]:
-    """Return what the list of measures offers; the page's script names the rivals of the chosen step in it."""
+def _name_metrics(names: Iterable[str]) -> dict[str, str]:
+    """Return what the list of metrics offers; the page's script names the runners-up of the chosen step in it."""
     known = {"attribution": "attribution, against the mean of the vocabulary"}
-    known |= {measure.name: measure.title for measure in ABLATIONS}
-    return {name: known.get(name, f"attribution, against {name.replace('-', ' ')}") for name in names}
+    known |= {kind.name: kind.title for kind in ABLATIONS}
+    return {name: known.get(name, f"attribution, against {name.replace('up-', 'up ')}") for name in names}
 
 
-def _make_blocks(capture: Capture, detail: Precision) -> dict[str, Markup]:
-    opening = find_default_head(capture)
+def _make_blocks(capture: Capture, precision: Precision) -> dict[str, Markup]:
+    default_head = find_default_head(capture)
     content = (
-        describe_capture(capture, detail)
-        | describe_kinds(capture)
+        describe_capture(capture, precision)
+        | describe_layer_types(capture)
         | {
-            "opening": list(opening),
+            "default_head": list(default_head),
             "words": find_words(capture.tokens, capture.num_prompt_tokens),
             "palettes": describe_ramps(PALETTES),
             "diverging": describe_ramps(DIVERGING),
-            "shows": list_shows(capture.evidence),
-            "measures": list(list_grids(capture.evidence)),
+            "heatmap_modes": list_heatmap_modes(capture.evidence),
+            "grid_metrics": list(list_grid_metrics(capture.evidence)),
             "label_from": LABEL_FROM,
             "score_kinds": [asdict(score) for score in HEAD_SCORES if score.name in capture.evidence.scores],
         }
@@ -254,7 +256,7 @@ def _make_blocks(capture: Capture, detail: Precision) -> dict[str, Markup]:
     blocks = {
         "figures": _figures_block(bool(capture.steps), _list_figures(capture), list_marks(capture)),
         "content": encode_json(content),
-        "opening": encode_pattern(capture, *opening, detail),
+        "default-head": encode_pattern(capture, *default_head, precision),
     }
     return blocks | ({"overview": encode_overview(capture)} if has_overview(capture) else {})
 
@@ -262,7 +264,7 @@ def _make_blocks(capture: Capture, detail: Precision) -> dict[str, Markup]:
 def _list_figures(capture: Capture) -> frozenset[str]:
     """Return the figures of evidence that a capture has."""
     evidence = capture.evidence
-    there = {"grid": list_grids(evidence), "lens": evidence.lens, "rollout": evidence.rollout is not None}
+    there = {"grid": list_grid_metrics(evidence), "lens": evidence.lens, "rollout": evidence.rollout is not None}
     return frozenset(name for name, what in there.items() if what)
 
 

@@ -21,73 +21,73 @@ class Precision:
     """How finely a page holds weights.
 
     Attributes:
-        precision: bits of a code, 8 or 16; a code is the square root of the weight, from 0 to the largest code.
-        floor: the smallest code, of 8 bits, that is kept; weights with a smaller one are 0 on the page.
+        bits: of a code, 8 or 16; a code is the square root of the weight, from 0 to the largest code.
+        threshold: the smallest code, of 8 bits, that is kept; weights with a smaller one are 0 on the page.
     """
 
-    precision: int = 8
-    floor: int = 0
+    bits: int = 8
+    threshold: int = 0
 
     @property
-    def least(self) -> float:
+    def min_weight(self) -> float:
         """The smallest weight that is kept."""
-        return max(0.0, (self.floor - 0.5) / 255) ** 2 if self.floor else 0.0
+        return max(0.0, (self.threshold - 0.5) / 255) ** 2 if self.threshold else 0.0
 
 
 FULL = Precision()
 """What a page holds unless it is asked for less, or more."""
 
 
-def quantize(weights: NDArray[Any], detail: Precision) -> NDArray[Any]:
+def quantize(weights: NDArray[Any], precision: Precision) -> NDArray[Any]:
     """Return the codes of weights.
 
     Args:
         weights: 0..1, or codes of 8 bits, any shape.
-        detail: how finely.
+        precision: how finely.
 
     Returns:
         uint8 or uint16 of the same shape.
     """
     codes = quantize_sqrt(weights)
-    kept = codes >= detail.floor
-    if detail.precision == 16:
+    kept = codes >= precision.threshold
+    if precision.bits == 16:
         fine = np.sqrt(np.clip(dequantize_sqrt(weights).astype(np.float32), 0, 1))
         codes = np.rint(65535 * fine).astype(np.uint16)
-    return codes if detail.floor == 0 else np.where(kept, codes, codes.dtype.type(0))
+    return codes if precision.threshold == 0 else np.where(kept, codes, codes.dtype.type(0))
 
 
-def measure_dropped(capture: Capture, detail: Precision) -> NDArray[np.float32] | None:
+def measure_dropped_mass(capture: Capture, precision: Precision) -> NDArray[np.float32] | None:
     """Return how much of each row a page leaves out.
 
     Returns:
         ``[layer, head, query_pos]``, the sum of the weights that are 0 on the page for being weak; ``None`` where the
         page leaves out nothing.
     """
-    if not detail.floor:
+    if not precision.threshold:
         return None
     starts = np.arange(capture.num_tokens) * np.arange(1, capture.num_tokens + 1) // 2
-    dropped = np.empty((*capture.triangles.shape[:2], capture.num_tokens), np.float32)
-    for place in np.ndindex(*capture.triangles.shape[:2]):
-        triangle = capture.triangles[place]
-        weak = quantize_sqrt(triangle) < detail.floor
+    dropped = np.empty((*capture.attention.shape[:2], capture.num_tokens), np.float32)
+    for place in np.ndindex(*capture.attention.shape[:2]):
+        triangle = capture.attention[place]
+        weak = quantize_sqrt(triangle) < precision.threshold
         weights = np.where(weak, dequantize_sqrt(triangle).astype(np.float32), np.float32(0))
         dropped[place] = np.add.reduceat(weights, starts)
     return dropped
 
 
-def describe_precision(capture: Capture, detail: Precision) -> str:
+def describe_precision(capture: Capture, precision: Precision) -> str:
     """Return in words how far weights on a page are from those of the capture's pass."""
-    if detail.precision == 16 and capture.triangles.dtype != np.uint8:
+    if precision.bits == 16 and capture.attention.dtype != np.uint8:
         return "16 bits on a square-root scale, as finely as the capture has them (error at most 0.0003)"
-    held = ", as the capture has them" if detail.precision == 16 else ""
+    held = ", as the capture has them" if precision.bits == 16 else ""
     return f"8 bits on a square-root scale{held} (error at most 0.004; below 4·10⁻⁶ shows as 0)"
 
 
-def describe_dropped(dropped: NDArray[np.float32] | None, detail: Precision) -> str:
-    """Return in words what ``measure_dropped`` found; empty where that is nothing."""
+def describe_dropped_mass(dropped: NDArray[np.float32] | None, precision: Precision) -> str:
+    """Return in words what ``measure_dropped_mass`` found; empty where that is nothing."""
     if dropped is None:
         return ""
     return (
-        f"weights under {detail.least:.2g} are left out, so that the page is not too heavy: half of all rows lose less "
-        f"than {np.median(dropped):.2g} of their attention, none more than {dropped.max():.2g}"
+        f"weights under {precision.min_weight:.2g} are left out, so that the page is not too heavy: half of all "
+        f"rows lose less than {np.median(dropped):.2g} of their attention, none more than {dropped.max():.2g}"
     )

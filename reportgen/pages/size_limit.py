@@ -16,10 +16,10 @@ from reportgen.pages.options import PageOptions
 from reportgen.pages.precision import Precision
 
 _SAMPLED = 16
-"""So many heads of a capture stand for all while a floor is looked for."""
+"""So many heads of a capture stand for all while a threshold is looked for."""
 _MARGIN = 0.96
 """Of what is free for weights, since the heads that are not looked at may deflate less."""
-_FLOORS = range(256)
+_THRESHOLDS = range(256)
 _REST, _REST_OF_TOKEN = 1_200_000, 5_000
 """No page of a model of this size was seen to have more bytes beside its weights, and more for each of its tokens."""
 
@@ -38,43 +38,43 @@ def render_within(
         render: makes the page.
         measure_fixed_bytes: returns how many bytes it has without the weights of its layers.
     """
-    precision, most = options.precision, 1e6 * options.max_mb
-    detail = Precision(precision)
-    if most and not _is_light(captures, precision, most):
-        detail = _choose_detail(captures, precision, most - measure_fixed_bytes(Precision(precision, floor=1)))
-    page = render(detail)
-    while most and detail.floor < _FLOORS[-1] and len(page.encode()) > most:
-        detail = replace(detail, floor=detail.floor + 1)
-        page = render(detail)
-    return page, detail
+    bits, most = options.precision, 1e6 * options.max_mb
+    precision = Precision(bits)
+    if most and not _is_light(captures, bits, most):
+        precision = _choose_precision(captures, bits, most - measure_fixed_bytes(Precision(bits, threshold=1)))
+    page = render(precision)
+    while most and precision.threshold < _THRESHOLDS[-1] and len(page.encode()) > most:
+        precision = replace(precision, threshold=precision.threshold + 1)
+        page = render(precision)
+    return page, precision
 
 
-def _choose_detail(captures: Sequence[Capture], precision: int, free: float) -> Precision:
-    """Return the lowest floor with which weights are expected to fit; where none is low enough, the highest."""
-    floor = bisect_left(
-        _FLOORS, True, key=lambda floor: _estimate_bytes(captures, Precision(precision, floor)) <= _MARGIN * free
+def _choose_precision(captures: Sequence[Capture], bits: int, free: float) -> Precision:
+    """Return the lowest threshold with which weights are expected to fit; where none is low enough, the highest."""
+    threshold = bisect_left(
+        _THRESHOLDS, True, key=lambda threshold: _estimate_bytes(captures, Precision(bits, threshold)) <= _MARGIN * free
     )  # fmt: skip
-    return Precision(precision, min(floor, _FLOORS[-1]))
+    return Precision(bits, min(threshold, _THRESHOLDS[-1]))
 
 
-def _is_light(captures: Sequence[Capture], precision: int, free: float) -> bool:
+def _is_light(captures: Sequence[Capture], bits: int, free: float) -> bool:
     """Say whether a page is within its limit whatever its numbers are; most are, and need no closer look."""
-    codes = sum(capture.triangles.size for capture in captures) * precision / 6  # base64 of bytes that did not deflate
+    codes = sum(capture.attention.size for capture in captures) * bits / 6  # base64 of bytes that did not deflate
     rest = sum(_REST + _REST_OF_TOKEN * capture.num_tokens for capture in captures)
     return codes + rest <= free
 
 
-def _estimate_bytes(captures: Sequence[Capture], detail: Precision) -> float:
+def _estimate_bytes(captures: Sequence[Capture], precision: Precision) -> float:
     """Return about how many bytes the blocks of all layers take, from some heads of each capture."""
     total = 0.0
     for capture in captures:
         sample = _sample(capture)
-        total += measure_triangles(sample, detail) / len(sample) * len(capture.layers) * len(capture.heads)
+        total += measure_triangles(sample, precision) / len(sample) * len(capture.layers) * len(capture.heads)
     return total
 
 
 def _sample(capture: Capture) -> list[NDArray[Any]]:
     """Return triangles of some heads, ``[cell]`` each, evenly over layers and heads."""
-    num_layers, num_heads = capture.triangles.shape[:2]
+    num_layers, num_heads = capture.attention.shape[:2]
     places = np.linspace(0, num_layers * num_heads - 1, min(_SAMPLED, num_layers * num_heads)).round().astype(int)
-    return [capture.triangles[divmod(int(place), num_heads)] for place in places]
+    return [capture.attention[divmod(int(place), num_heads)] for place in places]

@@ -114,7 +114,7 @@ def describe_check(attribution: Attribution, step: int) -> str:
         return f"withheld: the parts add up to within {residual:.1e}, more than {SUM_TOLERANCE:g}"
     parts = (attribution.embedding, attribution.biases, attribution.other_heads)
     total = sum(float(part[0, step]) for part in parts)
-    total += float(attribution.heads[0, step].sum()) + float(attribution.layers[0, step].sum())
+    total += float(attribution.heads[0, step].sum()) + float(attribution.other_parts[0, step].sum())
     logit = float(attribution.logits[0, step])
     return f"parts {format_signed(total)}, logit {format_signed(logit)}, apart by {residual:.1e} of the largest"
 

@@ -19,14 +19,14 @@ class Attribution:
     """Direct logit attribution: what each part of the network wrote towards the token that a step chose.
 
     Every value is a share of a logit, against what the step's token is compared with. *Contrast* 0 compares it with
-    the mean over the vocabulary, contrast ``1 + i`` with rival ``i`` of that step; NaN where a step has fewer rivals
-    or was withheld, because its parts did not add up.
+    the mean over the vocabulary, contrast ``1 + i`` with runner-up ``i`` of that step; NaN where a step has fewer
+    runners-up or was withheld, because its parts did not add up.
 
     Attributes:
-        runners_up: the most probable other tokens of each step, best first, ``[step][rival]``.
+        runners_up: the most probable other tokens of each step, best first, ``[step][runner_up]``.
         heads: captured heads, float32 ``[contrast, step, layer, head]``.
-        layers: what each of the model's layers wrote beside its heads, its MLP, float32 ``[contrast, step, layer]``,
-            axis 2 over all layers of the model.
+        other_parts: what each of the model's layers wrote beside its heads, mostly its MLP, float32
+            ``[contrast, step, layer]``, axis 2 over all layers of the model.
         embedding: what stood in the residual stream before the first layer, float32 ``[contrast, step]``.
         biases: of output projections, final norm and unembedding, float32 ``[contrast, step]``.
         other_heads: heads that were not captured, together, float32 ``[contrast, step]``.
@@ -40,7 +40,7 @@ class Attribution:
 
     runners_up: tuple[tuple[Token, ...], ...]
     heads: NDArray[np.float32]
-    layers: NDArray[np.float32]
+    other_parts: NDArray[np.float32]
     embedding: NDArray[np.float32]
     biases: NDArray[np.float32]
     other_heads: NDArray[np.float32]

@@ -22,7 +22,7 @@ reportgen.beside = (() => {
 
   /** The state a page opens with: on each side the query that chose the first token. */
   function initial({ sides }) {
-    const [layer, head] = sides[0].opening;
+    const [layer, head] = sides[0].default_head;
     const queries = sides.map(({ numPromptTokens }) => numPromptTokens - 1);
     return { layer, head, queries, scale: "sqrt", withFirst: true, linked: true };
   }

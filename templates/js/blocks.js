@@ -31,10 +31,10 @@ reportgen.blocks = (() => {
       heads: content.heads,
       numTokens: content.tokens.length,
       numPromptTokens: content.num_prompt_tokens,
-      opening: content.opening,
+      default_head: content.default_head,
       scores: Object.keys(content.scores),
-      shows: content.shows,
-      measures: content.measures,
+      heatmap_modes: content.heatmap_modes,
+      grid_metrics: content.grid_metrics,
     };
   }
 
@@ -57,7 +57,7 @@ reportgen.blocks = (() => {
     const content = await jsonOf("content");
     const trianglesOf = async (block) =>
       triangles.unpack(await bytesOf(block), content.tokens.length, content.precision);
-    const opening = await trianglesOf("opening");
+    const opening = await trianglesOf("default-head");
     const store = stores.makeStore(content, opening, (layer) => trianglesOf(`layer-${layer}`));
     const overview = once(() => (content.has_overview ? bytesOf("overview") : shrinkAll(content, store)));
     const evidence = evidences.makeEvidence(content, store, bytesOf, jsonOf);

@@ -19,7 +19,7 @@ reportgen.evidence = (() => {
   }
 
   /**
-   * @param {object} content what the page reads at its start, with `shows` and `measures`
+   * @param {object} content what the page reads at its start, with `heatmap_modes` and `grid_metrics`
    * @param {object} store of weights
    * @param {(name: string) => Promise<Uint8Array>} readBytes a block
    * @param {(name: string) => Promise<object>} readJson a block
@@ -47,9 +47,9 @@ reportgen.evidence = (() => {
 
     /** What of each query's row is left out for being weak; null where nothing is. */
     async function droppedOf(layer, head) {
-      if (!content.least) return null;
+      if (!content.min_weight) return null;
       const start = (layers.indexOf(layer) * heads.length + heads.indexOf(head)) * n;
-      return Float32Array.from((await bytes("dropped")).subarray(start, start + n), pattern.weightOf);
+      return Float32Array.from((await bytes("dropped-mass")).subarray(start, start + n), pattern.weightOf);
     }
 
     /** What a learned sink takes of each query's row; null where the layer has none. */
@@ -99,7 +99,7 @@ reportgen.evidence = (() => {
      * query cannot see the key; with the first key that it sees and what a learned sink takes. Keys are words where `look`,
      * a state, asks for words, and the row is that of the query's word.
      */
-    async function row(layer, head, queryPos, asked = content.shows, look = {}) {
+    async function row(layer, head, queryPos, asked = content.heatmap_modes, look = {}) {
       const units = words.unitsOf(content, look.words);
       const positions = units.positions(units.of(queryPos));
       const rows = await Promise.all(positions.map((position) => rowOfToken(layer, head, position, asked)));
@@ -142,7 +142,7 @@ reportgen.evidence = (() => {
     async function grid(measure, step) {
       const [all, { grid_scales: scales }] = await Promise.all([bytes("grids"), facts()]);
       const size = layers.length * heads.length;
-      const start = (content.measures.indexOf(measure) * (n - numPromptTokens) + step) * size;
+      const start = (content.grid_metrics.indexOf(measure) * (n - numPromptTokens) + step) * size;
       const high = new Int8Array(all.buffer, all.byteOffset, all.length / 2);
       const low = all.subarray(all.length / 2);
       return Float32Array.from({ length: size }, (_, i) => {

@@ -30,7 +30,7 @@ reportgen.grid = (() => {
       drawImages(scene, step);
       resize(bounds, state);
       wrote.draw(scene, facts, { step, why, heads, mlps }, select);
-      wrote.nameMeasures(facts, content.measures, step);
+      wrote.nameMeasures(facts, content.grid_metrics, step);
     }
 
     function drawImages(scene, step) {

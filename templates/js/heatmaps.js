@@ -187,7 +187,7 @@ reportgen.heatmaps = (() => {
     return square(figure, on, {
       load: ({ state, evidence }) => evidence.form(state.show, state.layer, state.head, state),
       kindOf: ({ show }) => shows.KINDS[show],
-      hasSink: (content) => content.kinds.some((kind) => kind.has_sink),
+      hasSink: (content) => content.layer_types.some((kind) => kind.has_sink),
       previews: true,
       keyOf: (state) => keyOf(state, state.layer, state.head),
       describe: (cell, { state }) => ({ ...cell, layer: state.layer, head: state.head }),

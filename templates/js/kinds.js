@@ -8,8 +8,8 @@ reportgen.kinds = (() => {
   const NAMED = 4;
 
   /** What differs from a plain layer, as describe_kinds wrote it. */
-  function kindOf({ layers, kinds }, layer) {
-    return kinds[layers.indexOf(layer)];
+  function kindOf({ layers, layer_types: types }, layer) {
+    return types[layers.indexOf(layer)];
   }
 
   /** The first position that a query can see. */

@@ -7,8 +7,8 @@ reportgen.ledger = (() => {
   /** Which contrast of the attribution a measure is, 0 for the mean of the vocabulary; null for an ablation. */
   function contrastOf(measure) {
     if (measure === "attribution") return 0;
-    const rival = /^rival-(\d+)$/.exec(measure);
-    return rival ? Number(rival[1]) : null;
+    const runnerUp = /^runner-up-(\d+)$/.exec(measure);
+    return runnerUp ? Number(runnerUp[1]) : null;
   }
 
   /** What the values of a measure are counted in. */
@@ -17,9 +17,9 @@ reportgen.ledger = (() => {
   }
 
   /** The token that a step's token is compared with, as text; null for the mean of the vocabulary and for none. */
-  function rivalOf({ attribution }, measure, step) {
+  function runnerUpOf({ attribution }, measure, step) {
     const contrast = contrastOf(measure);
-    return (contrast && step !== null && attribution.rivals[step][contrast - 1]?.[1]) || null;
+    return (contrast && step !== null && attribution.runners_up[step][contrast - 1]?.[1]) || null;
   }
 
   /** Why a step's attribution is not shown; empty where it is. */
@@ -34,7 +34,9 @@ reportgen.ledger = (() => {
   /** What the MLPs of the captured layers wrote; null for ablations, which leave them alone. */
   function mlpsOf({ attribution }, measure, step, layers) {
     const contrast = contrastOf(measure);
-    return contrast === null ? null : layers.map((layer) => attribution.layers[contrast][step][layer] ?? Number.NaN);
+    return contrast === null
+      ? null
+      : layers.map((layer) => attribution.other_parts[contrast][step][layer] ?? Number.NaN);
   }
 
   /** The sum of all parts and what the model gave, `{name, value}` each; null for ablations. */
@@ -45,7 +47,7 @@ reportgen.ledger = (() => {
     const parts = [
       ["heads", at("heads")],
       ["heads not shown", at("other_heads")],
-      [gaps.length ? "MLPs, and layers without attention" : "MLPs of all layers", at("mlps")],
+      [gaps.length ? "MLPs, and layers without attention" : "MLPs of all layers", at("other_parts_sum")],
       ["embedding", at("embedding")],
       ["biases", at("biases")],
     ].map(([name, value]) => ({ name, value }));
@@ -84,7 +86,7 @@ reportgen.ledger = (() => {
     return lastOther === ranks.length - 1 ? -1 : lastOther + 1;
   }
 
-  return { contrastOf, unitOf, rivalOf, withheld, mlpsOf, sumOf, rank, settledFrom };
+  return { contrastOf, unitOf, runnerUpOf, withheld, mlpsOf, sumOf, rank, settledFrom };
 })();
 
 if (typeof module !== "undefined") module.exports = reportgen.ledger;

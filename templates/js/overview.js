@@ -23,7 +23,7 @@ reportgen.overview = (() => {
       const [rows, columns] = [bounds.layers.length, bounds.heads.length];
       const step = reportgen.state.stepOf(state.queryPos, bounds);
       const found =
-        bounds.measures.includes(state.by) && step !== null ? await scene.evidence.grid(state.by, step) : null;
+        bounds.grid_metrics.includes(state.by) && step !== null ? await scene.evidence.grid(state.by, step) : null;
       const codes = state.by === "pattern" ? await scene.overview() : null;
       if (!isCurrent()) return;
       grid = found;
@@ -31,7 +31,7 @@ reportgen.overview = (() => {
       const room = (figure.width - Math.max(58, 46 + longest(labels))) / columns;
       layout = { ...layOut(content, Math.max(7, Math.min(40, room, 640 / rows))), room };
       if (state.by === "pattern") drawPatterns(scene, codes, rows, columns);
-      else if (bounds.measures.includes(state.by)) drawGrid(scene, rows, columns, step);
+      else if (bounds.grid_metrics.includes(state.by)) drawGrid(scene, rows, columns, step);
       else drawScore(scene);
       if (sized !== `${figure.width}`) resize(bounds);
       sized = `${figure.width}`;
@@ -115,7 +115,7 @@ reportgen.overview = (() => {
     }
 
     function describe(place, { state, content }) {
-      if (place && !place.gap && grid && content.measures.includes(state.by)) {
+      if (place && !place.gap && grid && content.grid_metrics.includes(state.by)) {
         const value =
           grid[content.layers.indexOf(place.layer) * content.heads.length + content.heads.indexOf(place.head)];
         return `${nameHead(place)}\n${scale.formatSigned(value, 3)} ${ledger.unitOf(state.by)}`;
@@ -174,7 +174,7 @@ reportgen.overview = (() => {
   }
 
   /** For each layer the first cell in every row of a thumbnail that its query can see; null where all can. */
-  function firstCells({ kinds: found, tokens, thumbnail_side: side }) {
+  function firstCells({ layer_types: found, tokens, thumbnail_side: side }) {
     const n = tokens.length;
     return found.map((kind) =>
       kinds.firstKey(kind, n - 1)

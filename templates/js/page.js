@@ -130,7 +130,10 @@ reportgen.page = (() => {
       const { layer, head, queryPos, show } = scene.state;
       text.drawSentence(byId("sentence"), scene);
       text.drawNext(byId("next"), byId("next-of"), byId("next-note"), scene);
-      for (const asked of [["weight"], ...(begun && scene.bounds.shows.length > 1 ? [scene.bounds.shows] : [])]) {
+      for (const asked of [
+        ["weight"],
+        ...(begun && scene.bounds.heatmap_modes.length > 1 ? [scene.bounds.heatmap_modes] : []),
+      ]) {
         const row = await scene.evidence.row(layer, head, queryPos, asked, scene.state);
         if (!isCurrent()) return;
         if (!begun || asked.includes(show)) strongest.draw(byId("strongest"), byId("strongest-of"), scene, row);
@@ -226,7 +229,7 @@ reportgen.page = (() => {
     }
 
     async function describe({ layer, head, queryPos, keyPos }) {
-      const row = await scene.evidence.row(layer, head, queryPos, scene.content.shows, scene.state);
+      const row = await scene.evidence.row(layer, head, queryPos, scene.content.heatmap_modes, scene.state);
       return strongest.describe(row, words.units(scene).of(keyPos), kinds.kindOf(scene.content, layer));
     }
 

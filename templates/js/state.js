@@ -1,6 +1,6 @@
 // What is selected, and its address. A state is {layer, head, queryPos, scale, withFirst, renormalised, words, lines, marks,
 // range, pin, over, by, show, measure}; bounds say what there is: {layers, heads, numTokens, numPromptTokens,
-// opening: [layer, head], scores, shows, measures: names}.
+// default_head: [layer, head], scores, heatmap_modes, grid_metrics: names}.
 globalThis.reportgen ??= {};
 
 reportgen.state = (() => {
@@ -34,7 +34,7 @@ reportgen.state = (() => {
 
   /** The state a page opens with. */
   function initial(bounds) {
-    const [layer, head] = bounds.opening;
+    const [layer, head] = bounds.default_head;
     return {
       layer,
       head,
@@ -49,7 +49,7 @@ reportgen.state = (() => {
       over: reportgen.sets.OPENING,
       by: "pattern",
       show: "weight",
-      measure: bounds.measures[0] ?? "",
+      measure: bounds.grid_metrics[0] ?? "",
     };
   }
 
@@ -70,9 +70,9 @@ reportgen.state = (() => {
     state.range = parseRange(given.get("tokens") ?? "", bounds);
     state.pin = parsePin(given.get("pin") ?? "", bounds);
     state.over = reportgen.sets.parse(given.get("over") ?? "", bounds) ?? state.over;
-    if ([...bounds.scores, ...bounds.measures].includes(given.get("by"))) state.by = given.get("by");
-    if (bounds.shows.includes(given.get("show"))) state.show = given.get("show");
-    if (bounds.measures.includes(given.get("measure"))) state.measure = given.get("measure");
+    if ([...bounds.scores, ...bounds.grid_metrics].includes(given.get("by"))) state.by = given.get("by");
+    if (bounds.heatmap_modes.includes(given.get("show"))) state.show = given.get("show");
+    if (bounds.grid_metrics.includes(given.get("measure"))) state.measure = given.get("measure");
     return state;
   }
 
@@ -91,7 +91,7 @@ reportgen.state = (() => {
     if (over !== reportgen.sets.format(reportgen.sets.OPENING)) given.set("over", over);
     if (state.by !== "pattern") given.set("by", state.by);
     if (state.show !== "weight") given.set("show", state.show);
-    if (state.measure !== (bounds.measures[0] ?? "")) given.set("measure", state.measure);
+    if (state.measure !== (bounds.grid_metrics[0] ?? "")) given.set("measure", state.measure);
     return `#${given}`;
   }
 
@@ -149,8 +149,8 @@ reportgen.state = (() => {
   }
 
   /** The state that shows the next of what a heatmap can show; after the last comes the first. */
-  function cycleShow(state, { shows }) {
-    return { ...state, show: shows[(shows.indexOf(state.show) + 1) % shows.length] };
+  function cycleShow(state, { heatmap_modes: modes }) {
+    return { ...state, show: modes[(modes.indexOf(state.show) + 1) % modes.length] };
   }
 
   /** The query that a click on a token means: the token itself, or for a generated token the step that chose it. */

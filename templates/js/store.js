@@ -19,7 +19,7 @@ reportgen.store = (() => {
     );
 
   /**
-   * @param {object} content what describe_capture wrote, with `opening`
+   * @param {object} content what describe_capture wrote, with `default_head`
    * @param {Uint8Array | Uint16Array} openingCodes codes of the head that the page opens on
    * @param {(layer: number) => Promise<Uint8Array | Uint16Array>} readLayer
    */
@@ -82,7 +82,7 @@ reportgen.store = (() => {
 
     /** Codes of one head; the opening one is there before its layer is. */
     async function headCodes(layer, head) {
-      const [openingLayer, openingHead] = content.opening;
+      const [openingLayer, openingHead] = content.default_head;
       if (!ready.has(layer) && layer === openingLayer && head === openingHead) return openingCodes;
       return reportgen.pattern.headOf(await layerCodes(layer), content.heads.indexOf(head), n);
     }

@@ -39,14 +39,14 @@ reportgen.strongest = (() => {
           {},
           element("td", {}, tokenCode(units.shown(keyPos)), element("span", bar)),
           element("td", { class: "number" }, units.place(keyPos)),
-          ...content.shows.map((name) => {
+          ...content.heatmap_modes.map((name) => {
             const known = row[name] && !Number.isNaN(row[name][keyPos]);
             return element("td", { class: "number" }, known ? FORMATS[name](row[name][keyPos]) : "");
           }),
         );
       }),
-      ...(row.sink === null ? [] : [lineOf(SINK, "none", row.sink, content.shows)]),
-      ...(row.dropped === null ? [] : [lineOf(DROPPED, "many", row.dropped, content.shows)]),
+      ...(row.sink === null ? [] : [lineOf(SINK, "none", row.sink, content.heatmap_modes)]),
+      ...(row.dropped === null ? [] : [lineOf(DROPPED, "many", row.dropped, content.heatmap_modes)]),
     );
   }
 

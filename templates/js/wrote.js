@@ -39,9 +39,9 @@ reportgen.wrote = (() => {
   function nameStep(facts, measure, step, shown) {
     if (ledger.contrastOf(measure) === null)
       return `step ${step}: change of the log-probability of “${shown}” without a head; red where it falls`;
-    const rival = ledger.rivalOf(facts, measure, step);
+    const runnerUp = ledger.runnerUpOf(facts, measure, step);
     if (ledger.contrastOf(measure) === 0) return `step ${step}: “${shown}” against the mean of the vocabulary`;
-    return rival === null ? `step ${step} has no such rival` : `step ${step}: “${shown}” against “${rival}”`;
+    return runnerUp === null ? `step ${step} has no such runner-up` : `step ${step}: “${shown}” against “${runnerUp}”`;
   }
 
   function drawParts(table, parts, largest, select) {
@@ -64,8 +64,8 @@ reportgen.wrote = (() => {
   function drawSum(table, sum, facts, measure, step) {
     table.hidden = sum === null;
     if (sum === null) return;
-    const rival = ledger.rivalOf(facts, measure, step);
-    const than = rival === null ? "the vocabulary's mean" : `that of “${rival}”`;
+    const runnerUp = ledger.runnerUpOf(facts, measure, step);
+    const than = runnerUp === null ? "the vocabulary's mean" : `that of “${runnerUp}”`;
     const line = (name, value, attributes = {}) =>
       element(
         "tr",
@@ -84,7 +84,7 @@ reportgen.wrote = (() => {
   /** The measure whose definition holds for another: one for all contrasts of the attribution. */
   const explainedBy = (measure) => (ledger.contrastOf(measure) === null ? measure : "attribution");
 
-  /** Name the rivals of a step in the list of measures, and leave the chosen measure's question mark alone. */
+  /** Name the runners-up of a step in the list of metrics, and leave the chosen measure's question mark alone. */
   function nameMeasures(facts, measures, step) {
     const list = document.getElementById("measure");
     for (const answer of document.querySelectorAll("[data-explains]")) {
@@ -92,9 +92,9 @@ reportgen.wrote = (() => {
     }
     for (const [i, measure] of measures.entries()) {
       if (!ledger.contrastOf(measure)) continue;
-      const rival = ledger.rivalOf(facts, measure, step);
+      const runnerUp = ledger.runnerUpOf(facts, measure, step);
       list.options[i].textContent =
-        `attribution, against ${rival === null ? `rival ${ledger.contrastOf(measure)}` : `“${rival}”`}`;
+        `attribution, against ${runnerUp === null ? `runner-up ${ledger.contrastOf(measure)}` : `“${runnerUp}”`}`;
     }
   }
 

@@ -18,8 +18,8 @@ def make_withheld() -> Capture:
     attribution = capture.evidence.attribution
     assert attribution
     assert attribution.sources is not None
-    changed = {name: getattr(attribution, name).copy() for name in ("heads", "layers", "logits", "sources")}
-    for name in ("heads", "layers", "logits"):
+    changed = {name: getattr(attribution, name).copy() for name in ("heads", "other_parts", "logits", "sources")}
+    for name in ("heads", "other_parts", "logits"):
         changed[name][:, 1] = np.nan
     changed["sources"][:, :, 5:11] = np.nan
     residuals = np.array([1e-6, 2.1e-2, 1e-6], np.float32)

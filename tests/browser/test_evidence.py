@@ -1,8 +1,8 @@
 """Evidence on the page: what heatmaps show, what wrote a token, lens, rollout, and what is said where there is none.
 
 In the sample a first token is written from with a quarter of the length of the others. Head ``h`` of layer ``l`` writes
-``(step + 1) * (l + 1) * (1 - h)`` tenths of a logit, half of that against each rival; an MLP 1, the embedding 2, biases
-0.5 and heads that were not captured -1.
+``(step + 1) * (l + 1) * (1 - h)`` tenths of a logit, half of that against each runner-up; an MLP 1, the embedding 2,
+biases 0.5 and heads that were not captured -1.
 """
 
 from __future__ import annotations
@@ -189,8 +189,8 @@ def test_measure_is_chosen_and_named_by_its_token(cat: Reader) -> None:
         "attribution, against “␣hat”",
         "ablation, head set to zero",
     ]
-    cat.page.locator("#measure").select_option("rival-2")
-    assert cat.settle().address()["measure"] == "rival-2"
+    cat.page.locator("#measure").select_option("runner-up-2")
+    assert cat.settle().address()["measure"] == "runner-up-2"
     assert cat.hover("grid", 3.5, 2.5) == "L2 H3\n−0.600 logits"
     assert "less that of “␣hat”" in cat.page.locator("#sum").inner_text()
     cat.page.locator("#measure").select_option("attribution")

@@ -35,28 +35,30 @@ def within(pattern: np.ndarray, kind: LayerType) -> np.ndarray:
     return np.where((pattern * seen).sum(1, keepdims=True) > 0.999, pattern * seen, uniform)
 
 
-def make_special(slug: str, *kinds: LayerType, num_kv_heads: int = 4, features: tuple[str, ...] = ()) -> Capture:
-    """Return the sample with layers of these kinds, its weights inside what they see and beside what sinks take."""
-    layers = tuple(kind.layer for kind in kinds if kind.has_attention)
+def make_special(slug: str, *layer_types: LayerType, num_kv_heads: int = 4, features: tuple[str, ...] = ()) -> Capture:
+    """Return the sample with layers of these types, its weights inside what they see and beside what sinks take."""
+    layers = tuple(kind.layer for kind in layer_types if kind.has_attention)
     capture = make_capture(slug=slug, title=slug, layers=layers)
     cells = np.tril_indices(NUM_TOKENS)
+    left = [1 - SINK_SHARE * kind.has_sink for kind in layer_types]
     triangles = [
-        [within(capture.pattern(layer, head), kinds[layer])[cells] * (1 - SINK_SHARE * kinds[layer].has_sink)
-         for head in capture.heads]
+        [within(capture.pattern(layer, head), layer_types[layer])[cells] * left[layer] for head in capture.heads]
         for layer in layers
-    ]  # fmt: skip
-    has_sink = any(kind.has_sink for kind in kinds)
+    ]
+    has_sink = any(kind.has_sink for kind in layer_types)
     mass = np.full((len(layers), 4, NUM_TOKENS), SINK_SHARE, np.float32) if has_sink else None
-    model = replace(capture.model, num_layers=len(kinds), num_kv_heads=num_kv_heads, features=features)
-    return replace(capture, model=model, kinds=kinds, triangles=np.array(triangles, np.float16), sink_mass=mass)
+    model = replace(capture.model, num_layers=len(layer_types), num_kv_heads=num_kv_heads, features=features)
+    return replace(
+        capture, model=model, layer_types=layer_types, attention=np.array(triangles, np.float16), sink_mass=mass
+    )
 
 
 def make_wide() -> Capture:
     """Return a hybrid of many layers and heads: its tiles are small, and some layers stand close together."""
-    kinds = tuple(LayerType(layer, has_attention=layer % 4 == 3 or layer in (17, 18)) for layer in range(48))
-    layers = tuple(kind.layer for kind in kinds if kind.has_attention)
+    layer_types = tuple(LayerType(layer, has_attention=layer % 4 == 3 or layer in (17, 18)) for layer in range(48))
+    layers = tuple(kind.layer for kind in layer_types if kind.has_attention)
     capture = make_capture(slug="wide", title="wide", layers=layers, heads=tuple(range(32)))
-    return replace(capture, kinds=kinds)
+    return replace(capture, layer_types=layer_types)
 
 
 PAGES = (
@@ -83,7 +85,7 @@ PAGES = (
 @pytest.fixture(scope="module")
 def open_page(new_reader: Callable[..., Reader], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Reader]:
     """Opens one of the pages, in a reader of its own."""
-    folder = Site(tmp_path_factory.mktemp("kinds")).open().root
+    folder = Site(tmp_path_factory.mktemp("layers")).open().root
     for capture in PAGES:
         Site(folder).write_page(capture.prompt.slug, render_page(capture))
 

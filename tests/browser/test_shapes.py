@@ -13,7 +13,7 @@ from samples import make_capture
 
 from reportgen.captures.record import Capture
 from reportgen.pages.page import render_page
-from reportgen.pages.precision import FULL, Precision, measure_dropped
+from reportgen.pages.precision import FULL, Precision, measure_dropped_mass
 from reportgen.records.evidence import Evidence
 
 RIGHT_TO_LEFT = ("שלום", " עולם", " זה", " משפט", " ארוך", " (מאוד)", " العربية", "!")
@@ -30,7 +30,7 @@ def make_random(num_layers: int, num_heads: int, num_tokens: int) -> Capture:
         model=replace(capture.model, num_layers=num_layers, num_heads=num_heads),
         layers=tuple(range(num_layers)),
         heads=tuple(range(num_heads)),
-        triangles=patterns[:, :, *np.tril_indices(num_tokens)].astype(np.float16),
+        attention=patterns[:, :, *np.tril_indices(num_tokens)].astype(np.float16),
         evidence=Evidence(missing=dict.fromkeys(("value_norms", "attribution", "lens", "rollout"), "not asked for")),
     )
 
@@ -48,9 +48,9 @@ def weight_of(capture: Capture, layer: int, head: int, query_pos: int, key_pos: 
 def show(new_reader: Callable[..., Reader], tmp_path: Path) -> Callable[..., Reader]:
     """Opens the page of a capture."""
 
-    def open_page(capture: Capture, hash_: str = "", detail: Precision = FULL, **options: object) -> Reader:
+    def open_page(capture: Capture, hash_: str = "", precision: Precision = FULL, **options: object) -> Reader:
         page = tmp_path / "page.html"
-        page.write_text(render_page(capture, detail=detail), "utf-8", newline="")
+        page.write_text(render_page(capture, precision=precision), "utf-8", newline="")
         return new_reader(**options).open(page.as_uri() + hash_)
 
     return open_page
@@ -99,14 +99,14 @@ def test_text_from_right_to_left_stands_in_the_order_of_its_positions(show: Call
 
 
 def test_what_a_row_loses_stands_beneath_its_strongest_keys(show: Callable[..., Reader]) -> None:
-    detail = Precision(floor=40)
+    detail = Precision(threshold=40)
     reader = show(LONG, "#layer=1&head=2&query=100", detail)
-    lost = measure_dropped(LONG, detail)[1, 2, 100]
+    lost = measure_dropped_mass(LONG, detail)[1, 2, 100]
     assert lost > 0.1
     line = reader.page.locator("#strongest tbody tr").last
     assert line.inner_text().split("\t")[0].strip() == "weak keys left out"
     assert float(line.locator("td").nth(2).inner_text()) == pytest.approx(lost, abs=0.01)
-    assert f"Weights under {detail.least:.2g} are left out" in reader.page.locator("main").inner_text()
+    assert f"Weights under {detail.min_weight:.2g} are left out" in reader.page.locator("main").inner_text()
     row = LONG.pattern(1, 2)[100, :101]
     strong, weak = int(row.argmax()), int(np.where(row > 0.002, row, 1).argmin())
     reader.look_at("head")

@@ -86,7 +86,7 @@ def assert_close(found: Capture, expected: Capture) -> None:
     assert (found.tokens, found.num_prompt_tokens, found.layers) == (
         expected.tokens, expected.num_prompt_tokens, expected.layers,
     )  # fmt: skip
-    pairs = [(found.triangles, expected.triangles)]
+    pairs = [(found.attention, expected.attention)]
     for ours, theirs in ((found.prompt_predictions, expected.prompt_predictions), (found.steps, expected.steps)):
         predictions = [[getattr(one, "raw", one) for one in some] for some in (ours, theirs)]
         assert [one.rank for one in predictions[0]] == [one.rank for one in predictions[1]]
@@ -95,7 +95,7 @@ def assert_close(found: Capture, expected: Capture) -> None:
     assert ours.missing == theirs.missing
     pairs += [(ours.scores[name], theirs.scores[name]) for name in theirs.scores]
     pairs += [(getattr(ours, name), getattr(theirs, name)) for name in ("value_norms", "rollout")]
-    for name in ("heads", "layers", "sources", "logits"):
+    for name in ("heads", "other_parts", "sources", "logits"):
         pairs.append((getattr(ours.attribution, name), getattr(theirs.attribution, name)))
     pairs.append((ours.lens.logprobs, theirs.lens.logprobs))  # pyright: ignore[reportOptionalMemberAccess]
     for one, other in pairs:
@@ -120,8 +120,8 @@ def test_hardly_a_weight_differs_in_its_last_bit(family: str) -> None:
     for prompt, found in zip(prompts, capture_all(model, prompts), strict=True):
         assert isinstance(found, Capture)
         alone = capture(model, prompt)
-        assert (found.triangles == alone.triangles).mean() > 0.99
-        assert np.abs(found.triangles.astype(np.float32) - alone.triangles).max() <= 2**-11
+        assert (found.attention == alone.attention).mean() > 0.99
+        assert np.abs(found.attention.astype(np.float32) - alone.attention).max() <= 2**-11
 
 
 def test_text_that_ends_early_ends_alone() -> None:

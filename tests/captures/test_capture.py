@@ -342,8 +342,8 @@ def test_selected_layers_and_heads(tiny_llama: LoadedModel) -> None:
     whole = capture(tiny_llama, Prompt(text=TEXT))
     part = capture(tiny_llama, Prompt(text=TEXT, layers=parse_selection("-1, 0"), heads=parse_selection([1, -1])))
     assert (part.layers, part.heads) == ((0, 2), (1, 3))
-    assert part.triangles.shape == (2, 2, whole.triangles.shape[2])
-    assert part.triangles.dtype == np.float16
+    assert part.attention.shape == (2, 2, whole.attention.shape[2])
+    assert part.attention.dtype == np.float16
     for layer in part.layers:
         for head in part.heads:
             assert np.array_equal(part.pattern(layer, head), whole.pattern(layer, head))
@@ -617,7 +617,7 @@ def test_dropout_of_a_network_that_trains_is_off() -> None:
     captured = capture(model, Prompt(text=TEXT))
     assert network.training
     assert ids_of(captured) == ids_of(expected)
-    assert np.array_equal(captured.triangles, expected.triangles)
+    assert np.array_equal(captured.attention, expected.attention)
 
 
 def test_nothing_is_said(llama: LoadedModel, capfd: pytest.CaptureFixture[str]) -> None:

@@ -77,7 +77,7 @@ def test_every_field_comes_back(
     predictions = tuple(replace(one, logprob=-math.inf, entropy=number) for one in made.prompt_predictions)
     full = replace(
         made, prompt=prompt, prompt_predictions=predictions, versions={word: word, "z": "1", "a": "2"},
-        triangles=(made.triangles * 200).astype(dtype), kinds=(LayerType(0, window=3, note=word), LayerType(1)),
+        attention=(made.attention * 200).astype(dtype), layer_types=(LayerType(0, window=3, note=word), LayerType(1)),
         model=replace(made.model, features=(word,), context_window=None),
         sink_mass=np.full((3, 4, made.num_tokens), number, np.float32),
         evidence=replace(made.evidence, missing={"lens": word}),
@@ -167,9 +167,9 @@ def test_another_header_is_told(path: Path, content: str, message: str) -> None:
         ('"num_prompt_tokens":5', '"num_prompt_tokens":4', "8 tokens cannot be 4 of a prompt and 3 generated"),
         ('"num_prompt_tokens":5', '"num_prompt_tokens":"5"', "expected int, got str"),
         ('"num_prompt_tokens":5', '"num_prompt_tokens":true', "expected int, got bool"),
-        ('"layers":[0,1,2],"heads"', '"layers":[0,1],"heads"', r"'triangles' has the shape \(3, 4, 36\), not \(2, 4,"),
-        ('{"array":"triangles"}', '{"array":"gone"}', "'gone'"),
-        ('{"array":"triangles"}', '{"array":"evidence.rollout"}', "'evidence.rollout' is float32, not uint8"),
+        ('"layers":[0,1,2],"heads"', '"layers":[0,1],"heads"', r"'attention' has the shape \(3, 4, 36\), not \(2, 4,"),
+        ('{"array":"attention"}', '{"array":"gone"}', "'gone'"),
+        ('{"array":"attention"}', '{"array":"evidence.rollout"}', "'evidence.rollout' is float32, not uint8"),
         ('"text":" cat"', '"text":3', "expected str, got int"),
         ('"slug":"cat"', '"slugs":"cat"', "a Prompt has the keys text, messages"),
         ('"max_new_tokens":3', '"max_new_tokens":-3', "max_new_tokens must be a whole number from 0 on"),

@@ -40,7 +40,7 @@ def ids_of(made: Capture) -> list[int]:
 
 
 def total_of(found: Attribution) -> np.ndarray:
-    return found.heads.sum((2, 3)) + found.layers.sum(2) + found.embedding + found.biases + found.other_heads
+    return found.heads.sum((2, 3)) + found.other_parts.sum(2) + found.embedding + found.biases + found.other_heads
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES.keys() - MIXED))
@@ -142,7 +142,7 @@ def test_llama_by_hand(tiny_llama: LoadedModel) -> None:
             expected = (written * direction).sum(-1)
             assert found.heads[0, :, layer, head] == pytest.approx(expected.tolist(), rel=1e-3, abs=1e-4)
         mlp = (reader.gave[f"model.layers.{layer}.mlp"][rows] * direction).sum(-1)
-        assert found.layers[0, :, layer] == pytest.approx(mlp.tolist(), rel=1e-3, abs=1e-3)
+        assert found.other_parts[0, :, layer] == pytest.approx(mlp.tolist(), rel=1e-3, abs=1e-3)
     embedded = (reader.gave["model.embed_tokens"][rows] * direction).sum(-1)
     assert found.embedding[0] == pytest.approx(embedded.tolist(), rel=1e-3, abs=1e-4)
     assert np.abs(found.biases).max() == 0
@@ -178,7 +178,7 @@ def test_selected_heads_keep_their_parts_and_the_others_are_summed(tiny_llama: L
     assert np.allclose(selected.heads, everything.heads[:, :, [0, 2]][..., [1, 3]], atol=1e-6)
     assert np.allclose(total_of(selected), total_of(everything), atol=1e-4)
     assert np.allclose(everything.other_heads, 0, atol=1e-5)
-    assert selected.layers.shape[2] == 3
+    assert selected.other_parts.shape[2] == 3
     assert selected.sources is not None
     assert selected.sources.shape[:2] == (2, 2)
 

@@ -32,12 +32,12 @@ _LLAMA4 = {
 }  # fmt: skip
 
 
-def make_kinds(family: str, **changes: Any) -> tuple[tuple[LayerType, ...], tuple[str, ...]]:
-    """Return kinds and traits of a family's network."""
+def detect(family: str, **changes: Any) -> tuple[tuple[LayerType, ...], tuple[str, ...]]:
+    """Return layer types and traits of a family's network."""
     network = make_network(family, **changes)
     info = describe_config(network.config, family)
-    kinds = detect_layer_types(network, info)
-    return kinds, find_features(network, kinds, info.num_heads)
+    layer_types = detect_layer_types(network, info)
+    return layer_types, find_features(network, layer_types, info.num_heads)
 
 
 def run(network: PreTrainedModel, **prompt: Any) -> Capture:
@@ -67,10 +67,10 @@ def test_windows_are_those_of_the_weights(
 ) -> None:
     """Every query reads the first key inside its window, and none before it."""
     captured = run(make_network(family, **changes))
-    assert tuple(kind.window for kind in captured.kinds) == windows
+    assert tuple(kind.window for kind in captured.layer_types) == windows
     assert ("window" in captured.model.features) == any(windows)
-    for kind in captured.kinds:
-        weights = captured.triangles[captured.layers.index(kind.layer)].astype(np.float32).max(0)
+    for kind in captured.layer_types:
+        weights = captured.attention[captured.layers.index(kind.layer)].astype(np.float32).max(0)
         pattern = np.zeros((captured.num_tokens, captured.num_tokens))
         pattern[np.tril_indices(captured.num_tokens)] = weights
         for query_pos, row in enumerate(pattern):
@@ -83,19 +83,19 @@ def test_chunks_are_those_of_the_config() -> None:
         captured = run(make_network("llama4_text"))
     finally:
         del FAMILIES["llama4_text"]
-    assert [(kind.window, kind.chunk) for kind in captured.kinds] == [(None, 5), (None, None)]
+    assert [(kind.window, kind.chunk) for kind in captured.layer_types] == [(None, 5), (None, None)]
     assert "chunk" in captured.model.features
-    assert [captured.kinds[0].first_key(position) for position in (0, 4, 5, 9, 10)] == [0, 0, 5, 5, 10]
+    assert [captured.layer_types[0].first_key(position) for position in (0, 4, 5, 9, 10)] == [0, 0, 5, 5, 10]
     assert captured.pattern(0, 0)[7, 5] > 0
     assert not captured.pattern(0, 0)[7, :5].any()
-    assert captured.kinds[0].note == ""
+    assert captured.layer_types[0].note == ""
 
 
 def test_weights_win_over_the_config() -> None:
     """Where a network reads what its config says it cannot see, no window is claimed, and the page can say why."""
     captured = run(make_network("llama"))
     claimed = (LayerType(0, window=4), LayerType(1, chunk=3), LayerType(2, window=4))
-    found = confirm_layer_types(claimed, captured.layers, captured.triangles, captured.num_tokens)
+    found = confirm_layer_types(claimed, captured.layers, captured.attention, captured.num_tokens)
     assert [(kind.window, kind.chunk) for kind in found] == [(None, None), (None, None), (4, None)]
     assert found[0].note == "its config says a window of 4 tokens, but its weights reach further back"
     assert found[1].note == "its config says chunks of 3 tokens, but its weights reach further back"
@@ -104,7 +104,7 @@ def test_weights_win_over_the_config() -> None:
 
 def test_a_window_longer_than_the_text_is_kept() -> None:
     captured = run(make_network("mistral", sliding_window=4096))
-    assert {kind.window for kind in captured.kinds} == {4096}
+    assert {kind.window for kind in captured.layer_types} == {4096}
 
 
 @pytest.mark.parametrize(
@@ -116,9 +116,9 @@ def test_a_window_longer_than_the_text_is_kept() -> None:
     ],
 )
 def test_layers_without_attention_are_named(family: str, changes: dict[str, Any], what: tuple[str | None, ...]) -> None:
-    kinds, features = make_kinds(family, **changes)
-    assert tuple(None if kind.has_attention else kind.what for kind in kinds) == what
-    assert [kind.layer for kind in kinds] == list(range(len(what)))
+    layer_types, features = detect(family, **changes)
+    assert tuple(None if kind.has_attention else kind.what for kind in layer_types) == what
+    assert [kind.layer for kind in layer_types] == list(range(len(what)))
     assert "hybrid" in features
 
 
@@ -136,8 +136,8 @@ def test_layers_without_attention_are_named(family: str, changes: dict[str, Any]
     ],
 )
 def test_key_heads_are_those_of_the_modules(family: str, changes: dict[str, Any], expected: int) -> None:
-    kinds, features = make_kinds(family, **changes)
-    assert {kind.num_kv_heads for kind in kinds if kind.has_attention} == {expected}
+    layer_types, features = detect(family, **changes)
+    assert {kind.num_kv_heads for kind in layer_types if kind.has_attention} == {expected}
     assert ("grouped" in features) == (expected < 4)
 
 
@@ -172,7 +172,7 @@ def test_heads_of_a_group_read_the_same_keys() -> None:
     ],
 )
 def test_traits_of_families(family: str, changes: dict[str, Any], expected: tuple[str, ...]) -> None:
-    _, features = make_kinds(family, **changes)
+    _, features = detect(family, **changes)
     assert features == expected
     assert set(features) <= set(FEATURES)
 
@@ -191,13 +191,13 @@ def test_sink_takes_what_a_row_lacks() -> None:
         expected = 1 - attentions[layer][0, [1, 3]].sum(-1).numpy()
         np.testing.assert_allclose(captured.sink_mass[row], expected, atol=1e-6)
     assert captured.sink_mass.max() > 0.3
-    assert all(kind.has_sink for kind in captured.kinds)
+    assert all(kind.has_sink for kind in captured.layer_types)
 
 
 def test_without_a_sink_nothing_is_taken() -> None:
     captured = run(make_network("llama"))
     assert captured.sink_mass is None
-    assert not any(kind.has_sink for kind in captured.kinds)
+    assert not any(kind.has_sink for kind in captured.layer_types)
 
 
 def test_a_sink_that_is_switched_off_is_none() -> None:
@@ -236,5 +236,5 @@ def test_what_differential_heads_write_is_the_difference_that_the_page_names() -
 
 
 def test_kinds_default_to_those_of_the_model() -> None:
-    captured = replace(run(make_network("llama")), kinds=())
-    assert captured.kind_of(1) == LayerType(1, num_kv_heads=2)
+    captured = replace(run(make_network("llama")), layer_types=())
+    assert captured.layer_type(1) == LayerType(1, num_kv_heads=2)

@@ -2,9 +2,9 @@ const assert = require("node:assert/strict");
 const { test } = require("node:test");
 const { beside } = require("./scripts.js");
 
-const base = { scores: [], shows: ["weight"], measures: [] };
-const first = { ...base, layers: [0, 1, 2], heads: [0, 1], numTokens: 8, numPromptTokens: 5, opening: [1, 1] };
-const second = { ...base, layers: [1, 4], heads: [0, 3], numTokens: 12, numPromptTokens: 10, opening: [1, 0] };
+const base = { scores: [], heatmap_modes: ["weight"], grid_metrics: [] };
+const first = { ...base, layers: [0, 1, 2], heads: [0, 1], numTokens: 8, numPromptTokens: 5, default_head: [1, 1] };
+const second = { ...base, layers: [1, 4], heads: [0, 3], numTokens: 12, numPromptTokens: 10, default_head: [1, 0] };
 const bounds = beside.makeBounds([first, second]);
 const initial = beside.initial(bounds);
 

@@ -31,7 +31,7 @@ test("what is looked up arrives as Python sent it", async () => {
 
 test("every number of every grid is as close as its sixteen bits allow", async () => {
   const { grid } = makeEvidence();
-  for (const measure of content.measures) {
+  for (const measure of content.grid_metrics) {
     for (let step = 0; step < NUM_STEPS; step++) {
       const found = await grid(measure, step);
       const expected = golden.grids[measure][step].flat();
@@ -128,9 +128,9 @@ test("rollout comes back to a part in ten thousand", async () => {
 });
 
 test("what a row loses to the page's limit is as close as its byte allows", async () => {
-  const { row } = makeEvidence({ least: 0.006 });
+  const { row } = makeEvidence({ min_weight: 0.006 });
   for (const [at, layer] of content.layers.entries()) {
-    const [found, expected] = [(await row(layer, 2, 20)).dropped, golden.dropped[at][1][20]];
+    const [found, expected] = [(await row(layer, 2, 20)).dropped, golden["dropped-mass"][at][1][20]];
     assert.ok(Math.abs(found - expected) <= Math.sqrt(expected) / 255 + 1e-5, `${found}, not ${expected}`);
   }
 });
@@ -138,5 +138,5 @@ test("what a row loses to the page's limit is as close as its byte allows", asyn
 test("a page that leaves out nothing says nothing of it", async () => {
   const { row, read } = makeEvidence();
   assert.equal((await row(3, 2, 20)).dropped, null);
-  assert.ok(!read.includes("dropped"));
+  assert.ok(!read.includes("dropped-mass"));
 });

@@ -60,7 +60,7 @@ test("a square leaves hidden cells out, and merges those that are seen", () => {
   assert.deepEqual(Array.from(pattern.square(codes, 4, identity, 2, true, first)), [3, none, 5, 10]);
 });
 
-const content = (more = {}) => ({ num_heads: 8, layers: [3], kinds: [plain], paired: false, tokens, ...more });
+const content = (more = {}) => ({ num_heads: 8, layers: [3], layer_types: [plain], paired: false, tokens, ...more });
 
 test("heads of a group are named with those that share their key head", () => {
   assert.deepEqual(kinds.describeHead(content(), 3, 5), ["key head 1, shared with H4 H6 H7"]);
@@ -70,38 +70,38 @@ test("heads of a group are named with those that share their key head", () => {
 test("many heads of a group are named from the first to the last, and all of them as all", () => {
   const wide = content({ num_heads: 16 });
   assert.deepEqual(kinds.describeHead(wide, 3, 9), ["key head 1, shared by H8–H15"]);
-  assert.deepEqual(kinds.describeHead(content({ kinds: [{ num_kv_heads: 1 }] }), 3, 2), [
+  assert.deepEqual(kinds.describeHead(content({ layer_types: [{ num_kv_heads: 1 }] }), 3, 2), [
     "key head 0, shared by all heads",
   ]);
 });
 
 test("a head that shares nothing is not described", () => {
-  const own = content({ kinds: [{ num_kv_heads: 8 }] });
+  const own = content({ layer_types: [{ num_kv_heads: 8 }] });
   assert.deepEqual(kinds.describeHead(own, 3, 2), []);
   assert.equal(kinds.keyHeadOf(own, 3, 2), null);
 });
 
 test("what is special is said in a few words each", () => {
   const kind = { num_kv_heads: 8, window: 3, has_sink: true, what: "Mamba", note: "a note" };
-  assert.deepEqual(kinds.describeHead(content({ kinds: [kind] }), 3, 2), [
+  assert.deepEqual(kinds.describeHead(content({ layer_types: [kind] }), 3, 2), [
     "window of 3 tokens",
     "learned sink",
     "beside Mamba",
     "a note",
   ]);
-  assert.equal(kinds.nameLayer(content({ kinds: [kind] }), 3), "layer 3 · window 3");
+  assert.equal(kinds.nameLayer(content({ layer_types: [kind] }), 3), "layer 3 · window 3");
   assert.equal(kinds.nameLayer(content(), 3), "layer 3");
 });
 
 test("a window that the text does not reach is said to be longer", () => {
   const kind = { num_kv_heads: 8, window: 512 };
-  assert.deepEqual(kinds.describeHead(content({ kinds: [kind] }), 3, 2), [
+  assert.deepEqual(kinds.describeHead(content({ layer_types: [kind] }), 3, 2), [
     "window of 512 tokens, longer than this text",
   ]);
 });
 
 test("differential heads are named with the other of their pair", () => {
-  const paired = content({ paired: true, kinds: [{ num_kv_heads: 8 }] });
+  const paired = content({ paired: true, layer_types: [{ num_kv_heads: 8 }] });
   assert.deepEqual(kinds.describeHead(paired, 3, 1), ["less λ times H5"]);
   assert.deepEqual(kinds.describeHead(paired, 3, 5), ["subtracted, λ times, from H1"]);
 });
@@ -112,7 +112,14 @@ test("what is hidden is called by what hides it", () => {
 });
 
 test("a sum that holds layers without attention says so", () => {
-  const zeros = { heads: [[0]], other_heads: [[0]], mlps: [[1]], embedding: [[0]], biases: [[0]], logits: [[1]] };
+  const zeros = {
+    heads: [[0]],
+    other_heads: [[0]],
+    other_parts_sum: [[1]],
+    embedding: [[0]],
+    biases: [[0]],
+    logits: [[1]],
+  };
   const facts = { attribution: { ...zeros, residuals: [0] } };
   const names = (gaps) => ledger.sumOf(facts, "attribution", 0, gaps).parts.map(({ name }) => name);
   assert.ok(names([]).includes("MLPs of all layers"));

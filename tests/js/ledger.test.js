@@ -4,10 +4,10 @@ const { ledger } = require("./scripts.js");
 
 const { NaN: none } = Number;
 const content = { layers: [2, 5], heads: [1, 3] };
-/** One step against the mean and against one rival, and a second step that was withheld. */
+/** One step against the mean and against one runner-up, and a second step that was withheld. */
 const facts = {
   attribution: {
-    rivals: [[[7, "␣dog", 0]], []],
+    runners_up: [[[7, "␣dog", 0]], []],
     heads: [
       [3, null],
       [1, null],
@@ -16,7 +16,7 @@ const facts = {
       [0, null],
       [-1, null],
     ],
-    mlps: [
+    other_parts_sum: [
       [2, null],
       [0.5, null],
     ],
@@ -32,7 +32,7 @@ const facts = {
       [6.5, null],
       [1, null],
     ],
-    layers: [
+    other_parts: [
       [
         [9, 9, 0.5, 9, 9, -0.25],
         [null, null, null, null, null, null],
@@ -49,20 +49,20 @@ const facts = {
 const names = (parts) => parts.map(({ name }) => name);
 
 test("a measure is a contrast, or an ablation, which counts in nats", () => {
-  assert.deepEqual(["attribution", "rival-1", "rival-12", "ablation"].map(ledger.contrastOf), [0, 1, 12, null]);
-  assert.deepEqual(["attribution", "rival-1", "mean-ablation"].map(ledger.unitOf), ["logits", "logits", "nats"]);
+  assert.deepEqual(["attribution", "runner-up-1", "runner-up-12", "ablation"].map(ledger.contrastOf), [0, 1, 12, null]);
+  assert.deepEqual(["attribution", "runner-up-1", "mean-ablation"].map(ledger.unitOf), ["logits", "logits", "nats"]);
 });
 
-test("a rival is named where the step has it", () => {
-  assert.equal(ledger.rivalOf(facts, "rival-1", 0), "␣dog");
+test("a runner-up is named where the step has it", () => {
+  assert.equal(ledger.runnerUpOf(facts, "runner-up-1", 0), "␣dog");
   for (const [measure, step] of [
     ["attribution", 0],
     ["ablation", 0],
-    ["rival-1", 1],
-    ["rival-2", 0],
-    ["rival-1", null],
+    ["runner-up-1", 1],
+    ["runner-up-2", 0],
+    ["runner-up-1", null],
   ]) {
-    assert.equal(ledger.rivalOf(facts, measure, step), null);
+    assert.equal(ledger.runnerUpOf(facts, measure, step), null);
   }
 });
 
@@ -74,14 +74,14 @@ test("a step whose parts do not add up is withheld, with the reason", () => {
   );
   assert.equal(ledger.withheld(facts, "ablation", 1), "");
   const broken = { attribution: { ...facts.attribution, residuals: [null] } };
-  assert.match(ledger.withheld(broken, "rival-1", 0), /not a number/);
+  assert.match(ledger.withheld(broken, "runner-up-1", 0), /not a number/);
 });
 
 test("parts of a sum are named, and heads that were left out only where there are any", () => {
   const sum = ledger.sumOf(facts, "attribution", 0);
   assert.deepEqual(names(sum.parts), ["heads", "MLPs of all layers", "embedding", "biases"]);
   assert.deepEqual([sum.total, sum.logit, sum.residual], [6.5, 6.5, 1e-6]);
-  const against = ledger.sumOf(facts, "rival-1", 0);
+  const against = ledger.sumOf(facts, "runner-up-1", 0);
   assert.equal(against.parts[1].name, "heads not shown");
   assert.equal(against.total, against.logit);
 });

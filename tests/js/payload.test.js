@@ -48,9 +48,9 @@ test("the strongest keys are those that Python found", async () => {
 });
 
 test("the opening head is the one of its layer", async () => {
-  const [layer, head] = content.opening;
+  const [layer, head] = content.default_head;
   const codes = await layerCodes(layer);
-  const opening = triangles.unpack(await payload.decodeBytes(blocks.opening), n);
+  const opening = triangles.unpack(await payload.decodeBytes(blocks["default-head"]), n);
   assert.deepEqual(opening, new Uint8Array(pattern.headOf(codes, content.heads.indexOf(head), n)));
 });
 

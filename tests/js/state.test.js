@@ -7,10 +7,10 @@ const bounds = {
   heads: [1, 3],
   numTokens: 8,
   numPromptTokens: 5,
-  opening: [5, 3],
+  default_head: [5, 3],
   scores: ["sink", "induction"],
-  shows: ["weight", "weighted", "attribution"],
-  measures: ["attribution", "rival-1", "ablation"],
+  heatmap_modes: ["weight", "weighted", "attribution"],
+  grid_metrics: ["attribution", "runner-up-1", "ablation"],
 };
 const forwardOnly = { ...bounds, numTokens: 5 };
 
@@ -63,8 +63,8 @@ test("every state has an address that leads back to it", () => {
         for (const scale of ["sqrt", "linear", "log"])
           for (const first of Object.values(state.FIRST))
             for (const by of ["pattern", "sink", "ablation"])
-              for (const show of bounds.shows)
-                for (const measure of bounds.measures) {
+              for (const show of bounds.heatmap_modes)
+                for (const measure of bounds.grid_metrics) {
                   const chosen = { layer, head, queryPos, scale, by, show, measure };
                   const given = { ...state.initial(bounds), ...first, ...chosen };
                   assert.deepEqual(state.parse(state.format(given, bounds), bounds), given);
@@ -144,7 +144,7 @@ test("what an address does not say, or says wrongly, is as at the opening", () =
     "#over=mean:all",
     "#by=entropy",
     "#show=logits",
-    "#measure=rival-9",
+    "#measure=runner-up-9",
     "#layer=",
     "#%E0%A4%A",
     "#layer=five&step=x",
@@ -153,7 +153,7 @@ test("what an address does not say, or says wrongly, is as at the opening", () =
 });
 
 test("without evidence there is nothing to choose", () => {
-  const bare = { ...bounds, shows: ["weight"], measures: [] };
+  const bare = { ...bounds, heatmap_modes: ["weight"], grid_metrics: [] };
   const opening = state.initial(bare);
   assert.equal(opening.measure, "");
   assert.deepEqual(state.parse("#show=weighted&measure=attribution", bare), opening);
@@ -163,7 +163,7 @@ test("without evidence there is nothing to choose", () => {
 
 test("what is shown goes round", () => {
   let at = state.initial(bounds);
-  const seen = bounds.shows.map(() => {
+  const seen = bounds.heatmap_modes.map(() => {
     at = state.cycleShow(at, bounds);
     return at.show;
   });

@@ -59,7 +59,7 @@ def load_spread(folder: Path, parts: tuple[str, ...], on_disk: tuple[str, ...]) 
 def assert_equal(found: Capture, expected: Capture) -> None:
     """Check tokens, attention, predictions and every number of the evidence."""
     assert found.tokens == expected.tokens
-    np.testing.assert_array_equal(found.triangles, expected.triangles)
+    np.testing.assert_array_equal(found.attention, expected.attention)
     assert [step.raw.logprob for step in found.steps] == pytest.approx([step.raw.logprob for step in expected.steps])
     ours, theirs = found.evidence, expected.evidence
     assert ours.missing == theirs.missing == {}
@@ -74,7 +74,7 @@ def assert_equal(found: Capture, expected: Capture) -> None:
     np.testing.assert_allclose(ours.lens.logprobs, theirs.lens.logprobs, atol=1e-4)
     assert ours.attribution is not None
     assert theirs.attribution is not None
-    for name in ("heads", "layers", "embedding", "biases", "logits", "sources"):
+    for name in ("heads", "other_parts", "embedding", "biases", "logits", "sources"):
         np.testing.assert_allclose(
             getattr(ours.attribution, name), getattr(theirs.attribution, name), atol=1e-4, err_msg=name
         )

@@ -45,9 +45,9 @@ def test_total_variation_is_the_share_of_weight_that_lies_elsewhere() -> None:
     """Layer 0: head 0 reads itself, 1 the token before, 2 the first; in layer 1 each does what the next does in 0."""
     first = say("abcd", layers=(0,), heads=(0, 1, 2))
     # The same pattern for all but head 0, which now reads the token before.
-    triangles = first.triangles.copy()
+    triangles = first.attention.copy()
     triangles[0, 0] = triangles[0, 1]
-    second = replace(first, triangles=triangles)
+    second = replace(first, attention=triangles)
     alignment = align(first, second)
     assert alignment
     # The first token can read nothing but itself: three rows of four differ by all of their weight.
@@ -77,8 +77,8 @@ def test_distances_are_of_heads_that_both_sides_have() -> None:
 def test_slim_capture_keeps_what_a_comparison_shows() -> None:
     capture = make_capture()
     kept = slim(capture)
-    assert kept.triangles.dtype == np.uint8
-    assert kept.triangles.nbytes * 2 == capture.triangles.nbytes
+    assert kept.attention.dtype == np.uint8
+    assert kept.attention.nbytes * 2 == capture.attention.nbytes
     assert kept.evidence.scores is capture.evidence.scores
     assert (kept.evidence.attribution, kept.evidence.lens, kept.evidence.value_norms) == (None, None, None)
     assert np.abs(kept.pattern(1, 3) - capture.pattern(1, 3)).max() < 0.004

@@ -31,7 +31,7 @@ def picture_of(address: str) -> np.ndarray:
 def one_head(pattern: np.ndarray) -> Capture:
     """Return a capture of one head."""
     capture = make_capture(tuple("abcdefgh")[: len(pattern)], (), layers=(0,), heads=(0,))
-    return replace(capture, triangles=pattern[np.tril_indices(len(pattern))].astype(np.float16)[None, None])
+    return replace(capture, attention=pattern[np.tril_indices(len(pattern))].astype(np.float16)[None, None])
 
 
 def test_card_names_its_page() -> None:
@@ -95,7 +95,7 @@ def test_thumbnail_leaves_the_first_token_out() -> None:
 def test_thumbnail_is_the_mean_of_all_heads() -> None:
     capture = make_capture(("a", "b"), (), layers=(0, 1), heads=(0, 1))  # self, previous; previous, first
     triangles = np.array([[[1, 0, 1], [1, 1, 0]], [[1, 1, 0], [1, 0.5, 0.5]]], np.float16)
-    assert picture_of(draw_thumbnail(replace(capture, triangles=triangles))).tolist() == [[0, 0], [0, 15]]
+    assert picture_of(draw_thumbnail(replace(capture, attention=triangles))).tolist() == [[0, 0], [0, 15]]
 
 
 def test_thumbnail_of_one_token_shows_it() -> None:
@@ -122,7 +122,7 @@ def test_thumbnail_of_noise_has_at_most_two_kilobytes() -> None:
     """Nothing is larger: no two cells need be alike."""
     triangle = np.random.default_rng(0).random(80_200)
     long = make_capture(("a",) * 400, (), layers=(0,), heads=(0,))
-    assert len(draw_thumbnail(replace(long, triangles=triangle.astype(np.float16)[None, None]))) < 1200
+    assert len(draw_thumbnail(replace(long, attention=triangle.astype(np.float16)[None, None]))) < 1200
 
 
 def test_thumbnail_is_blue() -> None:

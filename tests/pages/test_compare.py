@@ -100,7 +100,7 @@ def test_blocks_hold_both_captures() -> None:
     contents = [json.loads(decode_bytes(blocks[f"{name}-content"])) for name in "ab"]
     for name, capture, content in zip("ab", (first, second), contents, strict=True):
         assert content["layers"] == list(capture.layers)
-        assert blocks[f"{name}-opening"] == encode_pattern(capture, *content["opening"])
+        assert blocks[f"{name}-default-head"] == encode_pattern(capture, *content["default_head"])
         assert f"{name}-overview" not in blocks
         for layer in capture.layers:
             assert blocks[f"{name}-layer-{layer}"] == encode_layer(capture, layer)
@@ -111,7 +111,7 @@ def test_blocks_hold_both_captures() -> None:
 def test_both_sides_open_on_the_same_head_or_the_nearest() -> None:
     first, second = make_pair(layers=(4, 9), heads=(2,))
     blocks = blocks_of(render(first, second))
-    openings = [json.loads(decode_bytes(blocks[f"{name}-content"]))["opening"] for name in "ab"]
+    openings = [json.loads(decode_bytes(blocks[f"{name}-content"]))["default_head"] for name in "ab"]
     assert openings[0][0] in first.layers
     assert openings[1] == [4, 2]
 

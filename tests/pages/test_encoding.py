@@ -24,7 +24,7 @@ from reportgen.pages.encoding import (
     decode_bytes,
     describe_capture,
     encode_bytes,
-    encode_dropped,
+    encode_dropped_mass,
     encode_json,
     encode_layer,
     encode_overview,
@@ -36,13 +36,13 @@ from reportgen.pages.evidence_blocks import (
     SOURCE_FLOOR,
     describe_evidence,
     encode_sources,
-    list_grids,
-    list_shows,
+    list_grid_metrics,
+    list_heatmap_modes,
     make_evidence_blocks,
 )
-from reportgen.pages.layer_notes import describe_kinds
+from reportgen.pages.layer_notes import describe_layer_types
 from reportgen.pages.palettes import DIVERGING, PALETTES, describe_ramps
-from reportgen.pages.precision import Precision, measure_dropped, quantize
+from reportgen.pages.precision import Precision, measure_dropped_mass, quantize
 from reportgen.records import Token
 from reportgen.records.evidence import Evidence
 
@@ -220,7 +220,7 @@ def test_capture_is_described_in_json() -> None:
         "thumbnail_side": 3,
         "has_overview": False,
         "precision": 8,
-        "least": 0.0,
+        "min_weight": 0.0,
         "tokens": [[10, "a␣", 0], [11, "b", 0], [12, "c", 0]],
         "prompt_predictions": [
             {
@@ -289,7 +289,7 @@ def make_hostile() -> Capture:
     steps[1] = replace(steps[1], filtered=ruled_out)
     triangles = patterns[:, :, *np.tril_indices(len(tokens))].astype(np.float16)
     evidence = make_spread_evidence(capture.evidence)
-    return replace(capture, tokens=tokens, steps=tuple(steps), triangles=triangles, evidence=evidence)
+    return replace(capture, tokens=tokens, steps=tuple(steps), attention=triangles, evidence=evidence)
 
 
 def make_spread_evidence(evidence: Evidence) -> Evidence:
@@ -328,20 +328,20 @@ def make_spread(layer: int, head: int, n: int) -> np.ndarray:
 def make_golden() -> dict[str, Any]:
     """Return blocks, and the numbers and texts that must come out of them."""
     capture = make_hostile()
-    evidence, grids = capture.evidence, list_grids(capture.evidence)
+    evidence, grids = capture.evidence, list_grid_metrics(capture.evidence)
     assert evidence.attribution
-    content = describe_capture(capture) | describe_kinds(capture)
-    content |= {"opening": [3, 2], "shows": list_shows(evidence), "measures": list(grids)}
+    content = describe_capture(capture) | describe_layer_types(capture)
+    content |= {"default_head": [3, 2], "heatmap_modes": list_heatmap_modes(evidence), "grid_metrics": list(grids)}
     return {
         "blocks": {
             "bytes": encode_bytes(BYTES),
             "text": encode_bytes(TEXT.encode()),
             "content": encode_json(content),
             "overview": encode_overview(capture),
-            "opening": encode_pattern(capture, 3, 2),
+            "default-head": encode_pattern(capture, 3, 2),
             **{f"layer-{layer}": encode_layer(capture, layer) for layer in capture.layers},
             "fine-3": encode_layer(capture, 3, Precision(16)),
-            **encode_dropped(measure_dropped(capture, Precision(floor=20))),
+            **encode_dropped_mass(measure_dropped_mass(capture, Precision(threshold=20))),
             **make_evidence_blocks(capture),
             **{f"sources-{layer}": block for layer, block in zip(capture.layers, encode_sources(capture), strict=True)},
         },
@@ -349,8 +349,8 @@ def make_golden() -> dict[str, Any]:
         "text": TEXT,
         "ramps": {name: [colour.lower() for colour in ramp] for name, ramp in (PALETTES | DIVERGING).items()},
         "ramp_steps": describe_ramps(PALETTES | DIVERGING),
-        "fine": quantize(capture.triangles[1], Precision(16)).ravel().tolist(),
-        "dropped": round_all(measure_dropped(capture, Precision(floor=20))),
+        "fine": quantize(capture.attention[1], Precision(16)).ravel().tolist(),
+        "dropped-mass": round_all(measure_dropped_mass(capture, Precision(threshold=20))),
         "content": content,
         "facts": describe_evidence(capture),
         "source_floor": SOURCE_FLOOR,
@@ -358,7 +358,7 @@ def make_golden() -> dict[str, Any]:
         "norms": round_all(evidence.value_norms),
         "rollout": round_all(evidence.rollout),
         "sources": round_all(evidence.attribution.sources),
-        "weights": [[[round(float(cell), 6) for cell in head] for head in layer] for layer in capture.triangles],
+        "weights": [[[round(float(cell), 6) for cell in head] for head in layer] for layer in capture.attention],
         "strongest": {
             f"{layer} {head} {query_pos}": find_strongest(capture, layer, head, query_pos)
             for layer in capture.layers for head in capture.heads for query_pos in (0, 13, 26)

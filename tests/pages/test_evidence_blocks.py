@@ -17,8 +17,8 @@ from reportgen.pages.evidence_blocks import (
     SOURCE_FLOOR,
     describe_evidence,
     encode_sources,
-    list_grids,
-    list_shows,
+    list_grid_metrics,
+    list_heatmap_modes,
     make_evidence_blocks,
 )
 from reportgen.records.evidence import Evidence
@@ -39,22 +39,22 @@ def with_attribution(capture: Capture, **changes: Any) -> Capture:
 def test_shows_are_what_there_is_evidence_for() -> None:
     evidence = make_capture().evidence
     assert evidence.attribution
-    assert list_shows(evidence) == ["weight", "weighted", "attribution"]
-    assert list_shows(replace(evidence, value_norms=None)) == ["weight", "attribution"]
+    assert list_heatmap_modes(evidence) == ["weight", "weighted", "attribution"]
+    assert list_heatmap_modes(replace(evidence, value_norms=None)) == ["weight", "attribution"]
     without = replace(evidence.attribution, sources=None)
-    assert list_shows(replace(evidence, attribution=without)) == ["weight", "weighted"]
-    assert list_shows(Evidence()) == ["weight"]
+    assert list_heatmap_modes(replace(evidence, attribution=without)) == ["weight", "weighted"]
+    assert list_heatmap_modes(Evidence()) == ["weight"]
 
 
 def test_measures_are_contrasts_and_ablations() -> None:
     evidence = make_capture().evidence
     zero, mean = (kind.name for kind in ABLATIONS[:2])
     ablations = {mean: evidence.ablations[zero], zero: evidence.ablations[zero]}
-    assert list(list_grids(replace(evidence, ablations=ablations))) == [
-        "attribution", "rival-1", "rival-2", zero, mean,
+    assert list(list_grid_metrics(replace(evidence, ablations=ablations))) == [
+        "attribution", "runner-up-1", "runner-up-2", zero, mean,
     ]  # fmt: skip
-    assert list(list_grids(replace(evidence, attribution=None))) == [zero]
-    assert list_grids(Evidence()) == {}
+    assert list(list_grid_metrics(replace(evidence, attribution=None))) == [zero]
+    assert list_grid_metrics(Evidence()) == {}
 
 
 def test_nothing_known_makes_no_block() -> None:
@@ -79,7 +79,7 @@ def test_grids_come_back_to_a_part_in_32767_of_their_largest() -> None:
     capture = make_capture(layers=(2, 5), heads=(1, 3))
     codes = grids_of(capture).reshape(4, 3, 2, 2)
     scales = describe_evidence(capture)["grid_scales"]
-    for number, (name, grid) in enumerate(list_grids(capture.evidence).items()):
+    for number, (name, grid) in enumerate(list_grid_metrics(capture.evidence).items()):
         scale = np.array(scales[name])[:, None, None]
         assert codes[number] / 32767 * scale == pytest.approx(grid, abs=float(scale.max()) / 32767)
 
@@ -141,10 +141,10 @@ def test_rollout_is_finer_than_attention() -> None:
 def test_parts_are_described_by_contrast_and_step() -> None:
     capture = make_capture()
     told = describe_evidence(capture)["attribution"]
-    assert [[rival[1] for rival in runners_up] for runners_up in told["rivals"]] == [["␣dog", "␣hat"]] * 3
-    parts = sum(np.array(told[name]) for name in ("heads", "other_heads", "mlps", "embedding", "biases"))
+    assert [[token[1] for token in runners_up] for runners_up in told["runners_up"]] == [["␣dog", "␣hat"]] * 3
+    parts = sum(np.array(told[name]) for name in ("heads", "other_heads", "other_parts_sum", "embedding", "biases"))
     assert parts == pytest.approx(np.array(told["logits"]), abs=1e-5)
-    assert np.array(told["layers"]).shape == (3, 3, 3)
+    assert np.array(told["other_parts"]).shape == (3, 3, 3)
 
 
 def test_lens_is_described_by_layer_and_step() -> None:

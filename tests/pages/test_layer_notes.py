@@ -14,10 +14,10 @@ from samples import make_capture
 from reportgen.captures.record import Capture
 from reportgen.pages.encoding import decode_bytes, encode_bytes, quantize_sqrt
 from reportgen.pages.layer_notes import (
-    describe_kinds,
+    describe_layer_types,
     group_heads,
     list_marks,
-    make_kind_rows,
+    make_layer_type_rows,
     make_sink_blocks,
     make_trait_views,
     name_shade,
@@ -29,13 +29,13 @@ from reportgen.records.selection import parse_selection
 
 
 def make_special(
-    *kinds: LayerType, features: tuple[str, ...] = (), num_kv_heads: int = 4, **changes: object
+    *layer_types: LayerType, features: tuple[str, ...] = (), num_kv_heads: int = 4, **changes: object
 ) -> Capture:
-    """Return the sample, of as many layers as have attention, with these kinds."""
-    layers = tuple(kind.layer for kind in kinds if kind.has_attention)
+    """Return the sample, of as many layers as have attention, with these layer types."""
+    layers = tuple(kind.layer for kind in layer_types if kind.has_attention)
     capture = make_capture(layers=layers)
-    model = replace(capture.model, num_layers=len(kinds), num_kv_heads=num_kv_heads, features=features)
-    return replace(capture, model=model, kinds=kinds, **changes)  # pyright: ignore[reportArgumentType]
+    model = replace(capture.model, num_layers=len(layer_types), num_kv_heads=num_kv_heads, features=features)
+    return replace(capture, model=model, layer_types=layer_types, **changes)  # pyright: ignore[reportArgumentType]
 
 
 HYBRID = make_special(
@@ -62,9 +62,9 @@ def test_plain_model_says_nothing() -> None:
     assert not page.find("optgroup")
     assert not page.find("script", id="block-sinks")
     assert list_marks(capture) == frozenset()
-    assert make_kind_rows(capture) == []
-    kinds = {"kinds": [{"num_kv_heads": 4}] * 2, "gaps": [], "num_heads": 4, "paired": False}
-    assert describe_kinds(capture) == kinds
+    assert make_layer_type_rows(capture) == []
+    layer_types = {"layer_types": [{"num_kv_heads": 4}] * 2, "gaps": [], "num_heads": 4, "paired": False}
+    assert describe_layer_types(capture) == layer_types
 
 
 @pytest.mark.parametrize(
@@ -106,8 +106,8 @@ def test_traits_stand_in_the_order_of_their_list() -> None:
 
 
 def test_controls_name_windows_and_groups() -> None:
-    kinds = (LayerType(0, window=4), LayerType(1), LayerType(2, chunk=3))
-    page = parse_html(render_page(make_special(*kinds, num_kv_heads=2)))
+    layer_types = (LayerType(0, window=4), LayerType(1), LayerType(2, chunk=3))
+    page = parse_html(render_page(make_special(*layer_types, num_kv_heads=2)))
     layers = page.find("select", id="layer")[0]
     assert [option.text for option in layers.find("option")] == ["0 · window 4", "1", "2 · chunks of 3"]
     groups = page.find("select", id="head")[0].find("optgroup")
@@ -131,18 +131,18 @@ def test_shade_is_there_where_a_window_hides_something() -> None:
 
 def test_layers_without_attention_are_listed_run_by_run() -> None:
     assert list_marks(HYBRID) == {"gaps"}
-    assert describe_kinds(HYBRID)["gaps"] == [{"layers": [0, 1], "what": "Mamba"}, {"layers": [3, 3], "what": ""}]
+    assert describe_layer_types(HYBRID)["gaps"] == [{"layers": [0, 1], "what": "Mamba"}, {"layers": [3, 3], "what": ""}]
     selected = replace(HYBRID, prompt=replace(HYBRID.prompt, layers=parse_selection("1-2")), layers=(2,))
-    assert describe_kinds(selected)["gaps"] == [{"layers": [1, 1], "what": "Mamba"}]
+    assert describe_layer_types(selected)["gaps"] == [{"layers": [1, 1], "what": "Mamba"}]
 
 
 def test_settings_say_what_differs_from_layer_to_layer() -> None:
-    assert make_kind_rows(HYBRID) == [
+    assert make_layer_type_rows(HYBRID) == [
         ("layers without attention, Mamba", "0–1"),
         ("layers without attention", "3"),
     ]
-    kinds = (LayerType(0, window=4), LayerType(1, window=4), LayerType(2, note="a note"), LayerType(3, chunk=2))
-    assert make_kind_rows(make_special(*kinds)) == [
+    layer_types = (LayerType(0, window=4), LayerType(1, window=4), LayerType(2, note="a note"), LayerType(3, chunk=2))
+    assert make_layer_type_rows(make_special(*layer_types)) == [
         ("layers with a window of 4", "0–1"),
         ("layers in chunks of 2", "3"),
         ("layer 2", "a note"),
@@ -158,7 +158,7 @@ def test_sinks_have_a_block_of_their_own_before_the_evidence() -> None:
     names = [script.attributes.get("id", "script") for script in page.find("script")]
     assert names[names.index("script") + 1] == "block-sinks"
     (content,) = page.find("script", id="block-content")
-    assert json.loads(decode_bytes(content.text))["kinds"] == [{"num_kv_heads": 4, "has_sink": True}]
+    assert json.loads(decode_bytes(content.text))["layer_types"] == [{"num_kv_heads": 4, "has_sink": True}]
 
 
 def test_hostile_names_stay_text() -> None:

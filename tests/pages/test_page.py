@@ -27,7 +27,7 @@ from reportgen.pages.cards import FailureCard, make_card
 from reportgen.pages.compare import render_comparison
 from reportgen.pages.encoding import decode_bytes, describe_capture, encode_layer, encode_overview, encode_pattern
 from reportgen.pages.index import IndexContext, render_index
-from reportgen.pages.layer_notes import describe_kinds
+from reportgen.pages.layer_notes import describe_layer_types
 from reportgen.pages.options import PageOptions
 from reportgen.pages.page import (
     PageContext,
@@ -148,16 +148,16 @@ def test_blocks_hold_the_capture() -> None:
     blocks = {script.attributes["id"]: script.text for script in page.find("script", type="text/plain")}
     opening = find_default_head(capture)
     assert "block-overview" not in blocks
-    assert blocks["block-opening"] == encode_pattern(capture, *opening)
+    assert blocks["block-default-head"] == encode_pattern(capture, *opening)
     assert [blocks[f"block-layer-{layer}"] for layer in (2, 5)] == [encode_layer(capture, layer) for layer in (2, 5)]
     content = json.loads(decode_bytes(blocks["block-content"]))
-    assert content == describe_capture(capture) | describe_kinds(capture) | {
-        "opening": list(opening),
+    assert content == describe_capture(capture) | describe_layer_types(capture) | {
+        "default_head": list(opening),
         "words": find_words(capture.tokens, capture.num_prompt_tokens),
         "palettes": describe_ramps(PALETTES),
         "diverging": describe_ramps(DIVERGING),
-        "shows": ["weight", "weighted", "attribution"],
-        "measures": ["attribution", "rival-1", "rival-2", "ablation"],
+        "heatmap_modes": ["weight", "weighted", "attribution"],
+        "grid_metrics": ["attribution", "runner-up-1", "runner-up-2", "ablation"],
         "label_from": LABEL_FROM,
         "score_kinds": [asdict(score) for score in HEAD_SCORES if score.name in capture.evidence.scores],
     }
@@ -177,7 +177,7 @@ def test_data_stands_last() -> None:
     page = parse_html(render_page(make_capture(layers=(0, 3, 4))))
     scripts = [script.attributes.get("id", "script") for script in page.find("script")]
     assert scripts == [
-        "card", "block-script", "block-bokeh", "block-figures", "block-content", "block-opening", "script",
+        "card", "block-script", "block-bokeh", "block-figures", "block-content", "block-default-head", "script",
         "block-evidence", "block-grids", "block-norms", "block-rollout", "block-layer-0", "block-sources-0",
         "block-layer-3", "block-sources-3", "block-layer-4", "block-sources-4",
     ]  # fmt: skip

@@ -16,7 +16,7 @@ from reportgen.pages.compare import draw_comparison
 from reportgen.pages.encoding import decode_bytes, encode_layer
 from reportgen.pages.options import PageOptions
 from reportgen.pages.page import draw_page, render_page
-from reportgen.pages.precision import FULL, Precision, describe_dropped, measure_dropped, quantize
+from reportgen.pages.precision import FULL, Precision, describe_dropped_mass, measure_dropped_mass, quantize
 from reportgen.records import Comparison
 
 
@@ -26,7 +26,7 @@ def make_noisy(num_tokens: int = 96) -> Capture:
     capture = make_capture(tokens, ("x", "y"), layers=(0, 1, 4), heads=(0, 1, 2, 3))
     drawn = np.random.default_rng(5).gamma(0.3, size=(3, 4, num_tokens, num_tokens))
     patterns = np.tril(drawn) / np.tril(drawn).sum(axis=-1, keepdims=True)
-    return replace(capture, triangles=patterns[:, :, *np.tril_indices(num_tokens)].astype(np.float16))
+    return replace(capture, attention=patterns[:, :, *np.tril_indices(num_tokens)].astype(np.float16))
 
 
 NOISY = make_noisy()
@@ -35,24 +35,24 @@ WEIGHTS = np.array([0, 1e-6, 0.0009, 0.0016, 0.25, 1], np.float16)
 
 def test_all_is_kept_unless_less_is_asked_for() -> None:
     assert quantize(WEIGHTS, FULL).tolist() == quantize_sqrt(WEIGHTS).tolist() == [0, 0, 8, 10, 128, 255]
-    assert (FULL.least, describe_dropped(measure_dropped(NOISY, FULL), FULL)) == (0, "")
+    assert (FULL.min_weight, describe_dropped_mass(measure_dropped_mass(NOISY, FULL), FULL)) == (0, "")
 
 
 def test_what_is_under_the_floor_is_left_out() -> None:
-    assert quantize(WEIGHTS, Precision(floor=9)).tolist() == [0, 0, 0, 10, 128, 255]
-    assert quantize(WEIGHTS, Precision(floor=10)).tolist() == [0, 0, 0, 10, 128, 255]
-    assert Precision(floor=9).least == pytest.approx((8.5 / 255) ** 2)
+    assert quantize(WEIGHTS, Precision(threshold=9)).tolist() == [0, 0, 0, 10, 128, 255]
+    assert quantize(WEIGHTS, Precision(threshold=10)).tolist() == [0, 0, 0, 10, 128, 255]
+    assert Precision(threshold=9).min_weight == pytest.approx((8.5 / 255) ** 2)
     codes = np.array([3, 9, 200], np.uint8)
-    assert quantize(codes, Precision(floor=9)).tolist() == [0, 9, 200]
+    assert quantize(codes, Precision(threshold=9)).tolist() == [0, 9, 200]
 
 
 def test_sixteen_bits_hold_what_a_capture_holds() -> None:
     weights = np.arange(0x3C01, dtype=np.uint16).view(np.float16)
-    codes = quantize(weights, Precision(precision=16))
+    codes = quantize(weights, Precision(bits=16))
     assert codes.dtype == np.uint16
     exact = weights.astype(np.float64)
     assert np.abs((codes / 65535) ** 2 - exact).max() < 2e-5
-    assert quantize(WEIGHTS, Precision(16, floor=9)).tolist()[:3] == [0, 0, 0]
+    assert quantize(WEIGHTS, Precision(16, threshold=9)).tolist()[:3] == [0, 0, 0]
     bytes_of_weights = np.array([0, 7, 255], np.uint8)
     assert (quantize(bytes_of_weights, Precision(16)) == 257 * bytes_of_weights.astype(int)).all()
 
@@ -63,45 +63,45 @@ def test_sixteen_bits_of_a_layer_come_back() -> None:
     num_codes = 4 * 78
     high = unpack_triangles(packed[:-num_codes], 4).astype(int)
     low = np.frombuffer(packed[-num_codes:], np.uint8).reshape(4, 78)
-    assert (high * 256 + low == quantize(capture.triangles[1], Precision(16))).all()
+    assert (high * 256 + low == quantize(capture.attention[1], Precision(16))).all()
 
 
 def test_what_a_row_loses_is_what_it_lacks() -> None:
-    detail = Precision(floor=20)
-    dropped = measure_dropped(NOISY, detail)
+    precision = Precision(threshold=20)
+    dropped = measure_dropped_mass(NOISY, precision)
     assert dropped.shape == (3, 4, 96)
     for layer, head, query_pos in ((0, 0, 0), (1, 2, 40), (2, 3, 95)):
         row = NOISY.pattern(NOISY.layers[layer], head)[query_pos, : query_pos + 1].astype(np.float64)
         assert dropped[layer, head, query_pos] == pytest.approx(row[quantize_sqrt(row) < 20].sum(), abs=1e-6)
-    said = describe_dropped(measure_dropped(NOISY, detail), detail)
+    said = describe_dropped_mass(measure_dropped_mass(NOISY, precision), precision)
     assert f"{np.median(dropped):.2g}" in said
     assert f"{dropped.max():.2g}" in said
 
 
 def test_page_within_its_limit_leaves_nothing_out() -> None:
-    html, detail = draw_page(NOISY, PageOptions(max_mb=25))
-    assert detail == FULL
+    html, precision = draw_page(NOISY, PageOptions(max_mb=25))
+    assert precision == FULL
     assert html == render_page(NOISY)
 
 
 @pytest.mark.parametrize("precision", [8, 16])
 def test_page_over_its_limit_leaves_out_as_little_as_it_must(precision: int) -> None:
-    whole, least = (len(render_page(NOISY, detail=Precision(precision, floor)).encode()) for floor in (0, 255))
+    whole, least = (len(render_page(NOISY, precision=Precision(precision, floor)).encode()) for floor in (0, 255))
     limit = (whole + least) / 2e6
-    html, detail = draw_page(NOISY, PageOptions(max_mb=limit, precision=precision))
-    assert 0 < detail.floor < 255
+    html, precision = draw_page(NOISY, PageOptions(max_mb=limit, precision=precision))
+    assert 0 < precision.threshold < 255
     assert 0.97 * limit < len(html.encode()) / 1e6 <= limit
-    assert html == render_page(NOISY, detail=detail)
+    assert html == render_page(NOISY, precision=precision)
     page = parse_html(html)
-    assert describe_dropped(measure_dropped(NOISY, detail), detail)[1:] in page.text
-    (block,) = page.find("script", id="block-dropped")
+    assert describe_dropped_mass(measure_dropped_mass(NOISY, precision), precision)[1:] in page.text
+    (block,) = page.find("script", id="block-dropped-mass")
     codes = np.frombuffer(decode_bytes(block.text), np.uint8).reshape(3, 4, 96)
-    assert (codes == quantize_sqrt(measure_dropped(NOISY, detail))).all()
+    assert (codes == quantize_sqrt(measure_dropped_mass(NOISY, precision))).all()
 
 
 def test_limit_that_nothing_reaches_leaves_out_all_that_it_can() -> None:
-    html, detail = draw_page(NOISY, PageOptions(max_mb=0.1))
-    assert detail.floor == 255
+    html, precision = draw_page(NOISY, PageOptions(max_mb=0.1))
+    assert precision.threshold == 255
     assert len(html.encode()) > 1e5
 
 
@@ -114,11 +114,11 @@ def test_comparison_is_held_to_its_limit_too() -> None:
     comparison = Comparison((NOISY.prompt.slug, "other"), slug="both", title="Both")
     whole, _ = draw_comparison(comparison, NOISY, other)
     limit = len(whole.encode()) / 1e6 - 0.03
-    html, detail = draw_comparison(comparison, NOISY, other, PageOptions(max_mb=limit))
-    assert detail.floor > 0
+    html, precision = draw_comparison(comparison, NOISY, other, PageOptions(max_mb=limit))
+    assert precision.threshold > 0
     assert len(html.encode()) <= 1e6 * limit
-    assert describe_dropped(measure_dropped(NOISY, detail), detail) in parse_html(html).text
+    assert describe_dropped_mass(measure_dropped_mass(NOISY, precision), precision) in parse_html(html).text
     assert {block.attributes["id"] for block in parse_html(html).find("script", type="text/plain")} >= {
-        "block-a-dropped",
-        "block-b-dropped",
+        "block-a-dropped-mass",
+        "block-b-dropped-mass",
     }
