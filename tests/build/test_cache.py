@@ -17,10 +17,10 @@ from html_tree import parse_html
 from tiny import make_llama, save_adapter, save_llama
 
 from reportgen.build.cache_key import make_key, make_valid_keys
-from reportgen.build.options import BuildOptions
+from reportgen.build.options import BuildOptions, Cluster
 from reportgen.cli import main as cli
 from reportgen.models.fingerprint import fingerprint
-from reportgen.records import Generation, Prompt, SourceLocation
+from reportgen.records import Generation, Prompt, Shard, SourceLocation
 from reportgen.records.selection import parse_selection
 from reportgen.site.files import read_key
 from reportgen.site.site import Site
@@ -258,6 +258,27 @@ def test_every_field_of_a_prompt_is_in_the_key_but_its_place() -> None:
             keys.add(make_key(changed, BuildOptions(), "x"))
     assert len(keys) == len(fields(Prompt))  # one is the base, and the place is not in it
     assert make_key(replace(base, place=SourceLocation("a.yaml", 7)), BuildOptions(), "x") in keys
+
+
+SAME_PAGE: dict[str, Any] = {
+    "batch_size": 3, "cluster": Cluster("auto"), "fail_fast": True, "force": True, "prune": True,
+    "shard": Shard(1, 2), "site_url": "https://ada.example/", "update": True,
+}  # fmt: skip
+"""Options that choose which pages a run makes, where and how fast."""
+OTHER_PAGE: dict[str, Any] = {
+    "device": "cuda", "dtype": "float16", "shared_assets": True, "trust_remote_code": True, "export_data": "csv",
+    "device_map": "auto", "allow_pickle": True, "keep_captures": True, "max_page_mb": 3.0, "precision": 16,
+}  # fmt: skip
+"""Options that change a page, or what is written beside it."""
+
+
+def test_every_option_that_changes_a_page_is_in_the_key_and_no_other() -> None:
+    assert {*SAME_PAGE, *OTHER_PAGE, "model"} == {item.name for item in fields(BuildOptions)}
+    prompt, base = Prompt(text="a"), make_key(Prompt(text="a"), BuildOptions(), "x")
+    for name, value in SAME_PAGE.items():
+        assert make_key(prompt, BuildOptions(**{name: value}), "x") == base, name
+    keys = {make_key(prompt, BuildOptions(**{name: value}), "x") for name, value in OTHER_PAGE.items()}
+    assert len(keys | {base}) == len(OTHER_PAGE) + 1
 
 
 def test_key_depends_on_the_model_and_is_empty_where_it_is_not_known() -> None:

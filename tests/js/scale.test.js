@@ -30,6 +30,15 @@ test("ticks go from nothing to the largest weight", () => {
   );
 });
 
+test("a logarithmic scale counts decades above a ten-thousandth", () => {
+  const expected = [0, 0, 1, 4];
+  for (const [i, weight] of [0, 1e-4, 1e-3, 1].entries()) {
+    assert.ok(Math.abs(scale.show.log(weight) - expected[i]) < 1e-9, `${weight}`);
+    assert.ok(Math.abs(scale.show.log(-weight) + expected[i]) < 1e-9, `${-weight}`);
+  }
+  assert.equal(scale.ticksOf("log", 1)[0].label, "≤0.0001");
+});
+
 test("a scale keeps the sign, and what is nothing", () => {
   assert.deepEqual(Array.from(scale.displayOf("sqrt", Float32Array.of(-4, 0, 9, Number.NaN))), [-2, 0, 3, Number.NaN]);
 });

@@ -235,3 +235,18 @@ def test_comparisons_are_of_one_share_each(tiny_llama: LoadedModel, tmp_path: Pa
     ]
     assert [[path.stem for path in outcome.pages] for outcome in made] == [["a", "b", "c", "a-and-b"], ["b-and-c"]]
     assert [outcome.not_run for outcome in made] == [0, 0]
+
+
+@pytest.mark.parametrize("by_order", [1, -1])
+def test_the_shard_that_built_a_page_is_believed(tmp_path: Path, by_order: int) -> None:
+    """Two shards may report one comparison: one saw its page or failed to make it, the other made it."""
+    site, seconds = Site(tmp_path).open(), {"capture": 1.0}
+    said = [("failed", False, "by the other"), ("written", True, "by the builder"), ("written", False, "by a reader")]
+    for number, (status, built, title) in enumerate(said[::by_order], 1):
+        outcome = {"slug": "pair", "title": title, "status": status, "run": {"built": built}, "place": 0}
+        counts = {"built": int(built), "failed": int(status == "failed"), "not_run": 0, "seconds": seconds}
+        part = {"shard": [number, 3], "keep_earlier": False, "prompts": [outcome], "run": counts, "site_url": ""}
+        (tmp_path / f"report.{number}-of-3.json").write_text(json.dumps(part), "utf-8")
+    assert join_parts(tmp_path) == []
+    report = json.loads(site.report.read_text("utf-8"))
+    assert [outcome["title"] for outcome in report["prompts"]] == ["by the builder"]
