@@ -66,6 +66,13 @@ _SETTLE = """async () => {
   for (let i = 0; i < 2; i++) await painted();
 }"""
 
+_GO = """(hash) => new Promise((done) => {
+  const before = location.href;
+  addEventListener("hashchange", () => done(), { once: true });
+  location.hash = hash;
+  if (location.href === before) done();
+})"""
+
 
 class Reader:
     """One page in a browser, what it asked for, and all that it did wrong."""
@@ -106,8 +113,8 @@ class Reader:
         return self.settle()  # a tooltip goes when the page scrolls
 
     def go(self, hash_: str) -> Reader:
-        """Follow a link into the page."""
-        self.page.evaluate("(hash) => { location.hash = hash; }", hash_)
+        """Follow a link into the page, and wait until the page knows."""
+        self.page.evaluate(_GO, hash_)
         return self.settle()
 
     def press(self, *keys: str) -> Reader:

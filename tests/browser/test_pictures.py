@@ -37,7 +37,10 @@ def save(reader: Reader, view: str, picture_format: str) -> bytes:
     """Save a view through its button and return the file."""
     button = reader.page.locator(f".card:has([data-figure={view}]) button.save")
     pair = reader.page.locator(f"div:not(.card):has(> h3):has(> [data-figure={view}]) button.save")
-    (pair if pair.count() else button).first.click()
+    button = (pair if pair.count() else button).first
+    button.scroll_into_view_if_needed()
+    reader.settle()  # figures that come into sight are drawn, and move what is below them
+    button.click()
     with reader.page.expect_download() as download:
         reader.page.locator(f"#save [data-format={picture_format}]").click()
     state = reader.address()
