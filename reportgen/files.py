@@ -1,4 +1,4 @@
-"""Whole files or none: each is written beside its place and renamed into it, so that nobody ever reads half of one."""
+"""Write files atomically: write a temporary file next to the target, then rename it, so no reader sees half a file."""
 
 from __future__ import annotations
 
@@ -11,29 +11,32 @@ from pathlib import Path
 from reportgen.records.errors import SiteError
 
 _ENDING = ".part"
-"""How the name of a file ends that is not yet in its place; it begins with a dot."""
+"""Suffix of temporary files. Their names begin with a dot."""
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it.
+    """Create a folder and its parents.
 
     Raises:
-        SiteError: it cannot be made.
+        SiteError: the folder cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SiteError(f"{folder}: cannot be made, {error.strerror}; choose another folder with --results") from error
+        raise SiteError(
+            f"{folder}: cannot be created, {error.strerror}; choose another folder with --results"
+        ) from error
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a file beside another to be written, which then takes its place: there is the old one or the new one, whole.
+    """Yield the path of a temporary file, and move that file to ``path`` when the block ends.
 
-    The content is on the disk before it has its name, and the name before this is over.
+    Readers see either the complete old file or the complete new one. The content is flushed to disk before the rename,
+    and the rename before this function returns. If the block raises an exception, the temporary file is removed.
 
     Raises:
-        OSError: it cannot be written; the old file is as it was.
+        OSError: the file cannot be written; the old file is unchanged.
     """
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_ENDING)
     os.close(descriptor)
@@ -51,15 +54,15 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def unwritable(path: Path, error: OSError) -> SiteError:
-    """Return what to say of a file that cannot be written."""
+    """Return the error to raise for a file that cannot be written."""
     return SiteError(f"{path}: cannot be written, {error.strerror}; make room or choose another --results")
 
 
 def atomic_write(path: Path, content: str | bytes) -> None:
-    """Write a file as ``replacing`` does.
+    """Write a file atomically.
 
     Raises:
-        SiteError: it cannot be written; the old file is as it was.
+        SiteError: the file cannot be written; the old file is unchanged.
     """
     try:
         with replacing(path) as temporary:
@@ -69,7 +72,7 @@ def atomic_write(path: Path, content: str | bytes) -> None:
 
 
 def remove_leftovers(folders: Iterable[Path]) -> None:
-    """Remove what a process left of files that it was killed over; nobody else may write there meanwhile."""
+    """Remove temporary files of a process that was killed; no other process may write to the folders meanwhile."""
     for folder in folders:
         for path in folder.glob(f".*{_ENDING}"):
             with suppress(OSError):
@@ -77,11 +80,11 @@ def remove_leftovers(folders: Iterable[Path]) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    if not hasattr(os, "O_DIRECTORY"):  # Windows, where a folder cannot be opened
+    if not hasattr(os, "O_DIRECTORY"):  # Windows cannot open a folder
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with suppress(OSError):  # some network disks refuse; the file itself is written
+        with suppress(OSError):  # some network file systems do not support this; the file itself is written
             os.fsync(descriptor)
     finally:
         os.close(descriptor)

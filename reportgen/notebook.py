@@ -1,4 +1,4 @@
-"""One prompt to a page, from a cell of a notebook or from a script."""
+"""Run one prompt and show its page, from a notebook cell or a script."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ FRAME_HEIGHT = 800
 _GENERATION = {item.name for item in fields(Generation)}
 _PROMPT = {item.name for item in fields(Prompt)} - {"model", "place", "text"}
 _SANDBOX = "allow-scripts allow-downloads allow-popups allow-popups-to-escape-sandbox"
-"""What the page may do in a notebook. It is of another origin there, so that no text on it comes near the kernel."""
+"""Permissions of the page in a notebook. Its frame has an opaque origin, so the page cannot reach the kernel."""
 _kept: dict[tuple[Any, ...], LoadedModel] = {}
-"""The model that was loaded last, by what it was asked for."""
+"""The model that was loaded last, by the arguments it was loaded with and its fingerprint."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """The page of one prompt; a notebook shows it where a cell ends in it.
+    """The page of one prompt. A notebook displays it if it is the last expression of a cell.
 
     Attributes:
-        capture: what the page shows: tokens, attention, predictions, evidence.
-        height: of the frame in a notebook, in CSS pixels; its lower edge can be dragged where browsers let it.
+        capture: the data of the page: tokens, attention, predictions, evidence.
+        height: height of the frame in a notebook, in CSS pixels. Most browsers let the reader drag its lower edge.
     """
 
     capture: Capture = field(repr=False)
@@ -49,19 +49,19 @@ class Report:
 
     @cached_property
     def html(self) -> str:
-        """The whole page, self-contained."""
+        """The page as self-contained HTML."""
         from reportgen.pages.page import draw_page
 
         return draw_page(self.capture, PageOptions(has_index=False, max_mb=MAX_PAGE_MB))[0]
 
     def save(self, path: Path | str) -> Path:
-        """Write the page, and return its path.
+        """Write the page and return its path.
 
         Args:
-            path: a file, which is overwritten, or a folder that is there, where the page gets the name of its slug.
+            path: a file, which is overwritten, or an existing folder, in which the page is named after its slug.
 
         Raises:
-            SiteError: it cannot be written.
+            SiteError: the page cannot be written.
         """
         path = Path(path)
         path = path / f"{self.capture.prompt.slug}.html" if path.is_dir() else path
@@ -70,7 +70,7 @@ class Report:
         return path
 
     def show(self) -> None:
-        """Show the page: below the cell in a notebook, else in a browser, from a file among the temporary ones."""
+        """Show the page: below the cell in a notebook, otherwise in a browser, from a temporary file."""
         if _in_notebook():
             from IPython.display import display
 
@@ -79,7 +79,7 @@ class Report:
             webbrowser.open(self.save(tempfile.mkdtemp(prefix="reportgen-")).as_uri())
 
     def _repr_html_(self) -> str:
-        """Return the page in a frame, as notebooks show it."""
+        """Return an iframe with the page, for notebooks."""
         title = escape(f"Attention: {self.capture.prompt.title}")
         style = f"width: 100%; height: {self.height:d}px; border: 0; border-radius: 10px; resize: vertical"
         return (
@@ -101,31 +101,35 @@ def report(
     height: int = FRAME_HEIGHT,
     **keys: Any,
 ) -> Report:
-    """Run one prompt and return its page, which a notebook shows.
+    """Run one prompt and return its page, which a notebook displays.
 
-    ``report("The cat ate the mat", layers="0-4", max_new_tokens=3)`` is a whole cell. Nothing is printed.
+    ``report("The cat ate the mat", layers="0-4", max_new_tokens=3)`` is a complete cell. Nothing is printed.
 
     Args:
-        text: what the model reads; leave it out where ``messages`` is given.
-        model: a name, as ``load_model`` takes it; a model that ``load_model`` or ``wrap_model`` gave; or a network of
-            transformers, with its ``tokenizer``. The model of a name stays in memory for the next call, until another
-            is asked for.
-        tokenizer: of a network that is given.
-        device: as ``load_model`` takes it, of a model by its name; so the next four.
-        device_map: how to spread it over several devices.
+        text: the prompt; omit it if ``messages`` is given.
+        model: a model name, as for ``load_model``; a model returned by ``load_model`` or ``wrap_model``; or a
+            transformers model, together with its ``tokenizer``. A model loaded by name stays in memory for the next
+            call, until a call needs another model.
+        tokenizer: tokenizer of a transformers model.
+        device: device to load the model on, as for ``load_model``. This and the next four apply only to a model given
+            by name.
+        device_map: how to spread the model over several devices.
         dtype: number format of the weights.
-        trust_remote_code: whether code that comes with it may run.
-        allow_pickle: whether its weights may be pickled.
-        height: of the frame in a notebook, in CSS pixels.
+        trust_remote_code: whether Python code that comes with the model may run.
+        allow_pickle: whether pickled weights may be read.
+        height: height of the frame in a notebook, in CSS pixels.
         keys: fields of ``Prompt``, such as ``title``, ``messages``, ``layers``, ``heads``, ``max_new_tokens``,
             ``evidence`` and ``adapter``, and of ``Generation``, such as ``do_sample``, ``temperature`` and ``seed``.
 
+    Returns:
+        The page of the prompt.
+
     Raises:
-        TypeError: there is no such argument, or a network lacks its tokenizer.
+        TypeError: an argument is unknown, or a transformers model is given without its tokenizer.
         ModelError: the model cannot be used.
-        PromptError: the prompt is wrong or cannot be run.
+        PromptError: the prompt is invalid or cannot be run.
     """
-    with warnings.catch_warnings():  # of bars that nobody is shown
+    with warnings.catch_warnings():  # about progress bars, which are not shown here
         warnings.filterwarnings("ignore", "IProgress not found")
         from reportgen.build.capture import capture
 
@@ -144,51 +148,56 @@ def report(
 
 
 def make_prompt(text: str, model: str, keys: Mapping[str, Any]) -> Prompt:
-    """Return a prompt, with a slug and a title, of fields of ``Prompt`` and ``Generation``.
+    """Return a prompt with a slug and a title, built from fields of ``Prompt`` and ``Generation``.
+
+    Args:
+        text: the prompt text.
+        model: name of the model.
+        keys: values of fields, by name.
 
     Raises:
-        TypeError: there is no such field.
-        PromptError: a value is wrong.
-        PromptFileError: the slug cannot be the name of a file.
+        TypeError: a name in ``keys`` is not a field.
+        PromptError: a value is invalid.
+        PromptFileError: the slug cannot be used as a file name.
     """
     for name in keys.keys() - _PROMPT - _GENERATION:
         close = difflib.get_close_matches(name, _PROMPT | _GENERATION, 1)
         advice = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(_PROMPT | _GENERATION))}"
         raise TypeError(f"report: unknown argument {name!r}; {advice}")
-    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in keys.items()}
-    chosen = {name: given.pop(name) for name in _GENERATION & given.keys()}
-    generation = replace(given.pop("generation", Generation()), **chosen)
-    return name_pages([Prompt(text, model=model, generation=generation, **given)])[0]
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in keys.items()}
+    settings = {name: values.pop(name) for name in _GENERATION & values.keys()}
+    generation = replace(values.pop("generation", Generation()), **settings)
+    return name_pages([Prompt(text, model=model, generation=generation, **values)])[0]
 
 
 def _find_model(model: object, tokenizer: PreTrainedTokenizerBase | None) -> LoadedModel | None:
-    """Return a model that is in memory; ``None`` for the name of one."""
+    """Return the model if the caller passed one; ``None`` if ``model`` is a name."""
     from reportgen.models.model import LoadedModel, wrap_model
 
     if isinstance(model, str | LoadedModel):
         if tokenizer is not None:
-            raise TypeError("report: a tokenizer goes with a network of transformers; leave it out")
+            raise TypeError("report: a tokenizer is only used with a transformers model; leave it out")
         return None if isinstance(model, str) else model
     if tokenizer is None:
-        raise TypeError(f"report: {type(model).__name__} lacks its tokenizer; give tokenizer=, or the model's name")
+        raise TypeError(f"report: {type(model).__name__} has no tokenizer; pass tokenizer=, or pass the model's name")
     return wrap_model(model, tokenizer)  # pyright: ignore[reportArgumentType]
 
 
 def _load(name: str, **settings: Any) -> LoadedModel:
-    """Load a model, or take the one of the last call where nothing of it has changed since."""
+    """Load a model, or return the model of the last call if the arguments and its files are unchanged."""
     from reportgen.captures.capture import free_memory
     from reportgen.models.fingerprint import fingerprint
     from reportgen.models.model import load_model
 
-    asked = (name, *settings.values(), fingerprint(name, settings["adapter"]))
-    if asked not in _kept:
+    key = (name, *settings.values(), fingerprint(name, settings["adapter"]))
+    if key not in _kept:
         _kept.clear()
         free_memory()
-        _kept[asked] = load_model(name, **settings)
-    return _kept[asked]
+        _kept[key] = load_model(name, **settings)
+    return _kept[key]
 
 
 def _in_notebook() -> bool:
-    """Say whether this process is the kernel of a notebook: IPython is there then, and no terminal."""
+    """Return whether this process is a notebook kernel, that is, runs IPython with a kernel and without a terminal."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return hasattr(shell, "kernel")

@@ -1,4 +1,4 @@
-"""Where ``templates/`` is: inside the package in a wheel, beside it in a checkout."""
+"""Find ``templates/``: inside the package in a wheel, next to the package in a checkout."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ def find_templates() -> Path:
     """Return the folder that holds the templates.
 
     Returns:
-        The first of ``reportgen/templates`` and ``templates`` beside the package that holds a page template.
+        ``templates`` inside the package, or else ``templates`` next to the package: the first that holds the page
+        template.
 
     Raises:
-        TemplatesNotFound: neither folder does.
+        TemplatesNotFound: neither folder holds the page template.
     """
     package = Path(__file__).resolve().parent
     candidates = (package / "templates", package.parent / "templates")

@@ -78,9 +78,9 @@ def test_network_and_tokenizer_are_taken_as_they_are(tiny_llama: LoadedModel) ->
     assert made.capture.model.name == "LlamaForCausalLM"
     same = report("The cat", model=tiny_llama, max_new_tokens=1).capture
     assert (made.capture.attention == same.attention).all()
-    with pytest.raises(TypeError, match="LlamaForCausalLM lacks its tokenizer; give tokenizer="):
+    with pytest.raises(TypeError, match="LlamaForCausalLM has no tokenizer; pass tokenizer="):
         report("a", model=network)
-    with pytest.raises(TypeError, match="a tokenizer goes with a network"):
+    with pytest.raises(TypeError, match="a tokenizer is only used with a transformers model"):
         report("a", model=tiny_llama, tokenizer=tokenizer)
 
 
@@ -150,7 +150,7 @@ def test_page_is_saved_where_it_is_told(tmp_path: Path) -> None:
     assert made.save(tmp_path) == tmp_path / "cat.html"
     assert made.save(str(tmp_path / "a" / "b.html")) == tmp_path / "a" / "b.html"
     assert (tmp_path / "cat.html").read_text("utf-8") == (tmp_path / "a" / "b.html").read_text("utf-8") == made.html
-    with pytest.raises(SiteError, match=r"cat\.html: cannot be made, "):
+    with pytest.raises(SiteError, match=r"cat\.html: cannot be created, "):
         made.save(tmp_path / "cat.html" / "b.html")
 
 

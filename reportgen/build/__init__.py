@@ -1,5 +1,5 @@
-"""Takes prompts to a site, one stage after another; build.py is the whole program.
+"""Run prompts and write a site; ``build.py`` calls the stages in order.
 
-Comes in: prompts, options, and a results folder.
-Goes out: pages and an index, and an account of what was built.
+Input: prompts, options and a results folder.
+Output: pages, an index, and a record of what was built.
 """

@@ -1,4 +1,4 @@
-"""The whole program on one screen: prompts in, a site out."""
+"""Build a site: check the prompts, run them, write their pages and the index."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from reportgen.build.engines.worker import PromptResult
 
 Engine = Callable[[Sequence[Prompt], RunRequest, BuildOptions, Progress, Stop], Iterator["PromptResult"]]
-"""Runs prompts; ``engines.local`` says what it takes and yields."""
+"""A function that runs prompts; ``engines.local.run_prompts`` documents its arguments and results."""
 
 
 def build_site(
@@ -41,19 +41,31 @@ def build_site(
     stop: Stop | None = None,
     comparisons: Sequence[Comparison] = (),
 ) -> Outcome:
-    """Run prompts and write their pages and the index; pages that are up to date stay as they are.
+    """Run prompts and write their pages and the index.
 
-    A prompt or a comparison that fails is shown as failed, and the run goes on. However the run ends, the index shows
-    what was done.
+    Pages that are up to date are skipped. If a prompt or a comparison fails, the index shows it as failed, and the run
+    continues. The index is written however the run ends, and shows what was done.
+
+    Args:
+        prompts: prompts to run.
+        results: folder of the site.
+        options: how to run.
+        progress: receives every stage.
+        stop: lets the caller stop the run.
+        comparisons: pairs of prompts to show side by side.
+
+    Returns:
+        What was written, skipped, removed and what failed.
 
     Raises:
-        PromptFileError: the prompts or comparisons are wrong, or their models cannot be used; nothing is written.
+        PromptFileError: a prompt or a comparison is invalid, or a model named in the file cannot be used; nothing is
+            written.
         ModelError: another model or adapter, the device or the dtype cannot be used; nothing is written.
         ReportgenError: the folder, the cluster or an option cannot be used.
     """
     check_format(options.export_data)
     site, stop = Site(results), stop or Stop()
-    options = _find_address(options, site)
+    options = _find_site_url(options, site)
     named = name_pages(tuple(prompts))
     compared = name_and_check(comparisons, named)
     pending = PendingComparisons(_take_ours(compared, options))
@@ -71,28 +83,28 @@ def build_site(
                 _write(result, site, options, progress, stop, report, pending)
                 if options.fail_fast and report.failures:
                     break
-        with stop.held():  # an index that was begun is finished
+        with stop.held():  # do not interrupt the writing of the index
             ended = not stop.asked and not (options.fail_fast and report.failures)
             keep_earlier = options.update or not report.has_pages or not ended
             return report.finish(keep_earlier=keep_earlier, prune=options.prune and ended)
 
 
-def _find_address(options: BuildOptions, site: Site) -> BuildOptions:
-    """Check where the site will be published; pages that come beside others take their address where none is given."""
+def _find_site_url(options: BuildOptions, site: Site) -> BuildOptions:
+    """Check the site's URL; an update without one uses the URL of the last run."""
     known = options.site_url or (site.read_run().site_url if options.update else "")
     return replace(options, site_url=check_site_url(known))
 
 
 def _take_ours(comparisons: Sequence[Comparison], options: BuildOptions) -> list[Comparison]:
-    """Return the comparisons that are this shard's."""
+    """Return the comparisons of this shard."""
     shard = options.shard
-    return [one for place, one in enumerate(comparisons) if shard is None or shard.takes(place)]
+    return [comparison for place, comparison in enumerate(comparisons) if shard is None or shard.takes(place)]
 
 
 def _check(
     prompts: Sequence[Prompt], current: Collection[str], options: BuildOptions, stop: Stop
 ) -> tuple[Prompt, ...]:
-    """Check what is to be run against models and machine; what has its page has passed before."""
+    """Check the prompts that will run against their models and this machine; those with a page passed earlier."""
     missing = [prompt for prompt in prompts if prompt.slug not in current]
     if not missing:
         return tuple(prompts)
@@ -100,7 +112,7 @@ def _check(
         checked = check_prompts(
             missing, model=options.model and options.model.info, trust_remote_code=options.trust_remote_code
         )
-        if options.model is None and options.cluster is None:  # a worker looks at the machine that it is on
+        if options.model is None and options.cluster is None:  # on a cluster, each worker checks its own machine
             from reportgen.models.model import check_settings  # torch takes seconds to import
 
             check_settings(options.device, options.dtype, options.device_map)
@@ -109,20 +121,20 @@ def _check(
 
 
 def _prepare(site: Site, missing: Sequence[str], options: BuildOptions) -> None:
-    """Make the folder ready for the pages that are missing."""
+    """Prepare the folder for the missing pages."""
     remove_parts(site.root, options.shard)
-    if options.shard is None:  # other shards are at work on theirs
+    if options.shard is None:  # other shards may be writing their temporary files
         site.remove_leftovers()
     site.open(missing, shared_assets=options.shared_assets, site_url=options.site_url)
     if options.update:
-        site.read_cards()  # what cannot be read is said now rather than after the work
+        site.read_cards()  # report unreadable files now, not after the work
 
 
 def _run(
     prompts: Sequence[Prompt], missing: Collection[str], pending: PendingComparisons, options: BuildOptions,
     progress: Progress, stop: Stop,
 ) -> Iterator[PromptResult]:  # fmt: skip
-    """Run the prompts that have no page, grouped by model; nothing heavy is imported where there are none."""
+    """Run the prompts that have no page, grouped by model; if there are none, torch is not imported."""
     if not missing:
         return
     with stop.importing():
@@ -132,7 +144,7 @@ def _run(
 
 
 def _find_engine(options: BuildOptions) -> Engine:
-    """Return what runs prompts."""
+    """Return the engine: Ray if a cluster is given, otherwise local."""
     if options.cluster is None:
         from reportgen.build.engines.local import run_prompts  # torch takes seconds to import
 
@@ -151,7 +163,7 @@ def _write(
     result: PromptResult, site: Site, options: BuildOptions, progress: Progress, stop: Stop, report: RunReport,
     pending: PendingComparisons,
 ) -> None:  # fmt: skip
-    """Write what came of a prompt, and the comparisons that waited for it."""
+    """Write the result of a prompt, and the comparisons that waited for it."""
     start = time.perf_counter()
     if result.outcome is None:
         progress.skip(1)
@@ -167,7 +179,7 @@ def _write(
 
 
 def _keep(prompt: Prompt, outcome: Artifacts | Failure, site: Site, stop: Stop, report: RunReport) -> Path | Failure:
-    """Write what was drawn; return the path of the page, or why there is none."""
+    """Write the page of a prompt; return its path, or the failure."""
     try:
         if isinstance(outcome, Artifacts):
             with stop.held():
@@ -184,20 +196,20 @@ def _write_comparisons(
     prompt: Prompt, side: ComparisonInput, site: Site, options: BuildOptions, stop: Stop, report: RunReport,
     pending: PendingComparisons,
 ) -> None:  # fmt: skip
-    """Write the comparisons that waited for this prompt alone; one that fails is shown as failed."""
-    for one, sides in pending.take(prompt, side):
+    """Write the comparisons that this prompt completes; one that fails is recorded as failed."""
+    for comparison, sides in pending.take(prompt, side):
         if isinstance(sides, FailureCard):
-            report.add_lost(one, sides)
+            report.add_lost(comparison, sides)
             continue
-        key = make_pair_key(one, sides.keys, options)
+        key = make_pair_key(comparison, sides.keys, options)
         try:
-            artifacts = render_comparison_artifacts(one, *sides.captures, replace(options.page, key=key))
+            artifacts = render_comparison_artifacts(comparison, *sides.captures, replace(options.page, key=key))
             with stop.held():
-                report.add_page(one, artifacts.card, site.write(one.slug, artifacts))
+                report.add_page(comparison, artifacts.card, site.write(comparison.slug, artifacts))
         except SiteError as error:
             if not isinstance(error, InTheWay):
                 raise
-            report.fail_comparison(one, str(error))
-        except Exception as error:  # numbers that nobody foresaw are this comparison's failure, not the run's
-            where = one.place.of("compare")
-            report.fail_comparison(one, f"{where}: {one.slug} cannot be drawn, {first_line(error)}; -v shows where")
+            report.fail_comparison(comparison, str(error))
+        except Exception as error:  # an unexpected error fails this comparison, not the run
+            where = f"{comparison.place.of('compare')}: {comparison.slug}"
+            report.fail_comparison(comparison, f"{where} cannot be drawn, {first_line(error)}; -v shows where")

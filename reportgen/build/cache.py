@@ -1,4 +1,4 @@
-"""Which pages of an earlier run need not be made again."""
+"""Find the pages of earlier runs that are up to date."""
 
 from __future__ import annotations
 
@@ -17,61 +17,58 @@ from reportgen.site.site import Site
 def find_up_to_date(
     site: Site, prompts: Sequence[Prompt], options: BuildOptions, comparisons: Sequence[Comparison] = ()
 ) -> dict[str, Card]:
-    """Return the cards of the pages that are as a run would make them; no model is loaded, and nobody is asked.
+    """Return the cards of the pages that are up to date; no model is loaded, and the network is not used.
 
     Args:
-        site: whose folder need not be there.
-        prompts: of the run, each with its slug.
-        options: of the run; a model in memory, or ``force``, leaves no page as it is.
-        comparisons: of the run, each with its slug. One that has to be made takes both of its prompts.
+        site: results folder, which need not exist.
+        prompts: prompts of the run, each with its slug.
+        options: options of the run; with ``model`` or ``force``, no page is up to date.
+        comparisons: comparisons of the run, each with its slug. If one must be built, both of its prompts run again.
 
     Returns:
         Cards by slug, in the order of the prompts, then of the comparisons.
     """
     if options.force or options.model is not None or not site.root.is_dir():
         return {}
-    model_fingerprint = cache(fingerprint)  # for this once: files may be others at the next call
-    found: dict[str, Card] = {}
+    model_fingerprint = cache(fingerprint)  # only for this call, because files may change before the next one
+    cards: dict[str, Card] = {}
     for prompt in prompts:
         keys = make_valid_keys(prompt, options, model_fingerprint(prompt.model, prompt.adapter))
         card = site.find_current(prompt.slug, keys)
         if card and _has_all(site, prompt.slug, options):
-            found[prompt.slug] = card
-    awaited = {slug for one in comparisons for slug in one.prompts}
+            cards[prompt.slug] = card
+    awaited = {slug for comparison in comparisons for slug in comparison.prompts}
     sides = {
         prompt.slug: make_side_key(prompt, options, model_fingerprint(prompt.model, prompt.adapter))
         for prompt in prompts
         if prompt.slug in awaited
     }
-    for one in comparisons:
-        key = make_pair_key(one, [sides[slug] for slug in one.prompts], options)
-        card = site.find_current(one.slug, {key_at(key, options.site_url)} - {""})
-        if card and _is_pictured(site, one.slug, options):
-            found[one.slug] = card
-    return _whole(found, comparisons)
+    for comparison in comparisons:
+        key = make_pair_key(comparison, [sides[slug] for slug in comparison.prompts], options)
+        card = site.find_current(comparison.slug, {key_at(key, options.site_url)} - {""})
+        if card and _has_preview(site, comparison.slug, options):
+            cards[comparison.slug] = card
+    return _drop_incomplete(cards, comparisons)
 
 
-def _whole(found: Mapping[str, Card], comparisons: Sequence[Comparison]) -> dict[str, Card]:
-    """Leave out comparisons of which something is missing, with their prompts: they are made together."""
-    left = dict(found)
-    while broken := [
-        {one.slug, *one.prompts}
-        for one in comparisons
-        if not left.keys() >= {one.slug, *one.prompts} and left.keys() & {one.slug, *one.prompts}
-    ]:
-        for slug in set().union(*broken):
-            left.pop(slug, None)
-    return left
+def _drop_incomplete(cards: Mapping[str, Card], comparisons: Sequence[Comparison]) -> dict[str, Card]:
+    """Drop comparisons and their prompts unless all three pages are up to date, because they are built together."""
+    complete = dict(cards)
+    groups = [{comparison.slug, *comparison.prompts} for comparison in comparisons]
+    while incomplete := [group for group in groups if not complete.keys() >= group and complete.keys() & group]:
+        for slug in set().union(*incomplete):
+            complete.pop(slug, None)
+    return complete
 
 
 def _has_all(site: Site, slug: str, options: BuildOptions) -> bool:
-    """Say whether what is asked for beside a page is there."""
+    """Return whether the requested tables, capture and preview of a page exist."""
     if options.export_data and not site.has_tables(slug, options.export_data):
         return False
     if options.keep_captures and not site.has_capture(slug):
         return False
-    return _is_pictured(site, slug, options)
+    return _has_preview(site, slug, options)
 
 
-def _is_pictured(site: Site, slug: str, options: BuildOptions) -> bool:
+def _has_preview(site: Site, slug: str, options: BuildOptions) -> bool:
     return not options.site_url or site.has_preview(slug)

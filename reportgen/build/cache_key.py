@@ -1,8 +1,8 @@
-"""The key of a page: one hash over all that the page depends on, so that one that need not be made again is known.
+"""The cache key of a page: a hash of everything that the page depends on. A page with the same key is up to date.
 
-A key holds the prompt as it is run, command line included; the options that change what is on a page; what the model
-is made of; and the program: its modules and templates, and the packages that the numbers come from. What changes the
-last digits of numbers alone is left out: which prompts ran beside it, and which of several like devices it ran on.
+The key covers the prompt, including command-line overrides; the options that change the page; the model's fingerprint;
+and the program: its modules, its templates and the versions of the packages that compute the numbers. It does not cover
+what changes only the last digits of numbers: the other prompts of the batch, and which of several equal devices ran it.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from reportgen.records import EXPORT_FORMATS, Comparison, Prompt
 
 _PACKAGES = ("bokeh", "numpy", "tokenizers", "torch", "transformers")
 PROMPT_FIELDS_IGNORED = ("place",)
-"""Fields of a prompt, or of a comparison, that nothing of its page depends on."""
+"""Fields of a prompt or a comparison that its page does not depend on."""
 OPTIONS_IGNORED = ("batch_size", "cluster", "fail_fast", "force", "model", "prune", "shard", "site_url", "update")
-"""BuildOptions that no page depends on, and where it will be published, which ``key_at`` adds."""
+"""Fields of ``BuildOptions`` that no page depends on, and ``site_url``, which ``key_at`` adds to the key."""
 
 
 def make_key(prompt: Prompt, options: BuildOptions, model_fingerprint: str) -> str:
-    """Return the key of the page that a prompt would get.
+    """Return the cache key of a prompt's page.
 
     Args:
-        prompt: with its slug and title.
-        options: of the run.
-        model_fingerprint: the model, as ``fingerprint`` tells it; empty where nobody knows.
+        prompt: prompt with its slug and title.
+        options: options of the run.
+        model_fingerprint: fingerprint of the model, as returned by ``fingerprint``; empty if unknown.
 
     Returns:
-        A SHA-256 in hexadecimal; empty where it is not known what the model is made of.
+        A SHA-256 hash in hexadecimal; empty if the model's fingerprint is unknown.
     """
     if not model_fingerprint or options.model is not None:
         return ""
@@ -46,23 +46,23 @@ def make_key(prompt: Prompt, options: BuildOptions, model_fingerprint: str) -> s
 
 
 def make_valid_keys(prompt: Prompt, options: BuildOptions, model_fingerprint: str) -> set[str]:
-    """Return the keys under which a page is up to date: it is no worse for what was not asked for beside it."""
+    """Return all keys of an up-to-date page, including those of a run that also wrote tables or captures."""
     kinds = (options.export_data,) if options.export_data else ("", *EXPORT_FORMATS)
     kept = (True,) if options.keep_captures else (False, True)
-    asked = [replace(options, export_data=kind, keep_captures=keep) for kind in kinds for keep in kept]
-    return {key_at(make_key(prompt, options, model_fingerprint), options.site_url) for options in asked} - {""}
+    variants = [replace(options, export_data=kind, keep_captures=keep) for kind in kinds for keep in kept]
+    return {key_at(make_key(prompt, variant, model_fingerprint), variant.site_url) for variant in variants} - {""}
 
 
 def make_pair_key(comparison: Comparison, sides: Sequence[str], options: BuildOptions) -> str:
-    """Return the key of the page that puts two prompts side by side.
+    """Return the cache key of a comparison's page.
 
     Args:
-        comparison: with its slug and title.
-        sides: what the model of each side is made of, and its prompt: their keys without what stands beside pages.
-        options: of the run.
+        comparison: comparison with its slug and title.
+        sides: keys of its two prompts, as returned by ``make_side_key``.
+        options: options of the run.
 
     Returns:
-        As ``make_key``.
+        A SHA-256 hash in hexadecimal; empty if the key of a side is empty.
     """
     if not all(sides):
         return ""
@@ -70,17 +70,17 @@ def make_pair_key(comparison: Comparison, sides: Sequence[str], options: BuildOp
 
 
 def make_side_key(prompt: Prompt, options: BuildOptions, model_fingerprint: str) -> str:
-    """Return the key of a prompt as one side of a comparison, whatever is written beside its own page."""
+    """Return the key of a prompt as a side of a comparison; it ignores tables and captures written with its page."""
     return make_key(prompt, replace(options, export_data="", keep_captures=False), model_fingerprint)
 
 
 def _settings(options: BuildOptions) -> dict[str, Any]:
-    """Return the options that change a page: all but those that say which pages a run makes, and how fast."""
+    """Return the options that change a page."""
     return _values(options, OPTIONS_IGNORED) | {"device": options.device.partition(":")[0]}
 
 
 def _values(record: Any, without: Collection[str]) -> dict[str, Any]:
-    """Return the fields of a record, but for some."""
+    """Return the fields of a record as a dictionary, except those in ``without``."""
     return {item.name: getattr(record, item.name) for item in fields(record) if item.name not in without}
 
 
@@ -91,7 +91,7 @@ def _hash(values: list[Any]) -> str:
 
 @cache
 def hash_program() -> str:
-    """Return a hash of this program's modules and templates, and of the versions of what they run on."""
+    """Return a hash of this program's modules and templates and of the versions of Python and its dependencies."""
     package = Path(__file__).parents[1]
     whole = hashlib.sha256(repr([python_version(), *map(version, _PACKAGES)]).encode())
     for folder, pattern in ((package, "*.py"), (find_templates(), "*")):

@@ -1,4 +1,4 @@
-"""Captures with all evidence: where ``captures``, which knows no evidence, is given what measures it."""
+"""Capture prompts with evidence: calls ``captures`` with the collector that measures the evidence."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ def capture(model: LoadedModel, prompt: Prompt, watch: Watch = lambda *_: None) 
     """Run one prompt.
 
     Args:
-        model: what to run it on; the network is left as it was.
-        prompt: what to run; its ``model`` is not looked at.
-        watch: told how far ablation is, if it is asked for: heads done, of how many, seconds left.
+        model: model to run the prompt on; it is not changed.
+        prompt: prompt to run; its ``model`` is ignored.
+        watch: called with the progress of ablation, if requested: heads done, number of heads, seconds left.
 
     Returns:
-        The record of the run.
+        The capture of the run.
 
     Raises:
-        PromptTooLong: prompt and generated tokens do not fit the model's context window.
-        NotEnoughMemory: its attention will not fit into this machine's memory.
+        PromptTooLong: the prompt and its generated tokens do not fit in the model's context window.
+        NotEnoughMemory: the attention weights do not fit in this machine's memory.
         CaptureMismatch: the model's attention is not causal softmax attention.
-        UnsupportedModel: the model gives no attention weights.
-        PromptError: the prompt cannot be encoded, selects what the model lacks, or the run failed.
+        UnsupportedModel: the model provides no attention weights.
+        PromptError: the prompt cannot be encoded, selects layers or heads that do not exist, or the run failed.
     """
     return captures.capture(model, prompt, EvidenceCollector, watch)
 
@@ -40,5 +40,5 @@ def capture_in_turn(
     watch: Callable[[Prompt], Watch] = lambda _: lambda *_: None,
     wanted: Callable[[Prompt], bool] = lambda _: True,
 ) -> Iterator[Capture | PromptError | ModelError]:
-    """Run prompts side by side, as ``captures.capture.capture_in_turn`` does."""
+    """Run prompts in a batch, as ``captures.capture.capture_in_turn`` does, with evidence."""
     return captures.capture_in_turn(model, prompts, EvidenceCollector, watch, wanted)

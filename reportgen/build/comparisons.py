@@ -1,4 +1,4 @@
-"""Captures that wait for one another: what the comparisons of a run hold until both of their sides are there."""
+"""Comparisons of a run: hold the capture of one side until that of the other side is available."""
 
 from __future__ import annotations
 
@@ -16,27 +16,31 @@ from reportgen.records.errors import PromptFileError, ReportgenError
 def name_and_check(comparisons: Sequence[Comparison], prompts: Sequence[Prompt]) -> tuple[Comparison, ...]:
     """Return comparisons with slugs and titles.
 
+    Args:
+        comparisons: comparisons of the run.
+        prompts: prompts of the run, each with its slug.
+
     Raises:
-        PromptFileError: one names a prompt that is not there, or would share its page's file with another.
+        PromptFileError: a comparison names an unknown prompt, or its slug is already in use.
     """
     named, wrong = name_comparisons(comparisons, prompts)
     if wrong:
-        raise PromptFileError(f"{named[index].place.of('compare')}: {what}" for index, what in wrong)
+        raise PromptFileError(f"{named[index].place.of('compare')}: {problem}" for index, problem in wrong)
     return named
 
 
 def make_lost_card(comparison: Comparison, error: str) -> FailureCard:
-    """Return what the index says about a comparison that has no page."""
+    """Return the index card of a comparison that has no page."""
     return FailureCard(comparison.slug, comparison.title, "side by side", error)
 
 
 @dataclass(frozen=True)
 class ComparisonInput:
-    """What a comparison needs of one of its prompts.
+    """The data that a comparison needs from one of its prompts.
 
     Attributes:
-        captured: its record, slim, or why there is none.
-        key: of what made it, as ``cache_key`` makes it.
+        captured: capture of the prompt, reduced by ``slim``, or the error message if it failed.
+        key: cache key of the prompt, as returned by ``make_side_key``.
     """
 
     captured: Capture | str
@@ -44,7 +48,7 @@ class ComparisonInput:
 
 
 def make_comparison_input(captured: Capture | ReportgenError, key: str) -> ComparisonInput:
-    """Return what a comparison needs of a record, or of the reason why there is none."""
+    """Return the data that a comparison needs from a capture, or from the error if the capture failed."""
     return ComparisonInput(slim(captured) if isinstance(captured, Capture) else str(captured), key)
 
 
@@ -53,8 +57,8 @@ class ComparisonInputs:
     """Both sides of a comparison.
 
     Attributes:
-        captures: what each is, slim.
-        keys: of what made each, as ``cache_key`` makes them.
+        captures: captures of the two prompts, reduced by ``slim``.
+        keys: cache keys of the two prompts, as returned by ``make_side_key``.
     """
 
     captures: tuple[Capture, Capture]
@@ -62,37 +66,37 @@ class ComparisonInputs:
 
 
 class PendingComparisons:
-    """The comparisons of a run; what they need of a prompt is kept from one side to the other, no longer."""
+    """The comparisons of a run that are not complete; a side is kept in memory only until its comparisons have both."""
 
     def __init__(self, comparisons: Sequence[Comparison]) -> None:
-        """Start with no side.
+        """Start with no sides.
 
         Args:
-            comparisons: named, each of two different prompts.
+            comparisons: comparisons with slugs, each of two different prompts.
         """
         self.comparisons = tuple(comparisons)
-        self.prompts = frozenset(slug for one in comparisons for slug in one.prompts)
+        self.prompts = frozenset(slug for comparison in comparisons for slug in comparison.prompts)
         self._open = list(comparisons)
         self._kept: dict[str, ComparisonInput] = {}
 
     def take(
         self, prompt: Prompt, side: ComparisonInput
     ) -> Iterator[tuple[Comparison, ComparisonInputs | FailureCard]]:
-        """Take what became of a prompt, and yield the comparisons that wait for nothing else.
+        """Add the data of a prompt, and yield the comparisons that are now complete.
 
         Args:
-            prompt: which.
-            side: what is needed of it.
+            prompt: prompt that has run or failed.
+            side: its data.
 
         Yields:
-            Each such comparison with both of its sides, or with the card that says which of them failed.
+            Each complete comparison with both of its sides, or with a failure card that names the side that failed.
         """
         self._kept[prompt.slug] = side
-        ready = [one for one in self._open if all(slug in self._kept for slug in one.prompts)]
-        for one in ready:
-            yield one, self._pair(one)
-        self._open = [one for one in self._open if one not in ready]
-        awaited = {slug for one in self._open for slug in one.prompts}
+        ready = [comparison for comparison in self._open if all(slug in self._kept for slug in comparison.prompts)]
+        for comparison in ready:
+            yield comparison, self._pair(comparison)
+        self._open = [comparison for comparison in self._open if comparison not in ready]
+        awaited = {slug for comparison in self._open for slug in comparison.prompts}
         self._kept = {slug: kept for slug, kept in self._kept.items() if slug in awaited}
 
     def _pair(self, comparison: Comparison) -> ComparisonInputs | FailureCard:

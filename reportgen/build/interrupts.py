@@ -1,4 +1,4 @@
-"""Ctrl-C: once lets a run finish what it is at, twice stops it now; either way it can still write its index."""
+"""Handle Ctrl-C: once stops a run after the current prompts, twice stops it now. In both cases the index is written."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ INTERRUPTED = 130
 
 
 class Stop:
-    """Whether a run shall come to its end before all is done.
+    """A request to stop a run early.
 
     Attributes:
-        asked: whether it shall; a run looks at it between prompts.
+        asked: whether the run should stop; checked between batches.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Stop:
 
     @contextmanager
     def importing(self) -> Iterator[None]:
-        """Never raise while torch is imported: there an interrupt gets lost, or turns into an error of another kind."""
+        """Never raise while torch is imported, where an interrupt can be swallowed or become another exception."""
         self._importing = True
         try:
             yield
@@ -35,7 +35,7 @@ class Stop:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Raise at the first interrupt: there is nothing to finish while a model is fetched and loaded."""
+        """Raise at the first interrupt, for downloading and loading a model, where there is no prompt to finish."""
         self._at_once = True
         try:
             yield
@@ -44,7 +44,7 @@ class Stop:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Put off what would raise until the block is over: a page is written and known, or neither."""
+        """Delay interrupts until the block ends, so that a page is both written and recorded, or neither."""
         self._held = True
         try:
             yield
@@ -54,11 +54,11 @@ class Stop:
             raise KeyboardInterrupt
 
     def press(self) -> None:
-        """Take one interrupt.
+        """Handle one interrupt.
 
         Raises:
-            KeyboardInterrupt: the run shall stop now. The first interrupt after that is ignored, so that an impatient
-                reader still gets an index, and the next one ends the process.
+            KeyboardInterrupt: the run must stop now. The first interrupt after that is ignored, so that the index is
+                still written, and the next one ends the process.
         """
         first, self.asked = not self.asked, True
         if self._since_raised is not None:
@@ -66,7 +66,7 @@ class Stop:
             if self._since_raised > 1:
                 _end()
         elif first and not self._at_once:
-            _say("stopping when the prompts at work have their pages; Ctrl-C again stops now")
+            _say("stopping after the current prompts; press Ctrl-C again to stop now")
         elif self._importing:
             _end()
         else:
@@ -77,7 +77,7 @@ class Stop:
 
 @contextmanager
 def listen(stop: Stop) -> Iterator[None]:
-    """Tell a run of interrupts, where they are this program's to handle: in the main thread, and nobody else does."""
+    """Pass interrupts to a run; only in the main thread, and only if no other code has installed a handler."""
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
@@ -95,5 +95,5 @@ def _end() -> None:
 
 
 def _say(line: str) -> None:
-    # Not through sys.stderr, which may be in the middle of a write of its own.
+    # Not through sys.stderr, because the signal may interrupt a write to it.
     os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"{line}\n".encode())

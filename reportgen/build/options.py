@@ -1,4 +1,4 @@
-"""How to run, apart from what the prompts say; what a run left behind; and who wants to know how far it is."""
+"""The options of a run, its outcome, and the protocol for progress reports."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Cluster:
     """A Ray cluster to run on.
 
     Attributes:
-        address: as ``ray.init`` takes it; empty takes ``RAY_ADDRESS``, or the one that runs on this machine.
-        workers: how many models are in memory at once; 0 takes one for each GPU, or for each node without any.
-        gpus_per_worker: which Ray keeps for each; ``None`` takes one where there are any.
+        address: address as for ``ray.init``; empty uses ``RAY_ADDRESS``, or the cluster on this machine.
+        workers: number of workers, each with one model in memory; 0 means one per GPU, or per node without GPUs.
+        gpus_per_worker: number of GPUs that Ray reserves for each worker; ``None`` means 1 if the cluster has GPUs.
     """
 
     address: str = ""
@@ -30,31 +30,31 @@ class Cluster:
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How to run, apart from what the prompts say.
+    """Options of a run that are not part of the prompts.
 
     Attributes:
-        device: ``auto``, or what torch calls it.
+        device: ``auto``, or a torch device such as ``cuda:1``.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
-        shared_assets: keep BokehJS once beside the pages instead of in each.
-        trust_remote_code: run code that comes with a model.
-        allow_pickle: read weights that are pickled where there are no safetensors.
-        keep_captures: write what each page was made from too, so that ``render_site`` makes the page again.
-        update: keep the pages of earlier runs in the index, beside those of this one.
-        export_data: write the tables of numbers too, as ``csv`` or ``parquet``; empty writes none.
-        model: a loaded model to use for every prompt, whatever model it names. Nobody knows what it is made of, so that
-            every page is made anew.
-        batch_size: how many prompts of similar length run side by side at most; 0 takes what suits their lengths.
-        device_map: how to spread a model over several devices, as ``auto``; empty puts it on one.
-        force: make pages anew that are up to date.
-        prune: remove the pages of prompts that are not among those of the run, when it has come to its end.
-        max_page_mb: megabytes, 1e6 bytes each, that a page has at most: one that would be heavier leaves out weak
-            weights, and says how much of each row they are; 0 sets no limit.
-        precision: bits of a weight on a page, 8 or 16.
-        fail_fast: end the run at the first prompt that fails.
-        shard: run this part of the batches alone; others are run elsewhere, into the same folder or their own.
-        cluster: where to run; this process without one.
-        site_url: where the site will be published, such as ``https://ada.github.io/heads/``: pages then name their
-            own addresses and have previews for cards of links; empty where that is not known.
+        shared_assets: store BokehJS once in the site instead of in each page.
+        trust_remote_code: run Python code that comes with a model.
+        allow_pickle: read pickled weights if a model has no safetensors.
+        keep_captures: also write the capture of each page, from which ``render_site`` can make the page again.
+        update: keep the pages of earlier runs in the index.
+        export_data: also write the tables of numbers, as ``csv`` or ``parquet``; empty writes none.
+        model: a loaded model to use for every prompt, instead of the model that the prompt names. Its fingerprint is
+            unknown, so every page is built again.
+        batch_size: maximum number of prompts of similar length in a batch; 0 chooses it from their lengths.
+        device_map: how to spread a model over several devices, such as ``auto``; empty uses a single device.
+        force: build all pages again, even those that are up to date.
+        prune: when the run is complete, remove the pages of prompts that are not part of it.
+        max_page_mb: maximum size of a page in megabytes of 1e6 bytes. A larger page omits its smallest weights and
+            states how much of each row they are; 0 means no limit.
+        precision: bits per attention weight on a page, 8 or 16.
+        fail_fast: stop the run at the first prompt that fails.
+        shard: run only this shard of the batches; other processes run the others, into the same folder or another.
+        cluster: Ray cluster to run on; ``None`` runs in this process.
+        site_url: URL where the site will be published, such as ``https://ada.github.io/heads/``: adds canonical links
+            and link previews to the pages; empty if unknown.
     """
 
     device: str = "auto"
@@ -79,7 +79,7 @@ class BuildOptions:
 
     @property
     def page(self) -> PageOptions:
-        """How pages are drawn."""
+        """The options that apply to drawing pages."""
         return PageOptions(
             shared_assets=self.shared_assets,
             site_url=self.site_url,
@@ -90,17 +90,17 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run left behind.
+    """The outcome of a run.
 
     Attributes:
-        index: path of the index; of a shard, of its report.
+        index: path of the index; for a shard, path of its partial report.
         pages: paths of the pages written, in the order of the prompts.
-        failures: the prompts that gave no page, in that order too.
-        broken: why comparisons of prompts that did not fail gave none.
-        left_out: paths of the pages that are in the folder and not in the index.
-        up_to_date: paths of the pages that were there and are as this run would have made them.
+        failures: failures of prompts, in the order of the prompts.
+        broken: error messages of comparisons that failed although both of their prompts succeeded.
+        left_out: paths of the pages that are in the folder but not in the index.
+        up_to_date: paths of the pages that were up to date and were skipped.
         pruned: paths of the pages that were removed.
-        not_run: how many prompts the run did not come to, since it was asked to stop or one failed.
+        not_run: number of prompts and comparisons that were not run, because the run was stopped.
     """
 
     index: Path
@@ -114,43 +114,50 @@ class Outcome:
 
 
 class Progress(Protocol):
-    """Who wants to know how far a run is."""
+    """Receives the progress of a run. Implement it to show progress in another way than the command line does."""
 
     def stage(self, prompt: Prompt, stage: str) -> None:
-        """A prompt entered a stage: ``load``, ``capture`` or ``page``."""
+        """Called when a prompt enters a stage: ``load``, ``capture`` or ``page``."""
         ...
 
     def ablating(self, prompt: Prompt, done: int, total: int, seconds: float) -> None:
-        """So many heads of so many are ablated, and about so many seconds are left; 0 before the first."""
+        """Called before and during ablation.
+
+        Args:
+            prompt: prompt that is being measured.
+            done: number of heads ablated so far; 0 in the first call.
+            total: number of heads to ablate.
+            seconds: estimated time left, in seconds.
+        """
         ...
 
     def warn(self, prompt: Prompt, warning: str) -> None:
-        """A prompt has a page that must be read with care."""
+        """Called when a page has a warning that the reader needs to know."""
         ...
 
     def done(self, prompt: Prompt, outcome: Path | Failure) -> None:
-        """A prompt has its page, or has failed."""
+        """Called when the page of a prompt is written, or the prompt has failed."""
         ...
 
     def skip(self, count: int) -> None:
-        """So many more prompts are not run: their pages are up to date, or other shards'."""
+        """Called with a number of prompts that will not run, because they are up to date or belong to other shards."""
         ...
 
 
 class NullProgress:
-    """Progress that nobody watches."""
+    """A ``Progress`` that does nothing."""
 
     def stage(self, prompt: Prompt, stage: str) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def ablating(self, prompt: Prompt, done: int, total: int, seconds: float) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def warn(self, prompt: Prompt, warning: str) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def done(self, prompt: Prompt, outcome: Path | Failure) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def skip(self, count: int) -> None:
-        """Say nothing."""
+        """Do nothing."""

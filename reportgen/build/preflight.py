@@ -1,4 +1,4 @@
-"""Prompts against what their models' configs say, before anything is run; torch is imported only where it has to be."""
+"""Check prompts against their models' configs before anything runs; torch is imported only if it is needed."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def check_prompts(
     trust_remote_code: bool = False,
     problems: Problems | None = None,
 ) -> tuple[Prompt, ...]:
-    """Return prompts ready to run, each with a slug and a title, after a look at their models' configs.
+    """Check prompts against their models' configs, and return them with slugs and titles, ready to run.
 
     Args:
-        prompts: those of a run.
-        model: the one model of all prompts, whatever model they name.
-        trust_remote_code: run code that comes with a model.
-        problems: what is wrong with their file already, as ``read_prompts`` says it.
+        prompts: prompts of a run.
+        model: a loaded model to use for all prompts, instead of the models that they name.
+        trust_remote_code: run Python code that comes with a model.
+        problems: problems already found in the prompt file, as returned by ``read_prompts``.
 
     Raises:
-        PromptFileError: something is wrong already, a model or adapter that the file names cannot be used, or prompts
-            select layers or heads that their model lacks; holds all of it.
-        OptionError: the only such layers or heads are those of the command line.
-        ModelError: a model that the file does not name cannot be used; or an adapter, likewise.
+        PromptFileError: ``problems`` is not empty, a model or adapter named in the file cannot be used, or prompts
+            select layers or heads that their model does not have. The error lists all problems.
+        OptionError: layers or heads given on the command line do not exist, and the file has no problems.
+        ModelError: a model or adapter that is not named in the file cannot be used.
     """
     problems = Problems() if problems is None else problems
     named = tuple(prompts) if problems else name_pages(tuple(prompts))
@@ -53,7 +53,7 @@ def check_prompts(
 def _look_up(
     prompts: Iterable[Prompt], infos: dict[str, ModelInfo], trust_remote_code: bool, problems: Problems
 ) -> list[ModelError]:
-    """Add the facts of each model, or a problem where the file names it; return what is wrong with the others."""
+    """Add the info of each model to ``infos``, or a problem if the file names it; return the errors of other models."""
     errors: dict[str, ModelError] = {}
     elsewhere = []
     for prompt in prompts:
@@ -71,7 +71,7 @@ def _look_up(
 
 
 def _check_adapters(prompts: Iterable[Prompt], infos: Mapping[str, ModelInfo], problems: Problems) -> list[ModelError]:
-    """Look for the adapters on models that can be used; add a problem where the file names one that cannot be had."""
+    """Check the adapters of usable models; add a problem for each one named in the file, and return other errors."""
     errors: dict[tuple[str, str], ModelError | None] = {}
     elsewhere = []
     for prompt in prompts:
@@ -80,7 +80,7 @@ def _check_adapters(prompts: Iterable[Prompt], infos: Mapping[str, ModelInfo], p
             continue
         if pair not in errors:
             errors[pair] = _find_error(prompt)
-        elsewhere += _tell(errors[pair], prompt, problems)
+        elsewhere += _record_adapter_error(errors[pair], prompt, problems)
     return elsewhere
 
 
@@ -93,18 +93,18 @@ def _find_error(prompt: Prompt) -> ModelError | None:
 
 
 def _check_same_adapter(prompts: Iterable[Prompt], model: ModelInfo, problems: Problems) -> list[ModelError]:
-    """A model that is loaded already cannot be given an adapter: it is the caller's."""
+    """Check that no prompt needs another adapter than the loaded model has; the caller's model is not modified."""
     elsewhere = []
     for prompt in prompts:
         if prompt.adapter not in ("", model.adapter):
             has = f"has {model.adapter!r}" if model.adapter else "has none"
             problem = f"{name_subject(model.name, prompt.adapter)}: the model in memory {has}; load it with this one"
-            elsewhere += _tell(ModelError(problem), prompt, problems)
+            elsewhere += _record_adapter_error(ModelError(problem), prompt, problems)
     return elsewhere
 
 
-def _tell(error: ModelError | None, prompt: Prompt, problems: Problems) -> list[ModelError]:
-    """Add what is wrong with an adapter to the problems of the file, or return it where no file names it."""
+def _record_adapter_error(error: ModelError | None, prompt: Prompt, problems: Problems) -> list[ModelError]:
+    """Add the error of an adapter to the problems of the file, or return it if the prompt is not from a file."""
     if error is None:
         return []
     if not prompt.place.file:
@@ -116,7 +116,7 @@ def _tell(error: ModelError | None, prompt: Prompt, problems: Problems) -> list[
 def _load_info(name: str, trust_remote_code: bool) -> ModelInfo:
     if name in BUNDLED:
         return BUNDLED[name].info
-    # Only now: torch takes seconds to import, and the embedded models' facts are known without it.
+    # Imported only here: torch takes seconds to import, and the info of bundled models is known without it.
     from reportgen.models.model import load_model_info
 
     return load_model_info(name, trust_remote_code=trust_remote_code)

@@ -1,4 +1,4 @@
-"""Pages from captures on disk, without the model and without torch: what a changed template needs."""
+"""Make pages from captures on disk, without the model and without torch, for example after a template has changed."""
 
 from __future__ import annotations
 
@@ -27,32 +27,33 @@ def render_site(
     done: Callable[[Path], None] = lambda _: None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Make the pages of captures, and an index of them and of what is in the folder already.
+    """Make pages from captures, and an index of these pages and of those already in the folder.
 
     Args:
-        captures: files of ``--keep-captures``, and folders of them or of the site that holds them.
+        captures: capture files written by ``--keep-captures``, folders of such files, or results folders that hold
+            them.
         results: folder of the site.
-        options: how pages are drawn; without ``site_url``, the address that the last run into the folder was told.
-        table_format: write the tables of numbers too, as ``csv`` or ``parquet``; empty writes none.
-        done: told the path of every page once it is written.
-        warn: told what a page leaves out.
+        options: how pages are drawn; an empty ``site_url`` means the URL of the last run into the folder.
+        table_format: also write the tables of numbers, as ``csv`` or ``parquet``; empty writes none.
+        done: called with the path of each page after it is written.
+        warn: called with a warning for each page that omits weights.
 
     Returns:
         The path of the index.
 
     Raises:
-        CaptureFileError: a file holds no capture; as a rule that is found before anything is written.
-        PromptFileError: two captures have the same slug, or one has a slug that cannot be a file name.
-        OptionError: ``site_url`` is no web address; nothing is written.
+        CaptureFileError: a file is not a capture; usually raised before anything is written.
+        PromptFileError: two captures have the same slug, or a slug cannot be used as a file name.
+        OptionError: ``site_url`` is not a web address; nothing is written.
         SiteError: the folder cannot be written.
-        ReportgenError: what ``table_format`` needs is not installed; nothing is written.
+        ReportgenError: a package that ``table_format`` needs is not installed; nothing is written.
     """
     check_format(table_format)
-    given = check_site_url(options.site_url)
+    site_url = check_site_url(options.site_url)
     named, site = _name(find_captures(captures)), Site(results)
     with site.lock():
         run = site.read_run()
-        run = replace(run, site_url=given or run.site_url)
+        run = replace(run, site_url=site_url or run.site_url)
         options = replace(options, site_url=run.site_url)
         site.open((prompt.slug for _, prompt in named), shared_assets=options.shared_assets, site_url=run.site_url)
         cards: dict[str, Card | FailureCard] = {card.slug: card for card in site.read_cards()}
@@ -73,30 +74,33 @@ def render_site(
 
 
 def find_captures(paths: Iterable[Path | str]) -> list[Path]:
-    """Return the files of captures: those given, and those in the folders given, by name.
+    """Return the given capture files and those in the given folders, which are sorted by name.
+
+    Args:
+        paths: capture files, folders of captures, or results folders with captures.
 
     Raises:
-        CaptureFileError: there is none in a folder, or none at all.
+        CaptureFileError: a folder holds no captures, or ``paths`` is empty.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for path in map(Path, paths):
         if not path.is_dir():
-            found.append(path)
+            files.append(path)
             continue
         inside = sorted(path.glob("*.safetensors")) or sorted(Site(path).captures.glob("*.safetensors"))
         if not inside:
             raise CaptureFileError(f"{path}: holds no captures; build with --keep-captures, or name their folder")
-        found += inside
-    if not found:
+        files += inside
+    if not files:
         raise CaptureFileError("no captures are given; name files of --keep-captures, or their folder")
-    return found
+    return files
 
 
 def _name(paths: Sequence[Path]) -> list[tuple[Path, Prompt]]:
-    """Pair files with their prompts, each with a slug and a title, in the order of the prompt file they came from."""
+    """Return each file with its prompt, which gets a slug and a title, in the order of the original prompt file."""
     pairs = sorted(((path, load_prompt(path)) for path in paths), key=lambda pair: _place_of(pair[1]))
-    told_by_file = [replace(prompt, place=SourceLocation(str(path), 1)) for path, prompt in pairs]
-    return [(path, prompt) for (path, _), prompt in zip(pairs, name_pages(told_by_file), strict=True)]
+    prompts = [replace(prompt, place=SourceLocation(str(path), 1)) for path, prompt in pairs]
+    return [(path, prompt) for (path, _), prompt in zip(pairs, name_pages(prompts), strict=True)]
 
 
 def _place_of(prompt: Prompt) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""What became of each prompt of a run, while it goes on: cards, pages, failures, seconds."""
+"""Record the outcome of each prompt during a run: cards, pages, failures, seconds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ _T = TypeVar("_T")
 
 
 class RunReport:
-    """The account of one run into one folder."""
+    """The record of one run into one folder.
+
+    Attributes:
+        failures: failures of prompts, by slug.
+        broken: error messages of comparisons that failed although both of their prompts succeeded.
+    """
 
     def __init__(
         self,
@@ -30,14 +35,14 @@ class RunReport:
         site_url: str = "",
         shard: Shard | None = None,
     ) -> None:
-        """Begin with the pages that are there.
+        """Start with the pages that are up to date.
 
         Args:
-            site: nobody else writes into it but other shards.
-            entries: all prompts of the run, then its comparisons.
-            up_to_date: cards of those that need not be run, by slug.
-            site_url: where the site will be published.
-            shard: the part of the run that this is.
+            site: results folder, locked for this run.
+            entries: all prompts of the run, followed by its comparisons.
+            up_to_date: cards of prompts and comparisons that need not run, by slug.
+            site_url: URL where the site will be published; empty if unknown.
+            shard: shard that is run; ``None`` for the whole run.
         """
         self._site, self._entries, self._site_url, self._shard = site, entries, site_url, shard
         self._num_left = 0
@@ -51,61 +56,67 @@ class RunReport:
         self.broken: list[str] = []
 
     def add_page(self, entry: Prompt | Comparison, card: Card, path: Path) -> None:
-        """Note that a prompt, or a comparison, has its page."""
+        """Record that the page of a prompt or a comparison has been written."""
         self._cards[entry.slug], self._pages[entry.slug] = card, path
 
     def add_lost(self, comparison: Comparison, card: FailureCard) -> None:
-        """Note that a comparison has none, since one of its prompts failed."""
+        """Record that a comparison has no page, because one of its prompts failed."""
         self._cards[comparison.slug] = card
 
     def fail_comparison(self, comparison: Comparison, error: str) -> None:
-        """Note that a comparison could not be drawn or written, and why."""
+        """Record that a comparison could not be drawn or written, with the error message."""
         self.broken.append(error)
         self.add_lost(comparison, make_lost_card(comparison, error))
 
     def add_failure(self, failure: Failure) -> None:
-        """Note that a prompt has none, and why."""
+        """Record that a prompt failed."""
         slug = failure.prompt.slug
         self.failures[slug] = failure
         self._cards[slug] = make_failure_card(failure, has_earlier_page=slug in self._before)
 
     def leave(self, count: int) -> None:
-        """Note that so many prompts, or comparisons, are other shards'."""
+        """Record that a number of prompts or comparisons belong to other shards."""
         self._num_left += count
 
     def add_seconds(self, prompt: Prompt, seconds: Mapping[str, float]) -> None:
-        """Note what the stages of a prompt took."""
+        """Record how long the stages of a prompt took, in seconds by stage."""
         self._seconds.setdefault(prompt.slug, {}).update(seconds)
 
     @property
     def has_pages(self) -> bool:
-        """Whether there is a page of a prompt of this run."""
+        """Whether any prompt or comparison of this run has a page, new or up to date."""
         return bool(self._pages or self._up_to_date)
 
     @contextmanager
     def finished_if_interrupted(self) -> Iterator[None]:
-        """Let whatever ends the run leave an index of what was done."""
+        """Write the index if an exception ends the block, so that it shows what was done."""
         try:
             yield
         except BaseException:
-            with suppress(SiteError):  # what ended the run says more
+            with suppress(SiteError):  # the original exception is more important
                 self.finish(keep_earlier=True)
             raise
 
     def finish(self, *, keep_earlier: bool, prune: bool = False) -> Outcome:
-        """Write the index and the report; of a shard the report alone, from which the index is made with the others'.
+        """Write the index and the report.
+
+        A shard writes only its partial report; the index is made later, from the partial reports of all shards.
 
         Args:
-            keep_earlier: keep pages of earlier runs in the index, beside those of this one.
-            prune: remove the pages of prompts that are not of this run; a shard removes none.
+            keep_earlier: keep pages of earlier runs in the index.
+            prune: remove the pages of prompts that are not part of this run; a shard removes none.
+
+        Returns:
+            The outcome of the run.
 
         Raises:
-            SiteError: they cannot be written.
+            SiteError: a file cannot be written.
         """
         if self._shard is not None:
             places = {place: entry.slug for place, entry in enumerate(self._entries) if entry.slug in self._cards}
             cards = {place: self._cards[slug] for place, slug in places.items()}
-            return self._tell(write_part(self._site, self._shard, cards, self._make_run(), keep_earlier=keep_earlier))
+            part = write_part(self._site, self._shard, cards, self._make_run(), keep_earlier=keep_earlier)
+            return self._make_outcome(part)
         ours = {entry.slug for entry in self._entries}
         pruned = self._site.prune([slug for slug in self._before if slug not in ours]) if prune else []
         before = [slug for slug in self._before if self._site.page(slug) not in pruned]
@@ -114,9 +125,9 @@ class RunReport:
         shown.update({card.slug: card for card in self._in_order(self._cards)})
         left_out = [slug for slug in before if slug not in shown]
         index = self._site.write_index(tuple(shown.values()), left_out, self._make_run())
-        return self._tell(index, left_out, pruned)
+        return self._make_outcome(index, left_out, pruned)
 
-    def _tell(self, index: Path, left_out: Sequence[str] = (), pruned: Sequence[Path] = ()) -> Outcome:
+    def _make_outcome(self, index: Path, left_out: Sequence[str] = (), pruned: Sequence[Path] = ()) -> Outcome:
         return Outcome(
             index,
             tuple(self._in_order(self._pages)),
@@ -133,7 +144,7 @@ class RunReport:
         return len(self._entries) - len(self._cards) - self._num_left
 
     def _make_run(self) -> Run:
-        stages = [seconds for some in self._seconds.values() for seconds in some.items()]
+        stages = [stage for seconds in self._seconds.values() for stage in seconds.items()]
         totals = {stage: round(sum(took for name, took in stages if name == stage), 3) for stage in dict(stages)}
         seconds = {**totals, "all": round(time.perf_counter() - self._start, 3)}
         counts = {

@@ -1,5 +1,5 @@
-"""The command line: a file for what users type, see and press.
+"""The command line: one module per command, plus options, errors, progress and shell completion.
 
-Comes in: arguments.
-Goes out: files, messages and exit codes: 0 all is well, 1 something failed, 2 wrong usage, 130 interrupted.
+Input: arguments.
+Output: files, messages and exit codes: 0 success, 1 something failed, 2 wrong usage, 130 interrupted.
 """

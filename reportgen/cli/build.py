@@ -1,4 +1,4 @@
-"""reportgen build: prompts in, a folder of pages out."""
+"""reportgen build: run a file of prompts and write a folder of pages."""
 
 from __future__ import annotations
 
@@ -38,49 +38,49 @@ if TYPE_CHECKING:
     from reportgen.build.options import BuildOptions, Cluster, Outcome
     from reportgen.prompts.prompt_file import PromptFile
 
-_OVER_THE_FILE = ("model", "layers", "heads", "max_new_tokens", "seed", "evidence")
-"""Options that stand over what the file says."""
+_OVERRIDES = ("model", "layers", "heads", "max_new_tokens", "seed", "evidence")
+"""Options that override the prompt file."""
 
 
 @click.command(cls=GroupedCommand)
 @PROMPTS
 @group(
-    "What is run",
+    "What to run",
     MODEL,
     LAYERS,
     HEADS,
     click.option(
         "--only", "slugs", multiple=True, metavar="SLUG", shell_complete=complete_slugs,
-        help="Build this prompt alone; may be given again.",
+        help="Build only this prompt; may be repeated.",
     ),
-    click.option("--max-new-tokens", type=click.IntRange(min=0), help="Tokens to generate; 0: the prompt alone."),
-    click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), help="Seed of sampling, for every prompt."),
+    click.option("--max-new-tokens", type=click.IntRange(min=0), help="Tokens to generate; 0 runs the prompt only."),
+    click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), help="Random seed for sampling."),
     click.option(
         "--evidence", multiple=True, type=click.Choice(EXTRA_EVIDENCE),
-        help="Measure this too, for every prompt; may be given again. Takes minutes on a processor.",
+        help="Measure this as well, for every prompt; may be repeated. Takes minutes on a CPU.",
     ),
 )  # fmt: skip
 @group(
-    "What is written",
+    "What to write",
     RESULTS,
     EXPORT,
-    click.option("--keep-captures", is_flag=True, help="Write captures/SLUG.safetensors too, for reportgen render."),
+    click.option("--keep-captures", is_flag=True, help="Also write captures/SLUG.safetensors, for reportgen render."),
     MAX_MB,
     PRECISION,
     SHARED,
     SITE_URL,
-    click.option("--force", is_flag=True, help="Build pages anew that are up to date."),
-    click.option("--prune", is_flag=True, help="Remove the pages of prompts that PROMPTS no longer has."),
+    click.option("--force", is_flag=True, help="Build all pages again, even those that are up to date."),
+    click.option("--prune", is_flag=True, help="Remove pages whose prompt is no longer in PROMPTS."),
 )
 @group(
     "How the model runs",
     click.option(
         "--device", type=DeviceType(), default="auto", show_default=True,
-        help="auto (cuda, mps, cpu in that order), cuda:1, cpu …",
+        help="Device such as cpu or cuda:1; auto takes the first available of cuda, mps and cpu.",
     ),
     click.option(
         "--device-map", type=click.Choice(DEVICE_MAPS),
-        help="Spread a model that is larger than one device over all of them.",
+        help="Spread a model that is too large for one device over all devices.",
     ),
     click.option(
         "--dtype", type=click.Choice(DTYPES), default="auto", show_default=True,
@@ -88,57 +88,58 @@ _OVER_THE_FILE = ("model", "layers", "heads", "max_new_tokens", "seed", "evidenc
     ),
     click.option(
         "--batch-size", type=BatchType(), default="auto", show_default=True,
-        help="Prompts of similar length that run side by side at most; 1 for none.",
+        help="Maximum number of prompts of similar length in a batch; 1 turns batching off.",
     ),
     TRUST,
-    click.option("--allow-pickle", is_flag=True, help="Read pickled weights where there are no safetensors."),
+    click.option("--allow-pickle", is_flag=True, help="Read pickled weights if the model has no safetensors."),
 )  # fmt: skip
 @group(
-    "Where it runs, and what it says",
+    "Where to run, and what to print",
     click.option(
         "--shard", type=ShardType(), callback=find_shard,
-        help="Run this part alone, as 2/8; reportgen index joins them. Default: by RANK and WORLD_SIZE, where set.",
+        help="Run only this shard, such as 2/8; reportgen index joins shards. Default: from RANK and WORLD_SIZE, if "
+        "set.",
     ),
     click.option(
         "--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True,
-        help="Where to run: here, or on a Ray cluster.",
+        help="Run on this machine, or on a Ray cluster.",
     ),
-    click.option("--ray-address", help="The cluster, as HOST:PORT. Default: RAY_ADDRESS, or the one on this machine."),
-    click.option("--workers", type=click.IntRange(min=1), help="Models in memory at once. Default: one a GPU or node."),
-    click.option("--gpus-per-worker", type=click.FloatRange(min=0), help="GPUs of each. Default: 1 where there are."),
+    click.option("--ray-address", help="Cluster, as HOST:PORT. Default: RAY_ADDRESS, or the cluster on this machine."),
+    click.option("--workers", type=click.IntRange(min=1), help="Number of workers. Default: one per GPU or node."),
+    click.option("--gpus-per-worker", type=click.FloatRange(min=0), help="GPUs per worker. Default: 1 if available."),
     click.option("--fail-fast", is_flag=True, help="Stop at the first prompt that fails."),
     OPEN,
     VERBOSE,
     QUIET,
 )  # fmt: skip
 @shows_errors(NO_PAGE)
-def build(prompts: Path, **given: Any) -> None:
-    """Run PROMPTS (default: prompts.yaml) and write one page for each, and an index.
+def build(prompts: Path, **settings: Any) -> None:
+    """Run PROMPTS (default: prompts.yaml) and write one page per prompt, and an index.
 
-    Pages that are up to date are left as they are: what made them, from the prompt to the model's files, is the same.
+    Pages that are up to date are skipped: their prompt, options and model files have not changed.
     """
-    _refuse_pairs(given)
-    file = read_checked(prompts, given)
+    _refuse_pairs(settings)
+    file = read_checked(prompts, settings)
     chosen, comparisons = file.prompts, file.comparisons
-    if given["slugs"]:
-        chosen, comparisons = _pick(chosen, comparisons, given["slugs"], prompts)
-    build_chosen(chosen, comparisons, given, update=bool(given["slugs"]))
+    if settings["slugs"]:
+        chosen, comparisons = _pick(chosen, comparisons, settings["slugs"], prompts)
+    build_chosen(chosen, comparisons, settings, update=bool(settings["slugs"]))
 
 
 def build_chosen(
-    prompts: Sequence[Prompt], comparisons: Sequence[Comparison], given: dict[str, Any], *, update: bool
+    prompts: Sequence[Prompt], comparisons: Sequence[Comparison], settings: dict[str, Any], *, update: bool
 ) -> None:
-    """Build pages and say what became of them.
+    """Build pages and print a summary.
 
     Args:
-        prompts: checked.
-        comparisons: of them.
-        given: options of the command, by name; those that it lacks have their defaults.
+        prompts: prompts that have been checked.
+        comparisons: comparisons of these prompts.
+        settings: options of the command, by name; missing ones have their defaults.
         update: whether pages of earlier runs stay in the index.
 
     Raises:
-        SystemExit: something failed.
-        KeyboardInterrupt: the run was stopped.
+        SystemExit: a prompt or a comparison failed.
+        KeyboardInterrupt: the run was interrupted.
     """
     from reportgen.cli.progress import watch
 
@@ -146,18 +147,18 @@ def build_chosen(
         from reportgen.build.build import build_site
         from reportgen.build.interrupts import Stop, listen
 
-    stop, results = Stop(), given["results"]
-    options = make_options(given, update=update)
-    with watch(len(prompts), quiet=given["quiet"], verbose=given["verbose"]) as progress, listen(stop):
+    stop, results = Stop(), settings["results"]
+    options = make_options(settings, update=update)
+    with watch(len(prompts), quiet=settings["quiet"], verbose=settings["verbose"]) as progress, listen(stop):
         try:
             outcome = build_site(prompts, results, options, progress, stop, comparisons)
         except KeyboardInterrupt as interrupt:
             raise _interrupted(progress.num_pages) from interrupt
     note_size(results)
-    _tell(outcome, quiet=given["quiet"], pruning=not update, shard=options.shard)
+    _print_summary(outcome, quiet=settings["quiet"], pruning=not update, shard=options.shard)
     if stop.asked and outcome.not_run:
         raise _interrupted(progress.num_pages)
-    if given["open_index"]:
+    if settings["open_index"]:
         webbrowser.open(outcome.index.resolve().as_uri())
     for error in outcome.broken:
         click.echo(f"failed: {error}", err=True)
@@ -165,57 +166,63 @@ def build_chosen(
         raise SystemExit(1)
 
 
-def make_options(given: dict[str, Any], *, update: bool) -> BuildOptions:
-    """Return the options of a build: those fields that the command has an option for, by their names."""
+def make_options(settings: dict[str, Any], *, update: bool) -> BuildOptions:
+    """Return the build options, taking each field from the command option of the same name, if it was settings."""
     from reportgen.build.options import BuildOptions
 
-    names = {item.name for item in fields(BuildOptions)} - {"model"}  # which is a model in memory, not a name
-    chosen = {name: value for name, value in given.items() if name in names and value is not None}
-    return BuildOptions(**chosen, update=update, cluster=_make_cluster(given))
+    names = {item.name for item in fields(BuildOptions)} - {"model"}  # there, it is a loaded model, not a name
+    chosen = {name: value for name, value in settings.items() if name in names and value is not None}
+    return BuildOptions(**chosen, update=update, cluster=_make_cluster(settings))
 
 
-def read_checked(prompts: Path, given: dict[str, Any]) -> PromptFile:
-    """Read a prompt file with the options over it; what is wrong with it is said with what its models lack."""
+def read_checked(prompts: Path, settings: dict[str, Any]) -> PromptFile:
+    """Read a prompt file and apply the options that override it.
+
+    If the file has errors, its models are checked too, so that all errors are reported together.
+
+    Raises:
+        PromptFileError: the file is invalid.
+    """
     from reportgen.build.preflight import check_prompts
     from reportgen.prompts.prompt_file import override, read_prompt_file
 
     file = read_prompt_file(prompts)
-    over = {name: given[name] for name in _OVER_THE_FILE if given.get(name) not in (None, ())}
-    chosen = override(file.prompts, **over)
+    overrides = {name: settings[name] for name in _OVERRIDES if settings.get(name) not in (None, ())}
+    chosen = override(file.prompts, **overrides)
     if file.problems:
         with importing(NO_PAGE):
-            check_prompts(chosen, trust_remote_code=given["trust_remote_code"], problems=file.problems)
+            check_prompts(chosen, trust_remote_code=settings["trust_remote_code"], problems=file.problems)
     return replace(file, prompts=chosen)
 
 
-def _refuse_pairs(given: dict[str, Any]) -> None:
-    """Refuse options that exclude each other."""
-    device, device_map, shard = given["device"], given["device_map"], given["shard"]
+def _refuse_pairs(settings: dict[str, Any]) -> None:
+    """Reject options that exclude each other."""
+    device, device_map, shard = settings["device"], settings["device_map"], settings["shard"]
     for first, second, both, advice in (
         (f"--device {device}", f"--device-map {device_map}", device != "auto" and device_map, "keep one"),
-        ("--only", "--prune", given["slugs"] and given["prune"], "prune when all prompts are built"),
-        ("--shard", "--prune", shard and given["prune"], "join the shards first"),
-        ("--shard", "--open", shard and given["open_index"], "join the shards first"),
+        ("--only", "--prune", settings["slugs"] and settings["prune"], "prune when all prompts are built"),
+        ("--shard", "--prune", shard and settings["prune"], "join the shards first"),
+        ("--shard", "--open", shard and settings["open_index"], "join the shards first"),
     ):
         if both:
             raise click.UsageError(f"{first} and {second} exclude each other; {advice}")
 
 
-def _make_cluster(given: dict[str, Any]) -> Cluster | None:
-    """Return where to run; ``None`` for here."""
+def _make_cluster(settings: dict[str, Any]) -> Cluster | None:
+    """Return the cluster to run on; ``None`` to run in this process."""
     from reportgen.build.options import Cluster
 
-    asked = {name: given.get(name) for name in ("ray_address", "workers", "gpus_per_worker")}
-    if given.get("engine") == "ray":
-        return Cluster(asked["ray_address"] or "", asked["workers"] or 0, asked["gpus_per_worker"])
-    for name, value in asked.items():
+    values = {name: settings.get(name) for name in ("ray_address", "workers", "gpus_per_worker")}
+    if settings.get("engine") == "ray":
+        return Cluster(values["ray_address"] or "", values["workers"] or 0, values["gpus_per_worker"])
+    for name, value in values.items():
         if value is not None:
             raise click.UsageError(f"--{name.replace('_', '-')}: is for a cluster; add --engine ray")
     return None
 
 
-def _tell(outcome: Outcome, *, quiet: bool, pruning: bool, shard: Shard | None) -> None:
-    """Say what a run left behind."""
+def _print_summary(outcome: Outcome, *, quiet: bool, pruning: bool, shard: Shard | None) -> None:
+    """Print counts and notes to standard error, and the paths of the pages and the index to standard output."""
     for path in outcome.pruned:
         click.echo(f"removed: {path}", err=True)
     note_left_out(outcome.left_out, "; --prune removes what no prompt of the file has" if pruning else "")
@@ -226,8 +233,8 @@ def _tell(outcome: Outcome, *, quiet: bool, pruning: bool, shard: Shard | None) 
         "not run": outcome.not_run,
     }
     if not quiet:
-        told = [f"{count} {what}" for what, count in counts.items() if count or what == "built"]
-        click.echo(", ".join(told), err=True)
+        parts = [f"{count} {status}" for status, count in counts.items() if count or status == "built"]
+        click.echo(", ".join(parts), err=True)
         if shard:
             click.echo(f"shard {shard}: reportgen index joins it with the others", err=True)
     for path in (*outcome.pages, outcome.index):
@@ -241,12 +248,12 @@ def _interrupted(num_pages: int) -> KeyboardInterrupt:
 def _pick(
     prompts: Sequence[Prompt], comparisons: Sequence[Comparison], slugs: Sequence[str], file: Path
 ) -> tuple[tuple[Prompt, ...], tuple[Comparison, ...]]:
-    """Return the prompts of some slugs, those that a comparison of such a slug names, and what compares these."""
+    """Return the prompts with these slugs, those that a comparison with such a slug needs, and their comparisons."""
     known = [entry.slug for entry in (*prompts, *comparisons)]
     if unknown := [slug for slug in slugs if slug not in known]:
         raise click.BadParameter(f"no prompt {unknown[0]!r}; {file} has {', '.join(known)}", param_hint="--only")
-    asked = {*slugs, *(slug for one in comparisons if one.slug in slugs for slug in one.prompts)}
+    chosen = {*slugs, *(slug for comparison in comparisons if comparison.slug in slugs for slug in comparison.prompts)}
     return (
-        tuple(prompt for prompt in prompts if prompt.slug in asked),
-        tuple(one for one in comparisons if asked.issuperset(one.prompts)),
+        tuple(prompt for prompt in prompts if prompt.slug in chosen),
+        tuple(comparison for comparison in comparisons if chosen.issuperset(comparison.prompts)),
     )

@@ -1,4 +1,4 @@
-"""reportgen check: a prompt file and its models' configs."""
+"""reportgen check: validate a prompt file and its models' configs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def check(
     prompts: Path, model: str | None, layers: Selection | None, heads: Selection | None, trust_remote_code: bool,
     verbose: bool,
 ) -> None:  # fmt: skip
-    """Check PROMPTS (default: prompts.yaml) and its models' configs; no weights are loaded."""
+    """Check PROMPTS (default: prompts.yaml) and the configs of its models, without loading weights."""
     from reportgen.build.preflight import check_prompts
     from reportgen.prompts.prompt_file import override, read_prompts
 

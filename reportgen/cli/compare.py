@@ -1,4 +1,4 @@
-"""reportgen compare: two prompts, or one on two models, side by side."""
+"""reportgen compare: show two prompts, or one prompt on two models, side by side."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from reportgen.records import Comparison, Prompt
 @click.argument("second", required=False, shell_complete=complete_slugs)
 @click.option(
     "--prompts", type=click.Path(path_type=Path), default=Path("prompts.yaml"), show_default=True,
-    help="The file that the two stand in.",
+    help="Prompt file that contains both prompts.",
 )  # fmt: skip
 @RESULTS
 @click.option(
     "--second-model", type=ModelType(), shell_complete=complete_models,
-    help="Model of the second; without SECOND, FIRST runs on it too.",
+    help="Model for the second prompt; without SECOND, FIRST runs on this model as well.",
 )  # fmt: skip
-@click.option("--device", type=DeviceType(), default="auto", show_default=True, help="As build takes it.")
+@click.option("--device", type=DeviceType(), default="auto", show_default=True, help="As for build.")
 @SHARED
 @SITE_URL
 @TRUST
@@ -38,22 +38,22 @@ from reportgen.records import Comparison, Prompt
 @VERBOSE
 @QUIET
 @shows_errors(NO_PAGE)
-def compare(first: str, second: str | None, prompts: Path, second_model: str | None, **given: Any) -> None:
-    """Put two prompts side by side on a page: FIRST and SECOND are slugs in the prompt file.
+def compare(first: str, second: str | None, prompts: Path, second_model: str | None, **settings: Any) -> None:
+    """Compare two prompts side by side on one page: FIRST and SECOND are slugs in the prompt file.
 
-    Both run, and have pages of their own beside it.
+    Both prompts are run, and their own pages are written as well.
     """
     if second is None and second_model is None:
         raise click.UsageError("name a SECOND prompt, or a --second-model to run the first one on")
-    chosen = read_checked(prompts, given).prompts
+    chosen = read_checked(prompts, settings).prompts
     sides, comparisons = _put_side_by_side(chosen, (first, second or first, second_model or ""), prompts)
-    build_chosen(sides, comparisons, given, update=True)
+    build_chosen(sides, comparisons, settings, update=True)
 
 
 def _put_side_by_side(
     prompts: Sequence[Prompt], comparing: tuple[str, str, str], file: Path
 ) -> tuple[tuple[Prompt, ...], tuple[Comparison, ...]]:
-    """Return two prompts by their slugs, the second on another model where one is named, and their comparison."""
+    """Return the two prompts and their comparison; the second prompt gets another model if one is named."""
     first, second, model = comparing
     by_slug = {prompt.slug: prompt for prompt in prompts}
     for slug, name in ((first, "FIRST"), (second, "SECOND")):
@@ -66,5 +66,5 @@ def _put_side_by_side(
         place = replace(sides[1].place, options={**sides[1].place.options, "model": "--second-model"})
         sides[1] = replace(sides[1], model=model, slug=slug, title=title, place=place)
     elif first == second:
-        raise click.UsageError(f"{first} is to stand beside itself; name another prompt, or give --second-model")
+        raise click.UsageError(f"{first} cannot be compared with itself; name another prompt, or give --second-model")
     return tuple(sides), (Comparison((sides[0].slug, sides[1].slug)),)

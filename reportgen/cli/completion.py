@@ -1,7 +1,7 @@
-"""What a shell offers when Tab is pressed: its script, slugs of the prompt file, names of models.
+"""Shell completion: the script for each shell, slugs of the prompt file, names of models.
 
-A shell runs the program anew for each Tab, so nothing here imports torch. A file that cannot be read offers nothing: an
-error would be written into the line that is being typed.
+The shell starts the program again at every press of Tab, so nothing here imports torch. A file that cannot be read
+gives no completions, because an error message would appear in the line that the user is typing.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 def make_script(shell: str, command: click.Command, program: str) -> str:
-    """Return the script that teaches a shell to complete a program's command line.
+    """Return the shell script that enables completion for a program.
 
     Args:
         shell: one of ``SHELLS``.
-        command: what the program runs.
-        program: its name, as it is typed.
+        command: the program's root command.
+        program: name of the program on the command line.
 
     Raises:
-        ValueError: Click knows no such shell.
+        ValueError: click does not support the shell.
     """
-    found = get_completion_class(shell)
-    if found is None:
-        raise ValueError(f"no shell {shell!r}; there are {', '.join(SHELLS)}")
-    return found(command, {}, program, f"_{program.upper()}_COMPLETE").source()
+    completion = get_completion_class(shell)
+    if completion is None:
+        raise ValueError(f"unknown shell {shell!r}; choose one of {', '.join(SHELLS)}")
+    return completion(command, {}, program, f"_{program.upper()}_COMPLETE").source()
 
 
 def complete_slugs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Offer the slugs of the prompt file that the command names, those of comparisons where they may be asked for."""
+    """Complete slugs of the command's prompt file, including slugs of comparisons if the parameter accepts them."""
     from reportgen.prompts.prompt_file import read_prompt_file
     from reportgen.records.errors import ReportgenError
 
@@ -46,26 +46,26 @@ def complete_slugs(context: click.Context, parameter: click.Parameter, incomplet
 
 
 def complete_models(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Offer the embedded models, and files and folders where a name may be one."""
+    """Complete names of bundled models; if none matches, complete files and folders."""
     from reportgen.models.bundled import BUNDLED
 
-    found = _offer(((name, model.title) for name, model in BUNDLED.items()), incomplete)
-    return found or complete_files(context, parameter, incomplete)
+    names = _offer(((name, model.title) for name, model in BUNDLED.items()), incomplete)
+    return names or complete_files(context, parameter, incomplete)
 
 
 def complete_files(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Leave it to the shell, which knows its files."""
+    """Let the shell complete file names."""
     return [CompletionItem(incomplete, type="file")]
 
 
 def _prompt_file_of(context: click.Context) -> Path:
-    """Return the prompt file of a command line that may end with an option that still lacks its value.
+    """Return the prompt file named on a command line whose last option may not have its value yet.
 
-    Click leaves the arguments of such a line where they are.
+    Click does not parse the arguments of such a line; they stay in ``context.args``.
     """
     left = (path for path in map(Path, context.args) if path.is_file())
     return next(left, context.params.get("prompts") or Path("prompts.yaml"))
 
 
 def _offer(names: Iterable[tuple[str, str]], incomplete: str) -> list[CompletionItem]:
-    return [CompletionItem(name, help=told) for name, told in names if name and name.startswith(incomplete)]
+    return [CompletionItem(name, help=title) for name, title in names if name and name.startswith(incomplete)]

@@ -1,4 +1,4 @@
-"""The one place that shows errors, and what Ctrl-C does to a command."""
+"""Show errors to the user, and handle Ctrl-C in a command."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ NOT_WRITTEN = "; nothing was written"
 
 
 def shows_errors(stopped: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Turn the library's errors into a message and an exit code; ``-v`` lets the traceback through.
+    """Return a decorator that turns the library's errors into a message and an exit code.
+
+    With ``-v``, the error is raised, so that its traceback is shown.
 
     Args:
-        stopped: what is true when Ctrl-C ends the command, unless the interrupt itself says more.
+        stopped: text after "stopped" if Ctrl-C ends the command, unless the interrupt has its own text.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -38,7 +40,7 @@ def shows_errors(stopped: str) -> Callable[[Callable[..., None]], Callable[..., 
             except ReportgenError as error:
                 if options.get("verbose"):
                     raise
-                # What is wrong with a file begins with its place, so that editors and scripts find it.
+                # Errors in a prompt file begin with FILE:LINE, so that editors and scripts can parse them.
                 click.echo(error if isinstance(error, PromptFileError) else f"error: {error}", err=True)
                 raise SystemExit(1) from error
             except KeyboardInterrupt as interrupt:
@@ -54,10 +56,10 @@ def shows_errors(stopped: str) -> Callable[[Callable[..., None]], Callable[..., 
 def importing(stopped: str) -> Iterator[None]:
     """Let Ctrl-C end the program at once while torch is imported, before anything is written.
 
-    Inside that import an interrupt gets lost, or turns into an error of another kind.
+    During that import, a ``KeyboardInterrupt`` can be swallowed or turned into another exception.
 
     Args:
-        stopped: what is true then.
+        stopped: text after "stopped" in the message.
     """
 
     def stop(*_: object) -> None:

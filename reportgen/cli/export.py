@@ -1,4 +1,4 @@
-"""reportgen export: a view of a page as a picture."""
+"""reportgen export: save a view of a page as a picture."""
 
 from __future__ import annotations
 
@@ -15,43 +15,45 @@ from reportgen.records.errors import PictureError
 
 @click.command()
 @click.argument("page", shell_complete=complete_files)
-@click.option("--view", default="head", show_default=True, help="Which view: text, overview, head, layer_tiles, grid …")
-@click.option("--layer", type=click.IntRange(min=0), help="Its layer; the page's first choice by default.")
-@click.option("--head", type=click.IntRange(min=0), help="Its head.")
+@click.option(
+    "--view", default="head", show_default=True, help="View to draw, such as text, overview, head, layer_tiles or grid."
+)
+@click.option("--layer", type=click.IntRange(min=0), help="Layer. Default: the page's own choice.")
+@click.option("--head", type=click.IntRange(min=0), help="Head. Default: the page's own choice.")
 @click.option("--query", type=click.IntRange(min=0), help="Position of the query.")
-@click.option("--step", type=click.IntRange(min=0), help="Generation step, instead of a query.")
+@click.option("--step", type=click.IntRange(min=0), help="Generation step; excludes --query.")
 @click.option(
     "--format",
     "picture_format",
     type=click.Choice(["png", "svg", "pdf"]),
-    help="Default: by the name of the file, or png.",
+    help="Format of the picture. Default: from the name of the output file, or png.",
 )
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File to write. Default: PAGE-VIEW.FORMAT here.",
+    help="File to write. Default: PAGE-VIEW.FORMAT in the current folder.",
 )
-@click.option("--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True, help="Colours.")
-@click.option("--browser", default="", help="Program of a Chromium. Default: CHROMIUM, or the first that is found.")
+@click.option("--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True, help="Color theme.")
+@click.option("--browser", default="", help="Path of Chromium. Default: CHROMIUM, or the first one found.")
 @VERBOSE
 @shows_errors(NOT_WRITTEN)
-def export(page: str, view: str, query: int | None, step: int | None, output: Path | None, **given: Any) -> None:
-    """Draw a view of PAGE, a file that build wrote, as a picture: the one that the page itself saves.
+def export(page: str, view: str, query: int | None, step: int | None, output: Path | None, **settings: Any) -> None:
+    """Save a view of PAGE, a file written by build, as a picture; it is the picture that the page itself saves.
 
-    What follows # in PAGE selects, as in the browser: 'results/cat.html#layer=3&head=7&first=out'. Options go before.
-    Needs a Chromium and pip install 'attention-reportgen[export]'.
+    The part of PAGE after # selects what is shown, as in the browser: 'results/cat.html#layer=3&head=7&first=out'.
+    Options override it. Requires Chromium and pip install 'attention-reportgen[export]'.
     """
     from reportgen.pages.screenshot import FORMATS, View, draw_picture
 
     if query is not None and step is not None:
         raise click.UsageError("--query and --step exclude each other; keep one")
-    by_name = output.suffix[1:].lower() if output else ""
-    chosen = given["picture_format"] or (by_name if by_name in FORMATS else "png")
-    asked = {"layer": given["layer"], "head": given["head"], "query": query, "step": step}
-    selection = {key: str(value) for key, value in asked.items() if value is not None}
-    picture = draw_picture(page, View(view, selection, given["theme"]), chosen, given["browser"])
-    path = output or Path(f"{Path(page.partition('#')[0]).stem}-{view}.{chosen}")
+    suffix = output.suffix[1:].lower() if output else ""
+    picture_format = settings["picture_format"] or (suffix if suffix in FORMATS else "png")
+    choices = {"layer": settings["layer"], "head": settings["head"], "query": query, "step": step}
+    selection = {key: str(value) for key, value in choices.items() if value is not None}
+    picture = draw_picture(page, View(view, selection, settings["theme"]), picture_format, settings["browser"])
+    path = output or Path(f"{Path(page.partition('#')[0]).stem}-{view}.{picture_format}")
     try:
         path.write_bytes(picture)
     except OSError as error:

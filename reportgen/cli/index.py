@@ -1,4 +1,4 @@
-"""reportgen index: the index anew from the pages that are there."""
+"""reportgen index: rebuild the index from the pages in the folder."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from reportgen.cli.options import FOLDER, SITE_URL, VERBOSE
 @VERBOSE
 @shows_errors(NOT_WRITTEN)
 def index(results: Path, site_url: str, verbose: bool) -> None:
-    """Write the index of RESULTS (default: results) anew from the pages that are there, and join shards of a run.
+    """Rebuild the index of RESULTS (default: results) from the pages in it, and join the shards of a run.
 
-    Pages that the last build left out stay out; without report.json in RESULTS every page comes in. So it is with the
-    address of the last build; pages keep the one that they were built with.
+    Pages that the last build left out of the index stay out. Without report.json in RESULTS, every page is included.
+    The site's URL is that of the last build unless --site-url is given; pages keep the URL they were built with.
     """
     with importing(NOT_WRITTEN):
         from reportgen.pages.links import check_site_url
@@ -29,7 +29,7 @@ def index(results: Path, site_url: str, verbose: bool) -> None:
         from reportgen.site.site import Site
 
     site, address = Site(results), check_site_url(site_url)
-    site.read_cards()  # first: a folder that is not there is a wrong name, not one to be made
+    site.read_cards()  # first, because a missing folder is a mistyped name and must not be created
     with site.lock():
         missing = join_parts(results)
         left_out, run = site.read_left_out(), site.read_run()

@@ -1,4 +1,4 @@
-"""reportgen models, schema and completion: what there is to know before a file is written."""
+"""reportgen models, schema and completion: print models, the JSON Schema and shell completion scripts."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from reportgen.cli.options import VERBOSE
 @click.command()
 @click.option(
     "--fetch", metavar="NAME", shell_complete=complete_models,
-    help="Put an embedded model on this machine and print its folder.",
+    help="Install a bundled model on this machine and print its folder.",
 )  # fmt: skip
 @VERBOSE
 @shows_errors("; nothing of the model is kept")
 def models(fetch: str | None, verbose: bool) -> None:
-    """List the embedded models, and what the hub's cache on this machine holds."""
+    """List the bundled models and the models in the Hugging Face cache of this machine."""
     from reportgen.models.bundled import fetch_model, list_models
 
     if fetch is not None:
@@ -41,7 +41,7 @@ def schema() -> None:
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print what makes SHELL complete this command with Tab, slugs and models too.
+    """Print the script that lets SHELL complete this command with Tab, including slugs and models.
 
     In ~/.bashrc: eval "$(reportgen completion bash)". In ~/.zshrc: the same with zsh. For fish, once: reportgen
     completion fish > ~/.config/fish/completions/reportgen.fish.

@@ -1,6 +1,6 @@
-"""The command line: options in, errors shown, exit codes.
+"""The root command of the command line.
 
-Progress and notes go to standard error, paths of what was written to standard output.
+Progress and notes go to standard error, the paths of written files to standard output.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from reportgen.cli.render import render
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="reportgen")
 def main() -> None:
-    """See attention: a YAML list of prompts in, a folder of self-contained pages of heatmaps out."""
+    """Run a YAML list of prompts on a language model and write self-contained pages with attention heatmaps."""
 
 
 for command in (build, check, compare, completion, export, index, models, new, render, schema):

@@ -1,4 +1,4 @@
-"""reportgen new: the files that a repository of one's own begins with."""
+"""reportgen new: write the files of a new repository."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from reportgen.cli.options import VERBOSE
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 @VERBOSE
-@shows_errors("; the files that are there are whole but for the last")
+@shows_errors("; the last file in the folder may be incomplete")
 def new(folder: Path, verbose: bool) -> None:
-    """Make DIR the start of a repository of your own: prompts, and a workflow that publishes their pages."""
+    """Create a new repository in DIR, with example prompts and a workflow that publishes their pages."""
     from reportgen.cli.scaffold import make_scaffold
 
     for path in make_scaffold(folder):

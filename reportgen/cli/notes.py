@@ -1,4 +1,4 @@
-"""What commands say of a site beside the paths that they print."""
+"""Notes about a site that commands print to standard error."""
 
 from __future__ import annotations
 
@@ -8,18 +8,23 @@ from pathlib import Path
 import click
 
 _NAMED = 10
-"""So many pages are named in a note; the others are counted."""
+"""Maximum number of pages that a note names; it counts the rest."""
 
 
 def note_left_out(pages: Sequence[Path], advice: str = "") -> None:
-    """Name pages that are kept in the folder and stand outside the index."""
+    """Print which pages are in the folder but not in the index.
+
+    Args:
+        pages: paths of these pages.
+        advice: text to append to the note.
+    """
     if pages:
         more = f" and {len(pages) - _NAMED} more" if len(pages) > _NAMED else ""
         click.echo(f"kept, not in the index: {', '.join(map(str, pages[:_NAMED]))}{more}{advice}", err=True)
 
 
 def note_size(results: Path) -> None:
-    """Say on standard error where a site will not fit GitHub Pages."""
+    """Print a warning if a site is nearly too large for GitHub Pages."""
     from reportgen.site.size_warning import size_warning
 
     if warning := size_warning(results):

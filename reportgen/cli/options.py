@@ -1,4 +1,4 @@
-"""Options that several commands share, and help that shows them in groups."""
+"""Options shared by several commands, and help that shows options in groups."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _GROUP = "__option_group__"
 
 
 class GroupedCommand(click.Command):
-    """A command whose help shows its options in named groups, in the order in which they are given."""
+    """A command whose help shows its options in named groups, in the order of their definition."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options of each group under its name, the others last."""
+        """Write the options of each group under its name, and ungrouped options last."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             if record := param.get_help_record(ctx):
@@ -32,7 +32,7 @@ class GroupedCommand(click.Command):
 
 
 def group(name: str, *options: Callable[[_F], _F]) -> Callable[[_F], _F]:
-    """Return a decorator that adds options under one name in the help."""
+    """Return a decorator that adds options to a command and puts them in a named group of its help."""
 
     def decorate(command: _F) -> _F:
         for option in reversed(options):
@@ -46,30 +46,29 @@ def group(name: str, *options: Callable[[_F], _F]) -> Callable[[_F], _F]:
 
 PROMPTS = click.argument("prompts", type=click.Path(path_type=Path), default=Path("prompts.yaml"))
 FOLDER = click.Path(file_okay=False, path_type=Path)
-RESULTS = click.option("-o", "--results", type=FOLDER, default="results", show_default=True, help="Folder of the site.")
+RESULTS = click.option("-o", "--results", type=FOLDER, default="results", show_default=True, help="Output folder.")
 MODEL = click.option(
     "-m", "--model", type=ModelType(), shell_complete=complete_models,
-    help="Model for every prompt, over what the file says.",
+    help="Model for every prompt; overrides the file.",
 )  # fmt: skip
-LAYERS = click.option("--layers", type=SelectionType(), help="Layers to keep, such as 0-4,-1. Default: all.")
-HEADS = click.option("--heads", type=SelectionType(), help="Heads to keep. Default: all.")
+LAYERS = click.option("--layers", type=SelectionType(), help="Layers to show, such as 0-4,-1. Default: all.")
+HEADS = click.option("--heads", type=SelectionType(), help="Heads to show. Default: all.")
 TRUST = click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with the model.")
-VERBOSE = click.option("-v", "--verbose", is_flag=True, help="A line for each stage; tracebacks of errors.")
+VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Print a line for each stage, and tracebacks of errors.")
 QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress bar; failures are still shown.")
 OPEN = click.option("--open", "open_index", is_flag=True, help="Open the index in a browser when done.")
 MAX_MB = click.option(
     "--max-page-mb", type=click.FloatRange(min=0), default=MAX_PAGE_MB, show_default=True,
-    help="Megabytes of a page at most: a longer one leaves out its weakest weights, and says so. 0: no limit.",
+    help="Maximum size of a page in megabytes: a larger one omits its smallest weights, with a note. 0: no limit.",
 )  # fmt: skip
 PRECISION = click.option(
-    "--precision", type=click.Choice([8, 16]), default=8, show_default=True, help="Bits of a weight on a page."
+    "--precision", type=click.Choice([8, 16]), default=8, show_default=True, help="Bits per attention weight on a page."
 )
-SHARED = click.option("--shared-assets", is_flag=True, help="Keep BokehJS once beside the pages, not in each.")
+SHARED = click.option("--shared-assets", is_flag=True, help="Store BokehJS once in the site, not in each page.")
 EXPORT = click.option(
-    "--export-data", type=click.Choice(EXPORT_FORMATS), help="Write every table of numbers to data/SLUG/ too."
+    "--export-data", type=click.Choice(EXPORT_FORMATS), help="Also write every table of numbers to data/SLUG/."
 )
 SITE_URL = click.option(
     "--site-url", default="", metavar="URL",
-    help="Where the folder will be published: pages get canonical links and previews for cards of links, the site a "
-    "sitemap.",
+    help="URL where the folder will be published: adds canonical links, link previews and a sitemap.",
 )  # fmt: skip

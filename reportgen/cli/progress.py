@@ -1,4 +1,4 @@
-"""How far a run is, on a terminal: prompts done, the stage of the one at work, time left."""
+"""Show the progress of a run on a terminal: prompts done, the current stage, time left."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ _STAGES = {"load": "loading", "capture": "running", "page": "drawing"}
 
 
 class ProgressBar:
-    """A bar on standard error; one line per prompt where that is no terminal, unless quiet."""
+    """A progress bar on standard error; failures and warnings are printed above it as lines.
+
+    The bar is not shown if standard error is not a terminal, or if ``quiet`` is set.
+    """
 
     def __init__(
         self, console: Console, bar: Progress, task: TaskID, total: int, *, quiet: bool, verbose: bool
     ) -> None:
-        """Take what ``watch`` has made."""
+        """Store the console, the bar and its task, which ``watch`` creates."""
         self._total = total
         self._console, self._bar, self._task = console, bar, task
         self._quiet, self._verbose = quiet, verbose
@@ -29,14 +32,14 @@ class ProgressBar:
         self.num_pages = 0
 
     def stage(self, prompt: Prompt, stage: str) -> None:
-        """Show what is being done."""
+        """Show the stage of a prompt."""
         subject = _spell_out(prompt.runs_on if stage == "load" else prompt.slug)
         self._bar.update(self._task, description=f"{_STAGES[stage]} {subject}")
         if self._verbose:
             self._say(f"{_STAGES[stage]} {subject}")
 
     def ablating(self, prompt: Prompt, done: int, total: int, seconds: float) -> None:
-        """Show how many heads are ablated, on a bar of their own; say before the first how long it will take."""
+        """Show how many heads have been ablated, on a separate bar; print the estimated time before the first one."""
         if done == 0:
             if not self._quiet:
                 self._say(f"ablating {total} heads of {prompt.slug}, about {max(1, round(seconds))} s")
@@ -48,11 +51,11 @@ class ProgressBar:
                 self._heads = None
 
     def warn(self, prompt: Prompt, warning: str) -> None:
-        """Say what a page must be read with, where it cannot be missed."""
+        """Print a warning about a page, even if ``quiet`` is set."""
         self._say(f"warning: {prompt.slug}: {warning}", style="yellow")
 
     def done(self, prompt: Prompt, outcome: Path | Failure) -> None:
-        """Count a prompt; say why where it failed, once for all prompts that fail for the same reason."""
+        """Count a prompt as done; if it failed, print the error, once for consecutive prompts with the same error."""
         self._bar.advance(self._task)
         if isinstance(outcome, Path):
             self.num_pages += 1
@@ -65,17 +68,17 @@ class ProgressBar:
                 self._say(outcome.details.rstrip())
 
     def skip(self, count: int) -> None:
-        """Leave prompts out of what is still to be done."""
+        """Subtract prompts from the total."""
         self._total -= count
         self._bar.update(self._task, total=self._total)
 
     def _say(self, text: str, style: str = "") -> None:
-        # Neither markup nor emoji codes: a prompt may hold square brackets and colons.
+        # No markup and no emoji codes: a prompt may contain square brackets and colons.
         self._console.print(_spell_out(text), style=style, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def _spell_out(text: str) -> str:
-    """Return a text whose control characters, which could steer the terminal, are written as in a Python string."""
+    """Escape control characters as in a Python string, so that they cannot affect the terminal."""
     return "".join(
         character if character.isprintable() or character == "\n" else repr(character)[1:-1] for character in text
     )
@@ -86,9 +89,12 @@ def watch(total: int, *, quiet: bool, verbose: bool) -> Iterator[ProgressBar]:
     """Show a progress bar while the block runs.
 
     Args:
-        total: how many prompts there are.
-        quiet: no bar.
-        verbose: a line for each stage and page.
+        total: number of prompts.
+        quiet: show no bar.
+        verbose: print a line for each stage and page.
+
+    Yields:
+        The progress bar, which implements ``Progress``.
     """
     console = Console(stderr=True)
     columns = (

@@ -1,4 +1,4 @@
-"""reportgen render: pages from kept captures, without the model."""
+"""reportgen render: make pages again from saved captures, without the model."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from reportgen.cli.options import EXPORT, MAX_MB, PRECISION, RESULTS, SHARED, SI
 @SITE_URL
 @VERBOSE
 @shows_errors(NO_PAGE)
-def render(captures: tuple[Path, ...], results: Path, export_data: str | None, verbose: bool, **given: Any) -> None:
-    """Make the pages of CAPTURES anew: files of --keep-captures or folders of them. No model is needed."""
+def render(captures: tuple[Path, ...], results: Path, export_data: str | None, verbose: bool, **settings: Any) -> None:
+    """Make pages again from CAPTURES, which are files of --keep-captures or folders of them. No model is needed."""
     with importing(NO_PAGE):
         from reportgen.build.rerender import render_site
         from reportgen.pages.options import PageOptions
 
-    options = PageOptions(max_mb=given.pop("max_page_mb"), **given)
+    options = PageOptions(max_mb=settings.pop("max_page_mb"), **settings)
     written = render_site(
         captures, results, options, table_format=export_data or "", done=click.echo,
         warn=lambda warning: click.echo(warning, err=True),

@@ -1,4 +1,4 @@
-"""The files that a repository of one's own begins with: prompts, and a workflow that publishes their pages."""
+"""Files of a new repository: example prompts, and a workflow that publishes their pages."""
 
 from __future__ import annotations
 
@@ -17,38 +17,41 @@ _FILES = {
     ".gitignore": "gitignore",
     ".github/workflows/pages.yml": "pages.yml",
 }
-"""What is copied as it is, by the name that it gets."""
-_MAY_BE_THERE = {".git"}
+"""Template files that are copied unchanged, by the name of the copy."""
+_MAY_EXIST = {".git"}
 _WHEEL = f"{DISTRIBUTION.replace('-', '_')}-{__version__}-py3-none-any.whl"
 _REQUIREMENTS = f"""\
-# {DISTRIBUTION} is not on a package index yet. Put its wheel beside this file; in a checkout of it, this makes one:
+# {DISTRIBUTION} is not on a package index yet. Put its wheel next to this file. To build the wheel from a checkout:
 #     python -m pip wheel --no-deps --wheel-dir . PATH/TO/CHECKOUT
-# Once it is there, write {DISTRIBUTION}=={__version__} instead.
+# Once it is on a package index, write {DISTRIBUTION}=={__version__} instead.
 ./{_WHEEL}
 """
 
 
 def make_scaffold(folder: Path) -> list[Path]:
-    """Write the files of a new repository into a folder that is empty, but for Git's own, or not there.
+    """Write the files of a new repository into a new or empty folder; a ``.git`` folder may exist in it.
+
+    Args:
+        folder: where to write; it is created if it does not exist.
 
     Returns:
-        The paths that were written.
+        The paths of the written files.
 
     Raises:
-        SiteError: there is something in the folder, or it cannot be written; no file is overwritten.
+        SiteError: the folder is not empty, or it cannot be written; no file is overwritten.
     """
     try:
-        there = sorted({path.name for path in folder.iterdir()} - _MAY_BE_THERE) if folder.exists() else []
-        if there:
-            more = f" and {len(there) - 1} more" if len(there) > 1 else ""
-            raise SiteError(f"{folder}: is not empty, it has {there[0]}{more}; name a folder that is new or empty")
+        names = sorted({path.name for path in folder.iterdir()} - _MAY_EXIST) if folder.exists() else []
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise SiteError(f"{folder}: is not empty, it has {names[0]}{more}; name a folder that is new or empty")
         return [_write(folder / name, content) for name, content in _read_files().items()]
     except OSError as error:
         raise SiteError(f"{folder}: cannot be written, {error.strerror}; name another folder") from error
 
 
 def _read_files() -> Mapping[str, str]:
-    """Return the files by name; the program is pinned, so that the pages of today can be made again."""
+    """Return the content of each file by name; the version of the program is pinned, so that pages are reproducible."""
     templates = find_templates() / "starter"
     files = {name: (templates / source).read_text("utf-8") for name, source in _FILES.items()}
     schema = json.dumps(prompt_file_schema(), ensure_ascii=False, indent=2)

@@ -1,4 +1,4 @@
-"""What options may be: layers and heads, devices, parts of a run."""
+"""Parameter types of options: layers and heads, devices, batch sizes, shards, models."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SelectionType(click.ParamType):
     name = "numbers"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Selection:
-        """Read a value, or say what is wrong with it."""
+        """Convert a value, or fail with an error message."""
         try:
             return parse_selection(value)
         except ValueError as error:
@@ -26,12 +26,12 @@ class SelectionType(click.ParamType):
 
 
 class DeviceType(click.ParamType):
-    """A device by its name; whether this machine has it is found out later, since that takes torch."""
+    """A device name, such as ``cuda:1``; whether this machine has it is checked later, because that needs torch."""
 
     name = "device"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Read a value, or say what is wrong with it."""
+        """Convert a value, or fail with an error message."""
         if not re.fullmatch(r"auto|(cpu|cuda|mps)(:\d{1,3})?", value):
             self.fail(
                 f"unknown device {value!r}; write auto, cpu, cuda or mps, or with a number, as cuda:1", param, ctx
@@ -40,50 +40,56 @@ class DeviceType(click.ParamType):
 
 
 class BatchType(click.ParamType):
-    """How many at once: a number, or ``auto``, which is 0."""
+    """A batch size: a positive number, or ``auto``, which is converted to 0."""
 
     name = "number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read a value, or say what is wrong with it."""
+        """Convert a value, or fail with an error message."""
         if value == "auto":
             return 0
         if not str(value).isdigit() or int(value) < 1:
-            self.fail(f"{value!r} is no number from 1 on; write one, or auto", param, ctx)
+            self.fail(f"{value!r} is not a positive number; write 1 or more, or auto", param, ctx)
         return int(value)
 
 
 class ShardType(click.ParamType):
-    """A part of a run, as ``2/8``."""
+    """A shard of a run, such as ``2/8``."""
 
     name = "part"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Shard:
-        """Read a value, or say what is wrong with it."""
-        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", str(value))
-        if not found or not 1 <= int(found[1]) <= int(found[2]):
-            self.fail(f"{value!r} is no part of a run; write 1/8 for the first of eight, up to 8/8", param, ctx)
-        return Shard(int(found[1]), int(found[2]))
+        """Convert a value, or fail with an error message."""
+        match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", str(value))
+        if not match or not 1 <= int(match[1]) <= int(match[2]):
+            self.fail(f"{value!r} is not a shard; write 1/8 for the first of eight, up to 8/8", param, ctx)
+        return Shard(int(match[1]), int(match[2]))
 
 
-def find_shard(context: click.Context, param: click.Parameter, given: Shard | None) -> Shard | None:
-    """Return the shard that is asked for, or the one of a launcher that numbers its processes, if there are several."""
+def find_shard(context: click.Context, param: click.Parameter, shard: Shard | None) -> Shard | None:
+    """Return the shard given by ``--shard``, or else the one that a launcher such as torchrun set in the environment.
+
+    ``RANK`` and ``WORLD_SIZE`` are used if they name more than one process.
+
+    Raises:
+        BadParameter: ``RANK`` and ``WORLD_SIZE`` are not a valid pair.
+    """
     rank, size = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
-    if given is not None or not rank or size in ("", "1"):
-        return given
+    if shard is not None or not rank or size in ("", "1"):
+        return shard
     if not (rank.isdigit() and size.isdigit() and int(rank) < int(size)):
-        raise click.BadParameter(f"RANK={rank} and WORLD_SIZE={size} name no part; unset them, or give --shard 1/8")
-    click.echo(f"shard {int(rank) + 1}/{size}, by RANK and WORLD_SIZE", err=True)
+        raise click.BadParameter(f"RANK={rank} and WORLD_SIZE={size} are invalid; unset them, or give --shard 1/8")
+    click.echo(f"shard {int(rank) + 1}/{size}, from RANK and WORLD_SIZE", err=True)
     return Shard(int(rank) + 1, int(size))
 
 
 class ModelType(click.ParamType):
-    """The name of a model."""
+    """The name of a model, which must not be empty."""
 
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Read a value, or say what is wrong with it."""
+        """Convert a value, or fail with an error message."""
         if not value.strip():
             self.fail("is empty; write a model, such as smollm2-135m, or leave the option out", param, ctx)
         return value

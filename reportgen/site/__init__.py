@@ -1,5 +1,5 @@
-"""Owns the results folder: what is written there, read from it, locked and removed.
+"""The results folder: write, read, lock and remove the files in it.
 
-Comes in: pages and what belongs to them.
-Goes out: files, the index and the report; cards of the pages that are there.
+Input: pages and the files that belong to them.
+Output: files, the index and the report; the cards of existing pages.
 """

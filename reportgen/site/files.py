@@ -1,6 +1,6 @@
-"""Files of a site: whose they are, and what a page says at its beginning and its end.
+"""Files of a site: check whether reportgen wrote a file, and read the key and the card of a page.
 
-A file that reportgen did not make is never overwritten.
+A file that reportgen did not write is never overwritten.
 """
 
 from __future__ import annotations
@@ -19,23 +19,27 @@ from reportgen.records.errors import InTheWay, SiteError
 _MARKS = (
     b'<meta name="generator" content="reportgen', b'"generator": "reportgen', b"<!-- reportgen", b"Software\0reportgen",
 )  # fmt: skip
-"""How the beginning of a page, a report, a sitemap and a preview says who made it."""
+"""Markers at the beginning of a page, a report, a sitemap and a preview that reportgen wrote."""
 _HEAD_BYTES = 4096
 _CARD_BYTES = 1 << 16
-"""So much of a page is read for its card first; the whole page where the card is not in it."""
+"""Number of bytes of a page that are searched for its card first; the whole page is read if the card is not in them."""
 _CARD = re.compile(b'<script type="application/json" id="card">(.*?)</script>', re.DOTALL)
-"""Where a page carries its card; what a prompt says cannot look like it, since its angle brackets are escaped."""
+"""The card in a page. Text of a prompt cannot match, because its angle brackets are escaped."""
 _KEY = re.compile(b'<meta name="reportgen-key" content="([0-9a-f]{64})">')
 _END = b"</html>\n"
-"""What a page ends with, unless somebody copied half of it."""
+"""The end of a complete page; a page that was copied only in part lacks it."""
 
 
 def write_ours(path: Path, content: str) -> Path:
-    """Write a file that says who made it, unless somebody else's is in its place, and return its path.
+    """Write a file and return its path, unless a file that reportgen did not write is in its place.
+
+    Args:
+        path: where to write.
+        content: text of the file, which contains the generator marker.
 
     Raises:
-        InTheWay: that is so.
-        SiteError: it cannot be written.
+        InTheWay: a file that reportgen did not write is in its place.
+        SiteError: the file cannot be written.
     """
     check_ours(path)
     atomic_write(path, content)
@@ -43,11 +47,11 @@ def write_ours(path: Path, content: str) -> Path:
 
 
 def check_ours(path: Path) -> None:
-    """Check that nothing of somebody else's stands in the place of a file.
+    """Check that a path is free, or holds a file that reportgen wrote.
 
     Raises:
-        InTheWay: it does.
-        SiteError: it cannot be read.
+        InTheWay: the path holds something else, such as a link, a folder or another program's file.
+        SiteError: the file cannot be read.
     """
     try:
         foreign = path.is_symlink() or path.is_dir() or (path.exists() and not is_ours(path))
@@ -58,17 +62,17 @@ def check_ours(path: Path) -> None:
 
 
 def is_ours(path: Path) -> bool:
-    """Say whether a file says at its beginning that reportgen made it."""
+    """Return whether a file begins with the marker of a file that reportgen wrote."""
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     return any(mark in head for mark in _MARKS)
 
 
 def is_page(path: Path) -> bool:
-    """Say whether a file is a page of a prompt or a comparison.
+    """Return whether a file is the page of a prompt or a comparison.
 
     Raises:
-        SiteError: it cannot be read.
+        SiteError: the file cannot be read.
     """
     try:
         return path.name != "index.html" and not path.is_symlink() and path.is_file() and is_ours(path)
@@ -77,20 +81,20 @@ def is_page(path: Path) -> bool:
 
 
 def read_key(path: Path) -> str:
-    """Return the key of a page; empty where it has none, or there is no page."""
+    """Return the key of a page; empty if the page has no key or does not exist."""
     try:
         with path.open("rb") as file:
-            found = _KEY.search(file.read(_HEAD_BYTES))
+            match = _KEY.search(file.read(_HEAD_BYTES))
     except OSError:
         return ""
-    return found[1].decode("ascii") if found else ""
+    return match[1].decode("ascii") if match else ""
 
 
 def read_card(path: Path) -> Card:
-    """Return the card that a page carries.
+    """Return the card stored in a page.
 
     Raises:
-        SiteError: it has none that can be read.
+        SiteError: the page has no card, or its card cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -104,20 +108,26 @@ def read_card(path: Path) -> Card:
 
 
 def is_whole(path: Path) -> bool:
-    """Say whether a page has its end, which one that was copied in part lacks."""
+    """Return whether a page is complete, that is, ends with ``</html>``."""
     with path.open("rb") as file:
         file.seek(-min(len(_END), path.stat().st_size), os.SEEK_END)
         return file.read() == _END
 
 
 def remove_ours(path: Path) -> None:
-    """Remove a file, if reportgen made it and no link leads to it."""
+    """Remove a file if reportgen wrote it and neither the file nor its folder is a symbolic link."""
     if not (path.is_symlink() or path.parent.is_symlink()) and path.is_file() and is_ours(path):
         path.unlink()
 
 
 def make_inside(folder: Path, inner: Path) -> None:
-    """Make a folder inside a site; a link on the way there would lead out of it."""
+    """Create a folder inside a site.
+
+    Symbolic links on the path are not followed, because they could lead outside the site.
+
+    Raises:
+        SiteError: a part of the path is a link, or the folder cannot be created.
+    """
     for part in takewhile(lambda part: part != folder, (inner, *inner.parents)):
         if part.is_symlink():
             raise SiteError(f"{part}: is a link, which is not followed; remove it or choose another --results")
@@ -125,10 +135,14 @@ def make_inside(folder: Path, inner: Path) -> None:
 
 
 def read_report(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return what became of each prompt, and the slugs of the pages that were left out; nothing without a report.
+    """Read ``report.json``.
+
+    Returns:
+        The outcome of each prompt, and the slugs of the pages left out of the index; two empty lists if there is no
+        report.
 
     Raises:
-        SiteError: it cannot be read.
+        SiteError: the report cannot be read.
     """
     try:
         if path.is_symlink():

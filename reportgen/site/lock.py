@@ -1,7 +1,7 @@
-"""One run at a time writes into a folder, or the shards of one run; the system lets go of a lock when a process ends.
+"""Lock a results folder, so that only one run, or the shards of one run, write to it at a time.
 
-A shard holds a lock of its own, and takes that of the folder only to begin: so the shards of a run stand beside one
-another, and nothing else beside them.
+A shard holds its own lock, and holds the lock of the folder only while it starts. So the shards of a run can write at
+the same time, and no other run can. The operating system releases the lock of a process that ends.
 """
 
 from __future__ import annotations
@@ -21,20 +21,23 @@ from reportgen.records.errors import SiteError, SiteInUse
 LOCK_FILE = ".reportgen.lock"
 _SHARD_LOCKS = ".reportgen.*-of-*.lock"
 _PATIENCE = 10.0
-"""Seconds that a shard waits for the folder: another one may just begin."""
+"""Seconds that a shard waits for the lock of the folder, because another shard may be starting."""
 
 
 @contextmanager
 def lock_site(folder: Path, shard: Shard | None = None) -> Iterator[Path]:
-    """Keep other runs out of a folder.
+    """Lock a folder against other runs.
 
     Args:
-        folder: made where it is missing.
-        shard: the part of a run that this is; other parts are let in.
+        folder: folder to lock; it is created if it does not exist.
+        shard: shard that takes the lock; other shards may hold theirs at the same time.
+
+    Yields:
+        The folder.
 
     Raises:
-        SiteInUse: another run is in it, or the same shard; names its process.
-        SiteError: the folder cannot be made or written.
+        SiteInUse: another run, or the same shard, holds the lock. The message names its process.
+        SiteError: the folder cannot be created or written.
     """
     make_folder(folder)
     if shard is None:
@@ -49,9 +52,9 @@ def lock_site(folder: Path, shard: Shard | None = None) -> Iterator[Path]:
 
 
 def _check_shards(folder: Path) -> None:
-    """Let no shard be at work, and remove the locks that shards left: none begins while the folder is locked."""
+    """Check that no shard is running, and remove old lock files of shards; no shard can start during the check."""
     for path in folder.glob(_SHARD_LOCKS):
-        with _locked(folder, path.name), suppress(OSError):  # Windows removes no file that is open
+        with _locked(folder, path.name), suppress(OSError):  # Windows cannot remove a file that is open
             path.unlink()
 
 
@@ -72,12 +75,12 @@ def _locked(folder: Path, name: str, patience: float = 0.0) -> Iterator[None]:
         yield
     finally:
         if path.exists():
-            _note(path, "")  # the folder is published, and it is nobody's business where it was made
+            _note(path, "")  # the folder is published and should not reveal the host name
         lock.release()
 
 
 def _note(path: Path, holder: str) -> None:
-    with suppress(OSError):  # a full disk, or a system that lets nobody touch a locked file: the lock holds without
+    with suppress(OSError):  # the disk is full, or the locked file is not writable; the lock works without the note
         path.write_text(holder, "utf-8")
 
 

@@ -1,7 +1,7 @@
-"""The shards of a run: what each leaves beside its pages, and how these are joined into one report.
+"""The shards of a run: write the partial report of each, and join the partial reports into one.
 
-A shard writes ``report.2-of-8.json`` instead of ``report.json`` and the index. Shards that wrote into folders of their
-own are put into one by copying: no two of them write a file of the same name.
+A shard writes ``report.2-of-8.json`` instead of ``report.json`` and the index. Shards that wrote to separate folders
+can be merged by copying the files into one folder, because no two shards write a file of the same name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PARTS = "report.*-of-*.json"
 
 @dataclass(frozen=True)
 class _Part:
-    """What a shard says of its run: as ``report.json``, each prompt with its place in the whole run."""
+    """The partial report of a shard: like ``report.json``, and each prompt has its position in the whole run."""
 
     shard: Shard
     keep_earlier: bool
@@ -37,17 +37,17 @@ class _Part:
 def write_part(
     site: Site, shard: Shard, cards: Mapping[int, Card | FailureCard], run: Run, *, keep_earlier: bool
 ) -> Path:
-    """Write what became of the prompts of a shard, and return the path.
+    """Write the partial report of a shard and return its path.
 
     Args:
-        site: where.
-        shard: which.
-        cards: pages and failures, by place in the whole run.
-        run: what the report says of this shard.
-        keep_earlier: whether the index shall keep pages of earlier runs.
+        site: results folder.
+        shard: shard that was run.
+        cards: cards of pages and failures, by position in the whole run.
+        run: counts and times of this shard.
+        keep_earlier: whether the index keeps pages of earlier runs.
 
     Raises:
-        SiteError: it cannot be written, or a file that reportgen did not make is in its place.
+        SiteError: the report cannot be written, or a file that reportgen did not write is in its place.
     """
     outcomes = site.make_outcomes(list(cards.values()), run)
     report = {
@@ -63,14 +63,14 @@ def write_part(
 
 
 def remove_parts(folder: Path, shard: Shard | None = None) -> None:
-    """Remove what the shards of an earlier run left.
+    """Remove partial reports of earlier runs.
 
     Args:
-        folder: the site.
-        shard: the one that begins; the others of its run keep theirs.
+        folder: results folder.
+        shard: shard that starts; the partial reports of the other shards of its run are kept.
 
     Raises:
-        SiteError: one cannot be read.
+        SiteError: a partial report cannot be read.
     """
     for path in folder.glob(_PARTS):
         other = _read_part(path).shard
@@ -79,15 +79,20 @@ def remove_parts(folder: Path, shard: Shard | None = None) -> None:
 
 
 def join_parts(folder: Path) -> list[str] | None:
-    """Make the report of a folder from what its shards left; the index is then made from it.
+    """Join the partial reports of a folder's shards into ``report.json``, from which the index is then built.
 
-    Where a shard has not ended, earlier pages stay in the index, as they do after a run that was stopped.
+    If a shard has not finished, pages of earlier runs stay in the index, as after a run that was interrupted.
+
+    Args:
+        folder: results folder.
 
     Returns:
-        What is missing, a line each; ``None`` where there are no shards, and the report is as it was.
+        A line for each shard that is missing or incomplete; ``None`` if the folder has no partial reports, in which
+        case the report is unchanged.
 
     Raises:
-        SiteError: what a shard left cannot be read, or is of a run of another number of shards.
+        SiteError: a partial report cannot be read, or the partial reports are from runs with different numbers of
+            shards.
     """
     site = Site(folder)
     parts = [_read_part(path) for path in sorted(folder.glob(_PARTS))]
@@ -109,16 +114,20 @@ def join_parts(folder: Path) -> list[str] | None:
 
 
 def _find_missing(parts: Sequence[_Part]) -> Iterable[str]:
-    count, there = parts[0].shard.count, {part.shard.number: part for part in parts}
+    count, by_number = parts[0].shard.count, {part.shard.number: part for part in parts}
     for number in range(1, count + 1):
-        if number not in there:
+        if number not in by_number:
             yield f"shard {number}/{count} has not ended"
-        elif not_run := there[number].totals.get("not_run"):
+        elif not_run := by_number[number].totals.get("not_run"):
             yield f"shard {number}/{count} was stopped, {not_run} not run"
 
 
 def _join(outcomes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Put what shards say into the order of the prompts; who made a page knows more than who failed to, or saw it."""
+    """Return one outcome per prompt, in the order of the prompts.
+
+    If several shards report a prompt, the shard that built its page wins, then one that failed, then one that found
+    the page up to date.
+    """
     joined: dict[str, Mapping[str, Any]] = {}
     for outcome in sorted(outcomes, key=_weigh):
         joined[outcome["slug"]] = outcome

@@ -1,4 +1,4 @@
-"""The results folder, which is published as it is."""
+"""The results folder, which can be published without changes."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ from reportgen.site.lock import lock_site
 
 @dataclass(frozen=True)
 class Run:
-    """What a report says of the run that wrote it; everything else in it depends on the folder alone.
+    """The part of a report that describes the run that wrote it; the rest depends only on the files in the folder.
 
     Attributes:
-        totals: of the whole run, such as how many pages were built, and in how many seconds.
-        prompts: of each prompt by its slug, such as whether its page was built, and the seconds of each stage.
-        site_url: where the site will be published, as ``check_site_url`` returns it; empty where that is not known.
+        totals: totals of the run, such as the number of pages built and the time in seconds.
+        prompts: details by slug of the prompt, such as whether its page was built, and the seconds of each stage.
+        site_url: URL where the site will be published, as returned by ``check_site_url``; empty if unknown.
     """
 
     totals: Mapping[str, Any]
@@ -51,73 +51,73 @@ class Run:
 
 
 class Site:
-    """A results folder: every path in it is spelled here, and all that is read and written there goes through it.
+    """A results folder. This class defines every path in it, and reads and writes its files.
 
     Attributes:
-        root: the folder.
+        root: path of the folder.
     """
 
     def __init__(self, root: Path | str) -> None:
-        """Name a folder, which need not be there."""
+        """Store the path of the folder, which need not exist."""
         self.root = Path(root)
 
     @property
     def index(self) -> Path:
-        """The first page."""
+        """Path of the index page."""
         return self.root / "index.html"
 
     @property
     def report(self) -> Path:
-        """What became of each prompt of the last run, for programs."""
+        """Path of the report, which holds the outcome of each prompt of the last run as JSON."""
         return self.root / "report.json"
 
     @property
     def sitemap(self) -> Path:
-        """The list of pages for search engines, where it is known where the site will be published."""
+        """Path of the sitemap, which is only written if the site's URL is known."""
         return self.root / "sitemap.xml"
 
     def page(self, slug: str) -> Path:
-        """Return where the page of a prompt or a comparison is."""
+        """Return the path of the page of a prompt or a comparison."""
         return self.root / f"{slug}.html"
 
     def tables(self, slug: str) -> Path:
-        """Return the folder of a page's tables."""
+        """Return the path of the folder that holds a page's tables."""
         return self.root / "data" / slug
 
     def capture(self, slug: str) -> Path:
-        """Return where the capture of a page is kept."""
+        """Return the path of the capture of a page."""
         return self.captures / f"{slug}.safetensors"
 
     @property
     def captures(self) -> Path:
-        """The folder of kept captures."""
+        """Path of the folder that holds captures."""
         return self.root / "captures"
 
     def preview(self, slug: str) -> Path:
-        """Return where the picture is that stands for a page in cards of links."""
+        """Return the path of the preview picture of a page, which link previews show."""
         return self.root / PREVIEWS_FOLDER / f"{slug}.png"
 
     def lock(self, shard: Shard | None = None) -> AbstractContextManager[Path]:
-        """Keep other runs out, as ``lock_site`` does."""
+        """Lock the folder against other runs, as ``lock_site`` does."""
         return lock_site(self.root, shard)
 
     def remove_leftovers(self) -> None:
-        """Remove what a killed run left of files that it was at; nobody else may write there meanwhile."""
+        """Remove temporary files of a run that was killed; no other run may write to the folder meanwhile."""
         remove_leftovers([self.root, self.captures, self.preview("").parent, *self.root.glob("data/*")])
 
     def open(self, slugs: Iterable[str] = (), *, shared_assets: bool = False, site_url: str = "") -> Site:
-        """Make the folder ready for pages.
+        """Create the folder and prepare it for pages.
 
         Args:
-            slugs: the pages that will be written, so that a file in their place is found before any work is done.
-            shared_assets: put BokehJS beside the pages.
-            site_url: where the site will be published, which takes more files.
+            slugs: slugs of the pages that will be written; their paths are checked now, before any work is done.
+            shared_assets: write BokehJS to the folder, for all pages.
+            site_url: URL where the site will be published; the path of the sitemap is then checked as well.
 
         Returns:
-            The site.
+            This site.
 
         Raises:
-            SiteError: the folder cannot be made or written, or a file that reportgen did not make is in the way.
+            SiteError: the folder cannot be created or written, or a file that reportgen did not write is in the way.
         """
         make_folder(self.root)
         for path in (self.index, self.report, *[self.sitemap] * bool(site_url), *map(self.page, slugs)):
@@ -129,10 +129,12 @@ class Site:
         return self
 
     def write(self, slug: str, artifacts: Artifacts) -> Path:
-        """Write a page and what belongs to it, the page last: one that is there has all that belongs to it.
+        """Write a page and the files that belong to it, and return the path of the page.
+
+        The page is written last, so that a page that exists has all of its files.
 
         Raises:
-            InTheWay: something that reportgen did not make stands in the place of a file.
+            InTheWay: a file that reportgen did not write is in the place of one of the files.
             SiteError: a file cannot be written.
         """
         if artifacts.tables:
@@ -147,8 +149,8 @@ class Site:
         """Write one page and return its path.
 
         Raises:
-            InTheWay: something that reportgen did not make has come into its place meanwhile.
-            SiteError: it cannot be written.
+            InTheWay: a file that reportgen did not write is in its place.
+            SiteError: the page cannot be written.
         """
         return write_ours(self.page(slug), html)
 
@@ -156,11 +158,11 @@ class Site:
         """Write the tables of one page to ``data/<slug>/``.
 
         Args:
-            slug: of the page.
-            files: content by name.
+            slug: slug of the page.
+            files: content of each file, by name.
 
         Raises:
-            SiteError: they cannot be written.
+            SiteError: a table cannot be written.
         """
         data = self.tables(slug)
         make_inside(self.root, data)
@@ -168,23 +170,23 @@ class Site:
             atomic_write(data / name, content)
 
     def has_tables(self, slug: str, kind: str) -> bool:
-        """Say whether tables of a format stand beside a page."""
+        """Return whether a page has tables in a format, ``csv`` or ``parquet``."""
         return any((self.tables(slug) / f"{name}.{kind}").is_file() for name in TABLE_NAMES)
 
     def has_capture(self, slug: str) -> bool:
-        """Say whether the capture of a page stands beside it."""
+        """Return whether the capture of a page exists."""
         return self.capture(slug).is_file()
 
     def write_capture(self, slug: str, capture: Capture, key: str = "") -> None:
         """Write the capture of one page to ``captures/<slug>.safetensors``.
 
         Args:
-            slug: of the page.
-            capture: what the page shows.
-            key: what the page says that it was made from; empty where it says nothing.
+            slug: slug of the page.
+            capture: data of the page.
+            key: key of the page; empty if the page has none.
 
         Raises:
-            SiteError: it cannot be written.
+            SiteError: the capture cannot be written.
         """
         path = self.capture(slug)
         make_inside(self.root, path.parent)
@@ -194,11 +196,15 @@ class Site:
             raise unwritable(path, error) from error
 
     def write_preview(self, slug: str, picture: bytes) -> None:
-        """Write the picture that stands for a page in cards of links to ``previews/<slug>.png``.
+        """Write the preview picture of a page to ``previews/<slug>.png``.
+
+        Args:
+            slug: slug of the page.
+            picture: content of the PNG file.
 
         Raises:
-            InTheWay: something that reportgen did not make stands there.
-            SiteError: it cannot be written.
+            InTheWay: a file that reportgen did not write is in its place.
+            SiteError: the picture cannot be written.
         """
         path = self.preview(slug)
         make_inside(self.root, path.parent)
@@ -206,37 +212,39 @@ class Site:
         atomic_write(path, picture)
 
     def has_preview(self, slug: str) -> bool:
-        """Say whether the preview of a page stands beside it."""
+        """Return whether the preview picture of a page exists."""
         return self.preview(slug).is_file()
 
     def find_pages(self) -> list[str]:
-        """Return the slugs of all pages in the folder, by name.
+        """Return the slugs of all pages in the folder, sorted by file name.
 
         Raises:
-            SiteError: a file in it cannot be read.
+            SiteError: a file in the folder cannot be read.
         """
         return [path.stem for path in sorted(self.root.glob("*.html")) if is_page(path)]
 
     def find_current(self, slug: str, keys: set[str]) -> Card | None:
-        """Return the card of a page that need not be made again, or ``None``.
+        """Return the card of a page that is up to date, or ``None``.
 
         Args:
-            slug: of the page.
-            keys: one of them must be the page's, and the page must be whole.
+            slug: slug of the page.
+            keys: accepted keys; the page must have one of them and must be complete.
         """
         path = self.page(slug)
         try:
             if path.is_symlink() or not path.is_file() or read_key(path) not in keys or not is_whole(path):
                 return None
             return read_card(path)
-        except (OSError, SiteError):  # it is made again, which says what is wrong
+        except (OSError, SiteError):  # the page is built again, and an error shows up then
             return None
 
     def prune(self, slugs: Iterable[str]) -> list[Path]:
-        """Remove pages, with the tables and captures beside them, and return their paths; what is not ours stays.
+        """Remove pages with their tables, captures and previews, and return the paths of the pages.
+
+        Files that reportgen did not write are kept.
 
         Raises:
-            SiteError: one cannot be removed.
+            SiteError: a file cannot be removed.
         """
         removed = []
         for slug in slugs:
@@ -256,18 +264,18 @@ class Site:
     def write_index(
         self, cards: Sequence[Card | FailureCard], left_out: Sequence[str] = (), run: Run | None = None
     ) -> Path:
-        """Write ``index.html`` and ``report.json``, what became of each prompt, and return the path of the index.
+        """Write ``index.html`` and ``report.json``, and return the path of the index.
 
-        Where it is known where the site will be published, ``sitemap.xml`` lists the pages for search engines.
+        If the site's URL is known, ``sitemap.xml`` is written too.
 
         Args:
-            cards: pages and failures, in the order in which the index shows them.
-            left_out: slugs of pages that are in the folder and not among the cards; ``read_cards``
-                leaves them out too.
-            run: what the report says of this run; without it, what it said of the last one.
+            cards: cards of pages and failures, in the order in which the index shows them.
+            left_out: slugs of pages that are in the folder but not among the cards; ``read_cards`` leaves them out
+                too.
+            run: counts and times of this run; ``None`` keeps those in the report of the last run.
 
         Raises:
-            SiteError: they cannot be written.
+            SiteError: a file cannot be written.
         """
         run = run or self.read_run()
         self.write_report(self.make_outcomes(cards, run), left_out, run.totals, run.site_url)
@@ -285,13 +293,23 @@ class Site:
         totals: Mapping[str, Any],
         site_url: str = "",
     ) -> None:
-        """Write ``report.json``; arguments are those of ``write_index``, as ``make_outcomes`` and a run give them."""
+        """Write ``report.json``.
+
+        Args:
+            outcomes: outcome of each prompt, as returned by ``make_outcomes``.
+            left_out: slugs of pages that are in the folder but not in the index.
+            totals: totals of the run, as in ``Run.totals``.
+            site_url: URL where the site will be published; empty if unknown.
+
+        Raises:
+            SiteError: the report cannot be written.
+        """
         report = {"generator": GENERATOR, "prompts": outcomes, "left_out": list(left_out), "run": totals}
         report |= {"site_url": site_url} if site_url else {}
         atomic_write(self.report, json.dumps(report, ensure_ascii=False, indent=1) + "\n")
 
     def make_outcomes(self, cards: Sequence[Card | FailureCard], run: Run) -> list[dict[str, Any]]:
-        """Return what a report says of each prompt."""
+        """Return the outcome of each prompt, as stored in ``report.json``."""
         return [{**self._describe_card(card), "run": run.prompts.get(card.slug)} for card in cards]
 
     def _describe_card(self, card: Card | FailureCard) -> dict[str, Any]:
@@ -302,13 +320,13 @@ class Site:
         return {**same, "status": "failed", "error": card.error, "earlier_page": card.earlier_page, "key": key}
 
     def read_cards(self) -> list[Card | FailureCard]:
-        """Return the cards of the pages that are there, those of the last run first, in its order, then by name.
+        """Return the cards of existing pages: those of the last run in its order, then the others by name.
 
-        Pages that the last run left out of the index stay out. Failures of the last run are kept where no page has
-        their slug.
+        Pages that the last run left out of the index are not included. A prompt that failed in the last run gives a
+        failure card, unless its page has been built since.
 
         Raises:
-            SiteError: there is no such folder, or a page or the report of the last run in it cannot be read.
+            SiteError: the folder does not exist, or a page or the report in it cannot be read.
         """
         if not self.root.is_dir():
             raise SiteError(f"{self.root}: is not a folder; name the folder that reportgen build wrote")
@@ -327,13 +345,13 @@ class Site:
         return [*cards, *pages.values()]
 
     def _is_earlier(self, outcome: Mapping[str, Any]) -> bool:
-        """Say whether the page of a prompt that failed is still the one that was there before."""
+        """Return whether the page of a failed prompt is still the page from before the failure."""
         if outcome.get("status") != "failed" or not outcome.get("earlier_page"):
             return False
         return outcome.get("key", "") == read_key(self.page(outcome["slug"]))
 
     def read_left_out(self) -> list[str]:
-        """Return the slugs of the pages that the last run left out of the index.
+        """Return the slugs of existing pages that the last run left out of the index.
 
         Raises:
             SiteError: the report of the last run cannot be read.
@@ -341,7 +359,7 @@ class Site:
         return [slug for slug in read_report(self.report)[1] if self.page(slug).is_file()]
 
     def read_run(self) -> Run:
-        """Return what the report says of the run that wrote it, as far as it can be read."""
+        """Return the counts and times of the run that wrote the report; empty if the report cannot be read."""
         try:
             report = json.loads((self.report).read_text("utf-8"))
             prompts = {outcome["slug"]: outcome["run"] for outcome in report["prompts"]}
@@ -356,7 +374,7 @@ def _remove_tables(folder: Path) -> None:
     for path in folder.iterdir():
         if path.stem in TABLE_NAMES and path.suffix[1:] in EXPORT_FORMATS:
             path.unlink()
-    with suppress(OSError):  # somebody else's files are in them
+    with suppress(OSError):  # the folder holds files that reportgen did not write
         folder.rmdir()
         folder.parent.rmdir()
 
@@ -367,7 +385,7 @@ def _remove_capture(path: Path) -> None:
 
 
 def _write_sitemap(path: Path, site_url: str, pages: Iterable[Card]) -> None:
-    """List the pages; one that an earlier run wrote goes where it is no longer known where they will be."""
+    """Write the sitemap; if the site's URL is unknown, remove the sitemap of an earlier run."""
     if site_url:
         check_ours(path)
         atomic_write(path, make_sitemap(site_url, (page.href for page in pages)))

@@ -1,4 +1,4 @@
-"""Whether a site fits where it is published."""
+"""Warn if a site is too large for GitHub Pages."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 from reportgen.pages.assets import BOKEH_FILE
 
 _WARN_FROM = 900_000_000
-"""Bytes; GitHub Pages takes a site of 1 GB at most."""
+"""Threshold of the warning in bytes; GitHub Pages accepts sites of up to 1 GB."""
 
 
 def size_warning(folder: Path, limit: int = _WARN_FROM) -> str:
-    """Return what to say of a folder that is nearly too large for GitHub Pages; the empty text of a smaller one.
+    """Return a warning if a site is nearly too large for GitHub Pages, otherwise an empty string.
 
     Args:
-        folder: the site.
-        limit: bytes from which on there is something to say.
+        folder: results folder.
+        limit: threshold in bytes; smaller sites give no warning.
     """
     size = measure_folder(folder)
     if size < limit:
@@ -31,7 +31,7 @@ def size_warning(folder: Path, limit: int = _WARN_FROM) -> str:
 
 
 def measure_folder(folder: Path) -> int:
-    """Return how many bytes the files in a folder have; links are not followed."""
+    """Return the total size of the files in a folder in bytes; symbolic links are not followed."""
     total, todo = 0, [os.fspath(folder)]
     while todo:
         with os.scandir(todo.pop()) as entries:

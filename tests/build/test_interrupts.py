@@ -17,7 +17,7 @@ from reportgen.site.site import Site
 pytestmark = pytest.mark.system
 
 NUM_PROMPTS = 1000
-STOPPING = "stopping when the prompts at work have their pages; Ctrl-C again stops now"
+STOPPING = "stopping after the current prompts; press Ctrl-C again to stop now"
 KEPT = "stopped; finished pages and the index are kept"
 
 

@@ -170,7 +170,7 @@ def test_a_batch_that_no_worker_survives_fails_and_the_others_go_on(address: str
     assert recorder.of("capture").count("slow") == 3
     assert [path.stem for path in outcome.pages] == ["p0", "p1"]
     assert [failure.error for failure in outcome.failures] == [
-        "prompt: 3 workers were lost over its batch; see why in Ray's logs, or try a smaller --batch-size"
+        "prompt: 3 workers were lost while running its batch; see Ray's logs, or try a smaller --batch-size"
     ]
 
 

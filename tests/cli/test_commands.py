@@ -456,7 +456,7 @@ def test_compare_puts_a_prompt_on_two_models_side_by_side(here: Path, model: Pat
         (["cat", "cow"], "Invalid value for SECOND: no prompt 'cow'; prompts.yaml has cat, dog"),
         (["cow", "cat"], "Invalid value for FIRST: no prompt 'cow'; prompts.yaml has cat, dog"),
         (["cat"], "name a SECOND prompt, or a --second-model to run the first one on"),
-        (["cat", "cat"], "cat is to stand beside itself; name another prompt, or give --second-model"),
+        (["cat", "cat"], "cat cannot be compared with itself; name another prompt, or give --second-model"),
         (["cat", "--second-model", "nowhere/at-all"], "model 'nowhere/at-all': not in the hub's cache"),
     ],
 )

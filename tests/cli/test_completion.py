@@ -112,5 +112,5 @@ def test_tab_does_not_wait_for_torch() -> None:
 
 
 def test_an_unknown_shell_is_told() -> None:
-    with pytest.raises(ValueError, match="no shell 'tcsh'; there are bash, zsh, fish"):
+    with pytest.raises(ValueError, match="unknown shell 'tcsh'; choose one of bash, zsh, fish"):
         make_script("tcsh", main, "reportgen")

@@ -203,9 +203,7 @@ def test_models_of_one_batch_each_go_to_one_share_after_another() -> None:
 def test_what_is_no_part_is_refused(given: str) -> None:
     done = run("build", "--shard", given)
     assert done.exit_code == 2
-    assert f"'{given}' is no part of a run; write 1/8 for the first of eight, up to 8/8" in done.stderr.replace(
-        "\n", ""
-    )
+    assert f"'{given}' is not a shard; write 1/8 for the first of eight, up to 8/8" in done.stderr.replace("\n", "")
 
 
 def test_options_that_need_the_whole_are_refused() -> None:
@@ -217,9 +215,9 @@ def test_a_launcher_that_numbers_its_processes_is_understood(here: Path, monkeyp
     monkeypatch.setenv("WORLD_SIZE", "2")
     for rank in ("0", "1"):
         monkeypatch.setenv("RANK", rank)
-        assert f"shard {int(rank) + 1}/2, by RANK and WORLD_SIZE\n" in run("build", "-o", "parts", *BATCHES).stderr
+        assert f"shard {int(rank) + 1}/2, from RANK and WORLD_SIZE\n" in run("build", "-o", "parts", *BATCHES).stderr
     monkeypatch.setenv("RANK", "2")
-    assert "RANK=2 and WORLD_SIZE=2 name no part" in run("build", "-o", "parts").stderr
+    assert "RANK=2 and WORLD_SIZE=2 are invalid" in run("build", "-o", "parts").stderr
     run("index", "parts")
     assert pages("parts") == pages("whole")
     monkeypatch.setenv("WORLD_SIZE", "1")  # one process runs all of it

@@ -137,14 +137,16 @@ def test_pages_of_other_slugs_are_no_hindrance(tmp_path: Path) -> None:
 def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "site").write_text("mine")
     for folder in (tmp_path / "site", tmp_path / "site" / "below"):
-        with pytest.raises(SiteError, match=r"site(/below)?: cannot be made, .+; choose another folder with --results"):
+        with pytest.raises(
+            SiteError, match=r"site(/below)?: cannot be created, .+; choose another folder with --results"
+        ):
             Site(folder).open()
     assert (tmp_path / "site").read_text() == "mine"
 
 
 def test_a_file_in_place_of_the_assets_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "assets").write_text("mine")
-    with pytest.raises(SiteError, match="assets: cannot be made, File exists"):
+    with pytest.raises(SiteError, match="assets: cannot be created, File exists"):
         Site(tmp_path).open(shared_assets=True)
 
 

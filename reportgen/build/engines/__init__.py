@@ -1,5 +1,5 @@
-"""Runs batches of prompts: in this process, or on a Ray cluster.
+"""Run batches of prompts in this process, or on a Ray cluster.
 
-Comes in: the prompts of a run, grouped by model.
-Goes out: what became of each: what to write, or why it failed.
+Input: the prompts of a run.
+Output: the result of each prompt: the page to write, or why it failed.
 """

@@ -1,4 +1,4 @@
-"""What there is to be run: batches, and what is asked for of the prompts in them."""
+"""The work of a run: batches of prompts, and which of their pages are requested."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from reportgen.records import Prompt, Shard
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What a run asks for.
+    """What a run requests from an engine.
 
     Attributes:
-        pages: slugs of the prompts whose pages are asked for.
-        sides: slugs of those that a comparison waits for.
-        shard: the part of the batches that is run; all of them without one.
+        pages: slugs of the prompts whose pages are requested.
+        sides: slugs of the prompts that a comparison needs.
+        shard: shard of the batches to run; ``None`` runs all batches.
     """
 
     pages: frozenset[str]
@@ -24,18 +24,19 @@ class RunRequest:
     shard: Shard | None = None
 
     def concerns(self, prompts: Collection[Prompt]) -> bool:
-        """Say whether anything is asked for of one of these."""
+        """Return whether the page or the comparison data of any of these prompts is requested."""
         return any(prompt.slug in self.pages or prompt.slug in self.sides for prompt in prompts)
 
 
 @dataclass(frozen=True)
 class Job:
-    """Prompts that run side by side, whoever of them is asked for.
+    """A batch of prompts to run, and which of them are requested.
 
     Attributes:
-        batch: all of them, so that the numbers of each do not depend on what has been done before.
-        pages: slugs of those whose pages are asked for.
-        sides: slugs of those that a comparison waits for.
+        batch: all prompts of the batch. They all run, even those that are not requested, so that the numbers of each
+            prompt do not depend on which pages already exist.
+        pages: slugs of the prompts whose pages are requested.
+        sides: slugs of the prompts that a comparison needs.
     """
 
     batch: tuple[Prompt, ...]
@@ -44,7 +45,7 @@ class Job:
 
     @property
     def asked(self) -> tuple[Prompt, ...]:
-        """Those of which anything is asked for."""
+        """The prompts of the batch whose page or comparison data is requested."""
         return tuple(prompt for prompt in self.batch if prompt.slug in self.pages | self.sides)
 
 
@@ -53,48 +54,53 @@ class Group:
     """The prompts of one model.
 
     Attributes:
-        number: how many models come before it.
-        members: all of its prompts, in their order.
+        number: number of models that come before this one.
+        members: all prompts of the model, in order.
     """
 
     number: int
     members: tuple[Prompt, ...]
 
-    def is_taken_by(self, asked: RunRequest) -> bool:
-        """Say whether there can be a job in it, before its batches are known: there are at most as many as prompts."""
-        shard = asked.shard
-        ours = shard is None or any(shard.takes(self.number + place) for place in range(len(self.members)))
-        wanted = [prompt for prompt in self.members if prompt.slug in asked.pages]
-        return bool(wanted and ours) or any(prompt.slug in asked.sides for prompt in self.members)
+    def is_taken_by(self, request: RunRequest) -> bool:
+        """Return whether the group may contain a requested job.
 
-    def make_jobs(self, batches: Sequence[Sequence[Prompt]] | None, asked: RunRequest) -> list[Job]:
-        """Return what is to be run.
+        The batches are not planned yet; there are at most as many batches as prompts.
+        """
+        shard = request.shard
+        is_ours = shard is None or any(shard.takes(self.number + place) for place in range(len(self.members)))
+        pages = [prompt for prompt in self.members if prompt.slug in request.pages]
+        return bool(pages and is_ours) or any(prompt.slug in request.sides for prompt in self.members)
+
+    def make_jobs(self, batches: Sequence[Sequence[Prompt]] | None, request: RunRequest) -> list[Job]:
+        """Return the requested jobs of the group.
 
         Args:
-            batches: as ``make_batches`` plans them for all members. Those of the next model go to the next shards, so
-                that many models of one batch each do not all go to the first. ``None`` where the model cannot be
-                loaded: all of its prompts fail here, since nobody knows which of them are this shard's.
-            asked: what for.
+            batches: batches of all members, as planned by ``make_batches``. The first batch of each model goes to a
+                different shard, so that many models with one batch each do not all go to the first shard. ``None`` if
+                the model cannot be loaded: then all of its prompts fail here, because the batches of this shard are
+                unknown.
+            request: what the run requests.
         """
         if batches is None:
-            return [self._make_job(self.members, asked, ours=True)]
-        ours = [asked.shard is None or asked.shard.takes(self.number + place) for place in range(len(batches))]
-        jobs = [self._make_job(batch, asked, ours=is_ours) for batch, is_ours in zip(batches, ours, strict=True)]
+            return [self._make_job(self.members, request, is_ours=True)]
+        shard = request.shard
+        ours = [shard is None or shard.takes(self.number + place) for place in range(len(batches))]
+        jobs = [self._make_job(batch, request, is_ours=is_ours) for batch, is_ours in zip(batches, ours, strict=True)]
         return [job for job in jobs if job.asked]
 
-    def find_left(self, jobs: Sequence[Job], asked: RunRequest) -> Iterator[Prompt]:
-        """Yield the prompts whose pages other shards make, and that no job is about."""
+    def find_left(self, jobs: Sequence[Job], request: RunRequest) -> Iterator[Prompt]:
+        """Yield the prompts with a requested page that are in none of the jobs, because other shards run them."""
         taken = {prompt.slug for job in jobs for prompt in job.asked}
-        return (prompt for prompt in self.members if prompt.slug in asked.pages and prompt.slug not in taken)
+        return (prompt for prompt in self.members if prompt.slug in request.pages and prompt.slug not in taken)
 
     @staticmethod
-    def _make_job(batch: Sequence[Prompt], asked: RunRequest, *, ours: bool) -> Job:
+    def _make_job(batch: Sequence[Prompt], request: RunRequest, *, is_ours: bool) -> Job:
         slugs = frozenset(prompt.slug for prompt in batch)
-        return Job(tuple(batch), slugs & asked.pages if ours else frozenset(), slugs & asked.sides)
+        return Job(tuple(batch), slugs & request.pages if is_ours else frozenset(), slugs & request.sides)
 
 
 def group_by_model(prompts: Sequence[Prompt]) -> list[Group]:
-    """Return the prompts of each model, with its adapter, in the order in which the models are first named."""
+    """Group prompts by model and adapter, in the order in which the models first appear."""
     first_use = {_model_of(prompt): place for place, prompt in reversed(list(enumerate(prompts)))}
     ordered = sorted(prompts, key=lambda prompt: first_use[_model_of(prompt)])
     groups = (tuple(members) for _, members in groupby(ordered, key=_model_of))
@@ -102,5 +108,5 @@ def group_by_model(prompts: Sequence[Prompt]) -> list[Group]:
 
 
 def _model_of(prompt: Prompt) -> tuple[str, str]:
-    """What a network's weights depend on."""
+    """Return the model and adapter of a prompt, which determine the weights."""
     return prompt.model, prompt.adapter

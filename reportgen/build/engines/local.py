@@ -1,4 +1,4 @@
-"""Prompts are run in this process, one model in memory at a time."""
+"""Run prompts in this process, with one model in memory at a time."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from reportgen.records import Prompt
 
 
 def run_prompts(
-    prompts: Sequence[Prompt], asked: RunRequest, options: BuildOptions, progress: Progress, stop: Stop
+    prompts: Sequence[Prompt], request: RunRequest, options: BuildOptions, progress: Progress, stop: Stop
 ) -> Iterator[PromptResult]:
     """Run prompts.
 
-    Each model, with its adapter, is loaded once. Which prompts run side by side depends on all of them, not on those
-    that are asked for: so a run that ends what another began gives the same numbers to the last digit.
+    Each model, with its adapter, is loaded once. The batches depend on all prompts, not only on the requested ones, so
+    a run that continues an interrupted one gives exactly the same numbers.
 
     Args:
-        prompts: all of the run.
-        asked: what is asked for of them.
+        prompts: all prompts of the run.
+        request: which pages and comparison data to produce.
         options: how to run.
-        progress: told of every stage.
-        stop: looked at between batches.
+        progress: receives every stage.
+        stop: checked between batches.
 
     Yields:
-        What came of each prompt that is asked for, those first whose pages other shards make.
+        The result of each requested prompt. For each model, prompts that other shards run come first.
     """
     worker = Worker(options, progress)
     for group in group_by_model(prompts):
-        if stop.asked or not asked.concerns(group.members):
+        if stop.asked or not request.concerns(group.members):
             continue
-        if not group.is_taken_by(asked):
-            yield from (PromptResult(prompt, None) for prompt in group.find_left([], asked))
+        if not group.is_taken_by(request):
+            yield from (PromptResult(prompt, None) for prompt in group.find_left([], request))
             continue
-        yield from _run_group(worker, group, asked, stop)
+        yield from _run_group(worker, group, request, stop)
         worker.unload()
 
 
-def _run_group(worker: Worker, group: Group, asked: RunRequest, stop: Stop) -> Iterator[PromptResult]:
+def _run_group(worker: Worker, group: Group, request: RunRequest, stop: Stop) -> Iterator[PromptResult]:
     with stop.at_once():
-        worker.load(next(prompt for prompt in group.members if asked.concerns([prompt])))
-    jobs = group.make_jobs(worker.plan(group.members), asked)
-    yield from (PromptResult(prompt, None) for prompt in group.find_left(jobs, asked))
+        worker.load(next(prompt for prompt in group.members if request.concerns([prompt])))
+    jobs = group.make_jobs(worker.plan(group.members), request)
+    yield from (PromptResult(prompt, None) for prompt in group.find_left(jobs, request))
     for job in jobs:
         if stop.asked:
             return

@@ -1,7 +1,7 @@
-"""Prompts are run on a Ray cluster: workers run whole batches and hand over drawn pages, which are written here.
+"""Run prompts on a Ray cluster: workers run batches and return rendered pages, which this process writes.
 
-One batch at most is at each worker, and its pages come back at once when it is done: so the memory here does not grow
-with the number of prompts, and a batch whose worker is lost is run again elsewhere as if nothing had been.
+Each worker has at most one batch and returns its pages when the batch is done. So the memory of this process does not
+grow with the number of prompts, and if a worker is lost, its batch is simply run again on another worker.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before the import: Ray would tell its makers of the run
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before the import, so that Ray sends no usage statistics
 
 import ray
 import torch
@@ -36,109 +36,113 @@ from reportgen.records import Failure, Prompt
 from reportgen.records.errors import ClusterError, ModelError, PromptError
 
 _TRIES = 3
-"""So often a batch is run whose worker is lost: one that needs more memory than there is would take all workers."""
+"""Maximum number of times a batch runs if its workers are lost; a batch that runs out of memory would kill them all."""
 _REACH = 10.0
-"""Seconds for the cluster to answer; Ray itself goes on asking for minutes."""
+"""Timeout in seconds for the cluster to answer; Ray itself retries for minutes."""
 _LOOK = 0.5
-"""Seconds from look to look whether the run shall stop."""
+"""Interval in seconds between checks whether the run should stop."""
 
 
 def run_prompts(
-    prompts: Sequence[Prompt], asked: RunRequest, options: BuildOptions, progress: Progress, stop: Stop
+    prompts: Sequence[Prompt], request: RunRequest, options: BuildOptions, progress: Progress, stop: Stop
 ) -> Iterator[PromptResult]:
-    """Run prompts as ``engines.local`` does, in another order: what is done first comes first.
+    """Run prompts on the cluster in ``options``; results are yielded in the order in which they are finished.
+
+    The arguments are those of ``engines.local.run_prompts``.
 
     Raises:
-        ClusterError: the cluster cannot be reached, has no room for so many workers, or another reportgen on it.
-        ModelError: the device or the dtype cannot be used there.
+        ClusterError: the cluster cannot be reached, is too small for the workers, or has another version of reportgen.
+        ModelError: the device or the dtype cannot be used on a worker.
     """
     assert options.cluster is not None
-    with _connected(options.cluster, stop), _Pool(options, options.cluster, len(asked.pages)) as pool:
+    with _connected(options.cluster, stop), _Pool(options, options.cluster, len(request.pages)) as pool:
         todo: deque[_Task] = deque()
         for group in group_by_model(prompts):
-            if group.is_taken_by(asked):
+            if group.is_taken_by(request):
                 todo.append(_Task(group))
             else:
-                yield from (PromptResult(prompt, None) for prompt in group.find_left([], asked))
-        yield from _work(pool, todo, asked, progress, stop)
+                yield from (PromptResult(prompt, None) for prompt in group.find_left([], request))
+        yield from _work(pool, todo, request, progress, stop)
 
 
 @dataclass(frozen=True)
 class _Task:
-    """What a worker does at a time: plan the batches of a model, or run one of them."""
+    """A task of a worker: plan the batches of a model, or run one of them."""
 
     group: Group
     job: Job | None = None
     tries: int = 1
 
 
-def _work(pool: _Pool, todo: deque[_Task], asked: RunRequest, progress: Progress, stop: Stop) -> Iterator[PromptResult]:
+def _work(
+    pool: _Pool, todo: deque[_Task], request: RunRequest, progress: Progress, stop: Stop
+) -> Iterator[PromptResult]:
     while todo or pool.is_busy:
         if stop.asked:
             todo.clear()
-        while todo and (task := pool.give(todo, asked)):
-            _tell(task, asked, progress)
+        while todo and (task := pool.give(todo, request)):
+            _report_start(task, request, progress)
         for task, made in pool.take():
             if made is None and task.tries < _TRIES:
                 todo.appendleft(replace(task, tries=task.tries + 1))
             elif made is None:
-                yield from _fail(task, asked)
+                yield from _fail(task, request)
             elif task.job is None:
-                yield from (PromptResult(prompt, None) for prompt in task.group.find_left(made, asked))
+                yield from (PromptResult(prompt, None) for prompt in task.group.find_left(made, request))
                 todo.extendleft(_Task(task.group, job) for job in reversed(made))
             else:
-                yield from _tell_pages(made, progress)
+                yield from _report_pages(made, progress)
 
 
-def _tell(task: _Task, asked: RunRequest, progress: Progress) -> None:
+def _report_start(task: _Task, request: RunRequest, progress: Progress) -> None:
     if task.job is None:
-        progress.stage(_first(task.group, asked), "load")
+        progress.stage(_first(task.group, request), "load")
     for prompt in task.job.asked if task.job else ():
         progress.stage(prompt, "capture")
 
 
-def _tell_pages(made: Sequence[PromptResult], progress: Progress) -> Iterator[PromptResult]:
-    for ran in made:
-        if isinstance(ran.outcome, Artifacts):
-            progress.stage(ran.prompt, "page")
-        yield ran
+def _report_pages(results: Sequence[PromptResult], progress: Progress) -> Iterator[PromptResult]:
+    for result in results:
+        if isinstance(result.outcome, Artifacts):
+            progress.stage(result.prompt, "page")
+        yield result
 
 
-def _first(group: Group, asked: RunRequest) -> Prompt:
-    return next(prompt for prompt in group.members if asked.concerns([prompt]))
+def _first(group: Group, request: RunRequest) -> Prompt:
+    return next(prompt for prompt in group.members if request.concerns([prompt]))
 
 
-def _fail(task: _Task, asked: RunRequest) -> Iterator[PromptResult]:
-    """Yield what came of prompts that no worker survives."""
-    (job,) = [task.job] if task.job else task.group.make_jobs(None, asked)
+def _fail(task: _Task, request: RunRequest) -> Iterator[PromptResult]:
+    """Yield failures for the prompts of a task that lost its worker in every attempt."""
+    (job,) = [task.job] if task.job else task.group.make_jobs(None, request)
     for prompt in job.asked:
-        what = f"{prompt.place.of()}: {_TRIES} workers were lost over its batch; see why in Ray's logs"
-        error = PromptError(f"{what}, or try a smaller --batch-size")
+        problem = f"{prompt.place.of()}: {_TRIES} workers were lost while running its batch"
+        error = PromptError(f"{problem}; see Ray's logs, or try a smaller --batch-size")
         outcome = Failure.of(prompt, error) if prompt.slug in job.pages else None
         yield PromptResult(prompt, outcome, make_comparison_input(error, "") if prompt.slug in job.sides else None)
 
 
 class _Remote:
-    """A worker in a process of its own, somewhere in the cluster."""
+    """A worker in its own process, on any node of the cluster."""
 
     def __init__(self, options: BuildOptions, folder: str, num_threads: int) -> None:
-        with suppress(OSError):  # a folder of the caller's machine: models in it are named from there
+        with suppress(OSError):  # relative model paths refer to the caller's folder, if this node has it
             os.chdir(folder)
         torch.set_num_threads(num_threads)
         self._options = options
         self._worker = Worker(options, NullProgress())
 
     def check(self) -> tuple[str, str, ModelError | None]:
-        """Return the name of the machine, what program is on it, and why it cannot do what is asked for."""
+        """Return the host name, the hash of the program, and an error if the device or dtype cannot be used."""
         try:
             check_settings(self._options.device, self._options.dtype, self._options.device_map)
         except ModelError as error:
             return socket.gethostname(), hash_program(), error
         return socket.gethostname(), hash_program(), None
 
-    def plan(self, group: Group, asked: RunRequest) -> list[Job]:
-        self._worker.load(_first(group, asked))
-        return group.make_jobs(self._worker.plan(group.members), asked)
+    def plan(self, group: Group, request: RunRequest) -> list[Job]:
+        self._worker.load(_first(group, request))
+        return group.make_jobs(self._worker.plan(group.members), request)
 
     def run(self, job: Job) -> list[PromptResult]:
         self._worker.load(job.asked[0])
@@ -146,13 +150,13 @@ class _Remote:
 
 
 class _Pool:
-    """The workers, and what each is at."""
+    """The workers, and the task of each."""
 
     def __init__(self, options: BuildOptions, cluster: Cluster, num_prompts: int) -> None:
         room = _find_room(options, cluster)
         actor: Any = ray.remote(_Remote)
         self._remote = actor.options(num_cpus=room.cpus, num_gpus=room.gpus)
-        # Numbers change with the number of threads in their last digits: who sets it here means it there.
+        # The last digits of numbers depend on the number of threads, so workers use the caller's OMP_NUM_THREADS.
         num_threads = int(os.environ.get("OMP_NUM_THREADS", room.cpus))
         self._arguments = ray.put(replace(options, cluster=None)), str(Path.cwd()), num_threads
         self._starting: dict[Any, Any] = {}
@@ -171,11 +175,15 @@ class _Pool:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a worker is at a task."""
+        """Whether any worker has a task."""
         return bool(self._at_work)
 
-    def give(self, todo: deque[_Task], asked: RunRequest) -> _Task | None:
-        """Give an idle worker a task, if there is one: of the model that it has in memory, if there is such a task."""
+    def give(self, todo: deque[_Task], request: RunRequest) -> _Task | None:
+        """Give a task to an idle worker, preferably one for the model that it has in memory.
+
+        Returns:
+            The task; ``None`` if no worker is idle.
+        """
         if not self._idle:
             return None
         actor = self._idle.pop()
@@ -183,12 +191,12 @@ class _Pool:
         task = next((task for task in todo if task.group.number == model), todo[0])
         todo.remove(task)
         self._model_of[actor] = task.group.number
-        reference = actor.plan.remote(task.group, asked) if task.job is None else actor.run.remote(task.job)
+        reference = actor.plan.remote(task.group, request) if task.job is None else actor.run.remote(task.job)
         self._at_work[reference] = actor, task
         return task
 
     def take(self) -> Iterator[tuple[_Task, Any]]:
-        """Wait a little, and yield what came of tasks; ``None`` of one whose worker was lost."""
+        """Wait briefly, and yield finished tasks with their results; the result is ``None`` if the worker was lost."""
         done, _ = ray.wait([*self._at_work, *self._starting], timeout=_LOOK)
         for reference in done:
             if reference in self._starting:
@@ -200,7 +208,7 @@ class _Pool:
                 self._idle.append(actor)
             except (RayActorError, ObjectLostError):
                 made = None
-                ray.kill(actor)  # where it is the result that was lost, it may still live
+                ray.kill(actor)  # the worker may still be alive if only its result was lost
                 self._start()
             yield task, made
 
@@ -231,7 +239,7 @@ def _get(reference: Any) -> Any:
 
 @dataclass(frozen=True)
 class _Room:
-    """How many workers there are, and what each has for itself."""
+    """The number of workers, and the CPUs and GPUs of each."""
 
     workers: int
     cpus: int
@@ -250,7 +258,7 @@ def _find_room(options: BuildOptions, cluster: Cluster) -> _Room:
     if not nodes or workers > num_cpus or workers * gpus > num_gpus:
         has = f"{num_cpus} CPUs and {num_gpus:g} GPUs"
         raise ClusterError(
-            f"the Ray cluster: has no room for {workers} workers of {gpus:g} GPUs, but {has}; ask for less with "
+            f"the Ray cluster: has no room for {workers} workers of {gpus:g} GPUs, it has {has}; request fewer with "
             "--workers and --gpus-per-worker"
         )
     least = min(int(node["CPU"]) for node in nodes)
@@ -259,7 +267,7 @@ def _find_room(options: BuildOptions, cluster: Cluster) -> _Room:
 
 @contextmanager
 def _connected(cluster: Cluster, stop: Stop) -> Iterator[None]:
-    """Connect to the cluster, or to the one that the caller is connected to already."""
+    """Connect to the cluster for the duration of the block; an existing connection of the caller is used as it is."""
     if ray.is_initialized():
         yield
         return
@@ -272,7 +280,7 @@ def _connected(cluster: Cluster, stop: Stop) -> Iterator[None]:
         where = cluster.address or "of this machine"
         advice = "give its --ray-address, or start one with ray start --head"
         raise ClusterError(f"the Ray cluster {where}: cannot be used, {error}; {advice}") from error
-    with redirect_stdout(sys.stderr):  # where Ray says what becomes of workers; paths alone go to standard output
+    with redirect_stdout(sys.stderr):  # Ray prints about workers; standard output is only for paths
         try:
             yield
         finally:
@@ -285,5 +293,5 @@ def _reach(address: str) -> None:
         socket.create_connection((host, int(port)), _REACH).close()
     except (OSError, ValueError, OverflowError) as error:
         raise ClusterError(
-            f"--ray-address {address}: cannot be reached, {error}; write HOST:PORT as ray start says it"
+            f"--ray-address {address}: cannot be reached, {error}; write HOST:PORT as printed by ray start"
         ) from error

@@ -1,4 +1,4 @@
-"""One model in memory at a time: batches in, pages out."""
+"""Run batches of prompts and render their pages, with one model in memory at a time."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ from reportgen.records.errors import ModelError, PromptError, ReportgenError, fi
 
 @dataclass(frozen=True)
 class PromptResult:
-    """What came of one prompt.
+    """The result of one prompt.
 
     Attributes:
-        prompt: which.
-        outcome: its page, or why there is none; ``None`` where another shard makes it.
-        side: what a comparison needs of it, where one waits for it.
-        seconds: by stage: of loading the model, for the first prompt that needed it; of its capture, of prompts that
-            ran side by side the first has them all; of drawing its page.
-        warning: what its page must be read with.
+        prompt: prompt that was run.
+        outcome: page of the prompt with its files, or its failure; ``None`` if the page is not requested here, for
+            example because another shard builds it.
+        side: data for a comparison, if one needs this prompt.
+        seconds: seconds by stage. ``load`` is counted for the first prompt of a model, and ``capture`` for the first
+            prompt of a batch, on behalf of the whole batch; ``page`` is the time to render the page.
+        warning: warning about the page; empty if there is none.
     """
 
     prompt: Prompt
@@ -44,14 +45,14 @@ class PromptResult:
 
 
 class Worker:
-    """Runs jobs one after another, and draws what is asked for."""
+    """Runs jobs one after another, and renders the requested pages."""
 
     def __init__(self, options: BuildOptions, progress: Progress) -> None:
         """Start without a model.
 
         Args:
             options: how to run.
-            progress: told of every stage.
+            progress: receives every stage.
         """
         self._options, self._progress = options, progress
         self._named: tuple[str, str] | None = None
@@ -60,10 +61,12 @@ class Worker:
         self._load_seconds = 0.0
 
     def load(self, prompt: Prompt) -> None:
-        """Load the model of a prompt, unless it is in memory; one that cannot be loaded fails its prompts as they run.
+        """Load the model of a prompt, unless it is in memory.
+
+        If the model cannot be loaded, no exception is raised here; its prompts fail when they are run.
 
         Args:
-            prompt: the first one of its model, or another.
+            prompt: any prompt of the model.
         """
         if self._named == (prompt.model, prompt.adapter):
             return
@@ -73,28 +76,28 @@ class Worker:
         before = fingerprint(prompt.model, prompt.adapter)
         self._model = self._options.model or _load(prompt, self._options)
         self._named = prompt.model, prompt.adapter
-        self._model_fingerprint = before or fingerprint(*self._named)  # now a hub's files are in its cache
+        self._model_fingerprint = before or fingerprint(*self._named)  # a model of the hub is in the cache now
         self._load_seconds = time.perf_counter() - start
 
     def unload(self) -> None:
-        """Forget the model, so that its memory is free for another."""
+        """Drop the model and free its memory."""
         if self._named is None:
             return
         self._named = self._model = None
         free_memory()
 
     def plan(self, members: Sequence[Prompt]) -> list[list[Prompt]] | None:
-        """Return the batches of all prompts of the model in memory, as ``make_batches`` does; ``None`` without one."""
+        """Return batches for all prompts of the loaded model, as ``make_batches`` does; ``None`` without a model."""
         if not isinstance(self._model, LoadedModel):
             return None
         return make_batches(self._model, members, self._options.batch_size)
 
     def run(self, job: Job) -> Iterator[PromptResult]:
-        """Run a job on the model in memory, and yield what came of each prompt that is asked for, in their order."""
+        """Run a job on the loaded model, and yield the result of each requested prompt in order."""
         captures = self._capture(job)
         for prompt in job.asked:
             start = time.perf_counter()
-            # Nothing here holds a record that has been drawn: the next may need its memory.
+            # Keep no reference to a capture after its page is rendered: the next prompt may need the memory.
             yield self._finish(prompt, job, next(captures), time.perf_counter() - start)
             self._load_seconds = 0.0
 
@@ -107,7 +110,10 @@ class Worker:
             self._progress.stage(prompt, "capture")
         slugs = job.pages | job.sides
         return capture_in_turn(
-            model, job.batch, lambda prompt: partial(self._progress.ablating, prompt), lambda one: one.slug in slugs
+            model,
+            job.batch,
+            lambda prompt: partial(self._progress.ablating, prompt),
+            lambda member: member.slug in slugs,
         )
 
     def _finish(
@@ -137,7 +143,7 @@ class Worker:
             return Failure.of(prompt, error)
         except ReportgenError:
             raise
-        except Exception as error:  # numbers that nobody foresaw are this prompt's failure, not the run's
+        except Exception as error:  # an unexpected error fails this prompt, not the run
             where = prompt.place.of()
             failure = PromptError(f"{where}: its page cannot be made, {first_line(error)}; -v shows where")
             failure.__cause__ = error
