@@ -1,7 +1,8 @@
-"""The second half of a capture: attention weights, taken out of one forward pass over prompt and generated tokens.
+"""Capture attention weights in one forward pass over prompt and generated tokens.
 
-Row ``num_prompt_tokens - 1 + step`` of this pass is what ``generate`` saw at that step. Some query rows of one layer
-are alive at a time: they are checked, packed, and gone.
+This is the second half of a capture; ``generation`` is the first. Row ``num_prompt_tokens - 1 + step`` of this pass is
+the attention of generation step ``step``. Only a few query rows of one layer are in memory at a time: they are checked,
+packed and released.
 """
 
 from __future__ import annotations
@@ -25,19 +26,19 @@ from reportgen.records.errors import CaptureMismatch, UnsupportedModel
 _ROW_SUM_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
 _HALF_TOLERANCE = 2e-2
 _WIDE_BYTES = 1 << 31
-"""Weights of a capture that would take more than this with two bytes each are kept with one."""
+"""Largest size in bytes of the float16 weights of a capture; larger captures are quantised to one byte per weight."""
 
 
 @dataclass(frozen=True)
 class CaptureRequest:
-    """What is to be kept of one text.
+    """What to capture of one text.
 
     Attributes:
-        token_ids: prompt and generated tokens.
-        layers: the layers to keep; those without attention are passed over.
-        heads: the heads to keep.
-        rows: positions whose residual stream the observers want to see.
-        observers: who else looks at the pass, each layer's attention before it is packed.
+        token_ids: ids of prompt and generated tokens.
+        layers: layers to capture; layers without attention are skipped.
+        heads: heads to capture.
+        rows: positions whose residual stream the observers receive.
+        observers: further observers of the pass; they receive the weights before quantisation.
     """
 
     token_ids: Sequence[int]
@@ -49,15 +50,15 @@ class CaptureRequest:
 
 @dataclass(frozen=True)
 class AttentionResult:
-    """What one pass gave for one text.
+    """Attention and logits of one text.
 
     Attributes:
-        layers: numbers of the layers kept, ascending.
-        attention: ``[layer, head, cell]`` float16, or codes of one byte where that would be over 2 GiB; lower triangles
-            row by row.
-        logits: of every position.
-        sink_mass: what a learned sink took of each row, float32 ``[layer, head, query_pos]``; ``None`` where no layer
-            kept has one.
+        layers: numbers of the captured layers, ascending.
+        attention: ``[layer, head, cell]`` float16, or one-byte codes if that would be over 2 GiB; lower triangles, row
+            by row.
+        logits: logits of every position.
+        sink_mass: weight of the learned sink in each row, float32 ``[layer, head, query_pos]``; ``None`` if no captured
+            layer has one.
     """
 
     layers: tuple[int, ...]
@@ -67,49 +68,49 @@ class AttentionResult:
 
 
 def attend(network: PreTrainedModel, texts: Sequence[CaptureRequest], num_heads: int) -> list[AttentionResult]:
-    """Run one forward pass over some texts and keep the attention of some layers and heads.
+    """Run one forward pass over a batch of texts and return the attention of the selected layers and heads.
 
     Args:
-        network: in evaluation mode; its attention implementation is put back afterwards.
-        texts: run side by side, each as if it were alone.
-        num_heads: how many heads a layer has.
+        network: in evaluation mode; its attention implementation is restored afterwards.
+        texts: the batch; the results of a text do not depend on the others.
+        num_heads: number of heads per layer.
 
     Returns:
         Weights and logits of each text.
 
     Raises:
-        UnsupportedModel: no part of the network gives attention weights.
-        CaptureMismatch: what a layer gave is not causal attention over these tokens.
+        UnsupportedModel: no module of the network returns attention weights.
+        CaptureMismatch: the output of a layer is not causal attention over these tokens.
     """
-    route = find_capture_strategy(network)
-    packers = [_Packer(text, [layer for layer in text.layers if layer in route.layers], num_heads) for text in texts]
-    watched = [
+    strategy = find_capture_strategy(network)
+    packers = [_Packer(text, [layer for layer in text.layers if layer in strategy.layers], num_heads) for text in texts]
+    traced = [
         TracedText(text.token_ids, text.rows, (packer, *text.observers))
         for text, packer in zip(texts, packers, strict=True)
     ]
-    logits = run_pass(network, watched, fast=route.fast, chunked_logits=route.chunked_logits)
-    return [packer.finish(read) for packer, read in zip(packers, logits, strict=True)]
+    logits = run_pass(network, traced, fast=strategy.fast, chunked_logits=strategy.chunked_logits)
+    return [packer.finish(of_text) for packer, of_text in zip(packers, logits, strict=True)]
 
 
 def find_capture_strategy(network: PreTrainedModel) -> CaptureStrategy:
-    """Return the route of a network that has attention.
+    """Return the capture strategy of a network; raise if it has no attention weights.
 
     Raises:
-        UnsupportedModel: no part of the network gives attention weights.
+        UnsupportedModel: no module of the network returns attention weights.
     """
-    route = find_strategy(network)
-    if not route.layers:
+    strategy = find_strategy(network)
+    if not strategy.layers:
         raise UnsupportedModel(
             f"{type(network).__name__}: no part of it gives attention weights in eager mode; "
             "use a model with softmax attention"
         )
-    return route
+    return strategy
 
 
 def choose_dtype(num_layers: int, num_heads: int, length: int) -> type[np.float16] | type[np.uint8]:
-    """Return the type in which the weights of a capture are kept.
+    """Return the dtype in which the weights of a capture are stored.
 
-    It depends on their number alone: the same prompt gives the same page on every machine.
+    It depends only on their number, so that a prompt gives the same page on every machine.
     """
     return np.float16 if 2 * num_layers * num_heads * count_cells(length) <= _WIDE_BYTES else np.uint8
 
@@ -120,22 +121,23 @@ def count_cells(length: int) -> int:
 
 
 def count_bytes(length: int, num_layers: int, num_heads: int, *, fast: bool) -> int:
-    """Return about how many bytes a capture and its page take, beside the model.
+    """Estimate the memory of a capture and its page in bytes, without the model.
 
     Args:
         length: number of positions.
-        num_layers: kept.
-        num_heads: kept.
-        fast: whether no layer is ever whole in memory; else its scores, their softmax and a copy are.
+        num_layers: number of captured layers.
+        num_heads: number of captured heads.
+        fast: whether fast attention is used; with eager attention, the scores of a whole layer, their softmax and a
+            copy are in memory.
     """
     cells = num_layers * num_heads * count_cells(length)
     kept = cells * np.dtype(choose_dtype(num_layers, num_heads, length)).itemsize
     whole = 0 if fast else 3 * 4 * num_heads * length * length
-    return kept + max(whole, cells)  # the page carries a byte for each cell, deflated
+    return kept + max(whole, cells)  # the page holds one byte per cell, compressed
 
 
 class _Packer(Observer):
-    """Checks each layer's weights and keeps those that were asked for."""
+    """Checks the weights of each layer and stores the selected ones."""
 
     def __init__(self, text: CaptureRequest, layers: list[int], num_heads: int) -> None:
         self._layers, self._heads, self._num_heads = layers, list(text.heads), num_heads
@@ -166,7 +168,7 @@ class _Packer(Observer):
                 self._measure_sink(place, trace.first, chosen)
 
     def _pack(self, place: int, first: int, weights: torch.Tensor) -> None:
-        # Rows are cut to size by numpy, whose slices cost next to nothing; the whole block is narrowed at once.
+        # Convert the whole block at once; slicing the rows in numpy costs little.
         narrow: NDArray[Any] = (
             weights.half().cpu().numpy()
             if self._attention.dtype == np.float16
@@ -178,7 +180,7 @@ class _Packer(Observer):
             self._attention[place, :, start : start + query_pos + 1] = narrow[:, row, : query_pos + 1]
 
     def _measure_sink(self, place: int, first: int, weights: torch.Tensor) -> None:
-        """Note what each row lacks to 1, which is what a learned sink took; 0 in layers without one."""
+        """Store 1 minus the sum of each row, which is the weight of a learned sink; 0 in layers without one."""
         if self._sinks is None:
             self._sinks = np.zeros((*self._attention.shape[:2], self._length), np.float32)
         taken = (1 - weights.sum(-1, dtype=torch.float32)).clamp(0, 1)
@@ -187,7 +189,10 @@ class _Packer(Observer):
     def finish(self, logits: Logits) -> AttentionResult:
         missing = [layer for layer in self._layers if layer not in self._seen]
         if missing:
-            raise CaptureMismatch(f"layer {missing[0]}: it gave attention to a few tokens and none to this text")
+            raise CaptureMismatch(
+                f"layer {missing[0]}: it returned attention for a few test tokens, but none for this text; leave "
+                "the layer out"
+            )
         return AttentionResult(tuple(self._layers), self._attention, logits, self._sinks)
 
 
@@ -201,7 +206,7 @@ def _check(trace: RowTrace) -> None:
         raise CaptureMismatch(f"{where}: attention holds NaN or infinity; try --dtype float32")
     if weights[:, :, last:].any() or weights[:, :, trace.first : last].triu(1).any():
         raise CaptureMismatch(f"{where}: a position attends to a later one; take a causal model")
-    # A learned sink may take any part of a row.
+    # A learned sink may take any part of the weight.
     lowest = -tolerance if has_sink(trace.module) else 1 - tolerance
     if most > 1 + tolerance or least < lowest:
         raise CaptureMismatch(

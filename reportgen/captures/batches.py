@@ -1,4 +1,4 @@
-"""Which prompts run side by side: those that go on for as long, are chosen alike, and are about as long themselves."""
+"""Group prompts into batches: same generation settings, same number of new tokens, similar length."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from reportgen.records import Prompt
 from reportgen.records.errors import PromptError
 
 _PROMPTS = 16
-"""Of a batch at most: beyond, a processor has no more to gain, and an error costs more to run again."""
+"""Most prompts in a batch; larger batches are not faster on a CPU, and repeating them after an error costs more."""
 _POSITIONS = 1024
-"""Of a batch at most, padding among them: longer texts keep a processor busy alone."""
+"""Most positions in a batch, including padding; longer texts use the whole CPU without batching."""
 _PADDED = 1.5
-"""How many times as long as the shortest text of a batch the longest may be."""
+"""Largest ratio of the longest to the shortest text of a batch."""
 
 
 def make_batches(model: LoadedModel, prompts: Sequence[Prompt], batch_size: int = 0) -> list[list[Prompt]]:
-    """Put prompts together.
+    """Group the prompts of one model into batches.
 
     Args:
-        model: that they run on.
-        prompts: all of it.
-        batch_size: at most so many at once, 1 for none together; 0 takes what suits their lengths.
+        model: the model that they run on.
+        prompts: all prompts of the model.
+        batch_size: maximum size of a batch; 1 disables batching, 0 chooses the size by the lengths of the prompts.
 
     Returns:
-        Batches in the order of their first prompts; within them the order of the prompts. A prompt that samples, has
-        beams or a penalty, asks for extra evidence, or cannot be encoded is alone.
+        Batches in the order of their first prompts; the prompts of a batch keep their order. A prompt with sampling,
+        beam search, a repetition penalty or additional evidence, or that cannot be encoded, is a batch of its own.
     """
     if batch_size == 1 or not _can_pad(model):
         return [[prompt] for prompt in prompts]
@@ -48,12 +48,12 @@ def _can_pad(model: LoadedModel) -> bool:
     try:
         with quiet():
             return find_strategy(model.network).supports_left_padding
-    except Exception:  # each prompt will say what is wrong with the model
+    except Exception:  # the error is reported when the prompts run
         return False
 
 
 def _cut(places: list[int], prompts: Sequence[Prompt], lengths: dict[int, int], batch_size: int) -> list[list[int]]:
-    """Cut places, ascending by length, into batches."""
+    """Split indices of prompts, sorted by length, into batches."""
     batches: list[list[int]] = []
     for place in places:
         alone = not lengths[place] or not can_share(prompts[place].generation) or prompts[place].evidence
@@ -69,12 +69,12 @@ def _cut(places: list[int], prompts: Sequence[Prompt], lengths: dict[int, int], 
 
 
 def _kind(prompt: Prompt) -> Any:
-    """What prompts of one batch must have in common."""
+    """Return the settings that must be equal for all prompts of a batch."""
     return prompt.max_new_tokens, prompt.generation, prompt.evidence
 
 
 def _length(model: LoadedModel, prompt: Prompt) -> int:
     try:
         return len(encode(model, prompt))
-    except PromptError:  # its own run will say so
+    except PromptError:  # the error is reported when the prompt runs
         return 0

@@ -1,4 +1,4 @@
-"""What a capture asks of whoever measures evidence beside it; it knows no kind of evidence itself."""
+"""Interface between a capture and the code that measures evidence during its pass."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from reportgen.records import Token
 from reportgen.records.evidence import Evidence
 
 Watch = Callable[[int, int, float], None]
-"""Is told how many heads are ablated, of how many, and about how many seconds are left."""
+"""Progress callback: called with the number of ablated heads, their total, and the estimated seconds left."""
 
 
 class Collector(Observer):
-    """Measures evidence of one text while its pass runs.
+    """Observer that measures evidence of one text during its pass.
 
     Attributes:
-        token_ids: prompt and generated tokens.
-        rows: positions whose residual stream is wanted.
+        token_ids: ids of prompt and generated tokens.
+        rows: positions whose residual stream the collector needs.
     """
 
     token_ids: list[int]
@@ -30,16 +30,16 @@ class Collector(Observer):
 
     @abstractmethod
     def end(self, logits: Logits) -> None:
-        """Take the logits of the pass, which is over."""
+        """Receive the logits at the end of the pass."""
 
     @abstractmethod
     def ablate(self, methods: Sequence[str], watch: Watch) -> None:
-        """Take out each head that is kept, by methods of ``records.EXTRA_EVIDENCE``; may run the network again."""
+        """Ablate each captured head, by methods of ``records.EXTRA_EVIDENCE``; may run the network again."""
 
     @abstractmethod
     def finish(self, make_token: Callable[[int], Token]) -> Evidence:
-        """Return what was measured, with the reason for what could not be."""
+        """Return the evidence, with a reason for each kind that is not available."""
 
 
 MakeCollector = Callable[[PreTrainedModel, list[int], Sequence[int], Sequence[int], torch.Tensor], Collector]
-"""Makes a collector of a network, token ids, the layers and heads to keep, and ids of other tokens ``[step, rank]``."""
+"""Creates a collector from network, token ids, captured layers and heads, and runner-up ids ``[step, rank]``."""

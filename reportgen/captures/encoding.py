@@ -1,4 +1,4 @@
-"""Prompts to token ids, and whether they fit: the model's context window, and this machine's memory."""
+"""Encode prompts as token ids, and check that they fit into the context window and the memory."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def encode(model: LoadedModel, prompt: Prompt) -> list[int]:
     """Return the ids of a prompt's tokens.
 
     Args:
-        model: whose tokenizer is used.
-        prompt: text or messages.
+        model: the model with its tokenizer.
+        prompt: a prompt with text or messages.
 
     Raises:
-        PromptError: the tokenizer cannot encode it, or makes no tokens of it.
-        PromptTooLong: with the tokens to generate it does not fit the model's context window.
+        PromptError: the tokenizer cannot encode it, or returns no tokens.
+        PromptTooLong: prompt and generated tokens do not fit the model's context window.
     """
     where = prompt.place.of(_key(prompt))
     tokenizer: Any = model.tokenizer
@@ -33,7 +33,7 @@ def encode(model: LoadedModel, prompt: Prompt) -> list[int]:
             encoded = _apply_template(tokenizer, prompt)
         else:
             encoded = tokenizer(prompt.text, add_special_tokens=prompt.add_special_tokens, verbose=False)
-    except BaseException as error:  # a tokenizer, or a template that came with it, may raise anything; Rust's own too
+    except BaseException as error:  # tokenizers and templates may raise anything, also panics of Rust code
         if isinstance(error, KeyboardInterrupt | GeneratorExit):
             raise
         raise PromptError(f"{where}: {model.info.name}'s tokenizer cannot encode it, {first_line(error)}") from error
@@ -73,18 +73,18 @@ def _check_window(model: LoadedModel, prompt: Prompt, num_prompt_tokens: int) ->
 
 
 def check_memory(prompt: Prompt, length: int, num_layers: int, num_heads: int, *, fast: bool, beside: int = 0) -> int:
-    """Return the bytes that the attention of a prompt takes; raise where they do not fit into what is free now.
+    """Return the estimated bytes that capturing a prompt takes; raise if they do not fit into the free memory.
 
     Args:
-        prompt: for the message.
-        length: prompt and generated tokens.
-        num_layers: to be kept.
-        num_heads: to be kept.
-        fast: whether no layer is ever whole in memory.
-        beside: bytes that prompts take that run side by side with this one.
+        prompt: the prompt, for the message.
+        length: number of prompt and generated tokens.
+        num_layers: number of captured layers.
+        num_heads: number of captured heads.
+        fast: whether fast attention is used, as in ``count_bytes``.
+        beside: bytes that the other prompts of the batch take.
 
     Raises:
-        NotEnoughMemory: it will not fit.
+        NotEnoughMemory: there is too little free memory.
     """
     needed, free = count_bytes(length, num_layers, num_heads, fast=fast), psutil.virtual_memory().available
     if needed + beside > free:

@@ -1,4 +1,4 @@
-"""The first half of a capture: new tokens, made by ``generate`` with the model's fast attention."""
+"""Generate new tokens with ``generate`` and the model's fast attention, which is the first half of a capture."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from reportgen.models.model import LoadedModel
 from reportgen.records import Generation
 from reportgen.records.errors import UnsupportedModel
 
-_RIVALS = 3
-"""Tokens that the chosen one of a step is compared with."""
+_RUNNERS_UP = 3
+"""Number of tokens that the chosen token of a step is compared with."""
 
 
 @dataclass(frozen=True)
 class GenerationResult:
-    """What ``generate`` made.
+    """Generated tokens of one prompt.
 
     Attributes:
-        token_ids: the new tokens, a stop token included.
-        raw: logits of each step as the model gave them, ``[vocabulary]`` each.
-        filtered: the same after sampling filters.
+        token_ids: ids of the new tokens, including a stop token.
+        raw: logits of each step before sampling filters, ``[vocabulary]`` each.
+        filtered: logits of each step after sampling filters, ``[vocabulary]`` each.
     """
 
     token_ids: tuple[int, ...] = ()
@@ -37,9 +37,10 @@ class GenerationResult:
 
 
 def can_share(generation: Generation) -> bool:
-    """Say whether texts that run side by side get what each would get alone.
+    """Return whether batching leaves the generated tokens unchanged.
 
-    Sampling draws from one stream of random numbers, beams and penalties look at padding: those run alone.
+    It does not with sampling, which uses one random number generator for the batch, nor with beam search and repetition
+    penalty, which include the padding.
     """
     return not generation.do_sample and generation.num_beams == 1 and generation.repetition_penalty is None
 
@@ -47,26 +48,26 @@ def can_share(generation: Generation) -> bool:
 def generate(
     model: LoadedModel, texts: Sequence[list[int]], max_new_tokens: int, generation: Generation
 ) -> list[GenerationResult]:
-    """Continue prompts.
+    """Continue a batch of prompts.
 
     Args:
         model: the model, in evaluation mode.
-        texts: of each prompt the token ids, at least one; several only where ``can_share`` says so.
-        max_new_tokens: 0 makes nothing.
-        generation: how tokens are chosen; the random state of the caller is left as it was.
+        texts: token ids of each prompt, at least one prompt; several only if ``can_share`` returns true.
+        max_new_tokens: maximum number of new tokens; 0 generates nothing.
+        generation: generation settings; the caller's random state is not changed.
 
     Returns:
-        Of each prompt the new tokens with their logits.
+        The new tokens of each prompt with their logits.
 
     Raises:
-        UnsupportedModel: the model predicts behind tokens that are not in the text.
+        UnsupportedModel: the model predicts after tokens that are not in the text.
     """
     if max_new_tokens == 0:
         return [GenerationResult() for _ in texts]
     network, length = model.network, max(map(len, texts))
-    with _own_config(model) as config, _seeded(generation.seed), _watching(network, length):
+    with _own_config(model) as config, _seeded(generation.seed), _checked_inputs(network, length):
         padding = [[config.pad_token_id] * (length - len(token_ids)) for token_ids in texts]
-        # Padding stands before the text, so that all texts go on at the same place.
+        # Padding is on the left, so that all texts continue at the same position.
         input_ids = [[*before, *token_ids] for before, token_ids in zip(padding, texts, strict=True)]
         seen = [[0] * len(before) + [1] * len(token_ids) for before, token_ids in zip(padding, texts, strict=True)]
         mask = torch.tensor(seen, device=input_device(network))
@@ -88,7 +89,7 @@ def generate(
 
 
 def _take(output: Any, place: int, token_ids: list[int], stops: list[int | None]) -> GenerationResult:
-    """Take one text out of what ``generate`` gave; behind its stop token there is padding."""
+    """Return one text of the output of ``generate``, without the padding after its stop token."""
     ends = [step for step, token_id in enumerate(token_ids, 1) if token_id in stops]
     token_ids = token_ids[: ends[0]] if ends else token_ids
     rows = _rows_of(output, place, len(token_ids))
@@ -100,42 +101,44 @@ def _take(output: Any, place: int, token_ids: list[int], stops: list[int | None]
 
 
 def find_runners_up(generated: GenerationResult, device: torch.device) -> torch.Tensor:
-    """Return the most probable tokens of each step beside the one that was chosen.
+    """Return the most probable tokens of each step, without the chosen token.
 
     Args:
-        generated: what ``generate`` made.
-        device: where the result shall be.
+        generated: the generated tokens of one prompt.
+        device: device of the result.
 
     Returns:
-        Ids, best first, ``[step, rival]``; no rows where nothing was generated.
+        Token ids, best first, ``[step, runner-up]``; no rows if nothing was generated.
     """
     rows = [
-        [token_id for token_id in raw.topk(min(_RIVALS + 1, len(raw))).indices.tolist() if token_id != chosen][:_RIVALS]
+        [token_id for token_id in raw.topk(min(_RUNNERS_UP + 1, len(raw))).indices.tolist() if token_id != chosen][
+            :_RUNNERS_UP
+        ]
         for raw, chosen in zip(generated.raw, generated.token_ids, strict=True)
     ]
     return torch.tensor(rows, dtype=torch.long, device=device).reshape(len(rows), len(rows[0]) if rows else 0)
 
 
 def _positions(network: PreTrainedModel, mask: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Positions where they do not begin at 0, which ``generate`` takes for granted."""
+    """Return explicit position ids for models whose positions do not begin at 0, as ``generate`` assumes."""
     return {"position_ids": positions_behind(network, mask)} if first_position(network) else {}
 
 
 def _settings(generation: Generation) -> dict[str, Any]:
-    """What was asked for and no more: left to itself, ``generate`` samples from the 50 most probable tokens."""
-    given = generation.settings()
-    return {"top_k": 0, **given} if generation.do_sample else given
+    """Return the settings for ``generate``; its default of ``top_k=50`` is switched off."""
+    settings = generation.settings()
+    return {"top_k": 0, **settings} if generation.do_sample else settings
 
 
 def _rows_of(output: object, place: int, count: int) -> list[int]:
-    """Which row of each step's logits became the sequence: beams swap places from step to step."""
+    """Return the row of each step's logits that belongs to the sequence; beams change rows between steps."""
     beam_indices = getattr(output, "beam_indices", None)
     return [place] * count if beam_indices is None else beam_indices[0, :count].tolist()
 
 
 @contextmanager
 def _own_config(model: LoadedModel) -> Iterator[GenerationConfig]:
-    """Put the model's shipped generation config aside: of it, only the special tokens are used."""
+    """Replace the model's generation config inside a ``with`` block by one that has only its special tokens."""
     shipped = model.network.generation_config
     own = model.network.generation_config = GenerationConfig(
         eos_token_id=_first(getattr(shipped, "eos_token_id", None), model.tokenizer.eos_token_id),
@@ -153,19 +156,19 @@ def _first(*values: Any) -> Any:
 
 
 @contextmanager
-def _watching(network: PreTrainedModel, num_prompt_tokens: int) -> Iterator[None]:
-    """See that the model reads the prompt and no more: XLM and XLNet put a token behind it, to be read in its place."""
+def _checked_inputs(network: PreTrainedModel, num_prompt_tokens: int) -> Iterator[None]:
+    """Check that the model reads only the prompt: XLM and XLNet append a token at which they predict the next one."""
 
-    def see(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-        hook.remove()  # later steps read what is new
-        read = given[0] if given else named.get("input_ids")
-        if isinstance(read, torch.Tensor) and read.shape[-1] > num_prompt_tokens:
+    def check(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        hook.remove()  # later steps read only the new tokens
+        input_ids = args[0] if args else kwargs.get("input_ids")
+        if isinstance(input_ids, torch.Tensor) and input_ids.shape[-1] > num_prompt_tokens:
             raise UnsupportedModel(
-                f"{type(network).__name__}: it predicts behind a token that is not in the text, so that no row of "
-                "attention is that of a step; set max_new_tokens to 0, or take a decoder such as GPT-2 or Llama"
+                f"{type(network).__name__}: it predicts after a token that is not in the text, so that no row of "
+                "attention belongs to a step; set max_new_tokens to 0, or take a decoder such as GPT-2 or Llama"
             )
 
-    hook = network.register_forward_pre_hook(see, with_kwargs=True)
+    hook = network.register_forward_pre_hook(check, with_kwargs=True)
     try:
         yield
     finally:
@@ -174,7 +177,7 @@ def _watching(network: PreTrainedModel, num_prompt_tokens: int) -> Iterator[None
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    # manual_seed seeds every device; one that nobody has used yet has no state to keep.
+    # manual_seed seeds every device; if CUDA is not initialized, its devices have no state to restore.
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     with torch.random.fork_rng(devices=devices, device_type="cuda"):
         torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Logits to predictions: probability, rank, entropy and alternatives of what came next."""
+"""Compute predictions from logits: log-probability and rank of the next token, entropy and alternatives."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ if TYPE_CHECKING:
 
 _ALTERNATIVES = 10
 _ROWS = 8
-"""Distributions at a time: over a large vocabulary, more of them would not stay in a processor's cache."""
+"""Number of distributions processed at a time; with a large vocabulary, more do not fit into the CPU's cache."""
 
 
 class Predictor:
-    """Makes predictions for one tokenizer."""
+    """Computes predictions for one tokenizer."""
 
     def __init__(self, tokenizer: Any) -> None:
-        """Remember the tokens already made: the same few alternatives come up again and again."""
+        """Create a cache of tokens, because the same alternatives occur many times."""
         self.token: Callable[[int], Token] = lru_cache(maxsize=None)(lambda token_id: make_token(tokenizer, token_id))
 
     def predict_all(self, logits: torch.Tensor, chosen: Sequence[int]) -> list[Prediction]:
-        """Return distributions as a page shows them.
+        """Return the prediction at each position.
 
         Args:
-            logits: ``[position, vocabulary]``, any float type; ``-inf`` for a token that is ruled out.
-            chosen: id of the token that came next at each position.
+            logits: ``[position, vocabulary]``, any float dtype; ``-inf`` for an excluded token.
+            chosen: id of the next token at each position.
 
         Returns:
-            The predictions, measured in float32 (entropy: -Σ p ln p over tokens of probability above 0).
+            The predictions, computed in float32; the entropy is -Σ p ln p over tokens with p > 0, in nats.
 
         Raises:
-            ValueError: the logits hold NaN or ``+inf``, or rule every token out.
+            ValueError: the logits contain NaN or ``+inf``, or exclude every token.
         """
-        made: list[Prediction] = []
+        predictions: list[Prediction] = []
         for first in range(0, len(logits), _ROWS):
             rows = slice(first, first + _ROWS)
-            made += self._predict(logits[rows].float(), chosen[rows])
-        return made
+            predictions += self._predict(logits[rows].float(), chosen[rows])
+        return predictions
 
     def _predict(self, logits: torch.Tensor, chosen: Sequence[int]) -> Iterator[Prediction]:
         if not torch.isfinite(logits.amax(-1)).all():
@@ -57,10 +57,10 @@ class Predictor:
 
     def _alternatives(self, logprobs: torch.Tensor) -> Iterator[tuple[tuple[Token, float], ...]]:
         least = torch.topk(logprobs, min(_ALTERNATIVES, logprobs.shape[-1])).values[:, -1:]
-        # Which of several equal ones topk returns is not fixed, so all are taken, in the order of their ids.
-        found = (logprobs >= least) & (logprobs > float("-inf"))
-        for row, some in zip(logprobs, found, strict=True):
-            token_ids = some.nonzero()[:, 0]
+        # topk does not define which of several equal values it returns, so ties are sorted by token id here.
+        candidates = (logprobs >= least) & (logprobs > float("-inf"))
+        for row, is_candidate in zip(logprobs, candidates, strict=True):
+            token_ids = is_candidate.nonzero()[:, 0]
             best = token_ids[row[token_ids].sort(descending=True, stable=True).indices[:_ALTERNATIVES]]
             pairs = zip(best.tolist(), row[best].tolist(), strict=True)
             yield tuple((self.token(token_id), logprob) for token_id, logprob in pairs)

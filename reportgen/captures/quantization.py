@@ -1,8 +1,8 @@
-"""Attention weights in one byte: what pages carry, and what captures keep where two bytes would not fit.
+"""Quantise attention weights to one byte, for pages and for captures that are too large for two bytes per weight.
 
-A code is 255 times the square root of the weight, rounded. Square root, since most weights are small: with a linear
-byte more than half of them would become 0. The error of a weight ``w`` is at most ``sqrt(w) / 255 + 1 / 510**2``, below
-0.004 everywhere; weights below ``1 / 510**2``, about 4e-6, become 0.
+A code is 255 times the square root of the weight, rounded. The square root is used because most weights are small: with
+a linear scale, more than half of them would become 0. The error of a weight ``w`` is at most
+``sqrt(w) / 255 + 1 / 510**2``, below 0.004 everywhere; weights below ``1 / 510**2``, about 4e-6, become 0.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def quantize_sqrt(weights: NDArray[Any]) -> NDArray[np.uint8]:
     """Return the codes of attention weights.
 
     Args:
-        weights: 0..1, any shape; codes are returned as they are.
+        weights: weights from 0 to 1, of any shape; uint8 codes are returned unchanged.
 
     Returns:
         uint8 of the same shape, ``round(255 * sqrt(weight))``.
@@ -31,7 +31,7 @@ def quantize_sqrt(weights: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def dequantize_sqrt(codes: NDArray[Any]) -> NDArray[Any]:
-    """Return the weights that codes stand for, float32 ``(code / 255) ** 2``; weights are returned as they are."""
+    """Return the weights of codes, float32 ``(code / 255) ** 2``; float weights are returned unchanged."""
     if codes.dtype != np.uint8:
         return codes
     return np.square(codes.astype(np.float32) / np.float32(255))

@@ -1,6 +1,6 @@
-"""Token ids to text: exact, and as a person can see it.
+"""Convert token ids to text, exact and for display.
 
-``tokenizer`` is anything with the ``decode`` and ``convert_ids_to_tokens`` of a transformers tokenizer.
+``tokenizer`` is any object with the methods ``decode`` and ``convert_ids_to_tokens`` of a transformers tokenizer.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import Any
 from reportgen.records import Token
 
 _UNKNOWN = "\ufffd"
-"""What decoders write for bytes that are no character."""
+"""Replacement character, which decoders return for bytes that are not valid UTF-8."""
 
 _LONGEST_WAIT = 32
-"""Tokens after which text that fits nowhere is given out: far more than the four that one character is split over."""
+"""Most tokens to wait for the rest of a character; one character is split over at most four tokens."""
 
 _VISIBLE = {" ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍"}
-_UNSEEN = {"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp", "Zs"}
-# Letters and marks that Unicode draws as nothing: joiners, fillers, variation selectors, the empty Braille cell.
+_INVISIBLE = {"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp", "Zs"}
+# Letters and marks without a glyph: joiners, fillers, variation selectors, the empty Braille cell.
 _BLANK = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 _BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
-# Bytes that are no character, as Python's "surrogateescape" keeps them.
+# Bytes that are not valid UTF-8, as Python's error handler "surrogateescape" represents them.
 _LOOSE_BYTES = re.compile("[\udc80-\udcff]+")
 _BEGUN_CHARACTER = re.compile("[\udcc2-\udcf4][\udc80-\udcbf]*\\Z")
 
@@ -35,46 +35,47 @@ def make_tokens(tokenizer: Any, token_ids: Sequence[int]) -> tuple[Token, ...]:
     """Return the tokens of a sequence.
 
     Args:
-        tokenizer: the one that the ids are of.
+        tokenizer: tokenizer of the ids.
         token_ids: the sequence.
 
     Returns:
-        A token for each id; their texts joined are the decoded sequence. A character that is split over tokens is in
-        the text of the last of them.
+        A token for each id; their joined texts are the decoded sequence. A character that is split over several tokens
+        is in the text of the last of them.
     """
     texts = _split_text(tokenizer, list(token_ids))
     return tuple(_make(tokenizer, token_id, text) for token_id, text in zip(token_ids, texts, strict=True))
 
 
 def make_token(tokenizer: Any, token_id: int) -> Token:
-    """Return a token that stands in no sequence: an alternative that was not chosen."""
+    """Return a token outside of a sequence, such as an alternative that was not chosen."""
     text = decode(tokenizer, [token_id]).strip(_UNKNOWN)
-    # SentencePiece drops the space before the first word of what it decodes.
+    # SentencePiece drops the space before the first word of a decoded text.
     if _piece(tokenizer, token_id).startswith("▁") and not text.startswith(" "):
         text = " " + text
     return _make(tokenizer, token_id, text)
 
 
 def decode(tokenizer: Any, token_ids: Sequence[int]) -> str:
-    """Return the exact text of ids, special tokens and spaces as they are."""
+    """Return the exact text of ids, including special tokens and spaces."""
     return tokenizer.decode(list(token_ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
 
 def show_text(text: str) -> str:
-    """Return a text in which every character can be seen.
+    """Return a text with visible replacements for invisible characters.
 
-    Spaces and line ends become signs; control, direction and blank characters their numbers; a mark that would join
-    the character before it, were there one, stands on a dotted circle.
+    Spaces and line ends become symbols; control, direction and blank characters become their code points. A combining
+    mark at the start is shown on a dotted circle.
     """
     shown = "".join(_show_character(character) for character in text)
     return "◌" + shown if shown and unicodedata.category(shown[0]).startswith("M") else shown
 
 
 def _split_text(tokenizer: Any, token_ids: list[int]) -> list[str]:
-    """Cut the decoded whole at the ends of the tokens.
+    """Split the decoded sequence at the ends of its tokens.
 
-    A token's text can depend on its neighbours, never on all before it, so a short window decoded anew for each token
-    tells how far it reaches. What is given out is the whole's own text: joined, it is exact whatever a decoder does.
+    The text of a token can depend on its neighbours, but not on the whole text before it. A short window is therefore
+    decoded for each token to find where its text ends. The returned texts are slices of the decoded sequence, so that
+    joining them is exact for every decoder.
     """
     whole = decode(tokenizer, token_ids)
     ends = [0]
@@ -82,8 +83,8 @@ def _split_text(tokenizer: Any, token_ids: list[int]) -> list[str]:
     for end in range(1, len(token_ids)):
         before, now, after = (decode(tokenizer, token_ids[window:stop]) for stop in (done, end, end + 1))
         text = now[len(before) :]
-        # A character's first bytes look like a wrong one, and so do bytes that are wrong: only the whole tells which.
-        # Where the next token adds nothing, it goes on with the same character.
+        # Incomplete and invalid characters both decode to U+FFFD; only the decoded sequence distinguishes them.
+        # If the next token adds no text, it continues the same character.
         known = _count_equal(text, whole[start : start + len(text)])
         if known == len(text) and text.endswith(_UNKNOWN) and after == now:
             known -= 1
@@ -96,8 +97,8 @@ def _split_text(tokenizer: Any, token_ids: list[int]) -> list[str]:
 
 
 def _count_equal(text: str, other: str) -> int:
-    """Return how many characters two texts have in common from the start."""
-    differing = (place for place, (one, two) in enumerate(zip(text, other, strict=False)) if one != two)
+    """Return the length of the common prefix of two texts."""
+    differing = (index for index, (left, right) in enumerate(zip(text, other, strict=False)) if left != right)
     return next(differing, min(len(text), len(other)))
 
 
@@ -112,25 +113,25 @@ def _piece(tokenizer: Any, token_id: int) -> str:
 
 
 def _show_token(text: str, piece: str) -> str:
-    """Return what a person sees of a token: its text, and the bytes of a character that others complete."""
+    """Return a token's text for display, with the bytes of a character that later tokens complete."""
     letters = _bytes_of(piece).decode("utf-8", "surrogateescape")
     if not text.strip(_UNKNOWN):
         return _show_bytes(letters) or show_text(piece.replace("▁", " ")) or _UNKNOWN
     begun = _BEGUN_CHARACTER.search(letters)
-    # A piece that is found in its own text is no spelling of bytes.
+    # A piece that is part of its own text consists of characters, not of bytes.
     return show_text(text) + (_show_bytes(begun[0]) if begun and piece not in text else "")
 
 
 def _show_character(character: str) -> str:
     if character in _VISIBLE:
         return _VISIBLE[character]
-    if unicodedata.category(character) in _UNSEEN or _BLANK.match(character):
+    if unicodedata.category(character) in _INVISIBLE or _BLANK.match(character):
         return f"⟨U+{ord(character):04X}⟩"
     return character
 
 
 def _show_bytes(letters: str) -> str:
-    """Return a text with the bytes that are no character as ``⟨F0 9F⟩``."""
+    """Return a text for display, with bytes that are not valid UTF-8 as ``⟨F0 9F⟩``."""
     shown, last = "", 0
     for loose in _LOOSE_BYTES.finditer(letters):
         numbers = " ".join(f"{ord(letter) - 0xDC00:02X}" for letter in loose[0])
@@ -140,7 +141,7 @@ def _show_bytes(letters: str) -> str:
 
 
 def _bytes_of(piece: str) -> bytes:
-    """Return the bytes that a piece of a vocabulary spells; none where it spells characters."""
+    """Return the bytes that a vocabulary entry stands for; empty if it consists of characters."""
     if match := _BYTE_PIECE.fullmatch(piece):
         return bytes.fromhex(match[1])
     if all(character in _BYTE_OF for character in piece):
@@ -149,7 +150,7 @@ def _bytes_of(piece: str) -> bytes:
 
 
 def _make_byte_alphabet() -> dict[str, int]:
-    """Invert the alphabet of byte-level vocabularies: printable Latin-1 bytes are themselves, others start at 256."""
+    """Return the bytes of the characters of GPT-2's byte-level BPE: printable Latin-1 as is, others from U+0100."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}

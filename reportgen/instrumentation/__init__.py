@@ -1,5 +1,5 @@
-"""Finds what stands where in a network, and shows what passes through it.
+"""Find the modules of a network and record their activations during a forward pass.
 
-Comes in: a network of transformers and texts as token ids.
-Goes out: where its attention, layers and unembedding are; traces of heads, rows and layers while it runs.
+Input: a transformers network and texts as token ids.
+Output: its attention modules, layers and unembedding; traces of heads, rows and layers during a pass.
 """

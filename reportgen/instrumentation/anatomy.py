@@ -1,4 +1,4 @@
-"""What stands where in a network: attention modules, layers, linear maps, norms outside the layers."""
+"""Find the modules of a network: attention modules, layers, linear maps, modules outside the layers."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from transformers.pytorch_utils import Conv1D
 from reportgen.records.errors import NoEvidence
 
 _NUMBERS = {torch.float32, torch.float64, torch.float16, torch.bfloat16}
-"""Formats in which a weight is what it says; integers, and floats of 8 bits, have their scale elsewhere."""
+"""Dtypes of weights that are not quantised; integer and 8-bit float weights have a separate scale."""
 
 
 def tolerance_of(dtype: torch.dtype) -> float:
-    """Return how far, relative to the largest value, two ways to work out the same may be apart by rounding."""
+    """Return the accepted rounding difference of two computations, relative to the largest value."""
     return 1e-3 if dtype == torch.float32 else 3e-2
 
 
 _ATTENTION: WeakKeyDictionary[PreTrainedModel, list[tuple[int, nn.Module]]] = WeakKeyDictionary()
 _LAYERS: WeakKeyDictionary[PreTrainedModel, dict[int, nn.Module]] = WeakKeyDictionary()
-"""What was found before: a walk through all modules takes as long as a short text takes in some layers."""
+"""Caches: a walk through all modules takes as long as several layers take on a short text."""
 
 
 def is_close(found: torch.Tensor, expected: torch.Tensor, tolerance: float) -> bool:
-    """Say whether two ways to work out the same agree, relative to the largest value; NaN agrees with nothing."""
-    furthest = (found.float() - expected.float()).abs().max()
-    return bool(furthest <= tolerance * expected.float().abs().max())
+    """Return whether two tensors agree within a tolerance relative to the largest value; never true with NaN."""
+    difference = (found.float() - expected.float()).abs().max()
+    return bool(difference <= tolerance * expected.float().abs().max())
 
 
 def find_attention(network: PreTrainedModel) -> list[tuple[int, nn.Module]]:
-    """Return the attention modules with the numbers of their layers, as the modules' own paths give them.
+    """Return the attention modules of the decoder, each with its layer number from the module's path.
 
-    Those of encoders for pictures and sounds, which stand beside the decoder or deeper inside of it, are left out.
+    Attention modules of image and audio encoders, next to the decoder or nested deeper in it, are left out.
     """
     if network not in _ATTENTION:
         _ATTENTION[network] = _find_attention(network)
@@ -61,9 +61,9 @@ def _find_attention(network: PreTrainedModel) -> list[tuple[int, nn.Module]]:
 
 
 def find_layers(network: PreTrainedModel) -> dict[int, nn.Module]:
-    """Return the layers that the residual stream passes through, by number: those with attention and their siblings.
+    """Return the layers of the residual stream by number: those with attention and their siblings in the module list.
 
-    Empty where the attention modules do not stand in one list of layers, or where they are numbered otherwise.
+    Empty if the attention modules are not all in one list of layers, or if their numbers differ from those of the list.
     """
     if network not in _LAYERS:
         _LAYERS[network] = _find_layers(network)
@@ -83,12 +83,12 @@ def _find_layers(network: PreTrainedModel) -> dict[int, nn.Module]:
 
 
 def has_sink(module: nn.Module) -> bool:
-    """Say whether an attention module may put weight on a sink, which is no token, so that rows sum to less than 1."""
+    """Return whether an attention module has a learned sink, which is not a token, so that rows sum to less than 1."""
     return any(getattr(module, name, None) is not None for name in ("sinks", "sink_proj"))
 
 
 def first_position(network: PreTrainedModel) -> int:
-    """Return the position of the first token; RoBERTa and its kin begin behind that of their padding token."""
+    """Return the position id of the first token; 0 except in RoBERTa-like models, where it is ``padding_idx + 1``."""
     return next(
         (
             (getattr(module, "padding_idx", None) or 0) + 1
@@ -105,20 +105,20 @@ def linear_maps(module: nn.Module) -> list[nn.Module]:
 
 
 def weight_of(linear: nn.Module) -> torch.Tensor:
-    """Return the weight of a linear map as float32 ``[in, out]``; transformers' Conv1D keeps it that way round.
+    """Return the weight of a linear map as float32 ``[in, out]``, which is the layout of transformers' Conv1D.
 
     Raises:
-        NoEvidence: it cannot be read.
+        NoEvidence: the weight is quantised or not in memory.
     """
     weight = readable_weight(linear)
     return (weight if isinstance(linear, Conv1D) else weight.T).float()
 
 
 def readable_weight(linear: nn.Module) -> torch.Tensor:
-    """Return the weight of a linear map as the network keeps it, fetched where it does not fit the device.
+    """Return the weight of a linear map in the network's dtype and layout; load it first if it is offloaded.
 
     Raises:
-        NoEvidence: it is not in memory, or what is kept is not the numbers that the map multiplies with.
+        NoEvidence: the weight is quantised or not in memory.
     """
     weight = _fetch(linear, "weight")
     if not isinstance(weight, torch.Tensor) or weight.dtype not in _NUMBERS:
@@ -129,28 +129,28 @@ def readable_weight(linear: nn.Module) -> torch.Tensor:
 
 
 def bias_of(linear: nn.Module) -> torch.Tensor | None:
-    """Return the bias of a linear map as the network keeps it, fetched likewise; ``None`` where it has none."""
+    """Return the bias of a linear map in the network's dtype, loaded if offloaded; ``None`` if it has none."""
     return _fetch(linear, "bias")
 
 
 def _fetch(module: nn.Module, name: str) -> torch.Tensor | None:
-    # accelerate keeps what does not fit the device elsewhere, and brings it for the time of a call.
+    # accelerate offloads weights that do not fit on the device, and loads them for the duration of a call.
     with align_module_device(module):
         return getattr(module, name, None)
 
 
 def input_device(network: PreTrainedModel) -> torch.device:
-    """Return where token ids have to be: with the embedding, in a network that is spread over several devices."""
+    """Return the device of the input embedding, where token ids must be."""
     return _device_of(network.get_input_embeddings()) or network.device
 
 
 def output_device(network: PreTrainedModel) -> torch.device:
-    """Return where logits are made, and where evidence is brought together."""
+    """Return the device of the unembedding, where the logits are and evidence is collected."""
     return _device_of(network.get_output_embeddings()) or input_device(network)
 
 
 def _device_of(module: nn.Module | None) -> torch.device | None:
-    """Where a module computes; ``None`` where that is not known."""
+    """Return the device on which a module computes; ``None`` if it is unknown."""
     weight = getattr(module, "weight", None)
     if isinstance(weight, torch.Tensor) and not weight.is_meta:
         return weight.device
@@ -159,9 +159,9 @@ def _device_of(module: nn.Module | None) -> torch.device | None:
 
 
 def outer_leaves(network: PreTrainedModel) -> list[nn.Module]:
-    """Return the modules without parts that stand outside the layers, in the order in which they were made.
+    """Return the modules without submodules outside the layers, in the order of their creation.
 
-    Those that stand beside the layers or around them come last, behind those of encoders for pictures and sounds.
+    Modules next to the layers or in a parent of theirs come last, after those of image and audio encoders.
     """
     layers = find_layers(network).values()
     inside = {part for layer in layers for part in layer.modules()}
@@ -179,7 +179,7 @@ def _number_in(path: str) -> int | None:
 
 
 def _number_of(network: PreTrainedModel, path: str, attention: set[nn.Module]) -> int:
-    """The number of a layer; LongCat's hold a list of attention modules each, which transformers counts through."""
+    """Return a layer number; LongCat has several attention modules per layer, and transformers numbers them all."""
     parent, _, last = path.rpartition(".")
     siblings = list(network.get_submodule(parent).children())
     number = _number_in(path) or 0
@@ -188,14 +188,14 @@ def _number_of(network: PreTrainedModel, path: str, attention: set[nn.Module]) -
 
 
 def _stack_of(path: str) -> str:
-    """``model.layers.3.self_attn`` to ``model.layers``; empty where no number is in it."""
+    """Return ``model.layers`` for ``model.layers.3.self_attn``; empty if the path has no number."""
     parts = path.split(".")
-    numbers = [place for place, part in enumerate(parts) if part.isdigit()]
+    numbers = [index for index, part in enumerate(parts) if part.isdigit()]
     return ".".join(parts[: numbers[0]]) if numbers else ""
 
 
 def _declared_classes(network: PreTrainedModel) -> Iterator[type]:
-    """The classes that transformers itself records attention from: a class, a recorder of one, or a list of those."""
+    """Yield the classes that transformers records attention from: a class, a recorder of one, or a list of these."""
     for module in network.modules():
         recorded = getattr(module, "_can_record_outputs", None) or {}
         specs = recorded.get("attentions", [])

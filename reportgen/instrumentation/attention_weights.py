@@ -1,8 +1,8 @@
-"""Attention weights of one module on one text, by query rows.
+"""Attention weights of one module on one text, accessed by query rows.
 
-Eager attention makes all weights of a layer at once and they are held whole. The fast attention never makes them: there
-they are worked out from its own queries, keys and mask, some rows at a time, so that no layer is ever whole in memory.
-``reportgen.instrumentation.strategy`` sees to it that the two agree before the second is used.
+Eager attention returns all weights of a layer in one tensor. Fast attention (SDPA) does not return weights; they are
+computed from its queries, keys and mask, a few rows at a time, so that the weights of a layer are never in memory as a
+whole. ``reportgen.instrumentation.strategy`` checks that both agree before the second is used.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ import torch
 
 
 class Weighing(Protocol):
-    """What the heads of one attention module weigh, ``[head, query_pos, key_pos]``, and what they mix with it."""
+    """Attention weights ``[head, query_pos, key_pos]`` of one module, and the values they are multiplied with."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of all weights together."""
+        """Shape of all weights, ``(head, query_pos, key_pos)``."""
         ...
 
     @property
     def dtype(self) -> torch.dtype:
-        """In which the module worked."""
+        """Dtype in which the module computed."""
         ...
 
     @property
     def values(self) -> torch.Tensor | None:
-        """What the weights are multiplied with, ``[head, key_pos, size]``; ``None`` where that was not seen."""
+        """Values that the weights are multiplied with, ``[head, key_pos, size]``; ``None`` if they are unknown."""
         ...
 
     def rows(self, first: int, last: int) -> torch.Tensor:
-        """Return the weights of the queries from one up to another, ``[head, row, key_pos]``.
+        """Return the weights of the query positions ``first .. last - 1``, ``[head, row, key_pos]``.
 
-        Keys that none of these queries may see can be left out at the end.
+        Trailing keys that none of these queries can attend to may be left out.
         """
         ...
 
 
 @dataclass(frozen=True)
 class EagerWeights:
-    """Weights that the module itself gave.
+    """Attention weights returned by the module.
 
     Attributes:
         weights: ``[head, query_pos, key_pos]``.
@@ -53,30 +53,33 @@ class EagerWeights:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of all weights together."""
+        """Shape of all weights, ``(head, query_pos, key_pos)``."""
         return tuple(self.weights.shape)
 
     @property
     def dtype(self) -> torch.dtype:
-        """In which the module worked."""
+        """Dtype in which the module computed."""
         return self.weights.dtype
 
     def rows(self, first: int, last: int) -> torch.Tensor:
-        """Return the weights of some queries over all keys."""
+        """Return the weights of the query positions ``first .. last - 1`` over all keys."""
         return self.weights[:, first:last]
 
 
 @dataclass(frozen=True)
 class SdpaWeights:
-    """Weights of a call of ``scaled_dot_product_attention``: softmax(scale · q kᵀ + mask), as torch defines it.
+    """Attention weights of a call of ``torch.nn.functional.scaled_dot_product_attention``.
+
+    The weights are softmax(scale · q kᵀ + mask), as in the documentation of torch.
 
     Attributes:
         query: ``[head, query_pos, size]``.
-        key: ``[key/value head, key_pos, size]``; each serves as many heads in turn as there are heads for each.
+        key: ``[key/value head, key_pos, size]``; consecutive query heads share a key/value head.
         value: ``[key/value head, key_pos, size]``.
-        mask: ``[1 or head, query_pos, key_pos]``, true where a query may look, or a number to add; ``None`` for none.
-        is_causal: whether later keys are left out.
-        scale: of the products.
+        mask: ``[1 or head, query_pos, key_pos]``; a boolean mask is true where a query may attend to a key, a float
+            mask is added to the scores; ``None`` for no mask.
+        is_causal: whether later keys are masked.
+        scale: factor of the dot products.
     """
 
     query: torch.Tensor
@@ -88,25 +91,25 @@ class SdpaWeights:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of all weights together."""
+        """Shape of all weights, ``(head, query_pos, key_pos)``."""
         return *self.query.shape[:2], self.key.shape[1]
 
     @property
     def dtype(self) -> torch.dtype:
-        """In which the module worked."""
+        """Dtype in which the module computed."""
         return self.query.dtype
 
     @property
     def values(self) -> torch.Tensor:
-        """What the weights are multiplied with, ``[head, key_pos, size]``."""
+        """Values that the weights are multiplied with, ``[head, key_pos, size]``, repeated for shared heads."""
         return self.value.repeat_interleave(len(self.query) // len(self.value), 0)
 
     def rows(self, first: int, last: int) -> torch.Tensor:
-        """Return the weights of some queries, float32, over the keys that one of them may see."""
+        """Return the float32 weights of the query positions ``first .. last - 1`` over the keys they can attend to."""
         mask = None if self.mask is None else self.mask[:, first:last]
         seen = last if self.is_causal or _is_causal(mask, last) else self.key.shape[1]
         query = self.query[:, first:last].float() * self.scale
-        # Heads of one key stand together as the rows of one matrix.
+        # Query heads that share a key head are the rows of one matrix.
         grouped = query.reshape(len(self.key), -1, query.shape[-1])
         scores = (grouped @ self.key[:, :seen].float().transpose(1, 2)).view(len(query), last - first, seen)
         if self.is_causal:
@@ -118,22 +121,22 @@ class SdpaWeights:
         return scores.softmax(-1)
 
     @classmethod
-    def of_call(cls, given: dict[str, Any], text: int, length: int) -> SdpaWeights:
-        """Take one text out of a call.
+    def of_call(cls, arguments: dict[str, Any], text: int, length: int) -> SdpaWeights:
+        """Return the weights of one text of a call.
 
         Args:
-            given: the call's arguments by name.
-            text: its place in the batch.
-            length: positions that are its own; what follows them is padding.
+            arguments: the call's arguments by name.
+            text: index of the text in the batch.
+            length: number of positions of the text; the positions after it are padding.
         """
-        query, key, value = (given[name][text, :, :length] for name in ("query", "key", "value"))
-        mask = given.get("attn_mask")
+        query, key, value = (arguments[name][text, :, :length] for name in ("query", "key", "value"))
+        mask = arguments.get("attn_mask")
         if mask is not None:
             mask = mask.reshape(*(1,) * (4 - mask.ndim), *mask.shape)
             mask = mask[text if len(mask) > 1 else 0, :, :length, :length]
-        scale = given.get("scale")
+        scale = arguments.get("scale")
         scale = query.shape[-1] ** -0.5 if scale is None else scale
-        return cls(query, key, value, mask, bool(given.get("is_causal")), float(scale))
+        return cls(query, key, value, mask, bool(arguments.get("is_causal")), float(scale))
 
 
 def _later(rows: int, device: torch.device) -> torch.Tensor:
@@ -141,7 +144,7 @@ def _later(rows: int, device: torch.device) -> torch.Tensor:
 
 
 def _is_causal(mask: torch.Tensor | None, last: int) -> bool:
-    """Say whether a mask lets none of its rows see a key from ``last`` on."""
+    """Return whether a mask hides all keys from position ``last`` on in all of its rows."""
     if mask is None:
         return False
     later = mask[..., last:]

@@ -1,4 +1,4 @@
-"""What a network is called with, and the implementation of attention that it uses meanwhile."""
+"""Build the inputs of a forward pass and select the attention implementation."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from reportgen.instrumentation.anatomy import first_position, input_device
 
 
 def make_inputs(network: PreTrainedModel, texts: Sequence[Sequence[int]]) -> dict[str, Any]:
-    """Return what a forward pass over some texts takes: everything explicit, nothing cached.
+    """Return the keyword arguments of a forward pass over some texts, with explicit positions and without a cache.
 
-    Shorter texts are padded at their end, with their own first token: causal attention looks at nothing behind.
+    Shorter texts are padded on the right with their first token; causal attention does not see later positions.
     """
     length = max(len(token_ids) for token_ids in texts)
-    supports_left_padding = [[*token_ids, *[token_ids[0]] * (length - len(token_ids))] for token_ids in texts]
+    padded = [[*token_ids, *[token_ids[0]] * (length - len(token_ids))] for token_ids in texts]
     device = input_device(network)
-    input_ids = torch.tensor(supports_left_padding, device=device)
+    input_ids = torch.tensor(padded, device=device)
     inputs: dict[str, Any] = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "use_cache": False}
-    # Models that know positions by distance alone, such as BLOOM, do not take them.
+    # Models with relative positions only, such as BLOOM, have no such argument.
     if "position_ids" in inspect.signature(network.forward).parameters:
         first = first_position(network)
         inputs["position_ids"] = torch.arange(first, first + length, device=device).expand_as(input_ids)
@@ -31,10 +31,10 @@ def make_inputs(network: PreTrainedModel, texts: Sequence[Sequence[int]]) -> dic
 
 
 def positions_behind(network: PreTrainedModel, mask: torch.Tensor) -> torch.Tensor:
-    """Return positions of texts behind padding, counted as if they stood alone; those of the padding do not matter.
+    """Return the position ids of left-padded texts, as if there were no padding; those of the padding are arbitrary.
 
     Args:
-        network: that counts from 0 or, as RoBERTa and its kin, from further on.
+        network: positions begin at 0, except in RoBERTa-like models; see ``first_position``.
         mask: 0 at padding and 1 at tokens, ``[batch, position]``.
     """
     return first_position(network) + (mask.cumsum(-1) - 1).clamp(min=0)
@@ -42,8 +42,8 @@ def positions_behind(network: PreTrainedModel, mask: torch.Tensor) -> torch.Tens
 
 @contextmanager
 def using(network: PreTrainedModel, implementation: str) -> Iterator[None]:
-    """Let a network use one implementation of attention for a while; only eager attention hands weights out."""
-    # A model that also sees or hears may hold parts that refuse what the whole uses.
+    """Switch the attention implementation inside a ``with`` block; only eager attention returns weights."""
+    # Submodels for images or audio may not support the implementation of the whole model; restore each config.
     usual: list[tuple[Any, Any]] = [
         (module.config, module.config._attn_implementation)
         for module in network.modules()
@@ -51,7 +51,7 @@ def using(network: PreTrainedModel, implementation: str) -> Iterator[None]:
     ]
     try:
         network.set_attn_implementation(implementation)
-        # Falcon looks at its config alone, and transformers therefore declines to set it there.
+        # Falcon reads only its config, and transformers does not set the implementation there.
         network.config._attn_implementation = implementation
         yield
     finally:

@@ -1,6 +1,7 @@
-"""What is special about a network's attention: by the structure of its modules, else by what its config says.
+"""Detect the type of each layer and special features of the attention, from the modules or else from the config.
 
-What a config says about windows is a claim; ``confirm_layer_types`` holds it against the weights, and the weights win.
+Window sizes in a config are not always used by the code; ``confirm_layer_types`` checks them against the captured
+weights.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _MIXERS = {
     r"delta_?net|linear_?att|lightning": "linear attention",
     r"recurrent|rg_?lru": "recurrence",
 }
-"""What passes tokens on where attention does not, by the name and the class of a layer's part."""
+"""Mixers other than attention, by a pattern of the name and the class of a layer's submodule."""
 _LAYER_TYPES = {
     "mamba": "Mamba",
     "conv": "convolution",
@@ -43,18 +44,18 @@ _LAYER_TYPES = {
     "mlp": "MLP alone",
     "moe": "experts alone",
 }
-"""The same by the words of configs."""
+"""The same by the layer types in configs."""
 _SLIDING = "sliding"
 _CHUNKED = "chunked_attention"
 _ALIBI_BUILDERS = ("build_alibi_tensor", "build_mpt_alibi_tensor")
 
 
 def detect_layer_types(network: PreTrainedModel, info: ModelInfo) -> tuple[LayerType, ...]:
-    """Return the kind of every layer, in order, as modules and config claim it.
+    """Return the type of every layer, in order, according to the modules and the config.
 
     Args:
-        network: whose modules are looked at.
-        info: of the same model; its counts of layers and heads are used.
+        network: the network.
+        info: facts about the model; its numbers of layers and heads are used.
     """
     modules: dict[int, list[nn.Module]] = {}
     for layer, module in find_attention(network):
@@ -67,13 +68,13 @@ def detect_layer_types(network: PreTrainedModel, info: ModelInfo) -> tuple[Layer
 def confirm_layer_types(
     layer_types: Sequence[LayerType], layers: Sequence[int], attention: NDArray[Any], num_tokens: int
 ) -> tuple[LayerType, ...]:
-    """Return the layer types without the windows that weights reach out of.
+    """Return the layer types without windows and chunks that the attention weights contradict.
 
     Args:
-        layer_types: as claimed.
-        layers: the captured ones.
+        layer_types: the types according to modules and config.
+        layers: numbers of the captured layers.
         attention: their attention, ``[layer, head, cell]``.
-        num_tokens: side of a pattern.
+        num_tokens: number of positions.
     """
     confirmed = []
     for kind in layer_types:
@@ -86,17 +87,17 @@ def confirm_layer_types(
 
 
 def _reaches_out(kind: LayerType, attention: NDArray[Any], num_tokens: int) -> bool:
-    """Say whether a row of ``[head, cell]`` has weight before the first key that its window holds."""
+    """Return whether a query in ``[head, cell]`` has weight on a key before its window."""
     firsts = ((position, kind.first_key(position)) for position in range(num_tokens))
     starts = ((position * (position + 1) // 2, first) for position, first in firsts if first)
     return any(attention[:, start : start + first].any() for start, first in starts)
 
 
 def find_features(network: PreTrainedModel, layer_types: Sequence[LayerType], num_heads: int) -> tuple[str, ...]:
-    """Return what is special about a network's attention, by the names of ``features.FEATURES``."""
+    """Return the names of the attention features of a network, as in ``attention_features.FEATURES``."""
     modules = [module for _, module in find_attention(network)]
     has_alibi = getattr(network.config, "alibi", False) is True
-    found = {
+    features = {
         GROUPED: any(0 < kind.num_kv_heads < num_heads for kind in layer_types),
         WINDOW: any(kind.window is not None for kind in layer_types),
         CHUNK: any(kind.chunk is not None for kind in layer_types),
@@ -107,7 +108,7 @@ def find_features(network: PreTrainedModel, layer_types: Sequence[LayerType], nu
         SOFT_CAP: any(getattr(module, "attn_logit_softcapping", None) is not None for module in modules),
         DIFFERENTIAL: any(hasattr(module, "lambda_q1") for module in modules),
     }
-    return tuple(trait.name for trait, is_there in found.items() if is_there)
+    return tuple(feature.name for feature, is_present in features.items() if is_present)
 
 
 def _detect(
@@ -130,7 +131,7 @@ def _detect(
 
 
 def _count_kv_heads(modules: Sequence[nn.Module], info: ModelInfo) -> int:
-    """The module's own, since layers of one model may differ; the config of Falcon's first generation is not used."""
+    """Return the number of key/value heads from the modules, because layers may differ, or else from the model."""
     for module in modules:
         groups: Any = getattr(module, "num_key_value_groups", None)
         if isinstance(groups, int) and groups > 0:
@@ -139,7 +140,7 @@ def _count_kv_heads(modules: Sequence[nn.Module], info: ModelInfo) -> int:
 
 
 def _find_window(number: int, modules: Sequence[nn.Module], text: Any) -> tuple[int | None, int | None]:
-    """Window and chunk of a layer; at most one of them."""
+    """Return window and chunk of a layer; at most one of them is set."""
     kind = _entry(text, "layer_types", number)
     if kind == _CHUNKED:
         return None, _length(text, "attention_chunk_size", number)
@@ -149,7 +150,7 @@ def _find_window(number: int, modules: Sequence[nn.Module], text: Any) -> tuple[
             return _length(text, "window_size", number), None
         if hasattr(module, "sliding_window"):
             own = _as_length(module.sliding_window)
-            # Some modules keep one more than the mask has, which is made from the config.
+            # Some modules store a window that is larger by one than the config's, from which the mask is made.
             return (None if own is None else min(own, of_config or own)), None
     if kind is not None:
         return (of_config if _SLIDING in kind else None), None
@@ -157,7 +158,7 @@ def _find_window(number: int, modules: Sequence[nn.Module], text: Any) -> tuple[
 
 
 def _name_mixer(layer: nn.Module | None, modules: Sequence[nn.Module]) -> str:
-    """What passes tokens on in a layer beside its attention; empty where nothing is known to."""
+    """Return the name of a layer's mixer other than attention; empty if it has none that is known."""
     for name, part in () if layer is None else layer.named_children():
         for pattern, what in _MIXERS.items():
             if part not in modules and re.search(pattern, f"{name} {type(part).__name__}", re.IGNORECASE):
@@ -173,7 +174,7 @@ def _entry(text: Any, key: str, number: int) -> str | None:
 def _length(text: Any, key: str, number: int) -> int | None:
     try:
         return _as_length(getattr(text, key, None))
-    except RuntimeError:  # transformers refuses to read a key that differs by layer from the whole
+    except RuntimeError:  # raised by transformers for a key whose value differs by layer
         return _as_length(getattr(text.per_layer_config[number], key, None))
 
 

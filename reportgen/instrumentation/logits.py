@@ -1,4 +1,4 @@
-"""Logits of a pass, position by position: over a large vocabulary those of a long text do not fit beside anything."""
+"""Logits of a pass, computed in parts: with a large vocabulary, those of a long text do not fit into memory."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from reportgen.instrumentation.observer import TracedText
 from reportgen.instrumentation.trace import trace
 
 _CELLS = 1 << 22
-"""Of logits that may stay in memory: an unembedding takes about as long for one position as for as many as these."""
+"""Most logits kept in memory; below this number, the unembedding takes about as long as for one position."""
 
 
 class Logits:
-    """What a network says at each position of one text."""
+    """Logits of one text, at each position."""
 
     def __init__(self, ending: _Ending, place: int, length: int, vocabulary: int) -> None:
-        """Keep the pass's ending, which texts that ran together share; work a short text's logits out at once."""
+        """Store the end of the pass, which the texts of a batch share; compute the logits of a short text now."""
         self._ending, self._place = ending, place
         self._read = ending.read(place, slice(0, length)) if length * vocabulary <= _CELLS else None
 
     def read(self, rows: slice) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return the logits at some positions, and what the unembedding read for them.
+        """Return the logits at some positions, and the inputs of the unembedding there.
 
         Args:
             rows: positions.
 
         Returns:
-            ``[row, vocabulary]`` and ``[row, width]``; the second is ``None`` where no unembedding was seen.
+            ``[row, vocabulary]`` and ``[row, width]``; the second is ``None`` if the network has no
+            unembedding module.
         """
         if self._read is None:
             return self._ending.read(self._place, rows)
@@ -44,13 +45,13 @@ class Logits:
 def run_pass(
     network: PreTrainedModel, texts: Sequence[TracedText], *, fast: bool = False, chunked_logits: bool = False
 ) -> list[Logits]:
-    """Run one watched pass.
+    """Run one traced forward pass and return its logits.
 
     Args:
-        network: as ``trace`` takes it.
-        texts: as ``trace`` takes them.
-        fast: as ``trace`` takes it.
-        chunked_logits: work logits out from the last residual stream when they are read, instead of all at once.
+        network: as in ``trace``.
+        texts: as in ``trace``.
+        fast: as in ``trace``.
+        chunked_logits: compute logits from the last residual stream when they are read, instead of all at once.
 
     Returns:
         The logits of each text.
@@ -69,21 +70,21 @@ def run_pass(
 
 
 def can_read_in_parts(network: PreTrainedModel) -> bool:
-    """Say whether a network has a base whose output can be handed to its end again."""
+    """Return whether the end of a network can be run again on a part of its base model's output."""
     takes_rows = "logits_to_keep" in inspect.signature(network.forward).parameters
     return takes_rows and network.base_model is not network
 
 
 class _Ending:
-    """The end of a pass."""
+    """End of a pass: from the output of the base model to the logits."""
 
     def read(self, place: int, rows: slice) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """As ``Logits.read``, for one of the texts."""
+        """Return the same as ``Logits.read``, for the text at index ``place`` of the batch."""
         raise NotImplementedError
 
 
 class _Whole(_Ending):
-    """All logits, as the network gave them."""
+    """All logits, as the network returned them."""
 
     def __init__(self, logits: torch.Tensor, unembedded: torch.Tensor | None) -> None:
         self._logits, self._unembedded = logits, unembedded
@@ -96,17 +97,18 @@ class _Whole(_Ending):
 
 
 class _InParts(_Ending):
-    """What the network's base gave; its end is run on the positions that are asked for."""
+    """Output of the base model; the rest of the network is run on the requested positions."""
 
-    def __init__(self, network: PreTrainedModel, given: Any) -> None:
-        self._network, self._given = network, given
+    def __init__(self, network: PreTrainedModel, base_output: Any) -> None:
+        self._network, self._base_output = network, base_output
 
     def read(self, place: int, rows: slice) -> tuple[torch.Tensor, torch.Tensor | None]:
-        hidden = self._given[0][place : place + 1, rows]
-        if isinstance(self._given, tuple):
-            part: Any = (hidden, *self._given[1:])
+        output = self._base_output
+        hidden = output[0][place : place + 1, rows]
+        if isinstance(output, tuple):
+            part: Any = (hidden, *output[1:])
         else:
-            part = type(self._given)(**{**self._given, "last_hidden_state": hidden})
+            part = type(output)(**{**output, "last_hidden_state": hidden})
         read: list[torch.Tensor] = []
         input_ids = torch.zeros(hidden.shape[:2], dtype=torch.long, device=hidden.device)
         with torch.inference_mode(), _giving(self._network.base_model, part), _unembedded(self._network, read):
@@ -116,7 +118,7 @@ class _InParts(_Ending):
 
 @contextmanager
 def _keeping(base: nn.Module) -> Iterator[list[Any]]:
-    """Keep what a network's base gives."""
+    """Record the outputs of a base model."""
     kept: list[Any] = []
     hook = base.register_forward_hook(lambda _, __, output: kept.append(output))
     try:
@@ -127,7 +129,7 @@ def _keeping(base: nn.Module) -> Iterator[list[Any]]:
 
 @contextmanager
 def _giving(base: nn.Module, output: Any) -> Iterator[None]:
-    """Let a network's base give what it gave before, without running."""
+    """Replace the forward pass of a base model by a fixed output."""
     usual = vars(base).get("forward")
     vars(base)["forward"] = lambda *_, **__: output
     try:
@@ -140,12 +142,12 @@ def _giving(base: nn.Module, output: Any) -> Iterator[None]:
 
 @contextmanager
 def _unembedded(network: PreTrainedModel, read: list[torch.Tensor]) -> Iterator[None]:
-    """Note what the unembedding reads."""
+    """Record the inputs of the unembedding."""
     unembedding = network.get_output_embeddings()
     if not isinstance(unembedding, nn.Module):
         yield
         return
-    hook = unembedding.register_forward_pre_hook(lambda _, given: read.append(given[0]))
+    hook = unembedding.register_forward_pre_hook(lambda _, args: read.append(args[0]))
     try:
         yield
     finally:

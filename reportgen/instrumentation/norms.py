@@ -1,4 +1,4 @@
-"""Norms whose scale is held at what it was in a run, which makes them linear."""
+"""Norms with the scale of each row frozen at its value in a run, which makes them linear."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ _TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class LinearNorm:
-    """A norm as ``scale · weight ⊙ (x − mean x, or x itself) + bias``, the scale differing by row.
+    """A norm as ``scale · weight ⊙ (x − mean(x)) + bias``, or without the mean, with a scale for each row.
 
-    Found by probing: the weight of an RMSNorm may be kept as its distance from 1, and its eps under many names.
+    Weight and bias are measured by calling the module, because its attributes vary: the weight of an RMSNorm may be
+    stored as its difference from 1, and eps has several names.
 
     Attributes:
         weight: float32 ``[width]``.
         bias: float32 ``[width]``.
-        centers: whether the mean is taken away, as LayerNorm does.
+        centers: whether the mean is subtracted, as in LayerNorm.
     """
 
     weight: torch.Tensor
@@ -30,29 +31,29 @@ class LinearNorm:
 
     @classmethod
     def probe(cls, module: nn.Module, width: int, like: torch.Tensor) -> LinearNorm | None:
-        """Return a module as a linear norm, or ``None`` where it is no norm over a last axis of that width.
+        """Return a module as a linear norm, or ``None`` if it is not a norm over a last axis of that width.
 
         Args:
-            module: anything.
+            module: any module.
             width: length of the last axis.
-            like: a tensor with the device and type that the module takes.
+            like: a tensor with the device and dtype of the module's input.
         """
         signs = torch.ones(1, 1, width, device=like.device, dtype=like.dtype)
         signs[..., 1::2] = -1
         try:
             with torch.no_grad():
                 probes = (64 * signs, -64 * signs, 256 * signs, 64 * (signs + 3))
-                # A network that is spread over several devices gives results where the module is.
+                # In a network on several devices, the result is on the module's device.
                 up, down, far, aside = (module(probe).float().to(like.device) for probe in probes)
         except (RuntimeError, TypeError, ValueError, AttributeError, IndexError, NotImplementedError):
-            return None  # whatever it is, it is not called as norms are
+            return None  # it cannot be called like a norm
         if up.shape != signs.shape or not torch.allclose(up, far, rtol=_TOLERANCE, atol=1e-4):
             return None
         weight, bias = ((up - down) / 2 * signs).flatten(), ((up + down) / 2).flatten()
         return cls(weight, bias, centers=torch.allclose(aside, up, rtol=_TOLERANCE, atol=1e-4))
 
     def scales(self, inputs: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor | None:
-        """Return the scale of each row of a run, or ``None`` where this norm did not make those outputs.
+        """Return the scale of each row of a run, or ``None`` if these outputs are not those of this norm.
 
         Args:
             inputs: ``[row, width]``.
@@ -64,13 +65,13 @@ class LinearNorm:
         tolerance = tolerance_of(outputs.dtype)
         inputs, outputs = inputs.float(), outputs.float()
         unscaled = self._center(inputs) * self.weight
-        wanted = outputs - self.bias
-        scales = (unscaled * wanted).sum(-1) / (unscaled * unscaled).sum(-1)
-        misfit = (scales[:, None] * unscaled - wanted).abs().max()
+        target = outputs - self.bias
+        scales = (unscaled * target).sum(-1) / (unscaled * unscaled).sum(-1)
+        misfit = (scales[:, None] * unscaled - target).abs().max()
         return scales if misfit <= tolerance * outputs.abs().max() else None
 
     def pull_back(self, directions: torch.Tensor) -> torch.Tensor:
-        """Return directions behind the norm as directions before it, ``[…, width]``, but for the scale of each row."""
+        """Map directions after the norm to directions before it, ``[…, width]``, without the scale of each row."""
         return self._center(directions * self.weight)
 
     def _center(self, values: torch.Tensor) -> torch.Tensor:

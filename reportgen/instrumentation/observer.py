@@ -1,4 +1,4 @@
-"""What a watched pass tells, and whom."""
+"""Observers of a traced forward pass, and the records they receive."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from torch import nn
 
 @dataclass(frozen=True)
 class HeadTrace:
-    """What one attention module did.
+    """Activations of one attention module.
 
     Attributes:
-        layer: its number.
-        module: itself.
-        shape: of its weights, ``(head, query_pos, key_pos)``.
-        weights: attention at the positions asked for, ``[head, row, key_pos]``.
-        values: what the weights were multiplied with, ``[head, key_pos, size]``; ``None`` where no such product was
-            seen.
-        projection: the last linear map that the module called; ``None`` where it has none.
-        z: what that map read, ``[query_pos, head * size]``.
-        attn_out: what it gave, ``[query_pos, width]``.
+        layer: number of the layer.
+        module: the attention module.
+        shape: shape of its weights, ``(head, query_pos, key_pos)``.
+        weights: attention weights at the requested positions, ``[head, row, key_pos]``.
+        values: values that the weights were multiplied with, ``[head, key_pos, size]``; ``None`` if no such product was
+            found.
+        projection: the last linear map that the module called; ``None`` if it has none.
+        z: input of that map, ``[query_pos, head * size]``.
+        attn_out: output of that map, ``[query_pos, width]``.
     """
 
     layer: int
@@ -37,14 +37,14 @@ class HeadTrace:
 
 @dataclass(frozen=True)
 class RowTrace:
-    """Some query rows of one attention module.
+    """Some query rows of the weights of one attention module.
 
     Attributes:
-        layer: its number.
-        module: itself.
-        dtype: in which it worked; the weights may be wider.
+        layer: number of the layer.
+        module: the attention module.
+        dtype: dtype in which the module computed; the weights may have higher precision.
         first: the first query position.
-        weights: ``[head, row, key_pos]``; keys that none of the rows may see can be left out at the end.
+        weights: ``[head, row, key_pos]``; trailing keys that none of the rows can attend to may be left out.
     """
 
     layer: int
@@ -56,7 +56,7 @@ class RowTrace:
 
 @dataclass(frozen=True)
 class Call:
-    """What a part of a layer was given and gave at some positions, ``[row, …]`` each."""
+    """Input (``given``) and output (``gave``) of a submodule of a layer at some positions, ``[row, …]`` each."""
 
     module: nn.Module
     given: torch.Tensor
@@ -65,13 +65,13 @@ class Call:
 
 @dataclass(frozen=True)
 class LayerTrace:
-    """What one layer did to the residual stream at the positions asked for.
+    """The residual stream before and after one layer at the requested positions.
 
     Attributes:
-        layer: its number.
-        resid_pre: the residual stream, ``[row, width]``.
-        resid_post: the same behind the layer.
-        calls: of the layer's own parts, in the order of time.
+        layer: number of the layer.
+        resid_pre: the residual stream before the layer, ``[row, width]``.
+        resid_post: the residual stream after the layer, ``[row, width]``.
+        calls: calls of the layer's direct submodules, in the order of execution.
     """
 
     layer: int
@@ -81,30 +81,30 @@ class LayerTrace:
 
 
 class Observer:
-    """Who wants to see a pass; what is not overridden is not looked at."""
+    """Base class of observers; a method that is not overridden does nothing."""
 
     def see_heads(self, trace: HeadTrace) -> None:
-        """An attention module has run; its rows follow."""
+        """Receive the activations of an attention module; its rows follow."""
 
     def see_rows(self, trace: RowTrace) -> None:
-        """Some query rows of the attention module that was seen last; the last rows come first.
+        """Receive some query rows of the last attention module; rows arrive from the last to the first.
 
-        What a row depends on in the layer before stands at its own position or earlier, so that in this order results
-        of a layer can take the place of those of the layer before it.
+        A row depends only on the same and earlier positions of the layer before. In this order, the results of a layer
+        can therefore overwrite those of the layer before.
         """
 
     def see_layer(self, trace: LayerTrace) -> None:
-        """A layer has run."""
+        """Receive the residual stream of a layer."""
 
 
 @dataclass(frozen=True)
 class TracedText:
-    """A text of a pass, and who watches it.
+    """A text of a pass, and its observers.
 
     Attributes:
-        token_ids: prompt and generated tokens.
-        rows: positions whose residual stream is wanted.
-        observers: told of every attention module and layer, in their order; what they raise ends the pass.
+        token_ids: ids of prompt and generated tokens.
+        rows: positions whose residual stream is recorded.
+        observers: called in this order for every attention module and layer; an exception in one ends the pass.
     """
 
     token_ids: Sequence[int]

@@ -1,4 +1,4 @@
-"""Running a network again from one of its layers on, on several versions of the residual stream at once."""
+"""Run a network again from one of its layers on, on a batch of edited versions of one text."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Edit = Callable[[torch.Tensor], torch.Tensor]
 
 
 class PartialForward:
-    """The layers of one pass, ready to be run again.
+    """A recorded forward pass whose layers can be run again.
 
     Attributes:
-        stream: residual stream before each layer, ``[1, position, width]``, by layer.
+        stream: residual stream before each layer, ``[1, position, width]``, by layer number.
     """
 
     def __init__(self, network: PreTrainedModel, token_ids: list[int]) -> None:
-        """Run the network once, with its usual attention, and note what each layer was given."""
+        """Run the network once, with its usual attention, and record the inputs of each layer."""
         self._network, self._token_ids = network, token_ids
         self._layers = find_layers(network)
         self._given: dict[int, tuple[tuple[Any, ...], dict[str, Any]]] = {}
@@ -46,16 +46,16 @@ class PartialForward:
     def run(
         self, first: int, batch: int, projection: nn.Module | None = None, edit: Edit | None = None
     ) -> torch.Tensor:
-        """Run the layers from one on.
+        """Run the layers from ``first`` to the last.
 
         Args:
             first: number of the first layer to run.
-            batch: how many versions of the residual stream to run, all alike but for the edit.
-            projection: the linear map whose input is to be edited.
-            edit: gets what the map reads, ``[batch, position, size]``, and returns what it shall read.
+            batch: number of copies of the residual stream to run, identical except for the edit.
+            projection: the linear map whose input is edited.
+            edit: maps the input of ``projection``, ``[batch, position, size]``, to the edited input.
 
         Returns:
-            The residual stream behind the last layer, ``[batch, position, width]``.
+            The residual stream after the last layer, ``[batch, position, width]``.
         """
         hidden = self.stream[first].expand(batch, -1, -1).contiguous()
         with edited(projection, edit, len(self._token_ids)):
@@ -69,20 +69,20 @@ class PartialForward:
 
 @contextmanager
 def edited(projection: nn.Module | None, edit: Edit | None, length: int) -> Iterator[None]:
-    """Let a linear map read something else than what it is given.
+    """Edit the input of a linear map inside a ``with`` block.
 
     Args:
         projection: the map; ``None`` edits nothing.
-        edit: gets ``[batch, position, size]`` and returns the same shape.
+        edit: maps the input ``[batch, position, size]`` to a tensor of the same shape.
         length: number of positions.
     """
     if projection is None or edit is None:
         yield
         return
 
-    def change(_: nn.Module, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        read = given[0]
-        return edit(read.reshape(-1, length, read.shape[-1])).reshape(read.shape), *given[1:]
+    def change(_: nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        inputs = args[0]
+        return edit(inputs.reshape(-1, length, inputs.shape[-1])).reshape(inputs.shape), *args[1:]
 
     hook = projection.register_forward_pre_hook(change)
     try:
@@ -92,7 +92,7 @@ def edited(projection: nn.Module | None, edit: Edit | None, length: int) -> Iter
 
 
 def _widen(value: Any, batch: int) -> Any:
-    """Give what was made for one text the shape that it has for several."""
+    """Expand the tensors in an argument from a batch of one text to ``batch`` texts."""
     if isinstance(value, torch.Tensor):
         return value.expand(batch, *value.shape[1:]) if value.ndim > 1 and value.shape[0] == 1 else value
     if isinstance(value, tuple | list):

@@ -1,4 +1,4 @@
-"""How a network's attention is best watched: proved on a few tokens, once for each network."""
+"""Choose how to capture a network's attention, by a test on a few tokens, once for each network."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ from reportgen.instrumentation.observer import HeadTrace, Observer, TracedText
 
 _LENGTH = 12
 _PADDING = 5
-_ROUTES: WeakKeyDictionary[PreTrainedModel, CaptureStrategy] = WeakKeyDictionary()
+_STRATEGIES: WeakKeyDictionary[PreTrainedModel, CaptureStrategy] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
 class CaptureStrategy:
-    """How to run a watched pass.
+    """How to run a traced forward pass of a network.
 
     Attributes:
-        layers: those that gave attention, ascending.
-        fast: whether weights worked out from the fast attention's queries and keys are those of eager attention.
-        chunked_logits: whether the network's end, run on some positions, gives the logits that the whole network gives.
-        supports_left_padding: whether a text behind padding gives what it gives alone, so that several can be continued
-            at once.
+        layers: numbers of the layers that return attention, ascending.
+        fast: whether weights computed from the queries and keys of fast attention equal those of eager attention.
+        chunked_logits: whether the end of the network, run on some positions, gives the logits of the whole network.
+        supports_left_padding: whether left padding leaves the logits unchanged, so that generation can be batched.
     """
 
     layers: tuple[int, ...]
@@ -37,21 +36,21 @@ class CaptureStrategy:
 
 
 def find_strategy(network: PreTrainedModel) -> CaptureStrategy:
-    """Run a few tokens both ways and compare; what cannot be proved is not used.
+    """Return the capture strategy of a network; a faster method is used only if its results agree on a few tokens.
 
     Args:
         network: in evaluation mode.
 
     Raises:
-        Exception: whatever the network raises in eager mode.
+        Exception: any error of the network with eager attention.
     """
-    found = _ROUTES.get(network)
-    if found is None:
-        found = _ROUTES[network] = _find_route(network)
-    return found
+    strategy = _STRATEGIES.get(network)
+    if strategy is None:
+        strategy = _STRATEGIES[network] = _find_strategy(network)
+    return strategy
 
 
-def _find_route(network: PreTrainedModel) -> CaptureStrategy:
+def _find_strategy(network: PreTrainedModel) -> CaptureStrategy:
     vocabulary = network.config.get_text_config(decoder=True).vocab_size
     token_ids = [(7 + 31 * place) % vocabulary for place in range(_LENGTH)]
     rows = slice(0, _LENGTH)
@@ -60,13 +59,13 @@ def _find_route(network: PreTrainedModel) -> CaptureStrategy:
     try:
         again = run_pass(network, [TracedText(token_ids, rows, [usual])], fast=True)[0].read(rows)[0]
         fast = _is_close(again, logits) and usual.agrees_with(eager)
-    except Exception:  # a network without the fast attention may raise anything when it is asked for it
+    except Exception:  # a network without fast attention may raise any error
         fast = False
     return CaptureStrategy(
         layers=tuple(sorted(eager.seen)),
         fast=fast,
         chunked_logits=_reads_in_parts(network, token_ids, logits),
-        supports_left_padding=_stands_padding(network, token_ids, logits[-1]),
+        supports_left_padding=_supports_left_padding(network, token_ids, logits[-1]),
     )
 
 
@@ -76,13 +75,13 @@ def _reads_in_parts(network: PreTrainedModel, token_ids: list[int], logits: torc
     try:
         reader = run_pass(network, [TracedText(token_ids)], chunked_logits=True)[0]
         halves = [reader.read(rows)[0] for rows in (slice(0, 5), slice(5, _LENGTH))]
-    except Exception:  # an end of unknown make
+    except Exception:  # an unknown structure may raise any error
         return False
     return _is_close(torch.cat(halves), logits)
 
 
-def _stands_padding(network: PreTrainedModel, token_ids: list[int], last: torch.Tensor) -> bool:
-    """Put padding before the text, in the way of ``generate``."""
+def _supports_left_padding(network: PreTrainedModel, token_ids: list[int], last: torch.Tensor) -> bool:
+    """Return whether the last logits stay the same with padding before the text, as ``generate`` adds it."""
     inputs = make_inputs(network, [[token_ids[0]] * _PADDING + token_ids])
     mask = inputs["attention_mask"]
     mask[:, :_PADDING] = 0
@@ -91,12 +90,12 @@ def _stands_padding(network: PreTrainedModel, token_ids: list[int], last: torch.
     try:
         with torch.inference_mode():
             return _is_close(network(**inputs).logits[0, -1], last)
-    except Exception:  # a network that takes no mask
+    except Exception:  # a network without an attention mask may raise any error
         return False
 
 
 class _Keeper(Observer):
-    """Keeps all weights of a short pass."""
+    """Stores all weights of a short pass."""
 
     def __init__(self) -> None:
         self.seen: dict[int, list[HeadTrace]] = {}
@@ -105,7 +104,7 @@ class _Keeper(Observer):
         self.seen.setdefault(trace.layer, []).append(trace)
 
     def agrees_with(self, other: _Keeper) -> bool:
-        """Say whether both saw the same weights of the same layers, each once."""
+        """Return whether both stored the same weights of the same layers, each layer once."""
         if self.seen.keys() != other.seen.keys() or any(len(traces) > 1 for traces in self.seen.values()):
             return False
         pairs = ((traces[0].weights, other.seen[layer][0].weights) for layer, traces in self.seen.items())

@@ -1,8 +1,8 @@
-"""One forward pass, watched: what its attention modules and layers did, told as it happens.
+"""Run one forward pass with hooks that pass the activations of attention modules and layers to observers.
 
-Hooks hand each attention module's weights on, some query rows at a time, and let go of them before the next layer. What
-the weights were multiplied with is taken from that very product, whatever the network calls it. Several texts of
-different lengths may run at once; each has its own observers, who see nothing of the others.
+Hooks pass on the weights of each attention module, a few query rows at a time, and release them before the next layer.
+The values are taken from the matrix product with the weights, independent of their name in the network. A batch may
+contain texts of different lengths; each text has its own observers, which see only that text.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ from reportgen.records.errors import CaptureMismatch
 
 _PRODUCTS = {torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.bmm, torch.Tensor.bmm}
 _SOFTMAXES = {functional.softmax, torch.softmax, torch.Tensor.softmax, torch.logsumexp, torch.Tensor.logsumexp}
-"""What weights are made with; linear attention, which has none of them, gives its state in their place."""
+"""Functions that compute weights; linear attention calls none of them and returns its state instead of weights."""
 _FAST_ATTENTION = functional.scaled_dot_product_attention
 _FAST_ARGUMENTS = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
 _CELLS = 1 << 19
-"""Weights that are alive at once where they are worked out: few enough to stay in a processor's cache."""
+"""Number of weights computed at a time from queries and keys; few enough to stay in the CPU's cache."""
 
 
 def trace(network: PreTrainedModel, texts: Sequence[TracedText], *, fast: bool = False, **options: Any) -> Any:
-    """Run one forward pass and tell observers of it.
+    """Run one forward pass and call the observers of its texts.
 
     Args:
-        network: in evaluation mode; its attention implementation is put back afterwards.
-        texts: run side by side; shorter ones are padded at their end, which no position before it can see.
-        fast: with ``scaled_dot_product_attention``, from whose queries and keys weights are worked out; else with eager
-            attention, which gives them itself.
-        **options: for the network's forward.
+        network: in evaluation mode; its attention implementation is restored afterwards.
+        texts: the batch; shorter texts are padded on the right, where causal attention does not see the padding.
+        fast: use ``scaled_dot_product_attention`` and compute the weights from its queries and keys; otherwise use
+            eager attention, which returns them.
+        **options: further arguments of the network's forward.
 
     Returns:
-        What the network gave, padding among it.
+        The output of the network, including padding.
 
     Raises:
-        CaptureMismatch: weights worked out do not give what the fast attention gave.
+        CaptureMismatch: the computed weights do not reproduce the output of fast attention.
     """
     implementation = "sdpa" if fast else "eager"
     with torch.inference_mode(), using(network, implementation), _Watch(network, texts, fast):
@@ -61,7 +61,7 @@ def trace(network: PreTrainedModel, texts: Sequence[TracedText], *, fast: bool =
 
 
 def is_attention(part: Any) -> bool:
-    """Say whether an output of an attention module is its weights: they alone have four axes."""
+    """Return whether an output of an attention module is its weights, the only output with four axes."""
     return isinstance(part, torch.Tensor) and part.ndim == 4
 
 
@@ -72,10 +72,10 @@ class _Watch(TorchFunctionMode):
         super().__init__()
         self._network, self._texts, self._fast = network, texts, fast
         self._length = max(len(text.token_ids) for text in texts)
-        self._home = output_device(network)  # of all that observers see, wherever it was made
+        self._home = output_device(network)  # all tensors that observers receive are moved there
         self._hooks = ExitStack()
-        self._inside = False  # of an attention module
-        self._softmaxed = False  # inside of it
+        self._inside = False  # whether an attention module is running
+        self._softmaxed = False  # whether it has called a softmax
         self._products: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._fast_calls: list[tuple[dict[str, Any], torch.Tensor]] = []
         self._linear_calls: list[tuple[nn.Module, torch.Tensor, torch.Tensor]] = []
@@ -95,16 +95,16 @@ class _Watch(TorchFunctionMode):
         self._hooks.close()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Note the products of weights and values that an attention module makes."""
+        """Record the products of weights and values inside an attention module."""
         result = func(*args, **(kwargs or {}))
         if self._inside:
             if func is _FAST_ATTENTION:
-                given: dict[str, Any] = dict(zip(_FAST_ARGUMENTS, args, strict=False)) | (kwargs or {})
-                self._fast_calls.append((given, result))
-                self._linear_calls.clear()  # what reads the heads comes after this
+                arguments: dict[str, Any] = dict(zip(_FAST_ARGUMENTS, args, strict=False)) | (kwargs or {})
+                self._fast_calls.append((arguments, result))
+                self._linear_calls.clear()  # the output projection is called after attention
             elif func in _PRODUCTS and len(args) > 1 and self._could_weigh(*args[:2]):
                 self._products.append((args[0], args[1]))
-                self._linear_calls.clear()  # likewise
+                self._linear_calls.clear()  # as above
             self._softmaxed |= func in _SOFTMAXES
         return result
 
@@ -127,9 +127,9 @@ class _Watch(TorchFunctionMode):
             given = [part for part in output if is_attention(part)] if several and self._softmaxed else []
             for place, text in enumerate(self._texts):
                 for weighing in self._weighings(given, place, len(text.token_ids)):
-                    self._tell(layer, module, place, weighing)
+                    self._notify(layer, module, place, weighing)
             self._forget()
-            # Nobody reads them further on; emptied, they do not pile up over the layers.
+            # No later module reads the weights; empty tensors keep them from accumulating over the layers.
             emptied = (part.new_empty(0) if is_attention(part) else part for part in output)
             return _make_like(output, emptied) if given else output
 
@@ -147,12 +147,12 @@ class _Watch(TorchFunctionMode):
             noted.clear()
 
     def _weighings(self, given: Sequence[torch.Tensor], place: int, length: int) -> Iterator[Weighing]:
-        """Yield what the module weighed on one text: what it gave, or what its calls of fast attention say."""
+        """Yield the module's weights on one text: returned by it, or computed from its fast attention calls."""
         for weights in () if self._fast else given:
             values = self._values_of(weights)
             per_text = weights.shape[1]
             own = None if values is None else values[place * per_text : (place + 1) * per_text, :length]
-            # Padding is cut off, and nothing else: what has another shape must be seen to have it.
+            # Only padding is cut off; a tensor of another shape keeps it, so that observers can report it.
             rows, keys = (slice(length if size == self._length else size) for size in weights.shape[2:])
             yield EagerWeights(weights[place, :, rows, keys], own)
         for call, mixture in self._fast_calls if self._fast else ():
@@ -161,7 +161,7 @@ class _Watch(TorchFunctionMode):
                 _check_mixture(weighing, mixture[place])
                 yield weighing
 
-    def _tell(self, layer: int, module: nn.Module, place: int, weighing: Weighing) -> None:
+    def _notify(self, layer: int, module: nn.Module, place: int, weighing: Weighing) -> None:
         text, length = self._texts[place], len(self._texts[place].token_ids)
         at_rows = _whole_rows(weighing, *text.rows.indices(length)[:2]).to(self._home)
         values = weighing.values
@@ -180,27 +180,27 @@ class _Watch(TorchFunctionMode):
                 observer.see_rows(rows)
 
     def _is_of_all(self, value: torch.Tensor) -> bool:
-        """Whether a tensor holds something for each position of each text."""
+        """Return whether a tensor has an entry for each position of each text."""
         return value.shape[:-1].numel() == len(self._texts) * self._length
 
     def _own(self, value: torch.Tensor, place: int) -> torch.Tensor:
-        """One text's part of ``[batch, position, …]``, or of the same with the first two axes in one."""
+        """Return one text's part of ``[batch, position, …]``, whose first two axes may be merged."""
         return value.reshape(len(self._texts), self._length, -1)[place, : len(self._texts[place].token_ids)]
 
     def _values_of(self, weights: torch.Tensor) -> torch.Tensor | None:
-        """What these weights were multiplied with; key/value heads that several heads share are repeated.
+        """Return the values that weights were multiplied with; shared key/value heads are repeated.
 
         Returns:
-            ``[batch * head, key_pos, size]``.
+            ``[batch * head, key_pos, size]``; ``None`` if no such product was recorded.
         """
-        found = [
+        candidates = [
             values
             for first, values in self._products
             if first.data_ptr() == weights.data_ptr() and first.numel() == weights.numel()
         ]
-        if not found:
+        if not candidates:
             return None
-        values = found[-1].reshape(-1, *found[-1].shape[-2:])
+        values = candidates[-1].reshape(-1, *candidates[-1].shape[-2:])
         times, rest = divmod(weights.shape[0] * weights.shape[1], len(values))
         return None if rest or times == 0 else values.repeat_interleave(times, 0)
 
@@ -230,29 +230,29 @@ class _Watch(TorchFunctionMode):
         self._add(module.register_forward_hook(leave))
 
     def _rows_of(self, value: Any) -> list[torch.Tensor] | None:
-        """The positions asked for of ``[batch, position, width]``, by text; it may be the first of several outputs."""
+        """Return the requested rows of ``[batch, position, width]`` for each text; ``None`` for other shapes."""
         value = value[0] if isinstance(value, tuple) and value else value
         if not isinstance(value, torch.Tensor) or value.ndim not in (2, 3) or not self._is_of_all(value):
             return None
-        # Copies: networks add to the residual stream in place, and a slice would keep all positions alive.
+        # Clones, because networks modify the residual stream in place, and a slice keeps all positions in memory.
         return [self._own(value, place)[text.rows].clone().to(self._home) for place, text in enumerate(self._texts)]
 
 
 def _whole_rows(weighing: Weighing, first: int, last: int) -> torch.Tensor:
-    """Return some rows with all keys, those that no row sees as zeros."""
+    """Return some rows over all keys; keys that were left out get zeros."""
     rows = weighing.rows(first, max(first, last))
     return nn.functional.pad(rows, (0, weighing.shape[-1] - rows.shape[-1]))
 
 
 def _check_mixture(weighing: SdpaWeights, mixture: torch.Tensor) -> None:
-    """Hold weights that were worked out against what the fast attention made of them, at the last position."""
+    """Check the computed weights against the output of fast attention, at the last position."""
     last = weighing.shape[1] - 1
     expected = mixture[:, last].float()
     found = (_whole_rows(weighing, last, last + 1) @ weighing.values.float())[:, 0]
     error = float((found - expected).abs().max()) / max(float(expected.abs().max()), torch.finfo(torch.float32).tiny)
     if not error <= tolerance_of(weighing.dtype):
         raise CaptureMismatch(
-            f"weights worked out from queries and keys are {error:.1%} away from what the fast attention gave; "
+            f"weights computed from queries and keys are {error:.1%} away from the output of fast attention; "
             "load the model with attn_implementation='eager'"
         )
 
@@ -262,7 +262,7 @@ def _make_like(output: Any, parts: Iterable[Any]) -> Any:
 
 
 def _ask_for_weights(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
-    """Change the arguments of an attention module that keeps its weights to itself unless it is asked for them."""
+    """Set ``output_attentions`` in the arguments of an attention module that has this argument."""
     names = list(inspect.signature(module.forward).parameters)
     if "output_attentions" not in names:
         return None

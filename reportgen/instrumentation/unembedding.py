@@ -1,4 +1,4 @@
-"""From the last residual stream to logits: final norm, unembedding, and what a family does to logits behind it."""
+"""From the last residual stream to the logits: final norm, unembedding, and scale or soft cap of the logits."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from reportgen.records.errors import NoEvidence
 
 _CAPS = ("final_logit_softcapping", "logits_soft_cap")
 _SAMPLE = 1024
-"""Tokens of the vocabulary that are enough to see how a network's logits differ from those of its unembedding."""
+"""Number of vocabulary entries on which the network's logits are compared with those of the unembedding."""
 
 
 @dataclass(frozen=True)
 class Unembedding:
-    """The end of a network.
+    """The final norm and the unembedding of a network.
 
     Attributes:
         norm_module: the final norm.
-        norm: the same, linear.
-        weight: ``[vocabulary, width]``, as the network keeps it.
-        bias: ``[vocabulary]``; ``None`` where there is none.
+        norm: the final norm as a linear norm.
+        weight: weight of the unembedding, ``[vocabulary, width]``, in the network's dtype.
+        bias: bias of the unembedding, ``[vocabulary]``; ``None`` if there is none.
     """
 
     norm_module: nn.Module
@@ -36,10 +36,10 @@ class Unembedding:
 
     @classmethod
     def find(cls, network: PreTrainedModel) -> Unembedding:
-        """Find the unembedding, and the final norm: the last norm that stands outside the layers.
+        """Find the unembedding and the final norm, which is the last norm outside the layers.
 
         Raises:
-            NoEvidence: there is no linear unembedding or no norm before it.
+            NoEvidence: the unembedding is not linear, or there is no norm before it.
         """
         head = network.get_output_embeddings()
         if not isinstance(head, nn.Linear):
@@ -54,7 +54,7 @@ class Unembedding:
         """Return logits before any scale or cap.
 
         Args:
-            unembedded: what the unembedding reads, ``[row, width]``.
+            unembedded: inputs of the unembedding, ``[row, width]``.
             tokens: part of the vocabulary.
 
         Returns:
@@ -64,15 +64,15 @@ class Unembedding:
         return nn.functional.linear(unembedded.to(self.weight.dtype), self.weight[tokens], bias).float()
 
     def directions(self, chosen: torch.Tensor, runners_up: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what the unembedding asks of the normed residual stream.
+        """Return the directions in the normed residual stream that separate a chosen token from others.
 
         Args:
             chosen: ids of the chosen tokens, ``[row]``.
-            runners_up: ids of other tokens, ``[row, rival]``.
+            runners_up: ids of the tokens to compare with, ``[row, runner-up]``.
 
         Returns:
-            ``[contrast, row, width]``, the chosen token's row of the unembedding minus the mean over the vocabulary,
-            then minus each rival's row; and the same of the bias, ``[contrast, row]``.
+            ``[contrast, row, width]``: the chosen token's row of the unembedding minus the mean over the vocabulary,
+            then minus the row of each runner-up; and the same differences of the bias, ``[contrast, row]``.
         """
         weight, rows = self.weight, self.weight[chosen].float()
         against = torch.stack([_mean_row(weight).expand_as(rows), *weight[runners_up.T].float()])
@@ -83,27 +83,27 @@ class Unembedding:
 
 
 _MEANS = WeakTensorKeyDictionary()
-"""By unembedding: its version when the mean of its rows was taken, and that mean."""
+"""By unembedding weight: its version when the mean of its rows was computed, and that mean."""
 
 
 def _mean_row(weight: torch.Tensor) -> torch.Tensor:
-    """Return the mean over the vocabulary; it takes as long as a layer, and prompts of one model share it."""
-    if weight.is_inference():  # has no version that would tell of a change
+    """Return the mean row of the unembedding, cached because it takes as long to compute as a layer."""
+    if weight.is_inference():  # has no version counter, so changes could not be detected
         return weight.mean(0, dtype=torch.float32)
-    kept: tuple[int, torch.Tensor] | None = _MEANS.get(weight)
-    if kept is None or kept[0] != weight._version:
-        kept = weight._version, weight.mean(0, dtype=torch.float32)
-        _MEANS[weight] = kept
-    return kept[1]
+    cached: tuple[int, torch.Tensor] | None = _MEANS.get(weight)
+    if cached is None or cached[0] != weight._version:
+        cached = weight._version, weight.mean(0, dtype=torch.float32)
+        _MEANS[weight] = cached
+    return cached[1]
 
 
 @dataclass(frozen=True)
 class LogitScale:
-    """What stands between the unembedding and the logits that a network gives.
+    """Scale and soft cap between the unembedding and the logits of a network.
 
     Attributes:
-        factor: that multiplies them.
-        cap: of ``cap · tanh(logit / cap)``; ``None`` where there is none.
+        factor: factor of the logits.
+        cap: ``cap`` in ``cap · tanh(logit / cap)``; ``None`` if there is no soft cap.
     """
 
     factor: float
@@ -111,32 +111,32 @@ class LogitScale:
 
     @classmethod
     def fit(
-        cls, network: PreTrainedModel, end: Unembedding, unembedded: torch.Tensor, logits: torch.Tensor
+        cls, network: PreTrainedModel, unembed: Unembedding, unembedded: torch.Tensor, logits: torch.Tensor
     ) -> LogitScale:
-        """Find it from what a run gave.
+        """Fit scale and soft cap to the logits of a run.
 
         Args:
-            network: whose config may name a soft cap.
-            end: its unembedding.
-            unembedded: what the unembedding read, ``[row, width]``.
-            logits: what the network gave, ``[row, vocabulary]``.
+            network: the network; its config may have a soft cap.
+            unembed: its unembedding.
+            unembedded: inputs of the unembedding, ``[row, width]``.
+            logits: logits of the network, ``[row, vocabulary]``.
 
         Raises:
-            NoEvidence: it is neither a factor nor a soft cap.
+            NoEvidence: neither a factor nor a soft cap explains the logits.
         """
         tolerance = tolerance_of(logits.dtype)
         sample = slice(0, _SAMPLE)
-        before, after = end.logits(unembedded, sample), logits[:, sample].float()
+        before, after = unembed.logits(unembedded, sample), logits[:, sample].float()
         factor = float((before * after).sum() / (before * before).sum())
         text = network.config.get_text_config(decoder=True)
         caps = [cap for name in _CAPS if (cap := getattr(text, name, None))]
-        # A cap first: logits that are far below it are the same without, but for what the tolerance lets through.
+        # Caps are tried first: for logits far below the cap, the model without a cap also fits within the tolerance.
         for scale in (*(cls(1.0, cap) for cap in caps), cls(1.0), cls(factor)):
             if is_close(scale.apply(before), after, tolerance):
                 return scale
         raise NoEvidence("its logits are neither those of its unembedding, nor a multiple, nor softly capped")
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return logits of the unembedding as the network gives them."""
+        """Return the network's logits for logits of the unembedding."""
         scaled = logits if self.factor == 1 else self.factor * logits
         return scaled if self.cap is None else self.cap * torch.tanh(scaled / self.cap)

@@ -1,5 +1,5 @@
-"""Finds and loads models: hub names, folders, GGUF files, adapters, the bundled one.
+"""Find and load models: hub names, folders, GGUF files, adapters and bundled models.
 
-Comes in: the name of a model.
-Goes out: its facts from its config alone, its fingerprint, or a loaded network with its tokenizer.
+Input: the name of a model.
+Output: the facts in its config, its fingerprint, or a loaded network with its tokenizer.
 """

@@ -1,7 +1,7 @@
-"""Adapters of the package peft, such as LoRA: read, put on a network, merged into its own weights.
+"""Load peft adapters such as LoRA and merge them into the weights of a network.
 
-Merged, the network keeps its plain structure, which is what evidence is found by. peft is an extra, and imports torch;
-it is imported where an adapter is asked for, and nowhere else.
+A merged network keeps its original module structure, which the evidence code relies on. peft is an optional dependency
+and imports torch, so it is imported only when an adapter is requested.
 """
 
 from __future__ import annotations
@@ -23,42 +23,43 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-_OF_ANOTHER = "size mismatch|not found in the base model|Found missing adapter keys"
+_WRONG_BASE_MODEL = "size mismatch|not found in the base model|Found missing adapter keys"
 _WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 _SAMPLE = 8
-"""Tokens on which the merged network is compared with the one that the adapter stands beside."""
+"""Number of tokens on which the logits before and after merging are compared."""
 _TOLERANCE = 1e-3
-"""How far their logits may be apart, relative to the largest; 1e-5 was seen in float32."""
+"""Largest accepted difference of these logits, relative to the largest logit; 1e-5 was observed in float32."""
 
 
 def check_adapter(name: str, model: str) -> None:
-    """Raise unless an adapter is there, of a kind that can be merged; its weights are not looked at.
+    """Check that an adapter exists and can be merged, without reading its weights.
 
     Args:
         name: a local folder, or a hub name, which may end in ``@revision``.
-        model: what it is to be put on, for error messages.
+        model: name of the base model, for error messages.
 
     Raises:
-        ModelNotFound: no adapter of that name can be had.
-        ModelError: peft is not installed, or the adapter's config cannot be read or is of another kind.
+        ModelNotFound: there is no adapter of that name.
+        ModelError: peft is not installed, the adapter's config cannot be read, or adapters of its type cannot be
+            merged.
     """
     _read(name, model)
 
 
 def merge_adapter(network: PreTrainedModel, name: str, model: str, *, allow_pickle: bool = False) -> PreTrainedModel:
-    """Put an adapter on a network and merge it into its weights.
+    """Load an adapter and merge it into the weights of a network.
 
     Args:
-        network: is changed.
-        name: as ``check_adapter`` takes it.
-        model: the network's name, for error messages.
-        allow_pickle: whether its weights may be pickled where there are no safetensors.
+        network: the base model; modified in place.
+        name: name of the adapter, as in ``check_adapter``.
+        model: name of the base model, for error messages.
+        allow_pickle: whether pickled adapter weights may be loaded if there are no safetensors.
 
     Returns:
-        The network, with its own modules alone.
+        The network with the merged weights and without peft modules.
 
     Raises:
-        ModelError: as ``check_adapter``; or the adapter is broken, was made for another model or cannot be merged.
+        ModelError: as in ``check_adapter``; or the adapter is broken, was made for another model or cannot be merged.
     """
     source, config = _read(name, model)
     subject = name_subject(model, name)
@@ -70,7 +71,7 @@ def merge_adapter(network: PreTrainedModel, name: str, model: str, *, allow_pick
     if any(weight.is_meta for weight in network.parameters()):
         raise ModelError(
             f"{subject}: the model does not fit the devices, and an adapter cannot be merged into weights that are "
-            "fetched for each pass; take --dtype bfloat16, or a smaller model"
+            "loaded for each forward pass; take --dtype bfloat16, or a smaller model"
         )
     if not allow_pickle:
         _check_safetensors(source, model, name)
@@ -79,7 +80,7 @@ def merge_adapter(network: PreTrainedModel, name: str, model: str, *, allow_pick
     with calling_transformers(model, "weights", adapter=name), torch.no_grad():
         adapted = _put_on(network, source, config, subject)
         _check_not_shared(network, subject)
-        # Half precision tells nothing here: rounding the merged weights alone can move logits by half their size.
+        # Only float32 is compared: in half precision, rounding the merged weights can change logits by half their size.
         expected = _sample(adapted) if network.dtype == torch.float32 else None
         merged = _merge(adapted, subject, config.peft_type.value)
         if expected is not None:
@@ -88,10 +89,10 @@ def merge_adapter(network: PreTrainedModel, name: str, model: str, *, allow_pick
 
 
 def _read(name: str, model: str) -> tuple[Source, Any]:
-    """Return source and config, checked; a hub source is tied to the commit that the config came from."""
+    """Return the checked source and config; the revision of a hub source is the commit of that config."""
     subject = name_subject(model, name)
     if importlib.util.find_spec("peft") is None:
-        raise ModelError(f"{subject}: adapters take the package peft, which is not installed; {install_advice('peft')}")
+        raise ModelError(f"{subject}: adapters need the package peft, which is not installed; {install_advice('peft')}")
     source = find_adapter(name, model)
     with calling_transformers(model, "config", adapter=name):
         folder = Path(source.repo) if source.is_local else _fetch_config(source)
@@ -104,22 +105,22 @@ def _read(name: str, model: str) -> tuple[Source, Any]:
     if config.task_type not in (None, "CAUSAL_LM"):
         raise ModelError(f"{subject}: it was trained for {config.task_type}, not to generate text")
     if source.is_local and not any((folder / file).is_file() for file in _WEIGHTS):
-        raise ModelError(f"{subject}: it has no weights; put {_WEIGHTS[0]} beside its {ADAPTER_CONFIG}")
+        raise ModelError(f"{subject}: it has no weights; put {_WEIGHTS[0]} next to its {ADAPTER_CONFIG}")
     return (source if source.is_local else replace(source, revision=folder.name)), config
 
 
 def _check_safetensors(source: Source, model: str, name: str) -> None:
-    """Raise where an adapter has pickled weights alone."""
+    """Raise if an adapter has only pickled weights."""
     from huggingface_hub import file_exists, try_to_load_from_cache
 
     with calling_transformers(model, "weights", adapter=name):
-        there = (
+        has_safetensors = (
             Path(source.repo, _WEIGHTS[0]).is_file()
             if source.is_local
             else isinstance(try_to_load_from_cache(source.repo, _WEIGHTS[0], revision=source.revision), str)
             or file_exists(source.repo, _WEIGHTS[0], revision=source.revision)
         )
-    if not there:
+    if not has_safetensors:
         raise ModelError(
             f"{name_subject(model, name)}: its weights are pickled Python objects ({_WEIGHTS[1]}), which can carry "
             "code; convert them to safetensors, or, if you trust where they come from, allow them with --allow-pickle"
@@ -129,7 +130,7 @@ def _check_safetensors(source: Source, model: str, name: str) -> None:
 def _fetch_config(source: Source) -> Path:
     from huggingface_hub import hf_hub_download
 
-    # The cache keeps its files as models--owner--name/snapshots/<commit>/<file>.
+    # Files in the cache have the path models--owner--name/snapshots/<commit>/<file>.
     return Path(hf_hub_download(source.repo, ADAPTER_CONFIG, revision=source.revision)).parent
 
 
@@ -145,29 +146,29 @@ def _parse(folder: Path, subject: str) -> Any:
     kind = content.get("peft_type") if isinstance(content, Mapping) else None
     if kind not in PeftType.__members__:
         raise ModelError(
-            f"{subject}: this peft does not know the kind of adapter that its {ADAPTER_CONFIG} names, {kind!r}; a "
-            "newer one may"
+            f"{subject}: the installed peft does not know the adapter type in its {ADAPTER_CONFIG}, {kind!r}; a "
+            "newer version may"
         )
     return PeftConfig.from_pretrained(str(folder))
 
 
 def _put_on(network: PreTrainedModel, source: Source, config: Any, subject: str) -> Any:
-    """Return the network with the adapter beside its weights."""
+    """Return the network wrapped by peft, with the adapter loaded but not merged."""
     from peft import PeftModel
 
-    given: dict[str, Any] = {"revision": source.revision} if source.revision else {}
+    options: dict[str, Any] = {"revision": source.revision} if source.revision else {}
     try:
         with warnings.catch_warnings():
-            # What an adapter lacks is filled with zeros or random numbers.
+            # peft only warns about missing weights, and fills them with zeros or random numbers.
             warnings.filterwarnings("error", message="Found missing adapter keys")
-            adapted: Any = PeftModel.from_pretrained(network, source.repo, config=config, **given)
+            adapted: Any = PeftModel.from_pretrained(network, source.repo, config=config, **options)
     except (RuntimeError, ValueError, UserWarning) as error:
-        if not re.search(_OF_ANOTHER, str(error)):
+        if not re.search(_WRONG_BASE_MODEL, str(error)):
             raise
         problem = "its weights do not fit this one"
         raise ModelError(f"{subject}: it was made for another model: {problem}; {_advise_base(config)}") from error
-    # Told by a second reading alone: weights of layers that the network lacks are passed over in silence.
-    if unused := adapted.load_adapter(source.repo, "default", **given).unexpected_keys:
+    # from_pretrained ignores weights of layers that the network lacks; only load_adapter reports them.
+    if unused := adapted.load_adapter(source.repo, "default", **options).unexpected_keys:
         problem = f"{len(unused)} of its weights have no place in this one, the first {unused[0]!r}"
         raise ModelError(f"{subject}: it was made for another model: {problem}; {_advise_base(config)}")
     return adapted
@@ -195,23 +196,23 @@ def _sample(network: Any) -> torch.Tensor:
 
 
 def _check_not_shared(network: PreTrainedModel, subject: str) -> None:
-    """Raise where an adapter changes one of two modules that share their weights: merged, it would change both."""
+    """Raise if an adapter changes only one of two modules with tied weights: merging would change both."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    ends = network.get_input_embeddings(), network.get_output_embeddings()
-    weights = [getattr(end, "weight", None) for end in ends]
-    if weights[0] is weights[1] and any(isinstance(end, BaseTunerLayer) for end in ends):
+    embeddings = network.get_input_embeddings(), network.get_output_embeddings()
+    weights = [getattr(embedding, "weight", None) for embedding in embeddings]
+    if weights[0] is weights[1] and any(isinstance(embedding, BaseTunerLayer) for embedding in embeddings):
         raise ModelError(
-            f"{subject}: it changes the embedding or the unembedding, which are one and the same in this model, so it "
-            "cannot be merged; take an adapter that leaves them alone"
+            f"{subject}: it changes the embedding or the unembedding, which share their weights in this model, so it "
+            "cannot be merged; take an adapter that does not change them"
         )
 
 
-def _check_merged(expected: torch.Tensor, found: torch.Tensor, subject: str) -> None:
-    """Raise where merging changed what the network says."""
-    distance = float((expected - found).abs().max() / expected.abs().max())
+def _check_merged(expected: torch.Tensor, merged: torch.Tensor, subject: str) -> None:
+    """Raise if merging changed the logits of the network."""
+    distance = float((expected - merged).abs().max() / expected.abs().max())
     if not distance <= _TOLERANCE:
         raise ModelError(
-            f"{subject}: merged into the weights it gives other logits than beside them, off by {distance:.2g} of the "
-            f"largest, more than {_TOLERANCE:g}; take an adapter of another kind"
+            f"{subject}: merging it changes the logits by {distance:.2g} of the largest, more than {_TOLERANCE:g}; "
+            "take an adapter of another type"
         )

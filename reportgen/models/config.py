@@ -1,4 +1,4 @@
-"""What the config of a model says: whether its attention can be captured, and the facts that a page states."""
+"""Read a model's config: check that its attention can be captured, and collect the facts that a page states."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from reportgen.records import ModelInfo
 from reportgen.records.errors import UnsupportedModel
 
 _ENCODER = "an encoder, whose tokens also attend to later ones"
-_UNLIKE = {
-    "ngram": "a model that predicts several tokens at once, from streams beside the one whose weights could be shown",
-    "lsh_attn_chunk_length": "a model that looks at chunks of the text, so that its weights are no table of all tokens",
+_UNSUPPORTED_KEYS = {
+    "ngram": "a model that predicts several tokens at once, from extra streams whose weights cannot be shown",
+    "lsh_attn_chunk_length": "a model that attends within chunks, so its weights do not form a matrix over all tokens",
 }
-"""Keys that only models have whose weights are not what a page shows, and what such a model is."""
+"""Config keys that only models with unsupported attention have, and the reason why each is unsupported."""
 
 _CONTEXT = ("max_position_embeddings", "n_positions", "max_seq_len")
 
 
 def architecture_of(config: PretrainedConfig) -> str:
-    """Return the class name of the causal language model that transformers makes of a config."""
+    """Return the name of the causal language model class that transformers uses for a config."""
     known = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config.model_type)
     return known or (getattr(config, "architectures", None) or [type(config).__name__])[0]
 
 
 def check_loadable(config: PretrainedConfig, name: str) -> None:
-    """Raise unless transformers, or the model's own code, has a causal language model for a config.
+    """Check that transformers, or the model's own code, has a causal language model class for a config.
 
     Raises:
-        UnsupportedModel: it has none.
+        UnsupportedModel: there is no such class.
     """
     own_code = getattr(config, "auto_map", None) or {}
     if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and "AutoModelForCausalLM" not in own_code:
@@ -44,24 +44,24 @@ def check_loadable(config: PretrainedConfig, name: str) -> None:
 
 
 def check_attention(config: PretrainedConfig, name: str) -> None:
-    """Raise unless a config describes causal attention with heads.
+    """Check that a config describes causal attention with heads.
 
     Raises:
-        UnsupportedModel: an encoder, an encoder-decoder, or a model without attention heads.
+        UnsupportedModel: the model is an encoder, an encoder-decoder, or a model without attention heads.
     """
-    # The class that the checkpoint names tells the user more than the decoder that could be made of it.
+    # The class named in the checkpoint tells the user more than the decoder class that could load it.
     architecture = (getattr(config, "architectures", None) or [architecture_of(config)])[0]
-    unlike = next((what for key, what in _UNLIKE.items() if hasattr(config, key)), None)
+    reason = next((reason for key, reason in _UNSUPPORTED_KEYS.items() if hasattr(config, key)), None)
     if (config.model_type, getattr(config, "attention_type", None)) == ("big_bird", "block_sparse"):
-        unlike = "a model that looks at some blocks of a text, chosen at random; set attention_type to original_full"
+        reason = "a model that attends to randomly chosen blocks of the text; set attention_type to original_full"
     if config.is_encoder_decoder:
         problem = "an encoder-decoder, whose tokens also attend to a second text"
     elif _is_encoder(config):
         problem = _ENCODER
-    elif unlike is not None:
-        problem = unlike
+    elif reason is not None:
+        problem = reason
     elif _is_drafter(_text_config(config)):
-        problem = "a drafter, whose layers all read the keys of another model"
+        problem = "a draft model, whose layers all read the keys of another model"
     elif _count(_text_config(config), "num_attention_heads") is None:
         problem = f"a {config.model_type} model, whose config names no attention heads"
     else:
@@ -70,10 +70,10 @@ def check_attention(config: PretrainedConfig, name: str) -> None:
 
 
 def check_causal(network: PreTrainedModel, name: str) -> None:
-    """Raise where attention modules say what their config does not: that tokens attend to later ones.
+    """Check that the attention modules of a network are causal, in case its config does not say so.
 
     Raises:
-        UnsupportedModel: none of them that tells is causal, and the config does not say that it is a decoder.
+        UnsupportedModel: no module with a flag ``is_causal`` has it set, and the config says that it is no decoder.
     """
     flags = [flag for module in network.modules() if isinstance(flag := getattr(module, "is_causal", None), bool)]
     if flags and not any(flags) and getattr(network.config, "is_decoder", None) is False:
@@ -85,27 +85,27 @@ def _unsupported(name: str, architecture: str, problem: str) -> UnsupportedModel
 
 
 def check_quantisation(config: PretrainedConfig, name: str) -> None:
-    """Raise where transformers does not know how a config's weights are quantised: it would take them as they are.
+    """Check that transformers supports the quantisation method in a config; it would use the raw values otherwise.
 
     Raises:
-        UnsupportedModel: it does not.
+        UnsupportedModel: the method is unknown.
     """
-    given: Any = getattr(config, "quantization_config", None)
-    values = given if isinstance(given, dict | None) else given.to_dict()
+    settings: Any = getattr(config, "quantization_config", None)
+    values = settings if isinstance(settings, dict | None) else settings.to_dict()
     if values is None or values.get("load_in_8bit") or values.get("load_in_4bit"):
         return
     method = values.get("quant_method")
     if method not in AUTO_QUANTIZATION_CONFIG_MAPPING:
         raise UnsupportedModel(
             f"model {name!r}: its weights are quantised by {method!r}, which this transformers does not know; a newer "
-            "one may, or take the model in full precision"
+            "version may, or take the model in full precision"
         )
 
 
 def describe_config(config: PretrainedConfig, name: str, revision: str = "") -> ModelInfo:
-    """Return what a config that passed ``check_attention`` tells of its model.
+    """Return the facts about a model in its config, which must have passed ``check_attention``.
 
-    A model whose layers differ in their heads is described by the widest one.
+    If layers have different numbers of heads, the largest number is returned.
     """
     text = _text_config(config)
     num_heads = _count(text, "num_attention_heads") or 0
@@ -126,31 +126,31 @@ def _text_config(config: PretrainedConfig) -> PretrainedConfig:
 
 
 def _is_encoder(config: PretrainedConfig) -> bool:
-    # is_decoder alone does not tell: GPT-NeoX, a decoder, carries it as False too.
-    if getattr(config, "attn_type", None) == "bi":  # XLNet's
+    # is_decoder alone is not enough: GPT-NeoX, a decoder, sets it to False too.
+    if getattr(config, "attn_type", None) == "bi":  # XLNet
         return True
     flags = (getattr(config, flag, None) for flag in ("is_decoder", "causal"))
     return config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and any(flag is False for flag in flags)
 
 
 def _is_drafter(text: PretrainedConfig) -> bool:
-    """Gemma's assistants compute no keys; they read those of the model that they draft for."""
+    """Return whether a config is one of Gemma's draft models, which read all keys from their target model."""
     shared = getattr(text, "num_kv_shared_layers", None)
     return bool(shared) and shared == _count(text, "num_hidden_layers")
 
 
 def _num_kv_heads(text: PretrainedConfig) -> int | None:
-    # Falcon keeps the count in num_kv_heads, which its first generation ignores in favour of one shared head.
+    # Falcon uses the key num_kv_heads; its first generation ignores it and has one shared key/value head.
     if getattr(text, "multi_query", False) and not getattr(text, "new_decoder_architecture", False):
         return 1
     return _count(text, "num_key_value_heads") or _count(text, "num_kv_heads")
 
 
 def _count(text: PretrainedConfig, key: str) -> int | None:
-    """Return a positive count, the largest one where it differs by layer, or ``None`` where there is none."""
+    """Return a positive count, the largest one if it differs by layer; ``None`` if the key is missing."""
     try:
         value: Any = getattr(text, key, None)
-    except RuntimeError:  # transformers refuses to read a key that differs by layer from the whole
+    except RuntimeError:  # raised by transformers for a key whose value differs by layer
         value = [getattr(layer, key, None) for layer in text.per_layer_config]
     values = value if isinstance(value, list | tuple) else [value]
     return max((item for item in values if isinstance(item, int) and item > 0), default=None)

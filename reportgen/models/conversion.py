@@ -1,4 +1,4 @@
-"""GGUF files into safetensors, which load in a fraction of the time."""
+"""Convert GGUF files to safetensors, which load several times faster."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from reportgen.models.hf_errors import calling_transformers, quiet, without_bars
 
 
 def convert_gguf(gguf: Path, folder: Path, name: str) -> None:
-    """Write a GGUF file's config, tokenizer and weights, widened to float32, as a folder that transformers loads.
+    """Convert a GGUF file to a folder with config, tokenizer and float32 weights that transformers can load.
 
-    torch and transformers are imported here, so that the list of models needs neither.
+    torch and transformers are imported inside this function, so that listing models needs neither.
 
     Args:
         gguf: the file.
-        folder: is made; the weights in it equal those of the file bit for bit after dequantisation.
-        name: what to call the model in errors.
+        folder: the folder to create; its weights are bit-identical to the dequantised weights of the file.
+        name: name of the model, for error messages.
 
     Raises:
         ModelError: transformers cannot read the file.
@@ -27,7 +27,7 @@ def convert_gguf(gguf: Path, folder: Path, name: str) -> None:
     with calling_transformers(name, "GGUF file"), without_bars():
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
         network = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-    # The weights are plain float32 by now, but transformers takes them for quantised and would refuse to save them.
+    # The weights are now float32, but transformers still marks them as quantised and would refuse to save them.
     vars(network).update(hf_quantizer=None, is_quantized=False)
     if hasattr(network.config, "quantization_config"):
         del network.config.quantization_config

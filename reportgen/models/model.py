@@ -1,4 +1,4 @@
-"""From a name to a loaded model and its tokenizer."""
+"""Load a model and its tokenizer by name."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ from reportgen.records.errors import ModelError, ModelNotFound
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "spiece*")
-_NOWHERE = ".reportgen-looks-for-no-adapter-here"
-_NO_TOKENIZER = "it has no tokenizer; put the tokenizer's files (tokenizer.json) beside the weights"
+_NO_ADAPTER_FOLDER = ".reportgen-looks-for-no-adapter-here"
+_NO_TOKENIZER = "it has no tokenizer; put the tokenizer's files (tokenizer.json) next to the weights"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class LoadedModel:
     Attributes:
         network: in evaluation mode.
         tokenizer: with a padding token.
-        info: what a page says about the two.
+        info: facts about the model that pages show.
     """
 
     network: PreTrainedModel
@@ -55,18 +55,18 @@ class LoadedModel:
 
 
 def load_model_info(name: str, *, trust_remote_code: bool = False) -> ModelInfo:
-    """Read the config of a model, without its weights; what an embedded model's says is known without fetching it.
+    """Read the facts in a model's config, without its weights; a bundled model need not be downloaded.
 
     Args:
-        name: as ``load_model`` takes it.
+        name: name of the model, as in ``load_model``.
         trust_remote_code: whether Python code that comes with the model may run.
 
     Returns:
-        The facts, as far as the config holds them.
+        The facts in the config; those that need the weights are missing.
 
     Raises:
-        ModelNotFound: no model of that name can be had.
-        UnsupportedModel: not a causal language model with attention heads.
+        ModelNotFound: there is no model of that name.
+        UnsupportedModel: it is not a causal language model with attention heads.
         ModelError: the config cannot be read, or a local folder has no tokenizer.
     """
     if name in BUNDLED:
@@ -85,30 +85,30 @@ def load_model(
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
 ) -> LoadedModel:
-    """Load a model and its tokenizer; both are downloaded where they are not yet on this machine.
+    """Load a model and its tokenizer; download them first if they are not on this machine.
 
     Args:
-        name: an embedded name such as ``smollm2-135m``, a local folder, a ``.gguf`` file, ``repo:file.gguf``, or a hub
-            name; a hub name may end in ``@revision``.
-        adapter: a peft adapter that is merged into its weights: a local folder, or a hub name, which may end in
-            ``@revision``; empty for none. The tokenizer is the model's own.
-        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto`` for the first of cuda, mps and cpu that is there.
-        device_map: ``auto``, ``balanced`` or ``sequential`` spreads the model over the devices that are there, as
-            accelerate does it, for models that are larger than one of them; empty puts it on ``device`` alone.
-        dtype: ``float32``, ``bfloat16``, ``float16``, or ``auto``: float32 on the CPU; elsewhere the one in which the
-            checkpoint is kept, so that nothing is lost and nothing is larger than it must be. What is not quantised of
-            a quantised model is kept as it is wherever it is.
+        name: the name of a bundled model such as ``smollm2-135m``, a local folder, a ``.gguf`` file,
+            ``repo:file.gguf``, or a hub name; a hub name may end in ``@revision``.
+        adapter: a peft adapter to merge into the weights: a local folder, or a hub name, which may end in
+            ``@revision``; empty for none. The tokenizer is that of the base model.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto`` for the first available of cuda, mps and cpu.
+        device_map: ``auto``, ``balanced`` or ``sequential`` distributes the model over the available devices, as in
+            accelerate, for models that do not fit on one device; empty places it on ``device``.
+        dtype: ``float32``, ``bfloat16``, ``float16``, or ``auto``: float32 on the CPU; on other devices the dtype of
+            the checkpoint, which loses no precision and needs no extra memory. With ``auto``, the unquantised parts of
+            a quantised model keep the checkpoint's dtype on every device.
         trust_remote_code: whether Python code that comes with the model may run.
-        allow_pickle: whether weights may be pickled where there are no safetensors, of the model and of its adapter;
-            torch's restricted unpickler, which is to run no code, reads them.
+        allow_pickle: whether pickled weights of the model and the adapter may be loaded if there are no safetensors.
+            They are read with torch's restricted unpickler, which is designed not to run code.
 
     Returns:
-        The model, with transformers' default attention.
+        The model, with transformers' default attention implementation.
 
     Raises:
-        ModelNotFound: no model of that name can be had.
-        UnsupportedModel: not a causal language model with attention heads.
-        ModelError: anything else that keeps the model from being used, with advice.
+        ModelNotFound: there is no model of that name.
+        UnsupportedModel: it is not a causal language model with attention heads.
+        ModelError: the model cannot be used for another reason; the message gives advice.
     """
     check_settings(device, dtype, device_map)
     chosen_device = _choose_device(device)
@@ -118,12 +118,12 @@ def load_model(
         tokenizer = AutoTokenizer.from_pretrained(
             source.repo, config=config, trust_remote_code=trust_remote_code, **source.arguments()
         )
-    # Without files some tokenizers come out empty instead of failing.
+    # Some tokenizers are empty instead of failing when their files are missing.
     if tokenizer.vocab_size == 0:
         raise ModelError(f"model {name!r}: {_NO_TOKENIZER}")
     settings: dict[str, Any] = {"dtype": chosen_dtype, "trust_remote_code": trust_remote_code}
     quantised = _is_quantised(config)
-    # Some quantisers let no network be moved: it is made where it shall be.
+    # Some quantisers do not allow moving the network, so it is created on its device.
     if placement := device_map or ({"": chosen_device} if quantised else None):
         settings["device_map"] = placement
     network = _load_network(name, source, config, allow_pickle, **settings)
@@ -139,40 +139,41 @@ def load_model(
 
 
 def check_settings(device: str, dtype: str, device_map: str = "") -> None:
-    """Check what is asked of every model, before one is looked for.
+    """Check the device, dtype and device map before a model is loaded.
 
     Args:
-        device: as ``load_model`` takes it.
-        dtype: as ``load_model`` takes it.
-        device_map: as ``load_model`` takes it.
+        device: as in ``load_model``.
+        dtype: as in ``load_model``.
+        device_map: as in ``load_model``.
 
     Raises:
-        ModelError: there is no such device on this machine, no such dtype or device map, or both a device and a map.
+        ModelError: the device does not exist on this machine, the dtype or device map is unknown, or both a device and
+            a device map are given.
     """
     if device_map and device_map not in DEVICE_MAPS:
         raise ModelError(f"unknown device map {device_map!r}; write {', '.join(DEVICE_MAPS)}")
     if device_map and device != "auto":
-        raise ModelError(f"device {device!r}: the device map {device_map!r} spreads the model over all; keep one")
+        raise ModelError(f"device {device!r}: the device map {device_map!r} uses all devices; keep one of the two")
     _choose_device(device)
     if dtype != "auto" and dtype not in _DTYPES:
         raise ModelError(f"unknown dtype {dtype!r}; write auto, {', '.join(_DTYPES)}")
 
 
 def wrap_model(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str = "") -> LoadedModel:
-    """Take a model that the caller already has.
+    """Make a ``LoadedModel`` from a network and a tokenizer that are already in memory.
 
-    The network is put into evaluation mode; a tokenizer without a padding token is given one.
+    The network is set to evaluation mode, and a tokenizer without a padding token gets one.
 
     Args:
         network: a causal language model.
         tokenizer: its tokenizer.
-        name: what pages call the model; by default where it was loaded from, else its class.
+        name: name of the model on pages; by default the path it was loaded from, or its class.
 
     Returns:
-        The pair, ready for prompts; network and tokenizer themselves, not copies.
+        The loaded model; it holds the network and the tokenizer themselves, not copies.
 
     Raises:
-        UnsupportedModel: not a causal language model with attention heads.
+        UnsupportedModel: the network is not a causal language model with attention heads.
     """
     name = name or network.name_or_path or type(network).__name__
     check_attention(network.config, name)
@@ -190,24 +191,24 @@ def wrap_model(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, 
 
 
 def _describe_dtype(network: PreTrainedModel) -> str:
-    """Return the number format of the weights, and what quantised them, which tells more where it did."""
+    """Return the dtype of the weights, followed by the quantisation method if there is one."""
     dtype, quantised = str(network.dtype).removeprefix("torch."), getattr(network.config, "quantization_config", None)
     method = quantised.get("quant_method") if isinstance(quantised, dict) else getattr(quantised, "quant_method", None)
-    # The weights of a GGUF file are widened when they are read.
+    # The weights of a GGUF file are dequantised when they are read.
     return dtype if method in (None, "gguf") else f"{dtype}, quantised by {getattr(method, 'value', method)}"
 
 
 def _devices_of(network: PreTrainedModel) -> str:
-    """Return the devices that hold the weights, in the order in which they come."""
+    """Return the devices that hold the weights, in the order of the weights."""
     devices = dict.fromkeys(str(weight.device) for weight in network.parameters())
-    # What fits no device is kept in memory or on the disk, and fetched for each pass.
+    # Weights that do not fit on the devices are offloaded to memory or disk and loaded for each forward pass.
     return ", ".join("offloaded" if device == "meta" else device for device in devices)
 
 
 def _find(name: str, trust_remote_code: bool) -> tuple[Source, PretrainedConfig]:
-    """Return source and config, checked; a hub source is tied to the commit that the config came from.
+    """Return the checked source and config; the revision of a hub source is the commit of that config.
 
-    With the commit known, transformers takes what is cached without asking the hub about each file again.
+    With a commit as revision, transformers uses cached files without asking the hub about each of them again.
     """
     source = find_source(name)
     try:
@@ -232,10 +233,10 @@ def _path_of_gguf(source: Source, file: str) -> Path:
 
 
 def _commit_of(source: Source) -> str | None:
-    """Return the commit that a hub source's config was taken from, or the revision as written if it is not known."""
+    """Return the commit of a hub source's cached config, or the revision as written if the commit is unknown."""
     file = source.gguf_file or "config.json"
     path = try_to_load_from_cache(source.repo, file, revision=source.revision)
-    # The cache keeps its files as models--owner--name/snapshots/<commit>/<file>.
+    # Files in the cache have the path models--owner--name/snapshots/<commit>/<file>.
     return Path(path).parents[file.count("/")].name if isinstance(path, str) else source.revision
 
 
@@ -251,8 +252,8 @@ def _load_network(
         settings["use_safetensors"] = True
         if source.is_local:
             _check_safetensors(name, Path(source.repo))
-    # A GGUF file is on this machine by now: its config came out of it.
-    # Some quantisers count on the terminal. What the hub's bars say is worth more.
+    # Standard error is discarded only if nothing is downloaded, so that the hub's progress bars stay visible. A GGUF
+    # file was downloaded with its config; some quantisers print progress bars of their own.
     silent = source.gguf_file or (source.is_local and _is_quantised(config))
     with calling_transformers(name, "weights"), without_bars() if silent else nullcontext():
         network, report = AutoModelForCausalLM.from_pretrained(  # pyright: ignore[reportGeneralTypeIssues]
@@ -260,19 +261,19 @@ def _load_network(
             config=config,
             weights_only=True,
             output_loading_info=True,
-            # Where peft is installed, transformers would put an adapter that lies beside the model on it, unmerged.
-            adapter_kwargs={"subfolder": _NOWHERE},
+            # If peft is installed, transformers would load an adapter in the model's folder without merging it.
+            adapter_kwargs={"subfolder": _NO_ADAPTER_FOLDER},
             **settings,
             **source.arguments(),
         )
-    # transformers fills what is missing with random numbers and goes on.
+    # transformers initializes missing weights with random numbers and does not fail.
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
             f"model {name!r}: {len(missing)} of the weights of {type(network).__name__} are missing, the first "
             f"{missing[0]!r}; get the whole model, or one that was saved with its language-model head"
         )
     if source.gguf_file and all(weight.is_floating_point() for weight in network.parameters()):
-        # The weights are plain numbers by now, but transformers goes on taking them for quantised.
+        # The weights are dequantised now, but transformers still marks them as quantised.
         vars(network).update(hf_quantizer=None, is_quantized=False)
     return network
 
@@ -289,7 +290,7 @@ def _check_safetensors(name: str, folder: Path) -> None:
 def _choose_device(device: str) -> torch.device:
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
-        return torch.device(next(kind for kind, there in available.items() if there))
+        return torch.device(next(kind for kind, is_available in available.items() if is_available))
     kind = device.partition(":")[0]
     if kind not in available:
         raise ModelError(f"unknown device {device!r}; write auto, cpu, cuda or mps")
@@ -300,16 +301,18 @@ def _choose_device(device: str) -> torch.device:
     except RuntimeError as error:
         raise ModelError(f"unknown device {device!r}; a number follows the colon, as in cuda:0") from error
     if kind == "cuda" and (chosen.index or 0) >= (count := torch.cuda.device_count()):
-        raise ModelError(f"device {device!r}: this torch sees {count} of them, counted from cuda:0; write one of those")
+        raise ModelError(
+            f"device {device!r}: this torch sees {count} of them, counted from cuda:0; choose one of those"
+        )
     return chosen
 
 
 def _choose_dtype(dtype: str, device: torch.device, config: Any) -> torch.dtype:
     if dtype == "auto":
-        kept = config.dtype or config.get_text_config(decoder=True).dtype
-        # A quantiser's kernels are made for the format that the model was quantised with.
+        stored = config.dtype or config.get_text_config(decoder=True).dtype
+        # The kernels of a quantiser expect the dtype with which the model was quantised.
         widen = device.type == "cpu" and not _is_quantised(config)
-        return torch.float32 if widen or kept is None else kept
+        return torch.float32 if widen or stored is None else stored
     return _DTYPES[dtype]
 
 
@@ -318,7 +321,7 @@ def _is_quantised(config: PretrainedConfig) -> bool:
 
 
 def _unpack(network: PreTrainedModel) -> None:
-    """Run the network once: some quantisers unpack weights in the first pass, and count on the terminal meanwhile."""
+    """Run the network once: some quantisers unpack their weights in the first pass and print a progress bar."""
     device = "cpu" if network.device.type == "meta" else network.device
     with torch.inference_mode(), without_bars():
         network(input_ids=torch.zeros((1, 1), dtype=torch.long, device=device))
@@ -326,8 +329,7 @@ def _unpack(network: PreTrainedModel) -> None:
 
 def _set_padding(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     if tokenizer.pad_token_id is None:
-        stand_in = tokenizer.eos_token or tokenizer.unk_token or tokenizer.convert_ids_to_tokens(0)
-        tokenizer.pad_token = stand_in
-    # Otherwise generation warns that it takes the end-of-text token.
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token or tokenizer.convert_ids_to_tokens(0)
+    # Otherwise generate warns that it uses the end-of-text token for padding.
     if network.generation_config is not None and network.generation_config.pad_token_id is None:
         network.generation_config.pad_token_id = tokenizer.pad_token_id

@@ -1,4 +1,4 @@
-"""The name of a model, as a user writes it, and where transformers finds what it means."""
+"""Parse the name of a model or an adapter into the source that transformers loads it from."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from reportgen.models.hf_errors import name_subject
 from reportgen.records.errors import ModelError, ModelNotFound
 
 ADAPTER_CONFIG = "adapter_config.json"
-"""What makes a folder one of an adapter."""
+"""The file that identifies an adapter's folder."""
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _LOOKS_LIKE_PATH = re.compile(rf"[./~\\]|{_DRIVE.pattern}|.*\\")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model lies.
+    """Location of a model.
 
     Attributes:
         repo: a local folder, or a repository of the hub.
-        is_local: which of the two.
+        is_local: whether ``repo`` is a local folder.
         revision: branch, tag or commit of a hub repository; ``None`` for its default.
-        gguf_file: name of a GGUF file inside; ``None`` for weights beside a ``config.json``.
+        gguf_file: name of a GGUF file in it; ``None`` if it has a ``config.json`` and weights.
     """
 
     repo: str
@@ -35,26 +35,27 @@ class Source:
     gguf_file: str | None = None
 
     def arguments(self) -> dict[str, Any]:
-        """Return the keywords for ``from_pretrained``, apart from the repository itself."""
-        given = {"revision": self.revision, "gguf_file": self.gguf_file}
-        return {key: value for key, value in given.items() if value is not None}
+        """Return the keyword arguments for ``from_pretrained``, except the repository itself."""
+        arguments = {"revision": self.revision, "gguf_file": self.gguf_file}
+        return {key: value for key, value in arguments.items() if value is not None}
 
 
 def find_source(name: str) -> Source:
-    """Say where a model lies; an embedded one is fetched if it is not yet here.
+    """Return the location of a model; download a bundled model if it is not on this machine.
 
-    Tried in this order: embedded name, local file or folder, ``repo:file.gguf``, hub name. The hub is not asked.
+    Names are tried in this order: bundled model, local file or folder, ``repo:file.gguf``, hub name. The hub is not
+    contacted.
 
     Args:
-        name: an embedded name, a local folder, a ``.gguf`` file, ``repo:file.gguf`` with a hub name or a folder before
-            the colon, or a hub name; a hub name may end in ``@revision``.
+        name: the name of a bundled model, a local folder, a ``.gguf`` file, ``repo:file.gguf`` with a hub name or a
+            folder before the colon, or a hub name; a hub name may end in ``@revision``.
 
     Returns:
         The source.
 
     Raises:
-        ModelNotFound: a path where nothing is, or no possible name.
-        ModelError: the embedded model could not be fetched, or the folder holds no model.
+        ModelNotFound: the path does not exist, or the name is not a valid hub name.
+        ModelError: the bundled model could not be downloaded, or the folder contains no model.
     """
     if name in BUNDLED:
         return Source(str(fetch_model(name)), is_local=True)
@@ -64,22 +65,22 @@ def find_source(name: str) -> Source:
     if name.lower().endswith(".gguf"):
         return _gguf(name, path)
     if path.is_file():
-        raise ModelError(f"model {name!r}: a file, but no .gguf file; name the folder it is in")
+        raise ModelError(f"model {name!r}: a file, but not a .gguf file; name the folder it is in")
     if _LOOKS_LIKE_PATH.match(name):
         raise ModelNotFound(f"model {name!r}: no such folder; a hub name is written like 'owner/name'")
     return _on_hub(f"model {name!r}", name, suggest(name))
 
 
 def find_adapter(name: str, model: str) -> Source:
-    """Say where an adapter lies. The hub is not asked.
+    """Return the location of an adapter. The hub is not contacted.
 
     Args:
         name: a local folder, or a hub name, which may end in ``@revision``.
-        model: what it is to be put on, for error messages.
+        model: name of the base model, for error messages.
 
     Raises:
-        ModelNotFound: a path where nothing is, or no possible name.
-        ModelError: the folder holds no adapter.
+        ModelNotFound: the path does not exist, or the name is not a valid hub name.
+        ModelError: the folder contains no adapter.
     """
     subject, path = name_subject(model, name), Path(name).expanduser()
     if name and path.is_dir():
@@ -94,7 +95,7 @@ def find_adapter(name: str, model: str) -> Source:
 
 
 def suggest(name: str) -> str:
-    """Return ``"; did you mean …?"`` where a name is close to an embedded one, else the empty text."""
+    """Return ``"; did you mean …?"`` if a name is close to that of a bundled model, else an empty text."""
     close = difflib.get_close_matches(name.rpartition("/")[2].lower(), BUNDLED, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
@@ -134,5 +135,5 @@ def _on_hub(subject: str, repo_at: str, suggestion: str = "", gguf_file: str | N
         advice = suggestion or "; a hub name is written 'owner/name' or 'owner/name@revision'"
         raise ModelNotFound(f"{subject}: neither a file or folder here nor a possible hub name{advice}") from error
     if at and not revision:
-        raise ModelNotFound(f"{subject}: nothing after '@'; write a branch, tag or commit there, or leave '@' out")
+        raise ModelNotFound(f"{subject}: nothing after '@'; write a branch, tag or commit there, or remove the '@'")
     return Source(repo, is_local=False, revision=revision or None, gguf_file=gguf_file)

@@ -1,5 +1,5 @@
-"""Reads prompts.yaml, and says every mistake in it with its line.
+"""Read prompts.yaml and report every mistake in it with its line.
 
-Comes in: a YAML file.
-Goes out: prompts and comparisons, checked, each with a slug and a title.
+Input: a YAML file.
+Output: checked prompts and comparisons, each with a slug and a title.
 """

@@ -1,4 +1,4 @@
-"""The keys of ``prompts.yaml``: their types, bounds and descriptions, and the JSON Schema made of them."""
+"""The keys of ``prompts.yaml``: their types, bounds and descriptions, and the JSON Schema generated from them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _check_file_name(slug: str) -> str:
 
 def _check_some(items: list[Any]) -> list[Any]:
     if not items:
-        raise ValueError("is an empty list; put something in or leave the key out")
+        raise ValueError("is an empty list; add an item or leave the key out")
     return items
 
 
@@ -68,40 +68,40 @@ Layers = Annotated[Selection, PlainValidator(_select), WithJsonSchema(_SELECTION
 
 
 class _Keys(BaseModel):
-    """Strict: no key beside those listed, no silent conversion. ``None`` means not given; the file cannot say it."""
+    """Base of all mappings: no unknown keys, no conversions. ``None`` means not given; the file cannot contain it."""
 
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
     def given(self) -> dict[str, Any]:
-        """Return the keys that were written, as plain values; pydantic's own dump would take selections apart."""
+        """Return the keys in the file as plain values; pydantic's ``model_dump`` would convert selections to dicts."""
         return {name: _plain(getattr(self, name)) for name in type(self).model_fields if name in self.model_fields_set}
 
 
 class MessageKeys(_Keys):
     """One chat message."""
 
-    role: Literal["system", "user", "assistant", "tool"] = Field(description="Who speaks.")
-    content: str = Field(description="What is said.")
+    role: Literal["system", "user", "assistant", "tool"] = Field(description="Author of the message.")
+    content: str = Field(description="Text of the message.")
 
 
 class GenerationKeys(_Keys):
-    """How tokens are chosen; what is left out keeps the value that transformers gives it."""
+    """How tokens are chosen; a key that is not given has the default of transformers."""
 
-    do_sample: bool = Field(False, description="Draw tokens at random instead of taking the most probable one.")
+    do_sample: bool = Field(False, description="Sample tokens instead of taking the most probable one.")
     temperature: float | None = Field(None, gt=0, description="Divides the logits; needs do_sample: true.")
-    top_k: int | None = Field(None, ge=1, description="Draw from the k most probable tokens; needs do_sample: true.")
+    top_k: int | None = Field(None, ge=1, description="Sample from the k most probable tokens; needs do_sample: true.")
     top_p: float | None = Field(
-        None, gt=0, le=1, description="Draw from the fewest tokens of this total probability; needs do_sample: true."
+        None, gt=0, le=1, description="Sample from the fewest tokens of this total probability; needs do_sample: true."
     )
     repetition_penalty: float | None = Field(
-        None, gt=0, description="Above 1, tokens that were there before become less probable."
+        None, gt=0, description="Values above 1 make tokens that already occurred less probable."
     )
-    num_beams: int = Field(1, ge=1, description="Beams of the beam search; 1 means none.")
-    seed: int = Field(0, ge=0, le=2**32 - 1, description="Start of the random numbers.")
+    num_beams: int = Field(1, ge=1, description="Number of beams; 1 means no beam search.")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of the random number generator.")
 
 
 class DefaultKeys(_Keys):
-    """What holds for every prompt that does not say otherwise."""
+    """Defaults of the keys of all prompts."""
 
     model: Words = Field(
         DEFAULT_MODEL,
@@ -110,25 +110,25 @@ class DefaultKeys(_Keys):
     )
     adapter: Words | None = Field(
         None,
-        description="A peft adapter (LoRA and the like) that is merged into the model: a local folder or a hub name "
+        description="A peft adapter, such as LoRA, that is merged into the model: a local folder or a hub name "
         "(optionally name@revision).",
     )
     layers: Layers | None = Field(
-        None, description="Layers to keep, such as 0-4, 20-23 or -1, which counts from the end; all of them by default."
+        None, description="Layers to keep, such as 0-4, 20-23; -1 is the last layer. Default: all layers."
     )
-    heads: Layers | None = Field(None, description="Heads to keep, written as layers are; all of them by default.")
+    heads: Layers | None = Field(None, description="Heads to keep, in the same notation as layers. Default: all heads.")
     max_new_tokens: int = Field(
-        DEFAULT_NEW_TOKENS, ge=0, description="Tokens to generate at most; 0 is the forward pass alone."
+        DEFAULT_NEW_TOKENS, ge=0, description="Most tokens to generate; 0 runs only the forward pass."
     )
     generation: GenerationKeys | None = Field(
-        None, description="How tokens are chosen; merged key by key over the defaults."
+        None, description="How tokens are chosen; keys given here override those of the defaults."
     )
-    add_special_tokens: bool = Field(True, description="Whether the tokenizer adds its special tokens to text.")
+    add_special_tokens: bool = Field(True, description="Whether the tokenizer adds its special tokens to the text.")
     evidence: list[Literal[*EXTRA_EVIDENCE]] | None = Field(  # pyright: ignore[reportInvalidTypeForm]
-        None, description="What to measure beyond what every page has; takes minutes on a processor."
+        None, description="Additional evidence to measure; takes minutes on a CPU."
     )
     tags: list[Words] | None = Field(None, description="Free words, shown on the index.")
-    note: Words | None = Field(None, description="What you want to say about the prompt.")
+    note: Words | None = Field(None, description="Your note on the prompt.")
 
 
 class PromptKeys(DefaultKeys):
@@ -136,49 +136,49 @@ class PromptKeys(DefaultKeys):
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["text"]}, {"required": ["messages"]}]})
 
-    text: Words | None = Field(None, description="The text that the model reads, to the letter.")
+    text: Words | None = Field(None, description="The exact text that the model reads.")
     messages: Annotated[list[MessageKeys], AfterValidator(_check_some)] | None = Field(
-        None, description="A chat, written out by the tokenizer's chat template.", json_schema_extra={"minItems": 1}
+        None, description="A chat, formatted with the tokenizer's chat template.", json_schema_extra={"minItems": 1}
     )
     tools: Annotated[list[dict[str, Any]], AfterValidator(_check_some)] | None = Field(
         None,
         description="Functions that the model may call, as JSON Schema, for the chat template; needs messages.",
         json_schema_extra={"minItems": 1},
     )
-    title: Words | None = Field(None, description="Heading of the page; the text stands in for it.")
+    title: Words | None = Field(None, description="Heading of the page. Default: the start of the text.")
     slug: Slug | None = Field(None, description="File name of the page without .html; unique in the file.")
 
 
 class CompareKeys(_Keys):
-    """Two prompts of the file on a page of their own, side by side."""
+    """A page that shows two prompts of the file side by side."""
 
     compare: Annotated[list[Slug], AfterValidator(_check_two)] = Field(
         description="Slugs of the two prompts.",
         json_schema_extra={"minItems": 2, "maxItems": 2, "uniqueItems": True},
     )
-    title: Words | None = Field(None, description="Heading of the page; the titles of both stand in for it.")
+    title: Words | None = Field(None, description="Heading of the page. Default: the titles of both prompts.")
     slug: Slug | None = Field(None, description="File name of the page without .html; unique in the file.")
     tags: list[Words] | None = Field(None, description="Free words, shown on the index.")
-    note: Words | None = Field(None, description="What you want to say about the comparison.")
+    note: Words | None = Field(None, description="Your note on the comparison.")
 
 
 class HeadKeys(_Keys):
-    """What stands beside ``prompts`` where the file is a mapping."""
+    """The keys next to ``prompts`` if the file is a mapping."""
 
-    model: Words | None = Field(None, description="The model of every prompt that names no other.")
-    defaults: DefaultKeys | None = Field(None, description="Keys for every prompt that does not give its own.")
+    model: Words | None = Field(None, description="The model of every prompt that does not name one.")
+    defaults: DefaultKeys | None = Field(None, description="Keys for every prompt that does not have its own.")
 
 
 class FileKeys(HeadKeys):
-    """A file that says more than its prompts."""
+    """A file that is a mapping instead of a list."""
 
     prompts: list[Words | PromptKeys | CompareKeys] = Field(
-        description="The prompts, and which of them to put side by side.", json_schema_extra={"minItems": 1}
+        description="The prompts and comparisons.", json_schema_extra={"minItems": 1}
     )
 
 
 class _Schema(GenerateJsonSchema):
-    """Leaves ``null`` out: in a model it means not given, in the file it is an error."""
+    """Omits ``null``: in a model it means not given, in the file it is an error."""
 
     def nullable_schema(self, schema: Any) -> dict[str, Any]:
         return self.generate_inner(schema["schema"])
@@ -192,13 +192,13 @@ def prompt_file_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of the prompt file, for editors.
 
     Returns:
-        A new dict, the same every time.
+        A new dict with the same content on every call.
     """
     prompts = Annotated[list[Words | PromptKeys | CompareKeys], Field(min_length=1)]
     schema = TypeAdapter(prompts | FileKeys).json_schema(schema_generator=_Schema)
     head = {
         "$schema": GenerateJsonSchema.schema_dialect,
         "title": "Prompts of reportgen",
-        "description": "A list of prompts, or a mapping with prompts, model and defaults.",
+        "description": "A list of prompts, or a mapping with the keys prompts, model and defaults.",
     }
     return {**head, **schema}

@@ -1,7 +1,7 @@
-"""``prompts.yaml`` to prompts, with every mistake of the file at once.
+"""Read ``prompts.yaml`` and report all mistakes of the file together.
 
-The file is a list of prompts, each a text or a mapping, or a mapping of ``model``, ``defaults`` and ``prompts``.
-``reportgen.prompts.keys`` says what the keys are.
+The file is a list of prompts, each a text or a mapping, or a mapping with ``model``, ``defaults`` and ``prompts``.
+``reportgen.prompts.keys`` defines the keys.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ __all__ = [
 ]
 
 _OPTIONS = {"model": "--model", "layers": "--layers", "heads": "--heads"}
-"""What is asked of a model: the keys, and the options of the command line that go over them."""
-_ASKED = (*_OPTIONS, "adapter")
-"""The keys that are checked against the model even where the rest of a prompt is wrong."""
+"""Keys that are checked against the model, and the command-line options that override them."""
+_MODEL_KEYS = (*_OPTIONS, "adapter")
+"""Keys that are read even if another key of the prompt is wrong, so that they can be checked against the model."""
 _SAMPLING = ("temperature", "top_k", "top_p")
 
 
 @dataclass(frozen=True)
 class PromptFile:
-    """What a file says, and what is wrong with it.
+    """The contents of a prompt file and its problems.
 
     Attributes:
-        prompts: in the order of the file. Where something is wrong, they are only good for being checked against their
-            models: they have no slugs, and of a wrong prompt there is what it asks of its model, as far as that can be
-            read.
-        comparisons: which prompts to put side by side; none where something is wrong.
-        problems: what is wrong.
+        prompts: in the order of the file. If there are problems, they can only be checked against their models: they
+            have no slugs, and a wrong prompt has only its readable keys ``model``, ``layers``, ``heads`` and
+            ``adapter``.
+        comparisons: the pairs of prompts to show side by side; empty if there are problems.
+        problems: all problems of the file.
     """
 
     prompts: tuple[Prompt, ...]
@@ -60,13 +60,13 @@ def load_prompts(path: str | Path) -> tuple[Prompt, ...]:
     """Read a prompt file.
 
     Args:
-        path: the file, YAML in UTF-8; ``Prompt.place`` names it as it is written here.
+        path: the file, YAML in UTF-8; ``Prompt.place`` holds this path unchanged.
 
     Returns:
         The prompts in the order of the file, each with slug, title and place; at least one.
 
     Raises:
-        PromptFileError: the file cannot be read or is wrong; holds every problem, in the order of the lines.
+        PromptFileError: the file cannot be read or has problems; holds all of them, in the order of the lines.
     """
     prompts, problems = read_prompts(path)
     problems.check_none()
@@ -74,29 +74,32 @@ def load_prompts(path: str | Path) -> tuple[Prompt, ...]:
 
 
 def read_prompts(path: str | Path) -> tuple[tuple[Prompt, ...], Problems]:
-    """Read a prompt file that may be wrong, so that what its models lack can be told together with its own mistakes.
+    """Read the prompts of a file and its problems, which can then be reported together with those of its models.
 
     Args:
-        path: as ``load_prompts`` takes it.
+        path: as in ``load_prompts``.
 
     Returns:
-        The prompts, and what is wrong, as ``PromptFile`` has them.
+        ``PromptFile.prompts`` and ``PromptFile.problems``.
 
     Raises:
-        PromptFileError: the file cannot be read, or is no YAML.
+        PromptFileError: the file cannot be read, or is not YAML.
     """
     file = read_prompt_file(path)
     return file.prompts, file.problems
 
 
 def read_prompt_file(path: str | Path) -> PromptFile:
-    """Read a prompt file that may be wrong, with the comparisons in it.
+    """Read the prompts, comparisons and problems of a prompt file.
 
     Args:
-        path: as ``load_prompts`` takes it.
+        path: as in ``load_prompts``.
+
+    Returns:
+        The contents of the file; mistakes in it are in ``problems`` and do not raise an error.
 
     Raises:
-        PromptFileError: the file cannot be read, or is no YAML.
+        PromptFileError: the file cannot be read, or is not YAML.
     """
     problems = Problems(str(path))
     root = load_tree(path)
@@ -104,39 +107,39 @@ def read_prompt_file(path: str | Path) -> PromptFile:
         raise PromptFileError([f"{path}:1: the file is empty; write a list of prompts"])
     data = to_data(root, problems)
     defaults, items = _read_head(data, root, problems)
-    read = [
+    entries = [
         _read_comparison(number, value, node, problems)
         if isinstance(value, dict) and "compare" in value
         else _read_prompt(number, value, node, defaults, problems)
         for number, (value, node) in enumerate(items, 1)
     ]
     _check_slugs(items, problems)
-    prompts = tuple(one for one in read if isinstance(one, Prompt))
+    prompts = tuple(entry for entry in entries if isinstance(entry, Prompt))
     if items and not problems and not prompts:
         problems.add(line_of(root), "the file has comparisons and no prompts; write the prompts that they name")
     if problems:
         return PromptFile(prompts, (), problems)
     prompts = name_pages(prompts)
-    comparisons, wrong = name_comparisons([one for one in read if isinstance(one, Comparison)], prompts)
-    for index, what in wrong:
-        problems.add_at(comparisons[index].place, "slug" if what.startswith("slug") else "compare", what)
+    comparisons, mistakes = name_comparisons([entry for entry in entries if isinstance(entry, Comparison)], prompts)
+    for index, message in mistakes:
+        problems.add_at(comparisons[index].place, "slug" if message.startswith("slug") else "compare", message)
     return PromptFile(prompts, comparisons, problems)
 
 
 def check_selections(
     prompts: Iterable[Prompt], infos: Mapping[str, ModelInfo], problems: Problems | None = None
 ) -> None:
-    """Check that every model has the layers and heads that are asked of it.
+    """Check that every model has the layers and heads that its prompts select.
 
     Args:
         prompts: the prompts of a run.
-        infos: what is known of each model, by its name; a prompt whose model is not among them is passed over.
-        problems: what is wrong already, to be told together with what is found here.
+        infos: the facts about each model, by its name; prompts of other models are not checked.
+        problems: known problems of the file, reported together with those found here.
 
     Raises:
-        PromptFileError: something is wrong already, or a selection names a layer or head that the model lacks; holds
-            all of it.
-        OptionError: the only such selections are those of the command line.
+        PromptFileError: there are known problems, or a selection names a layer or head that the model lacks; holds all
+            problems.
+        OptionError: the only wrong selections come from the command line.
     """
     problems = Problems() if problems is None else problems
     for prompt in prompts:
@@ -162,22 +165,22 @@ def override(
     seed: int | None = None,
     evidence: tuple[str, ...] | None = None,
 ) -> tuple[Prompt, ...]:
-    """Put what the command line says over what the file says.
+    """Override keys of all prompts with options of the command line; ``None`` leaves a key unchanged.
 
     Args:
         prompts: the prompts of the file.
-        model: name of a model, for all prompts.
+        model: name of the model.
         layers: layers to keep.
         heads: heads to keep.
-        max_new_tokens: how many tokens to generate at most.
-        seed: start of the random numbers.
-        evidence: what to measure beyond what every page has.
+        max_new_tokens: most tokens to generate.
+        seed: seed of the random number generator.
+        evidence: additional evidence to measure.
 
     Returns:
-        The prompts; ``None`` changes nothing.
+        The changed prompts.
     """
-    given = {"model": model, "layers": layers, "heads": heads, "max_new_tokens": max_new_tokens, "evidence": evidence}
-    changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    values = {"model": model, "layers": layers, "heads": heads, "max_new_tokens": max_new_tokens, "evidence": evidence}
+    changes: dict[str, Any] = {key: value for key, value in values.items() if value is not None}
     options = {key: option for key, option in _OPTIONS.items() if key in changes}
     prompts = tuple(replace(prompt, **changes, place=replace(prompt.place, options=options)) for prompt in prompts)
     if seed is None:
@@ -187,7 +190,7 @@ def override(
 
 @dataclass(frozen=True)
 class _Defaults:
-    """What the file says for all prompts: checked keys, their lines, and whether it turns sampling on."""
+    """The defaults of a file: checked keys, their lines, and whether they turn sampling on."""
 
     keys: Mapping[str, Any]
     lines: Mapping[str, int]
@@ -228,15 +231,15 @@ def _read_defaults(data: dict[str, Any], root: yaml.Node, node: yaml.Node | None
     inner = raw if isinstance(raw, dict) else {}
     lines = key_lines(node)
     if "model" in data and "model" in inner:
-        problems.add(lines["model"], "the model of all prompts is given twice, here and beside 'prompts'; keep one")
+        problems.add(lines["model"], "the model of all prompts is given twice, here and next to 'prompts'; keep one")
     do_sample = _check_sampling(inner, node, False, "defaults", problems)
     lines.update({key: line for key, line in key_lines(root).items() if key == "model"})
     if keys is None:
         model = {key: value for key, value in data.items() if key == "model"}
         return _Defaults({**_readable(model), **_readable(inner)}, lines, do_sample)
-    given = keys.given()
-    shared = given.pop("defaults", {})
-    return _Defaults({**given, **shared}, lines, do_sample)
+    head = keys.given()
+    shared = head.pop("defaults", {})
+    return _Defaults({**head, **shared}, lines, do_sample)
 
 
 def _read_prompt(number: int, data: Any, node: yaml.Node, defaults: _Defaults, problems: Problems) -> Prompt | None:
@@ -254,9 +257,9 @@ def _read_prompt(number: int, data: Any, node: yaml.Node, defaults: _Defaults, p
     _check_sampling(data, node, defaults.do_sample, where, problems)
     place = SourceLocation(problems.file, line_of(node), {**defaults.lines, **lines})
     if keys is None or problems:
-        inherited = {key: value for key, value in defaults.keys.items() if key in _ASKED}
-        asked = {**inherited, **_readable(data)}
-        return Prompt(**asked, place=place) if asked.get("model", DEFAULT_MODEL) else None
+        inherited = {key: value for key, value in defaults.keys.items() if key in _MODEL_KEYS}
+        model_keys = {**inherited, **_readable(data)}
+        return Prompt(**model_keys, place=place) if model_keys.get("model", DEFAULT_MODEL) else None
     return _make_prompt(keys.given(), defaults.keys, place)
 
 
@@ -264,16 +267,16 @@ def _read_comparison(number: int, data: dict[str, Any], node: yaml.Node, problem
     keys = check_keys(CompareKeys, data, node, problems, f"comparison {number}")
     if keys is None:
         return None
-    given = keys.given()
+    values = keys.given()
     return Comparison(
-        given.pop("compare"), **given, place=SourceLocation(problems.file, line_of(node), key_lines(node))
+        values.pop("compare"), **values, place=SourceLocation(problems.file, line_of(node), key_lines(node))
     )
 
 
 def _readable(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a mapping asks of a model, as far as it can be read; the empty text for a model that cannot be."""
+    """Return the valid ``_MODEL_KEYS`` of a mapping; the model is an empty text if its value is invalid."""
     readable: dict[str, Any] = {}
-    for key in data.keys() & _ASKED:
+    for key in data.keys() & _MODEL_KEYS:
         try:
             readable |= DefaultKeys.model_validate({key: data[key]}).given()
         except ValidationError:
@@ -284,19 +287,19 @@ def _readable(data: Mapping[str, Any]) -> dict[str, Any]:
 def _check_input(
     data: dict[str, Any], lines: Mapping[str, int], node: yaml.Node, where: str, problems: Problems
 ) -> None:
-    given = {"text", "messages"} & lines.keys()
-    if len(given) == 2:
+    inputs = {"text", "messages"} & lines.keys()
+    if len(inputs) == 2:
         problems.add(max(lines["text"], lines["messages"]), f"{where} has both 'text' and 'messages'; keep one")
     if "tools" in lines and "messages" not in lines:
-        problems.add(lines["tools"], f"{where} has 'tools' without 'messages', which alone tell the model of them")
-    if not given and data.keys() <= PromptKeys.model_fields.keys():  # an unknown key is probably the misspelt text
+        problems.add(lines["tools"], f"{where} has 'tools' without 'messages'; tools need a chat, write messages")
+    if not inputs and data.keys() <= PromptKeys.model_fields.keys():  # an unknown key is probably a misspelt 'text'
         problems.add(line_of(node), f"{where} has neither 'text' nor 'messages'; add one")
 
 
 def _check_sampling(
     data: dict[str, Any], node: yaml.Node | None, inherited: bool, where: str, problems: Problems
 ) -> bool:
-    """Check that what shapes sampling stands only where there is sampling; return whether there may be."""
+    """Check that sampling keys are given only with sampling; return whether sampling may be on."""
     generation = data.get("generation")
     if not isinstance(generation, dict):
         return inherited
@@ -307,9 +310,9 @@ def _check_sampling(
         if key in generation and do_sample is False:
             problems.add(
                 lines[key],
-                f"generation.{key} of {where} does nothing without sampling; add 'do_sample: true' beside it",
+                f"generation.{key} of {where} does nothing without sampling; add 'do_sample: true' next to it",
             )
-    return do_sample is not False  # what is not a boolean is reported as such, and nothing more
+    return do_sample is not False  # a value that is not a boolean is reported elsewhere
 
 
 def _make_prompt(own: dict[str, Any], defaults: Mapping[str, Any], place: SourceLocation) -> Prompt:
@@ -321,10 +324,10 @@ def _make_prompt(own: dict[str, Any], defaults: Mapping[str, Any], place: Source
 
 
 def _check_slugs(items: Sequence[tuple[Any, yaml.Node]], problems: Problems) -> None:
-    given = []
+    slugs = []
     for value, node in items:
         slug = value.get("slug") if isinstance(value, dict) else None
         if isinstance(slug, str):
-            given.append((slug, key_lines(node)["slug"]))
-    for index, what in check_unique((slug, f"on line {line}") for slug, line in given):
-        problems.add(given[index][1], what)
+            slugs.append((slug, key_lines(node)["slug"]))
+    for index, message in check_unique((slug, f"on line {line}") for slug, line in slugs):
+        problems.add(slugs[index][1], message)

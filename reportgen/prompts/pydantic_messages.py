@@ -1,4 +1,4 @@
-"""What pydantic found wrong, in the words of the prompt file and with the line of each fault."""
+"""Translate pydantic's errors into messages about the prompt file, each with its line."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _KINDS = {
     "model_type": "a mapping of keys",
     "dict_type": "a mapping of keys",
 }
-# Where a known key goes that stands where it is unknown; the first that has it.
+# Where a known key in the wrong mapping belongs; the first entry that has the key is used.
 _HOMES = (
     (GenerationKeys, "it goes under 'generation'"),
     (DefaultKeys, "it goes into a prompt or under 'defaults'"),
     (PromptKeys, "it goes into a prompt"),
-    (FileKeys, "it goes to the top of the file, beside 'prompts'"),
+    (FileKeys, "it goes to the top of the file, next to 'prompts'"),
 )
 
 
@@ -39,14 +39,14 @@ def check_keys(
     """Check one mapping of the file.
 
     Args:
-        keys: what may stand there.
-        data: what does.
-        node: the same as a tree, for lines.
-        problems: takes what is wrong.
-        where: what the mapping is, such as ``prompt 3``; empty for the file itself.
+        keys: the model of the allowed keys.
+        data: the mapping.
+        node: the mapping's YAML node, for line numbers.
+        problems: collects the problems found.
+        where: name of the mapping in messages, such as ``prompt 3``; empty for the file itself.
 
     Returns:
-        The checked keys, or ``None`` where something is wrong.
+        The checked keys, or ``None`` if there is a problem.
     """
     try:
         return keys.model_validate(data)
@@ -61,7 +61,7 @@ def check_keys(
 
 
 def describe(value: Any, node: yaml.Node | None) -> str:
-    """Return what a value is, in words, such as ``the number 3``, and as it was written."""
+    """Return the type of a value and the value as it was written, such as ``the number 3``."""
     if value is None:
         return "nothing"
     if isinstance(value, dict | list):
@@ -80,7 +80,7 @@ def advise_quotes(value: Any, node: yaml.Node | None) -> str:
 
 
 def advise_key(key: str, known: list[str], otherwise: str = "") -> str:
-    """Return what was probably meant by an unknown key."""
+    """Return advice for an unknown key: a similar key, where it belongs, or the known keys."""
     home = next((home for keys, home in _HOMES if key in keys.model_fields), "")
     close = difflib.get_close_matches(key[:100].lower(), known, 1)
     if close:
@@ -111,26 +111,26 @@ def _advise_unknown(loc: tuple[str | int, ...], keys: type[BaseModel]) -> str:
     owner = next((part for part in reversed(loc[:-1]) if isinstance(part, str)), "")
     known = _INNER.get(owner, FileKeys if keys is HeadKeys else keys)
     if known is PromptKeys and difflib.get_close_matches(str(loc[-1])[:100].lower(), ["compare"]):
-        return "did you mean 'compare'?"  # no key of a prompt, but what an entry of its own begins with
-    otherwise = "; a text that holds ': ' needs quotes" if known is PromptKeys else ""
+        return "did you mean 'compare'?"  # not a key of a prompt, but of a comparison
+    otherwise = "; a text that contains ': ' needs quotes" if known is PromptKeys else ""
     return advise_key(str(loc[-1]), list(known.model_fields), otherwise)
 
 
 def _find(node: yaml.Node, loc: tuple[str | int, ...]) -> tuple[yaml.Node | None, int]:
-    """Return the node that pydantic's location means, if it is written, and the nearest line."""
+    """Return the node at pydantic's location, ``None`` if it is not in the file, and the nearest line."""
     place: yaml.Node | None = node
     line = line_of(node)
     for step in loc:
         child = child_of(place, step) if place else None
         if child is None:
-            # The text of a prompt that is no mapping is the item itself.
+            # A prompt that is a plain text has no child node for 'text'.
             return (place if isinstance(place, yaml.ScalarNode) else None), line
         place, line = child
     return place, line
 
 
 def _name(loc: tuple[str | int, ...], where: str) -> str:
-    """Return ``messages[1].role of prompt 3``, items counted from 1 as prompts are."""
+    """Return a name such as ``messages[1].role of prompt 3``; items are counted from 1, like prompts."""
     path = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
     return f"{path} of {where}" if path and where else path or where or "the file"
 

@@ -1,4 +1,4 @@
-"""Slugs and titles: what the page of a prompt is called, as a file and to a reader."""
+"""Slugs and titles: the file name of a prompt's page and its heading."""
 
 from __future__ import annotations
 
@@ -15,61 +15,62 @@ SLUG_PATTERN = "[A-Za-z0-9_][A-Za-z0-9_-]{0,79}"
 _SLUG = re.compile(SLUG_PATTERN)
 _SLUG_LENGTH = 60
 _TITLE_LENGTH = 80
-# The site's own page, and what Windows takes for a device whatever its ending.
+# The site's index page, and the device names of Windows, which are reserved with any suffix.
 _RESERVED = frozenset(
     ["index", "con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))]
 )
 
 
 def check_slug(slug: str) -> None:
-    """Check that a slug can be a file name everywhere.
+    """Check that a slug is a valid file name on every operating system.
 
     Args:
         slug: name of a page's file, without ``.html``.
 
     Raises:
-        ValueError: it has other characters than letters, digits, ``-`` and ``_``, is longer than 80, begins with ``-``
-            as options of commands do, or is reserved.
+        ValueError: it has characters other than letters, digits, ``-`` and ``_``, is longer than 80 characters, begins
+            with ``-`` like a command-line option, or is reserved.
     """
     if not _SLUG.fullmatch(slug):
         raise ValueError(
-            "must be 1 to 80 of the letters A to Z, digits, '-' and '_', '-' not the first, since it names the page's "
-            "file"
+            "must be 1 to 80 of the letters A to Z, digits, '-' and '_', and not begin with '-', since it names the "
+            "page's file"
         )
     if slug.lower() in _RESERVED:
         raise ValueError(f"is {slug!r}, a reserved name; choose another")
 
 
 def check_unique(slugs: Iterable[tuple[str, str]]) -> list[tuple[int, str]]:
-    """Find slugs that would share a file, upper and lower case being the same on many disks.
+    """Find duplicate slugs, ignoring case as many file systems do.
 
     Args:
-        slugs: each given slug, and where it is given, for the message.
+        slugs: each slug, and where it is given, for the message.
 
     Returns:
-        For each slug that came before: its index in ``slugs``, and what is wrong.
+        For each repeated slug its index in ``slugs`` and an error message.
     """
     first: dict[str, str] = {}
-    found = []
+    problems = []
     for index, (slug, where) in enumerate(slugs):
         if slug.lower() in first:
-            found.append((index, f"slug {slug!r} is used before, {first[slug.lower()]}; choose another"))
+            problems.append((index, f"slug {slug!r} is used before, {first[slug.lower()]}; choose another"))
         first.setdefault(slug.lower(), where)
-    return found
+    return problems
 
 
 def name_pages(prompts: Sequence[Prompt]) -> tuple[Prompt, ...]:
     """Give a slug and a title to every prompt that has none.
 
     Args:
-        prompts: all prompts of a run, from a file or made by hand.
+        prompts: all prompts of a run, from a file or created in Python.
 
     Returns:
-        The prompts in their order. Given slugs and titles stay; a derived slug comes from the title or the text, in
-        lower-case ASCII, with ``-2``, ``-3``, … where it is taken; a derived title is the start of the text.
+        The prompts in the same order. Slugs and titles that are given are kept. A new slug is derived from the title or
+        the text, in lower-case ASCII, with ``-2``, ``-3``, … appended if it is taken; a new title is the start of the
+        text.
 
     Raises:
-        PromptFileError: a given slug cannot be a file name, or is used twice.
+        PromptFileError: a given slug is not a valid file name, or is used twice.
     """
     given = [prompt for prompt in prompts if prompt.slug]
     _check_given(given)
@@ -77,7 +78,7 @@ def name_pages(prompts: Sequence[Prompt]) -> tuple[Prompt, ...]:
     counts: dict[str, int] = {}
     named = []
     for number, prompt in enumerate(prompts, 1):
-        title = prompt.title or _shorten(_spoken(prompt))
+        title = prompt.title or _shorten(_main_text(prompt))
         slug = prompt.slug or _free(_slug_of(title) or f"prompt-{number}", taken, counts)
         named.append(replace(prompt, slug=slug, title=title or slug))
     return tuple(named)
@@ -86,29 +87,29 @@ def name_pages(prompts: Sequence[Prompt]) -> tuple[Prompt, ...]:
 def name_comparisons(
     comparisons: Sequence[Comparison], prompts: Sequence[Prompt]
 ) -> tuple[tuple[Comparison, ...], list[tuple[int, str]]]:
-    """Give a slug and a title to every comparison that has none, and find those that cannot be made.
+    """Give a slug and a title to every comparison that has none, and find invalid comparisons.
 
     Args:
-        comparisons: those of a run.
-        prompts: all prompts of the run, named.
+        comparisons: all comparisons of a run.
+        prompts: all prompts of the run, with slugs and titles.
 
     Returns:
-        The comparisons in their order; and for each that names a prompt that is not there, or that would share its
-        page's file with another: its index, and what is wrong.
+        The comparisons in the same order; and for each comparison that names a missing prompt, or whose slug is already
+        used, its index and an error message.
     """
     titles = {prompt.slug: prompt.title for prompt in prompts}
     given = [(prompt.slug, f"by the prompt {prompt.title!r}") for prompt in prompts]
-    given += [(one.slug, f"at {one.place.of('slug')}") for one in comparisons if one.slug]
-    owners = [-1] * len(prompts) + [i for i, one in enumerate(comparisons) if one.slug]
-    problems = [(owners[i], what) for i, what in check_unique(given) if owners[i] >= 0]
+    given += [(item.slug, f"at {item.place.of('slug')}") for item in comparisons if item.slug]
+    owners = [-1] * len(prompts) + [i for i, item in enumerate(comparisons) if item.slug]
+    problems = [(owners[i], message) for i, message in check_unique(given) if owners[i] >= 0]
     taken = {slug.lower() for slug, _ in given} | _RESERVED
     counts: dict[str, int] = {}
     named = []
-    for i, one in enumerate(comparisons):
-        problems += [(i, _advise_slug(slug, titles)) for slug in one.prompts if slug not in titles]
-        title = one.title or _shorten(" beside ".join(titles.get(slug, slug) for slug in one.prompts))
-        slug = one.slug or _free(_cut("-and-".join(one.prompts), _SLUG_LENGTH, "-").lower(), taken, counts)
-        named.append(replace(one, slug=slug, title=title))
+    for i, item in enumerate(comparisons):
+        problems += [(i, _advise_slug(slug, titles)) for slug in item.prompts if slug not in titles]
+        title = item.title or _shorten(" beside ".join(titles.get(slug, slug) for slug in item.prompts))
+        slug = item.slug or _free(_cut("-and-".join(item.prompts), _SLUG_LENGTH, "-").lower(), taken, counts)
+        named.append(replace(item, slug=slug, title=title))
     return tuple(named), problems
 
 
@@ -126,17 +127,17 @@ def _check_given(prompts: Sequence[Prompt]) -> None:
         except ValueError as error:
             problems.append(f"{prompt.place.of('slug')}: slug {error}")
     pairs = [(prompt.slug, f"at {prompt.place.of('slug')}") for prompt in prompts]
-    problems += [f"{prompts[index].place.of('slug')}: {what}" for index, what in check_unique(pairs)]
+    problems += [f"{prompts[index].place.of('slug')}: {message}" for index, message in check_unique(pairs)]
     if problems:
         raise PromptFileError(problems)
 
 
-def _spoken(prompt: Prompt) -> str:
-    """Return the text of a prompt, or what the user said last in its chat."""
+def _main_text(prompt: Prompt) -> str:
+    """Return the text of a prompt, or the last user message of its chat."""
     if prompt.text or not prompt.messages:
         return prompt.text
-    said = [message.get("content", "") for message in prompt.messages if message.get("role") == "user"]
-    return said[-1] if said else prompt.messages[-1].get("content", "")
+    contents = [message.get("content", "") for message in prompt.messages if message.get("role") == "user"]
+    return contents[-1] if contents else prompt.messages[-1].get("content", "")
 
 
 def _shorten(text: str) -> str:
@@ -150,7 +151,7 @@ def _slug_of(title: str) -> str:
 
 
 def _cut(text: str, length: int, gap: str) -> str:
-    """Cut after the last whole word that fits; a single long word is cut inside."""
+    """Cut a text after the last whole word that fits, or inside a word that is longer than ``length``."""
     if len(text) <= length:
         return text
     return text[: length + 1].rpartition(gap)[0] or text[:length]

@@ -1,7 +1,7 @@
-"""A YAML file as a tree whose every node knows its line, read without ever expanding an alias bomb.
+"""Read a YAML file as a tree of nodes with line numbers, safe against alias bombs.
 
-Numbers and dates follow what people expect rather than YAML 1.1: ``1e-3`` is a number, while ``010``, ``1:30`` and
-``2024-01-01`` stay text. ``yes`` and ``off`` are booleans, as in YAML 1.1.
+Numbers and dates differ from YAML 1.1: ``1e-3`` is a number, while ``010``, ``1:30`` and ``2024-01-01`` are text.
+``yes`` and ``off`` are booleans, as in YAML 1.1.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from reportgen.records.errors import OptionError, PromptFileError
 
 MAX_BYTES = 10_000_000
 MAX_DEPTH = 20
-MAX_SIZE = 200_000  # nodes, and a node more for every 100 characters, once aliases are filled in
-MAX_PROBLEMS = 200  # that are told; the others are counted
+MAX_SIZE = 200_000  # nodes after expanding aliases, plus one for every 100 characters of a scalar
+MAX_PROBLEMS = 200  # problems that are listed; further ones are only counted
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -29,7 +29,7 @@ _TAG = "tag:yaml.org,2002:"
 _TEXT_TAGS = tuple(_TAG + name for name in ("str", "int", "float", "timestamp", "value"))
 _TRUE = ("yes", "true", "on")
 _ADVICE = {
-    "mapping values are not allowed": "put text that holds ': ' in quotes",
+    "mapping values are not allowed": "put text that contains ': ' in quotes",
     "tab character": "indent with spaces",
     "end of stream": "close the quote or bracket",
     "maximum nesting": "put text that starts with '[' or '{' in quotes",
@@ -40,65 +40,65 @@ _ADVICE = {
 
 
 class Problems:
-    """What is wrong with one file, collected so that all of it can be shown at once."""
+    """Collects the problems of one file, so that all of them are reported together."""
 
     def __init__(self, file: str = "") -> None:
-        """Start with no problem.
+        """Create an empty collection.
 
         Args:
-            file: name of the file as the user wrote it; empty for prompts made by hand.
+            file: name of the file as the user wrote it; empty for prompts created in Python.
         """
         self.file = file
-        self._found: list[tuple[int, str, str]] = []
-        self._num_untold = 0
-        self._options_alone = True
+        self._problems: list[tuple[int, str, str]] = []
+        self._num_omitted = 0
+        self._only_options = True
 
     def __bool__(self) -> bool:
         """Return whether there is a problem."""
-        return bool(self._found)
+        return bool(self._problems)
 
     @property
     def are_many(self) -> bool:
-        """Whether so many are told that further ones are only counted; to word them would be lost time."""
-        return len(self._found) >= MAX_PROBLEMS
+        """Whether ``MAX_PROBLEMS`` is reached, so that further problems are only counted and need no message."""
+        return len(self._problems) >= MAX_PROBLEMS
 
     def add(self, line: int, message: str) -> None:
-        """Note one problem at a 1-based line."""
-        self._note(line, f"{self.file}:{line}", message)
-        self._options_alone = False
+        """Add a problem at a 1-based line."""
+        self._append(line, f"{self.file}:{line}", message)
+        self._only_options = False
 
     def add_at(self, place: SourceLocation, key: str, message: str) -> None:
-        """Note one problem of a key of a prompt, which may be what an option of the command line has put there."""
-        self._note(place.line_of(key), place.of(key), message)
-        self._options_alone &= key in place.options
+        """Add a problem of a key of a prompt, whose value may come from an option of the command line."""
+        self._append(place.line_of(key), place.of(key), message)
+        self._only_options &= key in place.options
 
     def leave_untold(self) -> None:
-        """Count one more problem without wording it."""
-        self._num_untold += 1
+        """Count a problem without storing a message."""
+        self._num_omitted += 1
 
-    def _note(self, line: int, where: str, message: str) -> None:
+    def _append(self, line: int, where: str, message: str) -> None:
         if self.are_many:
             self.leave_untold()
         else:
-            self._found.append((line, where, message))
+            self._problems.append((line, where, message))
 
     def check_none(self) -> None:
         """Raise if there is a problem.
 
         Raises:
-            PromptFileError: the file is wrong; holds its problems in the order of the lines, the first ``MAX_PROBLEMS``
-                of them and the number of the others.
-            OptionError: only an option of the command line is wrong.
+            PromptFileError: the file has problems; holds the first ``MAX_PROBLEMS`` in the order of the lines, and the
+                number of the others.
+            OptionError: all problems come from options of the command line; holds the first.
         """
-        # What an option says comes last, so that the message begins with a place in the file.
-        ordered = dict.fromkeys(sorted(self._found, key=lambda found: (found[0] == 0, found[0])))
-        if ordered and self._options_alone:
+        # Problems of options (line 0) come last, so that the message begins with a place in the file.
+        ordered = dict.fromkeys(sorted(self._problems, key=lambda problem: (problem[0] == 0, problem[0])))
+        if ordered and self._only_options:
             _, option, message = next(iter(ordered))
             raise OptionError(option, message)
         if ordered:
-            told = [f"{where}: {message}" for _, where, message in ordered]
-            untold = f"{self.file}: {self._num_untold:,} more problems like these; mend these first"
-            raise PromptFileError([*told, untold] if self._num_untold else told)
+            messages = [f"{where}: {message}" for _, where, message in ordered]
+            omitted = f"{self.file}: {self._num_omitted:,} more problems like these; fix these first"
+            raise PromptFileError([*messages, omitted] if self._num_omitted else messages)
 
 
 def load_tree(path: str | Path) -> yaml.Node | None:
@@ -108,11 +108,11 @@ def load_tree(path: str | Path) -> yaml.Node | None:
         path: the file: UTF-8, with or without a byte order mark, at most ``MAX_BYTES`` bytes.
 
     Returns:
-        The root node, in which an alias is the very node it stands for; ``None`` for a file without content.
+        The root node, in which an alias is the same node object as its anchor; ``None`` for a file without content.
 
     Raises:
-        PromptFileError: it cannot be read, is not UTF-8, is broken YAML, is nested deeper than ``MAX_DEPTH``, or would
-            grow over ``MAX_SIZE`` when aliases are filled in; with the line wherever there is one.
+        PromptFileError: the file cannot be read, is not UTF-8, is broken YAML, is nested deeper than ``MAX_DEPTH``, or
+            is larger than ``MAX_SIZE`` after expanding aliases; the message has the line if it is known.
     """
     file = str(path)
     text = _read_text(path, file)
@@ -132,14 +132,14 @@ def line_of(node: yaml.Node) -> int:
 
 
 def key_lines(node: yaml.Node | None) -> dict[str, int]:
-    """Return the 1-based line of each key of a mapping, the first where it stands twice; none for any other node."""
+    """Return the 1-based line of each key of a mapping, the first of a repeated key; empty for any other node."""
     if not isinstance(node, yaml.MappingNode):
         return {}
     return {key.value: line_of(key) for key, _ in reversed(node.value) if isinstance(key, yaml.ScalarNode)}
 
 
 def child_of(node: yaml.Node, step: str | int) -> tuple[yaml.Node, int] | None:
-    """Return the value under a key or index with its 1-based line, which is the key's; ``None`` where it is missing."""
+    """Return the value at a key or index and the 1-based line of the key or item; ``None`` if it is missing."""
     if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
         return node.value[step], line_of(node.value[step])
     if isinstance(node, yaml.MappingNode):
@@ -152,14 +152,14 @@ def child_of(node: yaml.Node, step: str | int) -> tuple[yaml.Node, int] | None:
 def to_data(node: yaml.Node, problems: Problems) -> Any:
     """Return the plain lists, dicts and scalars of a tree.
 
-    A key that is not a scalar, stands twice or has no value is a problem and is left out.
+    A key that is not a scalar, is repeated or has no value is a problem and is left out.
 
     Args:
-        node: what ``load_tree`` gave, or a part of it.
-        problems: takes what is wrong.
+        node: the result of ``load_tree``, or a node in it.
+        problems: collects the problems found.
 
     Returns:
-        The data; the keys of every dict are text.
+        The data; the keys of every dict are strings.
     """
     if isinstance(node, yaml.SequenceNode):
         return [to_data(item, problems) for item in node.value]
@@ -174,10 +174,10 @@ def _mapping(node: yaml.MappingNode, problems: Problems) -> dict[str, Any]:
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
             problems.add(
-                line_of(key), "a key must be a word, got a list or mapping; put text that holds { or [ in quotes"
+                line_of(key), "a key must be a word, got a list or mapping; put text that contains { or [ in quotes"
             )
         elif key.tag == _TAG + "merge":
-            problems.add(line_of(key), "merge keys (<<) are not read; put what prompts share under 'defaults'")
+            problems.add(line_of(key), "merge keys (<<) are not supported; put common keys under 'defaults'")
         elif key.value in first_lines:
             first = first_lines[key.value]
             problems.add(line_of(key), f"key {key.value[:40]!r} is given twice, first on line {first}; keep one")
@@ -197,7 +197,9 @@ def _scalar(node: yaml.ScalarNode, problems: Problems) -> Any:
     if node.tag == _TAG + "bool":
         return value.lower() in _TRUE
     if node.tag not in _TEXT_TAGS:
-        problems.add(line_of(node), f"the tag {node.tag[:40]!r} is not read; put text that starts with '!' in quotes")
+        problems.add(
+            line_of(node), f"the tag {node.tag[:40]!r} is not supported; put text that starts with '!' in quotes"
+        )
     elif not node.style and _INT.fullmatch(value):
         return int(value)
     elif not node.style and _FLOAT.fullmatch(value):
@@ -226,17 +228,17 @@ def _decode(raw: bytes, file: str) -> str:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         line, column = raw.count(b"\n", 0, error.start) + 1, error.start - raw.rfind(b"\n", 0, error.start)
-        what = f"byte {column} of the line, 0x{raw[error.start]:02x}, is not UTF-8; save the file as UTF-8"
-        raise PromptFileError([f"{file}:{line}: {what}"]) from error
-    if found := _CONTROL.search(text):
-        code = ord(found[0])
-        what = f'the control character U+{code:04X} is not allowed; write it as "\\u{code:04x}" in quotes'
-        raise PromptFileError([f"{file}:{text.count(chr(10), 0, found.start()) + 1}: {what}"])
+        message = f"byte {column} of the line, 0x{raw[error.start]:02x}, is not UTF-8; save the file as UTF-8"
+        raise PromptFileError([f"{file}:{line}: {message}"]) from error
+    if match := _CONTROL.search(text):
+        code = ord(match[0])
+        message = f'the control character U+{code:04X} is not allowed; write it as "\\u{code:04x}" in quotes'
+        raise PromptFileError([f"{file}:{text.count(chr(10), 0, match.start()) + 1}: {message}"])
     return text
 
 
 def _check_depth(text: str, file: str) -> None:
-    # Events come one by one, so the depth and number of nodes are known before anything recurses over them.
+    # The parser yields events one by one, so depth and number of nodes are checked before any recursion.
     depth = 0
     for number, event in enumerate(yaml.parse(text, Loader=_LOADER)):
         if isinstance(event, yaml.CollectionStartEvent):
@@ -251,12 +253,12 @@ def _check_depth(text: str, file: str) -> None:
 
 
 def _check_size(node: yaml.Node, file: str, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:
-    """Return size and depth of a node with aliases filled in; ``known`` holds them by ``id``, None while under way."""
+    """Return size and depth of a node with aliases expanded; ``known`` caches them by ``id``, None while visiting."""
     if id(node) in known:
         result = known[id(node)]
         if result is None:
             raise PromptFileError(
-                [f"{file}:{line_of(node)}: the alias inside stands for what it is part of; remove it"]
+                [f"{file}:{line_of(node)}: an alias in it refers to the value that contains it; remove it"]
             )
         return result
     known[id(node)] = None
@@ -269,8 +271,8 @@ def _check_size(node: yaml.Node, file: str, known: dict[int, tuple[int, int] | N
         size = 1 + sum(child_size for child_size, _ in inner)
         depth = 1 + max((child_depth for _, child_depth in inner), default=0)
     if size > MAX_SIZE or depth > MAX_DEPTH:
-        what = f"too large or too deep, with aliases filled in (more than {MAX_SIZE:,} values or {MAX_DEPTH} levels)"
-        raise PromptFileError([f"{file}:{line_of(node)}: {what}; remove aliases or split the file"])
+        message = f"too large or too deep, with aliases expanded (more than {MAX_SIZE:,} values or {MAX_DEPTH} levels)"
+        raise PromptFileError([f"{file}:{line_of(node)}: {message}; remove aliases or split the file"])
     known[id(node)] = size, depth
     return size, depth
 
@@ -279,9 +281,11 @@ def _broken(error: Exception, text: str, file: str) -> PromptFileError:
     problem = (getattr(error, "problem", None) or str(error).splitlines()[0]).removeprefix("but ")
     mark = getattr(error, "problem_mark", None)
     if "end of stream" in problem:
-        mark = getattr(error, "context_mark", None) or mark  # where the quote opens says more than where the file ends
+        mark = (
+            getattr(error, "context_mark", None) or mark
+        )  # the opening quote is more helpful than the end of the file
     where = f"{file}:{mark.line + 1}: broken YAML at column {mark.column + 1}" if mark else f"{file}:1: broken YAML"
-    advice = next((advice for sign, advice in _ADVICE.items() if sign in problem), "check quotes and indentation")
+    advice = next((advice for pattern, advice in _ADVICE.items() if pattern in problem), "check quotes and indentation")
     if mark and text[mark.index : mark.index + 1] == "\t":
         advice = "indent with spaces"
     return PromptFileError([f"{where}: {problem}; {advice}"])

@@ -1,7 +1,7 @@
-"""Values that the other rooms hand to one another, and the tree of errors.
+"""Records that the other packages exchange, and the exceptions of reportgen.
 
-Comes in: nothing of this package.
-Goes out: frozen records. Positions are 0-based indices into prompt plus generated tokens; steps are 0-based generation
+Input: no other package of reportgen.
+Output: frozen records. Positions are 0-based indices into prompt plus generated tokens; steps are 0-based generation
 steps; layers and heads carry the model's own 0-based numbers. Logarithms are natural.
 """
 

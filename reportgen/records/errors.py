@@ -1,26 +1,26 @@
-"""Everything that can go wrong, as one tree of exceptions.
+"""The exceptions of reportgen.
 
     ReportgenError
     ├── PromptFileError     prompts.yaml cannot be read; holds every problem found, each with its line
-    ├── OptionError         an option of the command line asks for what a model lacks
+    ├── OptionError         an option of the command line selects layers or heads that a model lacks
     ├── ModelError          a model cannot be used
-    │   ├── ModelNotFound       neither a hub name, a folder, a GGUF file nor an embedded model
-    │   └── UnsupportedModel    found, but it has no attention that could be captured; says which part
+    │   ├── ModelNotFound       neither a hub name, a folder, a GGUF file nor a bundled model
+    │   └── UnsupportedModel    found, but its attention cannot be captured; says which part
     ├── PromptError         one prompt failed; the run goes on and the index shows it
     │   ├── PromptTooLong       more tokens than the model's context window
-    │   ├── NotEnoughMemory     its attention would not fit into what is free
-    │   └── CaptureMismatch     what was captured is not what attention must look like
-    ├── CaptureFileError    a file holds no capture, or one of another version
-    ├── NoEvidence          one kind of evidence cannot be had; the capture goes on and the page says why
+    │   ├── NotEnoughMemory     its attention does not fit into the free memory
+    │   └── CaptureMismatch     the captured weights are not valid attention weights
+    ├── CaptureFileError    a file is not a capture, or of another version
+    ├── NoEvidence          one kind of evidence is not available; the capture goes on and the page says why
     ├── ClusterError        prompts cannot be run on a Ray cluster
-    ├── PictureError        a view of a page cannot be drawn as a picture
-    ├── SiteError           the results folder cannot be written, or a file there is not ours
-    │   ├── InTheWay            something that reportgen did not make stands where a file of its shall be
+    ├── PictureError        a view of a page cannot be rendered as a picture
+    ├── SiteError           the results folder cannot be written, or a file in it is not from reportgen
+    │   ├── InTheWay            a file or folder that reportgen did not create is in the place of its file
     │   └── SiteInUse           another run writes into the folder
     └── TemplatesNotFound   names every folder that was searched
 
-A message reads *where: what is wrong, what was got; what to do*. The library raises; ``reportgen.cli`` is the one
-place that shows errors.
+A message has the form *where: what is wrong, what was got; what to do*. Only ``reportgen.cli`` prints errors; the other
+packages raise them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from reportgen import DISTRIBUTION
 
 
 class ReportgenError(Exception):
-    """Base of every error that reportgen raises on purpose."""
+    """Base class of all exceptions of reportgen."""
 
 
 class PromptFileError(ReportgenError):
@@ -48,14 +48,14 @@ class PromptFileError(ReportgenError):
 
 
 class OptionError(ReportgenError):
-    """An option of the command line asks for what a model lacks.
+    """An option of the command line selects layers or heads that a model lacks.
 
     Attributes:
-        option: its name, such as ``--layers``.
+        option: name of the option, such as ``--layers``.
     """
 
     def __init__(self, option: str, message: str) -> None:
-        """Keep both, and put the option before the message."""
+        """Store both, and put the option in front of the message."""
         self.option, self.message = option, message
         super().__init__(f"{option}: {message}")
 
@@ -65,7 +65,7 @@ class ModelError(ReportgenError):
 
 
 class ModelNotFound(ModelError):
-    """No model of that name can be had."""
+    """There is no model of that name."""
 
 
 class UnsupportedModel(ModelError):
@@ -73,35 +73,35 @@ class UnsupportedModel(ModelError):
 
 
 class PromptError(ReportgenError):
-    """One prompt failed; the others go on."""
+    """One prompt failed; the run continues with the others."""
 
 
 class PromptTooLong(PromptError):
-    """The prompt and what is to be generated do not fit the model's context window."""
+    """The prompt and the tokens to generate do not fit the model's context window."""
 
 
 class NotEnoughMemory(PromptError):
-    """The attention that is to be kept will not fit into memory."""
+    """The attention weights of a capture do not fit into memory."""
 
 
 class CaptureMismatch(PromptError):
-    """What was captured is not causal attention of the expected shape."""
+    """The captured weights are not causal attention of the expected shape."""
 
 
 class CaptureFileError(ReportgenError):
-    """A file holds no capture that this program reads."""
+    """A file is not a capture that this version can read."""
 
 
 class NoEvidence(ReportgenError):
-    """One kind of evidence cannot be had of this network or run; says why."""
+    """One kind of evidence is not available for this network or run; the message says why."""
 
 
 class ClusterError(ReportgenError):
-    """Prompts cannot be run on a Ray cluster: it is not there, has no room, or another program."""
+    """Prompts cannot be run on a Ray cluster: it cannot be reached, lacks resources, or runs another version."""
 
 
 class PictureError(ReportgenError):
-    """A view of a page cannot be drawn as a picture."""
+    """A view of a page cannot be rendered as a picture."""
 
 
 class SiteError(ReportgenError):
@@ -109,19 +109,19 @@ class SiteError(ReportgenError):
 
 
 class InTheWay(SiteError):
-    """Something that reportgen did not make stands where one of its files shall be."""
+    """A file or folder that reportgen did not create is in the place of one of its files."""
 
 
 class SiteInUse(SiteError):
-    """Another run writes into the results folder."""
+    """Another run is writing to the results folder."""
 
 
 class TemplatesNotFound(ReportgenError):
-    """The templates are not where they should be."""
+    """The page templates cannot be found."""
 
 
 def install_advice(extra: str) -> str:
-    """Return the command that installs what an extra of this package needs."""
+    """Return the pip command that installs an extra of this package."""
     return f"pip install '{DISTRIBUTION}[{extra}]'"
 
 

@@ -1,4 +1,4 @@
-"""What is known of a model, and of each of its layers."""
+"""Facts about a model and about each of its layers."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a page says about its model.
+    """Facts about a model that pages show.
 
     Attributes:
-        name: the name that the user gave.
-        revision: commit of a hub model; empty for a folder, a file or a model made by hand.
+        name: name of the model, as the user wrote it.
+        revision: commit of a hub model; empty for a folder, a file or a model passed from Python.
         architecture: class name in transformers.
-        num_layers: all layers, with attention or without.
-        num_heads: query heads of a layer.
-        num_kv_heads: key/value heads of a layer; fewer than ``num_heads`` where they are shared.
-        context_window: most positions that the model takes; ``None`` where it states no bound.
-        num_parameters: count of weights; ``None`` as long as only the config is known.
-        dtype: of the weights, as ``float32``, and what quantised them; empty as long as only the config is known.
-        device: where the weights are, as ``cpu`` or ``cuda:0, cuda:1``; empty as long as only the config is known.
-        adapter: the name that the user gave to the adapter merged into it; empty for none.
-        features: what a reader must know about its attention, by the names of ``attention_features.FEATURES``; empty
-            as long as the network has not run.
+        num_layers: number of layers, with or without attention.
+        num_heads: number of query heads per layer.
+        num_kv_heads: number of key/value heads per layer; fewer than ``num_heads`` if heads share them.
+        context_window: maximum number of positions; ``None`` if the config states no maximum.
+        num_parameters: number of parameters; ``None`` if only the config has been read.
+        dtype: dtype of the weights, such as ``float32``, and the quantisation method; empty if only the config has been
+            read.
+        device: devices of the weights, such as ``cpu`` or ``cuda:0, cuda:1``; empty if only the config has been read.
+        adapter: name of the merged adapter, as the user wrote it; empty for none.
+        features: special features of the attention, by the names of ``attention_features.FEATURES``; empty if the
+            network has not run yet.
     """
 
     name: str
@@ -40,29 +41,28 @@ class ModelInfo:
 
     @property
     def title(self) -> str:
-        """Model and adapter in words."""
+        """Names of model and adapter."""
         return name_with_adapter(self.name, self.adapter)
 
 
 def name_with_adapter(model: str, adapter: str) -> str:
-    """Return how a model and what is put on it are called together."""
+    """Return a model's name, followed by that of its adapter if it has one."""
     return f"{model} + {adapter}" if adapter else model
 
 
 @dataclass(frozen=True)
 class LayerType:
-    """What one layer of a model is, as far as a reader of its attention must know.
+    """Type of one layer of a model: which keys its queries can see, and what it has besides attention.
 
     Attributes:
-        layer: its number.
-        has_attention: whether it has heads at all.
-        num_kv_heads: its key/value heads; 0 where it has none, or only those of the model are known.
-        window: how many tokens a query sees, itself the last of them; ``None`` where it sees all.
-        chunk: length of the pieces of text that no query sees beyond; ``None`` where there are none.
-        has_sink: whether a learned sink takes a part of each row, which no token gets.
-        what: what else passes tokens on in this layer, such as ``Mamba``; empty where there is nothing or it is not
-            known.
-        note: why something that the model's config says is not believed; mostly empty.
+        layer: number of the layer.
+        has_attention: whether the layer has attention heads.
+        num_kv_heads: number of key/value heads; 0 if the layer has none, or if the number is known only for the model.
+        window: number of tokens that a query sees, including itself; ``None`` if it sees all earlier tokens.
+        chunk: length in tokens of the chunks to which attention is limited; ``None`` if there are none.
+        has_sink: whether a learned sink, which is not a token, takes part of the weight of each row.
+        what: mixer other than attention in this layer, such as ``Mamba``; empty if there is none or it is unknown.
+        note: why a statement of the model's config is not used; usually empty.
     """
 
     layer: int
@@ -75,7 +75,7 @@ class LayerType:
     note: str = ""
 
     def first_key(self, query_pos: int) -> int:
-        """Return the first position that a query can see."""
+        """Return the first key position that a query can see."""
         of_window = 0 if self.window is None else max(0, query_pos - self.window + 1)
         of_chunk = 0 if self.chunk is None else query_pos // self.chunk * self.chunk
         return max(of_window, of_chunk)

@@ -1,4 +1,4 @@
-"""Tokens, and the distributions that they came from."""
+"""Tokens, and the distributions that predicted them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Token:
-    """One token in place.
+    """One token of a sequence.
 
     Attributes:
-        token_id: number in the vocabulary.
-        text: exact decoded text; the texts of all tokens joined are the decoded whole, so a token that holds only
-            part of a character has the empty text and the last one of that character has it all.
-        shown: what a person sees: spaces as ``␣``, line ends as ``↵``, part of a character as its bytes.
-        special: whether the tokenizer calls it a special token.
+        token_id: index in the vocabulary.
+        text: exact decoded text; the joined texts of all tokens are the decoded sequence. Of the tokens that share one
+            character, the last has the character and the others have an empty text.
+        shown: text for display: spaces as ``␣``, line ends as ``↵``, part of a character as its bytes.
+        special: whether the token is a special token of the tokenizer.
     """
 
     token_id: int
@@ -25,12 +25,12 @@ class Token:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A distribution over the vocabulary, and the token that came next in it.
+    """A predicted distribution over the vocabulary, and the actual next token in it.
 
     Attributes:
-        logprob: natural logarithm of the probability of the token that came next; ``-inf`` where it was ruled out.
-        rank: 0 where that token is the most probable one.
-        entropy: of the whole distribution, in nats.
+        logprob: natural logarithm of the probability of the next token; ``-inf`` if a filter excluded it.
+        rank: number of tokens that are more probable than the next token.
+        entropy: entropy of the whole distribution, in nats.
         alternatives: the most probable tokens with their log-probabilities, at most ten, best first; tokens of
             probability 0 are left out.
     """
@@ -46,11 +46,11 @@ class Step:
     """One generation step.
 
     Attributes:
-        step: 0-based.
-        raw: the model's own distribution.
-        filtered: the distribution after sampling filters, the one the token was drawn from.
+        step: 0-based number of the step.
+        raw: the model's distribution before sampling filters.
+        filtered: the distribution after sampling filters, from which the token was chosen.
         logprob_drift: absolute difference between the raw log-probability of the chosen token during generation
-            and in the pass that attention was taken from.
+            and in the pass from which the attention was captured.
     """
 
     step: int

@@ -1,4 +1,4 @@
-"""What is run: prompts, how their tokens are chosen, and which of them are compared."""
+"""Prompts, generation settings and comparisons."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 class Generation:
     """How tokens are chosen; the names are those of ``transformers.GenerationConfig``.
 
-    ``None`` leaves a setting out: nothing is filtered that was not asked for. The model's shipped generation config is
-    never used, so that two models under one prompt file are sampled alike.
+    ``None`` leaves a setting unset, so that no filter is applied that was not requested. The generation config that
+    comes with a model is never used, so that a prompt file samples all models in the same way.
     """
 
     do_sample: bool = False
@@ -34,20 +34,20 @@ class Generation:
     seed: int = 0
 
     def settings(self) -> dict[str, Any]:
-        """Return the settings that were given, as keywords, the seed left out."""
-        given = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "seed"}
-        return {name: value for name, value in given.items() if value is not None}
+        """Return the settings that are not ``None`` as keyword arguments, without the seed."""
+        values = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "seed"}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True)
 class SourceLocation:
-    """Where a prompt stands in its file, for error messages.
+    """Location of a prompt in its file, for error messages.
 
     Attributes:
-        file: name of the file as the user wrote it; empty for a prompt made by hand.
+        file: name of the file as the user wrote it; empty for a prompt created in Python.
         line: 1-based line of the prompt's first character.
         key_lines: 1-based line of each key of the prompt.
-        options: the keys that an option of the command line has overruled, with the name of that option.
+        options: keys that are overridden on the command line, with the names of the options.
     """
 
     file: str = ""
@@ -56,13 +56,13 @@ class SourceLocation:
     options: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, key: str = "") -> str:
-        """Return ``file:line`` of a key, or of the prompt where the key is not written there; or the key's option."""
+        """Return ``file:line`` of a key, or of the prompt if the key is not in it; or the option that overrides it."""
         if key in self.options:
             return self.options[key]
         return f"{self.file}:{self.line_of(key)}" if self.file else "prompt"
 
     def line_of(self, key: str = "") -> int:
-        """Return the 1-based line of a key, or of the prompt where the key is not written there; 0 for an option."""
+        """Return the 1-based line of a key, or of the prompt if the key is not in it; 0 for an option."""
         return 0 if key in self.options else self.key_lines.get(key, self.line)
 
 
@@ -70,27 +70,26 @@ class SourceLocation:
 class Prompt:
     """One prompt and how to run it; ``Prompt(text="…")`` is enough.
 
-    What is made by hand is checked here, so that a wrong value is told where it is written and not in the middle of a
-    run: ``PromptError`` says what is wrong. Layers and heads may be given as ``parse_selection`` takes them, as a text,
-    a number or a list.
+    The constructor checks all values and raises ``PromptError`` for a wrong one, so that it is reported before the run
+    starts. Layers and heads may be given as a text, a number or a list, as in ``parse_selection``.
 
     Attributes:
-        text: the text that the model reads; empty where ``messages`` is given.
+        text: the text that the model reads; empty if ``messages`` is given.
         messages: chat messages, ``{"role": …, "content": …}`` each, for the tokenizer's chat template.
-        tools: functions that the model may call, as JSON Schema, for the chat template; beside ``messages`` alone.
-        title: heading of the page; the text stands in for it where it is empty.
+        tools: functions that the model may call, as JSON Schema, for the chat template; only with ``messages``.
+        title: heading of the page; empty for the start of the text.
         slug: name of the page's file, without ``.html``; unique within a run; empty until ``name_pages`` gives one.
-        tags: free words, for the index.
-        note: what the author says about the prompt.
-        model: name of the model, as ``load_model`` takes it.
-        adapter: name of the adapter that is put on it, as ``load_model`` takes it; empty for none.
-        layers: the layers whose attention is kept.
-        heads: the heads whose attention is kept.
-        max_new_tokens: how many tokens to generate at most; 0 is the forward pass alone.
+        tags: free words, shown on the index.
+        note: the author's note on the prompt.
+        model: name of the model, as in ``load_model``.
+        adapter: name of the adapter to merge, as in ``load_model``; empty for none.
+        layers: layers whose attention is captured.
+        heads: heads whose attention is captured.
+        max_new_tokens: maximum number of tokens to generate; 0 runs only the forward pass.
         generation: how tokens are chosen.
         add_special_tokens: whether the tokenizer adds its special tokens to ``text``.
-        evidence: what to measure beyond what every page has, of ``EXTRA_EVIDENCE``.
-        place: where the prompt stands in its file; not part of its identity.
+        evidence: additional evidence to measure, of ``EXTRA_EVIDENCE``.
+        place: location of the prompt in its file; ignored when prompts are compared.
     """
 
     text: str = ""
@@ -118,7 +117,9 @@ class Prompt:
                 raise self._wrong(key, f"must be text, got {value!r}")
         for key in ("text", "title", "note", "tags", "messages", "tools", "model", "adapter"):
             if any(_HALF_CHARACTER.search(text) for text in _texts_in(getattr(self, key))):
-                raise self._wrong(key, "holds half a character, a lone surrogate, which no file can; take it out")
+                raise self._wrong(
+                    key, "holds half a character, a lone surrogate, which cannot be written to a file; remove it"
+                )
         if self.text and self.messages:
             raise self._wrong("messages", "and text are both given; keep one")
         if self.tools and not self.messages:
@@ -130,7 +131,7 @@ class Prompt:
 
     @property
     def runs_on(self) -> str:
-        """Model and adapter in words."""
+        """Names of model and adapter."""
         return name_with_adapter(self.model, self.adapter)
 
     def _select(self, key: str) -> Selection:
@@ -148,7 +149,7 @@ class Prompt:
 
 
 def _texts_in(value: Any) -> Iterable[str]:
-    """Yield every text in a value of lists and mappings."""
+    """Yield every text in a nested value of lists and mappings."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
@@ -161,15 +162,15 @@ def _texts_in(value: Any) -> Iterable[str]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two prompts of a run whose pages are to be put beside one another on a page of their own.
+    """Two prompts of a run to show side by side on an additional page.
 
     Attributes:
         prompts: slugs of the two prompts.
-        title: heading of the page; made of the titles of both where it is empty.
-        slug: name of the page's file, without ``.html``; made of the slugs of both where it is empty.
-        tags: free words, for the index.
-        note: what the author says about the comparison.
-        place: where it stands in the prompt file; not part of its identity.
+        title: heading of the page; empty for one made from both titles.
+        slug: name of the page's file, without ``.html``; empty for one made from both slugs.
+        tags: free words, shown on the index.
+        note: the author's note on the comparison.
+        place: location of the comparison in the prompt file; ignored when comparisons are compared.
     """
 
     prompts: tuple[str, str]

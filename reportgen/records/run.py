@@ -1,4 +1,4 @@
-"""Parts of a run, and prompts that failed in it."""
+"""Shards of a run, and prompts that failed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reportgen.records.prompt import Prompt
 
 @dataclass(frozen=True)
 class Failure:
-    """A prompt that gave no page, and why; ``details`` says where in the program."""
+    """A failed prompt with its error message; ``details`` holds the traceback."""
 
     prompt: Prompt
     error: str
@@ -18,24 +18,26 @@ class Failure:
 
     @classmethod
     def of(cls, prompt: Prompt, error: BaseException) -> Failure:
-        """Return why a prompt failed."""
+        """Create the record of a prompt that raised an error."""
         return cls(prompt, str(error), "".join(traceback.format_exception(error)))
 
 
 @dataclass(frozen=True)
 class Shard:
-    """A part of a run, which others end: every so-manieth batch.
+    """One shard of a run that is split over several processes or machines.
+
+    Of ``count`` shards, shard ``number`` runs the batches ``number - 1``, ``number - 1 + count``, and so on.
 
     Attributes:
-        number: which part, from 1 on.
-        count: how many there are.
+        number: 1-based number of the shard.
+        count: number of shards.
     """
 
     number: int
     count: int
 
     def takes(self, place: int) -> bool:
-        """Say whether what has this place, from 0 on, is of this part."""
+        """Return whether the batch with this 0-based index belongs to the shard."""
         return place % self.count == self.number - 1
 
     def __str__(self) -> str:

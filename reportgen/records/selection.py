@@ -1,6 +1,6 @@
-"""Which layers or heads: ``all``, ``3``, ``0-4, 20-23``, ``-1``, or a list of those.
+"""Selections of layers or heads: ``all``, ``3``, ``0-4, 20-23``, ``-1``, or a list of those.
 
-A selection is written before the model is known, so it is kept as ranges and resolved against a count later.
+A selection is written before the model is known, so it is stored as ranges and resolved against a count later.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 MAX_LENGTH = 10_000
-"""Characters of a selection: far more than any model has layers to name."""
+"""Maximum number of characters of a selection; far more than any model needs."""
 _RANGE = re.compile(r"\s*(-?\d{1,6})\s*(?:-\s*(-?\d{1,6})\s*)?")
 
 
@@ -33,13 +33,13 @@ class Selection:
         """Return the selected numbers, ascending, each once.
 
         Args:
-            count: how many layers or heads there are.
+            count: number of layers or heads of the model.
 
         Returns:
             Numbers in ``range(count)``.
 
         Raises:
-            ValueError: a number is outside ``-count .. count - 1``, or a range runs backwards.
+            ValueError: a number is outside ``-count .. count - 1``, or the end of a range is before its start.
         """
         if self.ranges is None:
             return tuple(range(count))
@@ -56,7 +56,7 @@ ALL = Selection()
 
 
 def parse_selection(value: str | int | list[str | int]) -> Selection:
-    """Read a selection as it stands in the prompt file or on the command line.
+    """Parse a selection from a prompt file, the command line or Python.
 
     Args:
         value: a number, a text such as ``"0-4, 20-23"`` or ``"all"``, or a list of those.
@@ -65,7 +65,7 @@ def parse_selection(value: str | int | list[str | int]) -> Selection:
         The selection.
 
     Raises:
-        ValueError: the value is none of these, is empty, or holds a range that runs backwards in any model.
+        ValueError: the value is none of these, is empty, or has a range that ends before its start in any model.
     """
     if isinstance(value, list):
         parts = [parse_selection(item) for item in value]
@@ -90,7 +90,7 @@ def _parse_range(text: str) -> tuple[int, int]:
         raise ValueError(f"{text.strip()!r} is not a number or range")
     first = int(match[1])
     last = first if match[2] is None else int(match[2])
-    # Where one of the two counts from the end, only the model's count tells.
+    # If only one of the two counts from the end, their order depends on the model.
     if first > last and (first < 0) == (last < 0):
         raise ValueError(f"the range {first}-{last} runs backwards")
     return first, last

@@ -318,7 +318,7 @@ def test_positions_begin_where_the_model_was_trained_to_begin() -> None:
 def test_model_that_reads_more_than_the_text_to_generate_is_refused() -> None:
     """XLM predicts in the place of a token that it puts behind the text; the pass alone is what it seems."""
     model = wrap_model(make_network("xlm"), make_tokenizer(), name="xlm")
-    with pytest.raises(UnsupportedModel, match="^XLMWithLMHeadModel: it predicts behind a token that is not in"):
+    with pytest.raises(UnsupportedModel, match="^XLMWithLMHeadModel: it predicts after a token that is not in"):
         capture(model, Prompt(text="abc", max_new_tokens=2))
     assert not model.network._forward_pre_hooks
     assert capture(model, Prompt(text="abc", max_new_tokens=0)).layers == (0, 1, 2, 3)

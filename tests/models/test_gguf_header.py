@@ -42,15 +42,15 @@ def tensor(*shape: int, kind: int = 0, offset: int = 0, name: bytes = b"a") -> b
 
 
 HOSTILE = {
-    "2**60 keys": (header(0, HUGE), "announces 1,152,921,504,606,846,976 values in its header, more than 3,000,000"),
-    "2**60 tensors": (header(HUGE), "announces 1,152,921,504,606,846,976 values"),
-    "array of 2**60 bytes": (array(0, HUGE), "announces 1,152,921,504,606,846,9.. values"),
-    "array of 2**60 texts": (array(8, HUGE), "announces 1,152,921,504,606,846,9.. values"),
+    "2**60 keys": (header(0, HUGE), "declares 1,152,921,504,606,846,976 values in its header, more than 3,000,000"),
+    "2**60 tensors": (header(HUGE), "declares 1,152,921,504,606,846,976 values"),
+    "array of 2**60 bytes": (array(0, HUGE), "declares 1,152,921,504,606,846,9.. values"),
+    "array of 2**60 texts": (array(8, HUGE), "declares 1,152,921,504,606,846,9.. values"),
     "array longer than the file": (array(6, 1_000_000), "is broken or cut short"),
     "texts longer than the file": (array(8, 1_000_000, b"\0" * 100), "is broken or cut short"),
     "array of arrays": (array(9, 1), "is broken or cut short"),
-    "key of 2**60 bytes": (header(0, 1, struct.pack("<Q", HUGE)), "has a text of 1,152,.* bytes in its header"),
-    "token of 2**60 bytes": (array(8, 1, struct.pack("<Q", HUGE)), "has a text of 1,152"),
+    "key of 2**60 bytes": (header(0, 1, struct.pack("<Q", HUGE)), "has a string of 1,152,.* bytes in its header"),
+    "token of 2**60 bytes": (array(8, 1, struct.pack("<Q", HUGE)), "has a string of 1,152"),
     "value of no known type": (header(0, 1, text(b"a") + struct.pack("<I", 99)), "is broken or cut short"),
     "tensor of 2**32 dimensions": (
         header(1, 0, text(b"a") + struct.pack("<I", 2**32 - 1)),
@@ -61,14 +61,14 @@ HOSTILE = {
     "tensor of no known type": (header(1, 0, tensor(1, kind=99)), "is broken or cut short"),
     "tensors on one another": (
         header(100, 0, b"".join(tensor(2_000, name=b"%d" % n) for n in range(100)) + b"\0" * 10_000),
-        "has tensors that lie on one another",
+        "has tensors that overlap",
     ),
     "more layers than tensors": (
         header(1, 1, text(b"llama.block_count") + struct.pack("<II", 4, 10**9) + tensor(1) + b"\0" * 40),
-        "announces 1,000,000,000 layers and has 1 tensors",
+        "declares 1,000,000,000 layers and has 1 tensors",
     ),
-    "another byte order": (b"GGUF" + struct.pack(">IQQ", 3, 0, HUGE), "announces 1,152"),
-    "random": (header() [:8] + b"\1" * 60, "announces 144,680,345,676,153,346 values"),
+    "another byte order": (b"GGUF" + struct.pack(">IQQ", 3, 0, HUGE), "declares 1,152"),
+    "random": (header() [:8] + b"\1" * 60, "declares 144,680,345,676,153,346 values"),
 }  # fmt: skip
 
 

@@ -179,13 +179,13 @@ def test_folder_without_config_names_its_gguf_file(tmp_path: Path) -> None:
     (tmp_path / "a.gguf").touch()
     with pytest.raises(ModelError, match="name one of its GGUF files, as '.*:a.gguf'"):
         load_model_info(str(tmp_path))
-    with pytest.raises(ModelError, match="a file, but no .gguf file"):
+    with pytest.raises(ModelError, match="a file, but not a .gguf file"):
         (tmp_path / "notes.txt").touch()
         load_model_info(str(tmp_path / "notes.txt"))
 
 
 def test_offline_without_cache_is_refused(offline: Path) -> None:
-    """The error says what forbids the hub, and suggests the embedded model where the name is close."""
+    """The error says what forbids the hub, and suggests the bundled model where the name is close."""
     with pytest.raises(ModelNotFound, match="'owner/name': not in the hub's cache .* HF_HUB_OFFLINE .* forbids"):
         load_model("owner/name")
     with pytest.raises(ModelNotFound, match="did you mean 'smollm2-135m'"):
@@ -220,8 +220,11 @@ def test_hub_model_in_the_cache_loads_offline_with_its_commit(offline: Path, sav
             transformers.ProphetNetConfig(is_encoder_decoder=False, is_decoder=True),
             "ProphetNetForCausalLM is a model that predicts several tokens at once",
         ),
-        (transformers.ReformerConfig(is_decoder=True), "ReformerModelWithLMHead is a model that looks at chunks"),
-        (make_config("gemma4_assistant"), "Gemma4AssistantForCausalLM is a drafter, whose layers all read the keys"),
+        (transformers.ReformerConfig(is_decoder=True), "ReformerModelWithLMHead is a model that attends within chunks"),
+        (
+            make_config("gemma4_assistant"),
+            "Gemma4AssistantForCausalLM is a draft model, whose layers all read the keys",
+        ),
     ],
 )
 def test_models_without_causal_attention_are_refused_by_name(tmp_path: Path, config, message: str) -> None:
@@ -298,8 +301,8 @@ def test_missing_tokenizer_is_reported(saved: dict[str, Path], tmp_path: Path, n
     ("content", "error", "message"),
     [
         ("{", ModelError, "its config.json is not valid JSON"),
-        ("{}", UnsupportedModel, "does not know the kind of model"),
-        ('{"model_type": "zork"}', UnsupportedModel, "does not know the kind of model"),
+        ("{}", UnsupportedModel, "does not know the model type"),
+        ('{"model_type": "zork"}', UnsupportedModel, "does not know the model type"),
         ('{"model_type": "llama", "hidden_size": "wide"}', ModelError, "its config cannot be loaded: .*hidden_size"),
         (
             '{"model_type": "zork", "auto_map": {"AutoConfig": "zork.Config", "AutoModelForCausalLM": "zork.Model"}}',
@@ -329,7 +332,7 @@ def test_wrong_weights_are_reported(folder: Path) -> None:
     ):
         load_model(str(folder), device="cpu")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(ModelError, match="it has no weights; put model.safetensors beside its config.json"):
+    with pytest.raises(ModelError, match="it has no weights; put model.safetensors next to its config.json"):
         load_model(str(folder), device="cpu")
     (folder / "pytorch_model.bin").write_bytes(b"broken")
     with pytest.raises(ModelError, match="its weights cannot be read: .*get it again"):
@@ -427,7 +430,7 @@ def hub_error(kind: type[Exception]) -> OSError:
 @pytest.mark.parametrize(
     ("error", "kind", "message"),
     [
-        (hub_error(errors.GatedRepoError), ModelError, "only to those who accept its terms"),
+        (hub_error(errors.GatedRepoError), ModelError, "requires that you accept its terms"),
         (hub_error(errors.RepositoryNotFoundError), ModelNotFound, "the hub has no such model"),
         (hub_error(errors.RevisionNotFoundError), ModelNotFound, "no such revision"),
         (hub_error(errors.LocalEntryNotFoundError), ModelNotFound, "the hub cannot be reached"),

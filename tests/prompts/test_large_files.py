@@ -66,7 +66,7 @@ FILES: dict[str, tuple[Callable[[], str], object]] = {
     "alias bomb": (
         lambda: "- &a [x, x, x, x, x, x, x, x, x]\n"
         + "".join(f"- &{chr(98 + n)} [{', '.join([f'*{chr(97 + n)}'] * 9)}]\n" for n in range(20)),
-        ["1", ":6: too large or too deep, with aliases filled in (more than"],
+        ["1", ":6: too large or too deep, with aliases expanded (more than "],
     ),
     "60,000 wrong prompts": (
         lambda: "- {txt: a}\n" * 60_000,

@@ -39,7 +39,7 @@ NOTEBOOK = [
 ]
 NO_SELECTION = "write numbers, ranges such as 0-4, 20-23, or all"
 NO_SLUG = (
-    "must be 1 to 80 of the letters A to Z, digits, '-' and '_', '-' not the first, since it names the page's file"
+    "must be 1 to 80 of the letters A to Z, digits, '-' and '_', and not begin with '-', since it names the page's file"
 )
 EMPTY = "is empty; write something or leave the key out"
 
@@ -309,7 +309,7 @@ def test_an_alias_bomb_is_refused_in_under_a_second(width: int) -> None:
     started = time.perf_counter()
     (problem,) = problems_of("\n".join(lines))
     assert time.perf_counter() - started < 1
-    assert "too large or too deep, with aliases filled in (more than 200,000 values or 20 levels)" in problem
+    assert "too large or too deep, with aliases expanded (more than 200,000 values or 20 levels)" in problem
 
 
 def test_a_long_text_multiplied_by_aliases_is_refused() -> None:
@@ -584,7 +584,7 @@ def test_tools_are_read_with_messages_alone(tmp_path: Path) -> None:
     with pytest.raises(PromptFileError) as caught:
         load_prompts(path)
     assert caught.value.problems == (
-        f"{path}:2: prompt 1 has 'tools' without 'messages', which alone tell the model of them",
+        f"{path}:2: prompt 1 has 'tools' without 'messages'; tools need a chat, write messages",
         f"{path}:4: tools[1] of prompt 2 must be a mapping of keys, got the text 'x'",
     )
 
