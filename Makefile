@@ -1,4 +1,4 @@
-# make report: the main job on the embedded model. make test, make lint: what has to pass. make quick: the tests that need
+# make report: the main job on the bundled model. make test, make lint: what has to pass. make quick: the tests that need
 # neither a browser nor a model. Each sets up all that it needs.
 PYTHON ?= python3
 BIN := .venv/bin

@@ -2,7 +2,7 @@
 
     python benchmarks/batches.py [--runs N] [--quick]
 
-32 short prompts of the embedded model, 10 generated tokens each, all layers and heads, captured with all evidence. Each
+32 short prompts of the bundled model, 10 generated tokens each, all layers and heads, captured with all evidence. Each
 pair is run one right after the other, after one pair that is not counted; figures are medians, the ratio of the pairs.
 """
 

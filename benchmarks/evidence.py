@@ -2,7 +2,7 @@
 
     python benchmarks/evidence.py [--runs N] [--quick]
 
-runs the embedded model, all layers and heads. Each pair is run one right after the other; the ratio is the median of
+runs the bundled model, all layers and heads. Each pair is run one right after the other; the ratio is the median of
 the pairs' ratios, after one pair that is not counted. Ablation, which is measured only on demand, is timed once.
 """
 

@@ -2,7 +2,7 @@
 
     python benchmarks/induction.py
 
-Prints the heads with the largest induction scores on the embedded model, what taking each out does to the mean
+Prints the heads with the largest induction scores on the bundled model, what taking each out does to the mean
 log-probability of the second half's tokens, and the same for the median head.
 """
 

@@ -2,7 +2,7 @@
 
     python benchmarks/page.py [--runs N] [--quick]
 
-captures texts with the embedded model, all layers, heads and evidence, 20 tokens generated, and opens their pages
+captures texts with the bundled model, all layers, heads and evidence, 20 tokens generated, and opens their pages
 from the disk in headless Chromium. *Ready* is from the opening to the end of the first frame with a heatmap; beside it
 stands the same for a page with the same BokehJS and one empty figure, opened by turns: as Bokeh itself writes it, and
 with BokehJS deflated, as our pages carry it. *Switch* is from a key press to the end of the frame that shows what was

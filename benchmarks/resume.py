@@ -2,7 +2,7 @@
 
     python benchmarks/resume.py [--runs N] [--quick]
 
-The pages are made from one capture of the embedded model through the program's own writer, each with the key of its
+The pages are made from one capture of the bundled model through the program's own writer, each with the key of its
 prompt; then the command is run in a fresh process, N times (default 5), after one run that is not counted.
 """
 

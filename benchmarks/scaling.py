@@ -2,7 +2,7 @@
 
     python benchmarks/scaling.py [--runs N] [--quick]
 
-10, 100 and 1,000 prompts of a tiny Llama (3 layers, 4 heads, random weights), and 32 of the embedded model, all layers
+10, 100 and 1,000 prompts of a tiny Llama (3 layers, 4 heads, random weights), and 32 of the bundled model, all layers
 and heads, 10 generated tokens each, with all evidence. Each case is the command in a process of its own, N times
 (default 3); figures are those of the fastest run, since whatever else a machine does only adds. Seconds of stages are
 those that report.json gives; the rest is the start of Python, of torch and the index. "Not the model" is the part of

@@ -1,4 +1,4 @@
-"""How long it takes until a model can be used: seconds to import torch, then reportgen, and to load the embedded model.
+"""How long it takes until a model can be used: seconds to import torch, then reportgen, and to load the bundled model.
 
     python benchmarks/start.py [--runs N]
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from reportgen.build.build import build_site
     from reportgen.build.capture import capture
     from reportgen.build.options import BuildOptions, Outcome
-    from reportgen.captures.record import Capture
+    from reportgen.evidence.kinds import Capture
     from reportgen.models.model import LoadedModel, load_model, wrap_model
     from reportgen.notebook import Report, report
     from reportgen.pages.page import render_page
@@ -47,7 +47,7 @@ __all__ = [
 
 _HOMES = {
     "BuildOptions": "build.options",
-    "Capture": "captures.record",
+    "Capture": "evidence.kinds",
     "Comparison": "records",
     "Generation": "records",
     "LoadedModel": "models.model",

@@ -52,8 +52,7 @@ def _spread(evidence: Evidence, tokens: Sequence[Token], reason: str) -> Evidenc
     assert evidence.lens
     runners_up = tuple((token,) * 2 for token in tokens[:2])
     best = ((tokens[0], tokens[1]),) * len(evidence.lens.layers)
-    return replace(
-        evidence,
+    return evidence.replace(
         attribution=replace(evidence.attribution, runners_up=runners_up, note=reason),
         lens=replace(evidence.lens, best=best),
         rollout=None,

@@ -8,6 +8,7 @@ import hashlib
 from html_tree import parse_html
 from jinja2 import Environment, meta
 
+from reportgen.evidence.kinds import KINDS
 from reportgen.paths import find_templates
 
 
@@ -35,5 +36,6 @@ def names_read_by(template: str) -> set[str]:
     while todo:
         tree = environment.parse((find_templates() / todo.pop()).read_text("utf-8"))
         names |= meta.find_undeclared_variables(tree)
-        todo += filter(None, meta.find_referenced_templates(tree))
-    return names
+        for part in meta.find_referenced_templates(tree):
+            todo += [part] if part else [kind.template for kind in KINDS if kind.template]
+    return names - {"kind"}  # whose section it is

@@ -10,8 +10,10 @@ import torch
 
 from reportgen.captures.record import Capture
 from reportgen.evidence.head_scores import HeadMeasurer
+from reportgen.evidence.kinds.attribution import Attribution
+from reportgen.evidence.kinds.lens import Lens
 from reportgen.records import Generation, ModelInfo, Prediction, Prompt, Step, Token
-from reportgen.records.evidence import Attribution, Evidence, Lens
+from reportgen.records.evidence import Evidence
 
 HOSTILE = (
     "</script><script>document.title='owned'</script>",
@@ -93,7 +95,7 @@ def make_evidence(
     rollout = make_pattern("uniform", len(tokens))[np.tril_indices(len(tokens))].astype(np.float32)
     if not num_steps:
         missing = dict.fromkeys(("attribution", "lens"), "no tokens were generated")
-        return Evidence(scores, norms, rollout=rollout, missing=missing)
+        return Evidence(scores=scores, value_norms=norms, rollout=rollout, missing=missing)
     layer, head = np.indices(shape)
     step = np.arange(num_steps)[:, None, None]
     share = np.array([1.0, *(0.5 for _ in runners_up)])[:, None, None, None]
@@ -123,7 +125,10 @@ def make_evidence(
         best_logprobs=np.log(np.full((num_layers, num_steps), 0.75)).astype(np.float32),
     )
     ablation = np.broadcast_to(-0.1 * head * (step + 1), (num_steps, *shape)).astype(np.float32)
-    return Evidence(scores, norms, attribution, lens, rollout, {"ablation": ablation})
+    return Evidence(
+        scores=scores, value_norms=norms, attribution=attribution, lens=lens, rollout=rollout,
+        ablations={"ablation": ablation},
+    )  # fmt: skip
 
 
 def make_capture(
@@ -204,8 +209,7 @@ def with_tokens(capture: Capture, token: Token) -> Evidence:
     evidence, num_steps = capture.evidence, len(capture.steps)
     assert evidence.attribution
     assert evidence.lens
-    return replace(
-        evidence,
+    return evidence.replace(
         attribution=replace(evidence.attribution, runners_up=((token,),) * num_steps, note=token.text),
         lens=replace(evidence.lens, best=((token,) * num_steps,) * len(evidence.lens.layers)),
     )

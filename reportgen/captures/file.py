@@ -27,6 +27,7 @@ from reportgen.captures.record import Capture
 from reportgen.files import replacing
 from reportgen.records import Prompt
 from reportgen.records.errors import CaptureFileError, ReportgenError
+from reportgen.records.evidence import EVIDENCE_TYPES, Evidence, Shape, Sizes
 
 KEY = "reportgen.capture"
 """The one entry of a file's metadata: with two, their order would differ from run to run."""
@@ -152,6 +153,8 @@ def _encode(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
             return value if math.isfinite(value) else str(value)
         case Mapping():
             return {str(key): _encode(item, f"{name}.{key}", arrays) for key, item in value.items()}
+        case Evidence():
+            return _encode({**value.measured, "missing": value.missing}, name, arrays)
         case tuple() | list():
             return [_encode(item, f"{name}.{place}", arrays) for place, item in enumerate(value)]
     if not is_dataclass(value):
@@ -164,6 +167,8 @@ def _decode(kind: Any, value: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
     """Return the value of an annotated type that JSON and arrays stand for."""
     if kind is Any:
         return value
+    if kind is Evidence:
+        return _decode_evidence(_typed(dict, value), arrays)
     if is_dataclass(kind):
         return _decode_record(cast("type", kind), value, arrays)
     origin, inner = get_origin(kind), get_args(kind)
@@ -180,6 +185,14 @@ def _decode(kind: Any, value: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
     if kind in (int, str, bool):
         return _typed(kind, value)
     raise TypeError(f"the type {kind} is in no capture file")
+
+
+def _decode_evidence(value: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Evidence:
+    if unknown := value.keys() - {"missing", *EVIDENCE_TYPES}:
+        raise ValueError(f"it has evidence called {min(unknown)!r}, which this reportgen does not know")
+    kinds = {name: EVIDENCE_TYPES[name].annotation for name in value if name != "missing"}
+    measured = {name: _decode(kind, value[name], arrays) for name, kind in kinds.items()}
+    return Evidence(missing=_decode(Mapping[str, str], value["missing"], arrays), **measured)
 
 
 def _decode_record(kind: type, value: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
@@ -231,23 +244,17 @@ def _check_shapes(capture: Capture) -> None:
     """Raise where arrays do not fit the tokens, layers and heads that the file names."""
     num_tokens, steps = capture.num_tokens, len(capture.steps)
     grid = (len(capture.layers), len(capture.heads))
-    cells = num_tokens * (num_tokens + 1) // 2
     if not 0 < capture.num_prompt_tokens == num_tokens - steps or not all(grid):
         raise ValueError(f"{num_tokens} tokens cannot be {capture.num_prompt_tokens} of a prompt and {steps} generated")
     if len(capture.prompt_predictions) != capture.num_prompt_tokens - 1:
         raise ValueError(f"{len(capture.prompt_predictions)} predictions for {capture.num_prompt_tokens} prompt tokens")
-    for name, array, shape in _shapes(capture, grid, cells):
-        if array is not None and array.shape != shape:
+    sizes = Sizes(*grid, num_tokens, steps)
+    shapes: list[Shape] = [("attention", capture.attention, (*grid, sizes.num_cells))]
+    if capture.sink_mass is not None:
+        shapes.append(("sink_mass", capture.sink_mass, (*grid, num_tokens)))
+    for kind, value in capture.evidence.measured.items():
+        for name, array, shape in EVIDENCE_TYPES[kind].shapes(value, sizes):
+            shapes.append((f"evidence.{kind}.{name}".rstrip("."), array, shape))
+    for name, array, shape in shapes:
+        if array.shape != shape:
             raise ValueError(f"{name!r} has the shape {array.shape}, not {shape}")
-
-
-def _shapes(
-    capture: Capture, grid: tuple[int, int], cells: int
-) -> Iterator[tuple[str, NDArray[Any] | None, tuple[int, ...]]]:
-    evidence, num_tokens, num_steps = capture.evidence, capture.num_tokens, len(capture.steps)
-    yield "attention", capture.attention, (*grid, cells)
-    yield "sink_mass", capture.sink_mass, (*grid, num_tokens)
-    yield "evidence.value_norms", evidence.value_norms, (*grid, num_tokens)
-    yield "evidence.rollout", evidence.rollout, (cells,)
-    yield from ((f"evidence.scores.{name}", scores, grid) for name, scores in evidence.scores.items())
-    yield from ((f"evidence.ablations.{name}", one, (num_steps, *grid)) for name, one in evidence.ablations.items())

@@ -22,7 +22,7 @@ DRIFT_LIMIT = 0.01
 HALF_DRIFT_LIMIT = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Capture:
     """The record of one run: tokens, attention and predictions.
 

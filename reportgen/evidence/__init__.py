@@ -1,5 +1,5 @@
-"""Measures what stands beside the weights: what a head does, and whether it matters.
+"""Measures evidence: what a head does, and whether it matters.
 
-Comes in: traces of a run, as they pass.
-Goes out: evidence by kind, each with its definition, unit and source; why one cannot be had.
+Comes in: traces of a run, layer by layer.
+Goes out: a value for each kind of ``kinds``, with its definition, unit and source, or the reason why it is missing.
 """

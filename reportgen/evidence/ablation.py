@@ -17,10 +17,13 @@ from transformers import PreTrainedModel
 
 from reportgen.captures.collector import Watch
 from reportgen.evidence.lens import read_lens
+from reportgen.evidence.traced_run import KindCollector, TracedRun
 from reportgen.instrumentation.anatomy import output_device
 from reportgen.instrumentation.inputs import make_inputs
+from reportgen.instrumentation.observer import HeadTrace
 from reportgen.instrumentation.partial_forward import Edit, PartialForward, edited
 from reportgen.instrumentation.unembedding import LogitScale, Unembedding
+from reportgen.records.errors import NoEvidence
 
 _POSITIONS = 8192
 """Of all versions of the text that run side by side: enough to keep a processor busy, few enough to fit."""
@@ -36,7 +39,7 @@ class Ablator:
         network: PreTrainedModel,
         token_ids: list[int],
         rows: slice,
-        end: Unembedding | None,
+        unembed: Unembedding | None,
         scale: LogitScale | None,
     ) -> None:
         """Run the text once.
@@ -45,15 +48,16 @@ class Ablator:
             network: in evaluation mode.
             token_ids: prompt and generated tokens.
             rows: query positions of the steps.
-            end: final norm and unembedding; ``None`` where they are not known, and every run is a whole pass.
+            unembed: final norm and unembedding; ``None`` where they are not known, and every run is a whole pass.
             scale: what the network does to logits behind them; ``None`` likewise.
         """
-        self._network, self._token_ids, self._rows, self._end, self._scale = network, token_ids, rows, end, scale
+        self._network, self._token_ids, self._rows = network, token_ids, rows
+        self._unembed, self._scale = unembed, scale
         self._chosen = torch.tensor(token_ids[rows.start + 1 : rows.stop + 1], device=output_device(network))
         start = time.perf_counter()
         self._usual = self._run_whole(1)
         self._seconds = time.perf_counter() - start
-        self._replay = self._make_replay()
+        self._partial = self._make_partial_forward()
 
     def ablate(
         self,
@@ -100,27 +104,27 @@ class Ablator:
 
     def _share(self, layer: int) -> float:
         """Share of the network that a run from a layer on takes."""
-        if self._replay is None:
+        if self._partial is None:
             return 1
-        return sum(other >= layer for other in self._replay.stream) / len(self._replay.stream)
+        return sum(other >= layer for other in self._partial.stream) / len(self._partial.stream)
 
-    def _make_replay(self) -> PartialForward | None:
+    def _make_partial_forward(self) -> PartialForward | None:
         """Return the layers to start from, if starting there gives what the whole network gives."""
         try:
-            replay = PartialForward(self._network, self._token_ids)
-            for first in {min(replay.stream), max(replay.stream)}:
-                again = self._read(replay.run(first, 2)[:, self._rows])
+            partial = PartialForward(self._network, self._token_ids)
+            for first in {min(partial.stream), max(partial.stream)}:
+                again = self._read(partial.run(first, 2)[:, self._rows])
                 tolerance = _TOLERANCE.get(self._network.dtype, _HALF_TOLERANCE)
                 if not torch.allclose(again, self._usual.expand(2, -1), atol=tolerance, rtol=tolerance):
                     return None
         except Exception:  # whatever layers of unknown make do not take; a whole pass they all do
             return None
-        return replay
+        return partial
 
     def _run(self, layer: int, batch: int, projection: nn.Module, edit: Edit) -> torch.Tensor:
-        if self._replay is None:
+        if self._partial is None:
             return self._run_whole(batch, projection, edit)
-        return self._read(self._replay.run(layer, batch, projection, edit)[:, self._rows])
+        return self._read(self._partial.run(layer, batch, projection, edit)[:, self._rows])
 
     def _run_whole(self, batch: int, projection: nn.Module | None = None, edit: Edit | None = None) -> torch.Tensor:
         inputs = make_inputs(self._network, [self._token_ids])
@@ -130,9 +134,9 @@ class Ablator:
         return logits.float().log_softmax(-1).gather(-1, self._chosen.expand(batch, -1)[..., None])[..., 0]
 
     def _read(self, stream: torch.Tensor) -> torch.Tensor:
-        if self._end is None or self._scale is None:
+        if self._unembed is None or self._scale is None:
             raise ValueError("the end of the network is not known")
-        read = read_lens(self._end, self._scale, stream.flatten(0, 1), self._chosen.repeat(len(stream)))
+        read = read_lens(self._unembed, self._scale, stream.flatten(0, 1), self._chosen.repeat(len(stream)))
         return read.logprobs.reshape(len(stream), -1)
 
 
@@ -147,3 +151,49 @@ def _take_out(heads: Sequence[int], num_heads: int, method: str) -> Edit:
         return by_head.reshape(read.shape)
 
     return edit
+
+
+class AblationCollector(KindCollector):
+    """Notes which linear map reads the heads of each layer, and runs the network again without them if asked to."""
+
+    def __init__(self, run: TracedRun) -> None:
+        """Begin before the first layer."""
+        super().__init__(run)
+        self._projections: dict[int, nn.Module] = {}
+        self._num_heads = 0
+        self._reason = ""
+        self._changes: dict[str, NDArray[np.float32]] = {}
+
+    def see_heads(self, trace: HeadTrace) -> None:
+        """Note the map of a captured layer."""
+        if trace.layer not in self.run.layers:
+            return
+        try:
+            self.run.split(trace)
+        except NoEvidence as error:  # it matters only if ablation is asked for
+            self._reason = str(error)
+        if trace.projection is not None:
+            self._projections[trace.layer] = trace.projection
+            self._num_heads = trace.shape[0]
+
+    def run_again(self, methods: Sequence[str], watch: Watch) -> None:
+        """Ablate each captured head, by each method.
+
+        Raises:
+            NoEvidence: the heads of a layer cannot be told apart.
+        """
+        if self._reason:
+            raise NoEvidence(self._reason)
+        ablator = Ablator(self.run.network, self.run.token_ids, self.run.rows, *self._find_output())
+        for method in methods:
+            self._changes[method] = ablator.ablate(self._projections, self.run.heads, self._num_heads, method, watch)
+
+    def _find_output(self) -> tuple[Unembedding | None, LogitScale | None]:
+        try:
+            return self.run.unembed, self.run.output[2]
+        except NoEvidence:  # every run is then a whole pass
+            return None, None
+
+    def finish(self) -> dict[str, NDArray[np.float32]] | None:
+        """Return the changes by method, ``[step, layer, head]``."""
+        return self._changes or None

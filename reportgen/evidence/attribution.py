@@ -2,7 +2,7 @@
 
 Elhage et al. 2021: the residual stream is the sum of what embedding, heads and MLPs wrote into it, and the logits are
 linear in it once the final norm's scale is held at what it was. So a token's logit, against the mean over the
-vocabulary or against a rival token, is a sum over those parts. Nothing here is taken on trust: that the layer added
+vocabulary or against a runner-up, is a sum over those parts. Nothing here is taken on trust: that the layer added
 what its heads wrote is checked at every layer, and that the parts give back the logit at every step.
 """
 
@@ -16,16 +16,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reportgen.evidence.definitions import SUM_TOLERANCE
+from reportgen.evidence.kinds.attribution import SUM_TOLERANCE, Attribution
 from reportgen.evidence.token_attribution import TokenAttribution
+from reportgen.evidence.traced_run import KindCollector, TracedRun
 from reportgen.instrumentation.anatomy import is_close, tolerance_of
 from reportgen.instrumentation.heads import SplitHeads
 from reportgen.instrumentation.norms import LinearNorm
-from reportgen.instrumentation.observer import Call, LayerTrace
+from reportgen.instrumentation.observer import Call, HeadTrace, LayerTrace
 from reportgen.instrumentation.unembedding import LogitScale, Unembedding
 from reportgen.records import Token
 from reportgen.records.errors import NoEvidence
-from reportgen.records.evidence import Attribution
 
 _TOLERANCE = 1e-3
 
@@ -51,7 +51,7 @@ class Attributor:
 
     def __init__(
         self,
-        end: Unembedding,
+        unembed: Unembedding,
         chosen: torch.Tensor,
         runners_up: torch.Tensor,
         layers: Sequence[int],
@@ -60,16 +60,16 @@ class Attributor:
         """Set out the directions.
 
         Args:
-            end: final norm and unembedding.
+            unembed: final norm and unembedding.
             chosen: ids of the tokens that the steps chose, ``[step]``.
-            runners_up: ids of other tokens, ``[step, rival]``.
+            runners_up: ids of other tokens, ``[step, rank]``.
             layers: whose heads' sources are kept.
             kept: those heads.
         """
-        self._end, self._chosen, self._rivals = end, chosen, runners_up
+        self._unembed, self._chosen, self._runners_up = unembed, chosen, runners_up
         self._sources = TokenAttribution(layers, kept)
-        self._logit_directions, self._bias = end.directions(chosen, runners_up)
-        self._directions = end.norm.pull_back(self._logit_directions)  # [contrast, step, width]
+        self._logit_directions, self._bias = unembed.directions(chosen, runners_up)
+        self._directions = unembed.norm.pull_back(self._logit_directions)  # [contrast, step, width]
         self._pending: tuple[SplitHeads, torch.Tensor, torch.Tensor] | None = None
         self._embedding: torch.Tensor | None = None
         self._stream: torch.Tensor | None = None
@@ -135,12 +135,12 @@ class Attributor:
         """
         if self._stream is None or self._embedding is None:
             raise NoEvidence("its layers were not seen to pass a residual stream on")
-        scales = self._end.norm.scales(self._stream, unembedded)
+        scales = self._unembed.norm.scales(self._stream, unembedded)
         if scales is None:
             raise NoEvidence("what its unembedding reads is not the normed residual stream")
         by_step = scale.factor * scales
-        constants = scale.factor * ((self._end.norm.bias * self._logit_directions).sum(-1) + self._bias)
-        compared = torch.stack([logits.mean(-1), *logits.gather(1, self._rivals).T])
+        constants = scale.factor * ((self._unembed.norm.bias * self._logit_directions).sum(-1) + self._bias)
+        compared = torch.stack([logits.mean(-1), *logits.gather(1, self._runners_up).T])
         return _Finished(
             heads={layer: part * by_step[:, None] for layer, part in self.heads.items()},
             other_parts={layer: part * by_step for layer, part in self.other_parts.items()},
@@ -153,9 +153,39 @@ class Attributor:
         )
 
 
+class AttributionCollector(KindCollector):
+    """Feeds an ``Attributor`` while the pass runs."""
+
+    def __init__(self, run: TracedRun) -> None:
+        """Find the unembedding."""
+        super().__init__(run)
+        self._attributor = Attributor(run.unembed, run.chosen, run.runners_up, run.layers, run.heads)
+        self._layers: list[int] = []
+
+    def see_heads(self, trace: HeadTrace) -> None:
+        """Take the heads of a layer at the steps."""
+        if trace.layer in self.run.layers:
+            self._layers.append(trace.layer)
+        self._attributor.add_heads(self.run.split(trace), trace.weights, trace.attn_out[self.run.rows].clone())
+
+    def see_layer(self, trace: LayerTrace) -> None:
+        """Take what a layer added to the residual stream."""
+        self._attributor.add_layer(trace)
+
+    def finish(self) -> Attribution:
+        """Return the parts of every step's logit."""
+        unembedded, logits, scale = self.run.output
+        # A cap cannot be taken off where it holds; what comes out of the unembedding has none.
+        uncapped = logits.float() if scale.cap is None else self.run.unembed.logits(unembedded)
+        make = self.run.make_token
+        runners_up = tuple(tuple(make(token_id) for token_id in row) for row in self.run.runners_up.tolist())
+        finished = self._attributor.finish(unembedded, uncapped, scale)
+        return finished.record(runners_up, sorted(self._layers), self.run.heads)
+
+
 @dataclass(frozen=True)
 class _Finished:
-    """All parts of one pass, as ``evidence.record.Attribution`` names them, by layer and over all heads."""
+    """All parts of one pass, as ``Attribution`` names them, by layer and over all heads."""
 
     heads: dict[int, torch.Tensor]  # [contrast, step, head]
     other_parts: dict[int, torch.Tensor]  # [contrast, step]

@@ -1,6 +1,6 @@
 """Scores of heads, measured in float32 on the weights of one layer while they stream by.
 
-``reportgen.evidence.definitions`` says in words what each score means and where it comes from.
+``reportgen.evidence.kinds.scores`` says in words what each score means and where it comes from.
 """
 
 from __future__ import annotations
@@ -9,7 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from reportgen.evidence.traced_run import KindCollector, TracedRun
 from reportgen.evidence.weighted import weighted_sink
+from reportgen.instrumentation.anatomy import has_sink
+from reportgen.instrumentation.observer import HeadTrace, RowTrace
+from reportgen.records.errors import NoEvidence
 
 
 class HeadMeasurer:
@@ -93,7 +97,7 @@ class LayerMeasurer:
         """Return the scores, once all rows were seen.
 
         Returns:
-            By the names of ``evidence.definitions.HEAD_SCORES``, ``[head]`` each; NaN where a score is undefined.
+            By the names of ``kinds.scores.HEAD_SCORES``, ``[head]`` each; NaN where a score is undefined.
         """
         queries = len(self._pairs.positions) - 1 or torch.nan
         counts = {"duplicate": self._pairs.num_duplicated, "induction": self._pairs.num_inducing}
@@ -102,3 +106,37 @@ class LayerMeasurer:
         scores = {name: total / counts.get(name, queries) for name, total in self._sums.items()}
         scores |= {name: total / count for name, (total, count) in self._distances.items()}
         return {name: score.cpu().numpy() for name, score in scores.items()}
+
+
+class ScoresCollector(KindCollector):
+    """Measures the scores of the captured heads, layer by layer."""
+
+    def __init__(self, run: TracedRun) -> None:
+        """Find the equal tokens of the text."""
+        super().__init__(run)
+        self._measurer = HeadMeasurer(run.token_ids, run.device)
+        self._layers: dict[int, LayerMeasurer] = {}
+
+    def see_heads(self, trace: HeadTrace) -> None:
+        """Begin with a layer."""
+        if trace.layer in self.run.layers:
+            heads, norms = self.run.heads, self._find_norms(trace)
+            self._layers[trace.layer] = self._measurer.begin(len(heads), norms, has_sink=has_sink(trace.module))
+
+    def _find_norms(self, trace: HeadTrace) -> torch.Tensor | None:
+        """Scores other than the weighted one need no norms."""
+        try:
+            return self.run.measure_norms(trace)[self.run.heads]
+        except NoEvidence:
+            return None
+
+    def see_rows(self, trace: RowTrace) -> None:
+        """Add some query rows."""
+        if trace.layer in self._layers:
+            heads, weights = self.run.heads, trace.weights
+            self._layers[trace.layer].add(trace.first, weights if len(heads) == len(weights) else weights[heads])
+
+    def finish(self) -> dict[str, NDArray[np.float32]] | None:
+        """Return the scores by name, ``[layer, head]``."""
+        layers = [self._layers[layer].result() for layer in sorted(self._layers)]
+        return {name: np.stack([scores[name] for scores in layers]) for name in layers[0]} if layers else None

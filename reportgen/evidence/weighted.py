@@ -1,30 +1,31 @@
-"""Weighted attention: how long what a head writes from each key is (Kobayashi et al. 2020)."""
+"""Weighted attention: the length of what a head writes from each key (Kobayashi et al. 2020)."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from reportgen.instrumentation.heads import SplitHeads
-from reportgen.records.errors import NoEvidence
+from reportgen.evidence.traced_run import KindCollector, TracedRun
+from reportgen.instrumentation.observer import HeadTrace
 
 
-def measure_value_norms(heads: SplitHeads) -> torch.Tensor:
-    """Return ``‖v_k W_O‖``, the length of what a head writes per unit of weight on a key.
+class ValueNormsCollector(KindCollector):
+    """Keeps the norms of the captured heads."""
 
-    Args:
-        heads: of one layer.
+    def __init__(self, run: TracedRun) -> None:
+        """Begin before the first layer."""
+        super().__init__(run)
+        self._norms: dict[int, NDArray[np.float32]] = {}
 
-    Returns:
-        float32 ``[head, key_pos]``.
+    def see_heads(self, trace: HeadTrace) -> None:
+        """Measure the heads of a layer."""
+        if trace.layer in self.run.layers:
+            self._norms[trace.layer] = self.run.measure_norms(trace)[self.run.heads].cpu().numpy()
 
-    Raises:
-        NoEvidence: heads are gated, so that the length depends on the query too.
-    """
-    if heads.gates is not None:
-        raise NoEvidence("its heads are gated before the output projection, so their length differs by query")
-    # ‖v W‖² = v (W Wᵀ) vᵀ: the product in the middle is as small as a head.
-    gram = heads.weight @ heads.weight.transpose(1, 2)
-    return (heads.values @ gram * heads.values).sum(-1).clamp(min=0).sqrt()
+    def finish(self) -> NDArray[np.float32] | None:
+        """Return ``[layer, head, key_pos]``."""
+        return np.stack([self._norms[layer] for layer in sorted(self._norms)]) if self._norms else None
 
 
 def weighted_sink(weights: torch.Tensor, norms: torch.Tensor) -> torch.Tensor:

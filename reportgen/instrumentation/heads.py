@@ -84,3 +84,22 @@ def _gates(mixture: torch.Tensor, outputs: torch.Tensor, dtype: torch.dtype) -> 
     if (gates < -tolerance).any() or (gates > 1 + tolerance).any():
         raise NoEvidence("its heads are mixed with one another or normed before the output projection")
     return gates
+
+
+def measure_value_norms(heads: SplitHeads) -> torch.Tensor:
+    """Return ``‖v_k W_O‖``, the length of what a head writes per unit of weight on a key.
+
+    Args:
+        heads: of one layer.
+
+    Returns:
+        float32 ``[head, key_pos]``.
+
+    Raises:
+        NoEvidence: heads are gated, so that the length depends on the query too.
+    """
+    if heads.gates is not None:
+        raise NoEvidence("its heads are gated before the output projection, so their length differs by query")
+    # ‖v W‖² = v (W Wᵀ) vᵀ: the product in the middle is as small as a head.
+    gram = heads.weight @ heads.weight.transpose(1, 2)
+    return (heads.values @ gram * heads.values).sum(-1).clamp(min=0).sqrt()

@@ -19,6 +19,7 @@ import bokeh
 from bokeh.resources import Resources
 from markupsafe import Markup
 
+from reportgen.evidence.kinds import KINDS
 from reportgen.pages.encoding import encode_bytes
 from reportgen.pages.templates import strip_margin
 from reportgen.paths import find_templates
@@ -29,24 +30,19 @@ BOKEH_FILE = f"assets/bokeh-{bokeh.__version__}.min.js"
 _STYLES = ("theme.css", "layout.css", "content.css", "take.css")
 BOOT_SCRIPTS = ("payload.js", "boot.js")
 """Those that bring in the others, which pages carry deflated."""
-PAGE_SCRIPTS = (
+_SHARED_SCRIPTS = (
     "triangles.js", "ramps.js", "pattern.js", "scale.js", "scores.js", "sets.js", "state.js", "store.js", "shows.js",
-    "kinds.js", "words.js", "forms.js", "evidence.js", "ledger.js", "text.js", "lines.js", "figures.js", "heatmaps.js",
-    "overview.js", "tiles.js", "steps.js", "wrote.js", "grid.js", "lens.js", "strongest.js", "rollout.js",
-    "together.js", "views.js", "scoreboard.js", "address.js", "keys.js", "pointer.js", "theme.js", "blocks.js",
-    "captions.js", "controls.js", "player.js", "picture.js", "strip.js", "save.js", "embed.js", "cite.js", "dialogs.js",
-    "page.js",
+    "kinds.js", "words.js", "forms.js", "evidence.js", "ledger.js", "text.js", "figures.js", "heatmaps.js",
+    "overview.js", "strongest.js", "address.js", "keys.js", "pointer.js", "theme.js", "blocks.js",
 )  # fmt: skip
-"""In the order in which they must run: the pure ones, those that draw, and the one that touches the document."""
-_PAGE_ALONE = frozenset(
-    ["lines.js", "tiles.js", "steps.js", "wrote.js", "grid.js", "lens.js", "rollout.js", "together.js", "views.js",
-     "scoreboard.js", "captions.js", "controls.js", "player.js", "picture.js", "strip.js", "save.js", "embed.js",
-     "cite.js", "dialogs.js", "page.js"]
+"""In the order in which they must run: the pure ones, then those that draw."""
+PAGE_SCRIPTS = (
+    *_SHARED_SCRIPTS, "lines.js", "tiles.js", "steps.js", *(script for kind in KINDS for script in kind.scripts),
+    "head_rows.js", "together.js", "views.js", "scoreboard.js", "captions.js", "controls.js", "player.js",
+    "picture.js", "strip.js", "save.js", "embed.js", "cite.js", "dialogs.js", "page.js",
 )  # fmt: skip
-COMPARE_SCRIPTS = (
-    *(name for name in PAGE_SCRIPTS if name not in _PAGE_ALONE), "difference.js", "beside.js", "compare.js",
-)  # fmt: skip
-"""Those that a page shares with a comparison, and the latter's own."""
+"""Those of a page; the last one touches the document."""
+COMPARE_SCRIPTS = (*_SHARED_SCRIPTS, "difference.js", "beside.js", "compare.js")
 INDEX_SCRIPTS = ("payload.js", "keys.js", "address.js", "listing.js", "index.js")
 _COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:(?!\*/).)*\*/[ \t]*)\n", re.DOTALL | re.MULTILINE)
 """Comments are a sixth of the scripts, and are carried by every page."""

@@ -14,7 +14,8 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from reportgen.captures.record import Capture
-from reportgen.evidence.definitions import HEAD_SCORES, LABEL_FROM, HeadScore, find_default_head
+from reportgen.evidence.default_head import find_default_head
+from reportgen.evidence.kinds.scores import HEAD_SCORES, LABEL_FROM, HeadScore
 from reportgen.pages.alignment import Alignment, Variation, align, measure_variations
 from reportgen.pages.assets import (
     COMPARE_SCRIPTS,

@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from reportgen.captures.record import Capture
+from reportgen.evidence.kinds import KINDS, list_measured
+from reportgen.evidence.kinds.kind import Row
 from reportgen.records import Prediction, Token
 from reportgen.records.errors import ReportgenError, install_advice
-from reportgen.records.evidence import Attribution
 
 Table = Mapping[str, Sequence[Any]]
 """Columns by name, all equally long."""
 
-TABLE_NAMES = ("heads", "tokens", "steps", "attribution", "lens", "ablation")
+TABLE_NAMES = ("tokens", "steps", *(kind.table for kind in KINDS if kind.table))
 _DIGITS = 7
 
 
@@ -39,18 +40,11 @@ def make_tables(capture: Capture) -> dict[str, Table]:
     """Return every table of a capture that it has numbers for.
 
     Returns:
-        ``heads``: a row for each head, a column for each score. ``tokens``: a row for each token and what it met.
-        ``steps``: a row for each generated token. ``attribution``: a row for each step, contrast and part.
-        ``lens``: a row for each layer and step. ``ablation``: a row for each step and head.
+        ``tokens``: a row for each token. ``steps``: a row for each generated token. Then the tables of the evidence
+        that was measured, by the names of ``TABLE_NAMES``.
     """
-    rows = {
-        "heads": _head_rows(capture),
-        "tokens": _token_rows(capture),
-        "steps": _step_rows(capture),
-        "attribution": _attribution_rows(capture),
-        "lens": _lens_rows(capture),
-        "ablation": _ablation_rows(capture),
-    }
+    rows: dict[str, Iterable[Row]] = {"tokens": _token_rows(capture), "steps": _step_rows(capture)}
+    rows |= {kind.table: kind.tabulate(capture, value) for kind, value in list_measured(capture) if kind.table}
     tables = {name: _columns(list(some)) for name, some in rows.items()}
     return {name: table for name, table in tables.items() if table}
 
@@ -85,19 +79,15 @@ def _cell(value: Any) -> Any:
     return f"{value:.{_DIGITS}g}" if isinstance(value, float) else value
 
 
-def _number(value: Any) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _columns(rows: Sequence[Row]) -> Table:
+    return {name: [_plain(row[name]) for row in rows] for name in rows[0]} if rows else {}
 
 
-def _columns(rows: Sequence[Mapping[str, Any]]) -> Table:
-    return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
-
-
-def _head_rows(capture: Capture) -> Iterator[dict[str, Any]]:
-    scores = capture.evidence.scores
-    for row, layer in enumerate(capture.layers):
-        for column, head in enumerate(capture.heads):
-            yield {"layer": layer, "head": head} | {name: _number(of[row, column]) for name, of in scores.items()}
+def _plain(value: Any) -> Any:
+    """Return a number of numpy as Python has it, ``None`` where it is undefined."""
+    if isinstance(value, np.floating):
+        return None if np.isnan(value) else float(value)
+    return value
 
 
 def _token_rows(capture: Capture) -> Iterator[dict[str, Any]]:
@@ -125,59 +115,6 @@ def _step_rows(capture: Capture) -> Iterator[dict[str, Any]]:
             "filtered_logprob": step.filtered.logprob,
             "logprob_drift": step.logprob_drift,
         }
-
-
-def _attribution_rows(capture: Capture) -> Iterator[dict[str, Any]]:
-    found = capture.evidence.attribution
-    if found is None:
-        return
-    for step, runners_up in enumerate(found.runners_up):
-        for contrast, rival in enumerate((None, *runners_up)):
-            against = {"step": step, **_describe("against_", rival)}
-            for part, layer, head, value in _parts(capture, found, contrast, step):
-                yield {**against, "part": part, "layer": layer, "head": head, "logit": _number(value)}
-
-
-def _parts(
-    capture: Capture, found: Attribution, contrast: int, step: int
-) -> Iterator[tuple[str, int | None, int | None, float]]:
-    for row, layer in enumerate(capture.layers):
-        for column, head in enumerate(capture.heads):
-            yield "head", layer, head, found.heads[contrast, step, row, column]
-    for layer, value in enumerate(found.other_parts[contrast, step]):
-        yield "other parts", layer, None, value
-    yield "other heads", None, None, found.other_heads[contrast, step]
-    yield "embedding", None, None, found.embedding[contrast, step]
-    yield "biases", None, None, found.biases[contrast, step]
-    yield "all", None, None, found.logits[contrast, step]
-
-
-def _lens_rows(capture: Capture) -> Iterator[dict[str, Any]]:
-    lens = capture.evidence.lens
-    if lens is None:
-        return
-    for row, layer in enumerate(lens.layers):
-        for step in range(len(capture.steps)):
-            yield {
-                "layer": layer,
-                "step": step,
-                "logprob": _number(lens.logprobs[row, step]),
-                "rank": int(lens.ranks[row, step]),
-                **_describe("best_", lens.best[row][step]),
-                "best_logprob": _number(lens.best_logprobs[row, step]),
-            }
-
-
-def _ablation_rows(capture: Capture) -> Iterator[dict[str, Any]]:
-    for method, changes in capture.evidence.ablations.items():
-        for step, row, column in np.ndindex(changes.shape):
-            yield {
-                "method": method,
-                "step": step,
-                "layer": capture.layers[row],
-                "head": capture.heads[column],
-                "logprob_change": _number(changes[step, row, column]),
-            }
 
 
 def _describe(prefix: str, token: Token | None) -> dict[str, Any]:

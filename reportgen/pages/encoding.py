@@ -13,7 +13,6 @@ import zlib
 from base64 import b64decode, b64encode
 from bisect import bisect_right
 from collections.abc import Iterable
-from math import isfinite
 from typing import Any
 
 import deflate
@@ -25,14 +24,14 @@ from reportgen.captures.quantization import quantize_sqrt
 from reportgen.captures.record import Capture
 from reportgen.pages.precision import FULL, Precision, quantize
 from reportgen.pages.triangles import pack_triangles
-from reportgen.records import Prediction, Token
+from reportgen.records import Prediction
+from reportgen.records.json_values import describe_token, list_numbers, shorten
 
 THUMBNAIL_SIDE = 24
 """Most cells along a side of one head's picture in the overview."""
 _OWN_OVERVIEW = 64
 """Up to so many tokens the overview has no block: all layers are hardly more, and the page's script shrinks them."""
 
-_DIGITS = 5  # more than a page shows
 _LEVELS = (12, 10, 6)
 """Of deflate, for small blocks, for larger ones and for the largest. Level 12 makes codes 4 % to 9 % smaller than
 level 6 and takes eight times as long or more, level 10 half or two thirds of that in a tenth to a half of the time."""
@@ -159,16 +158,8 @@ def describe_capture(capture: Capture, precision: Precision = FULL) -> dict[str,
             {"raw": _describe_prediction(step.raw), "filtered": _describe_prediction(step.filtered)}
             for step in capture.steps
         ],
-        "scores": {
-            name: [[shorten(score) for score in row] for row in scores]
-            for name, scores in capture.evidence.scores.items()
-        },
+        "scores": {name: list_numbers(scores) for name, scores in capture.evidence.scores.items()},
     }
-
-
-def describe_token(token: Token) -> list[Any]:
-    """Return a token as the page's script reads it: ``[token_id, shown, special]``."""
-    return [token.token_id, token.shown, int(token.special)]
 
 
 def _describe_prediction(prediction: Prediction) -> dict[str, Any]:
@@ -178,8 +169,3 @@ def _describe_prediction(prediction: Prediction) -> dict[str, Any]:
         "entropy": shorten(prediction.entropy),
         "alternatives": [[token.token_id, token.shown, shorten(logprob)] for token, logprob in prediction.alternatives],
     }
-
-
-def shorten(number: float, digits: int = _DIGITS) -> float | None:
-    """Return a number with so many significant digits; undefined or infinite, it is null, as JSON has it."""
-    return float(f"{number:.{digits}g}") if isfinite(number) else None

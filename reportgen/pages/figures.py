@@ -27,6 +27,7 @@ from bokeh.models import (
 )
 from bokeh.plotting import figure
 
+from reportgen.evidence.kinds.kind import Heatmap
 from reportgen.pages.palettes import PALETTES
 
 _FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
@@ -86,9 +87,11 @@ def draw_rows(name: str, row_label: str, *, shaded: bool = False) -> Plot:
     return plot
 
 
-def draw_grid(name: str, x_label: str, *, side: str = "above") -> Plot:
-    """Return a cell for each layer, downwards, and each head or step across."""
-    plot = _heatmap(name, x_label, "layer", side=side)
+def draw_heatmap(heatmap: Heatmap) -> Plot:
+    """Return the figure of a kind of evidence."""
+    if not heatmap.x_label:
+        return draw_pattern(heatmap.name)
+    plot = _heatmap(heatmap.name, heatmap.x_label, heatmap.y_label, side=heatmap.x_side)
     _frames(plot, "frame")
     _bar(plot)
     return plot
@@ -108,13 +111,13 @@ def draw_logprobs() -> Plot:
 
 
 def make_figures(
-    *, with_steps: bool, evidence: frozenset[str] = frozenset(), marks: frozenset[str] = frozenset()
+    *, with_steps: bool, evidence: Sequence[Heatmap] = (), marks: frozenset[str] = frozenset()
 ) -> dict[str, Any]:
     """Return every figure of a page as a JSON item, ids renamed in order of appearance.
 
     Args:
         with_steps: whether tokens were generated; the figures of steps are left out otherwise.
-        evidence: the figures of evidence that there is: ``grid``, ``lens``, ``rollout``.
+        evidence: figures of the evidence that there is.
         marks: what only some models need: ``shade`` of cells outside a window, ``gaps`` between layers.
 
     Returns:
@@ -132,7 +135,7 @@ def make_figures(
         drawings["step_heads"] = lambda: draw_rows("step_heads", "head", shaded=shaded)
         drawings["step_layers"] = lambda: draw_rows("step_layers", "layer", shaded=shaded)
         drawings["logprobs"] = draw_logprobs
-    drawings |= {name: draw for name, draw in _EVIDENCE.items() if name in evidence}
+    drawings |= {heatmap.name: lambda heatmap=heatmap: draw_heatmap(heatmap) for heatmap in evidence}
     return {name: rename_ids(json_item(draw()), prefix=name) for name, draw in drawings.items()}  # pyright: ignore
 
 
@@ -157,13 +160,6 @@ def make_compare_figures(marks: Sequence[frozenset[str]], *, with_difference: bo
     if with_difference:
         drawings["difference"] = draw_pattern("difference", tools=True)
     return {name: rename_ids(json_item(plot), prefix=name) for name, plot in drawings.items()}  # pyright: ignore
-
-
-_EVIDENCE: dict[str, Callable[[], Plot]] = {
-    "grid": lambda: draw_grid("grid", "head"),
-    "lens": lambda: draw_grid("lens", "step and its token", side="below"),
-    "rollout": lambda: draw_pattern("rollout"),
-}
 
 
 def rename_ids(item: Any, prefix: str) -> Any:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 
 from markupsafe import Markup
 
 from reportgen.captures.record import Capture
-from reportgen.evidence.definitions import (
-    ABLATIONS,
-    ATTRIBUTION,
-    HEAD_SCORES,
-    LABEL_FROM,
-    LENS,
-    ROLLOUT,
-    WEIGHTED,
-    Measure,
-    find_default_head,
-)
+from reportgen.evidence.default_head import find_default_head
+from reportgen.evidence.kinds import DEFINITIONS, KINDS
+from reportgen.evidence.kinds.ablation import ABLATIONS
+from reportgen.evidence.kinds.kind import Definition, Heatmap, Kind
+from reportgen.evidence.kinds.scores import HEAD_SCORES, LABEL_FROM
 from reportgen.pages.assets import (
     PAGE_SCRIPTS,
     embed_json,
@@ -36,7 +30,7 @@ from reportgen.pages.encoding import (
     encode_pattern,
     has_overview,
 )
-from reportgen.pages.evidence_blocks import encode_sources, list_grid_metrics, list_heatmap_modes, make_evidence_blocks
+from reportgen.pages.evidence_blocks import encode_sources, list_grids, list_heatmap_modes, make_evidence_blocks
 from reportgen.pages.layer_notes import (
     TraitView,
     describe_layer_types,
@@ -74,9 +68,6 @@ from reportgen.pages.templates import GENERATOR, render
 from reportgen.pages.words import find_words
 from reportgen.records import ModelInfo
 
-_KINDS = ("value_norms", "attribution", "sources", "lens", "rollout", "ablations")
-"""Kinds of evidence that may be missing, each for a reason that the page says."""
-
 
 @dataclass(frozen=True)
 class PageContext:
@@ -105,11 +96,11 @@ class PageContext:
     label_from: float
     heatmap_modes: Sequence[str]
     grid_metrics: Sequence[str]
-    has_lens: bool
-    has_rollout: bool
+    measured: Collection[str]
+    sections: Sequence[Kind]
     missing: Mapping[str, str]
     attribution_note: str
-    definitions: Mapping[str, Measure]
+    definitions: Mapping[str, Definition]
     mode_titles: Mapping[str, str]
     column_titles: Mapping[str, str]
     overview_titles: Mapping[str, str]
@@ -193,17 +184,17 @@ def make_page_context(
         score_rows=make_score_rows(capture),
         evidence_rows=make_evidence_rows(capture),
         label_from=LABEL_FROM,
-        heatmap_modes=list_heatmap_modes(evidence),
-        grid_metrics=tuple(list_grid_metrics(evidence)),
-        has_lens=evidence.lens is not None,
-        has_rollout=evidence.rollout is not None,
-        missing=dict.fromkeys(_KINDS, "") | dict(evidence.missing),
+        heatmap_modes=list_heatmap_modes(capture),
+        grid_metrics=tuple(list_grids(capture)),
+        measured=evidence.measured.keys(),
+        sections=_list_sections(capture),
+        missing=dict.fromkeys(("sources", *(kind.name for kind in KINDS)), "") | dict(evidence.missing),
         attribution_note="" if evidence.attribution is None else evidence.attribution.note,
-        mode_titles={"weight": "weight", "weighted": WEIGHTED.title, "attribution": "attribution"},
+        mode_titles={"weight": "weight", "weighted": DEFINITIONS["value_norms"].title, "attribution": "attribution"},
         column_titles={"weight": "weight", "weighted": "weighted", "attribution": "logits"},
         overview_titles={"attribution": "attribution, this step", **{kind.name: kind.title for kind in ABLATIONS}},
-        metric_titles=_name_metrics(list_grid_metrics(evidence)),
-        definitions={measure.name: measure for measure in (WEIGHTED, ATTRIBUTION, LENS, ROLLOUT, *ABLATIONS)},
+        metric_titles=_name_metrics(list_grids(capture)),
+        definitions=DEFINITIONS,
         summary=summarize_settings(capture),
         settings=[*make_settings(capture), *make_layer_type_rows(capture)],
         recipe=make_prompt_file(capture),
@@ -247,29 +238,37 @@ def _make_blocks(capture: Capture, precision: Precision) -> dict[str, Markup]:
             "words": find_words(capture.tokens, capture.num_prompt_tokens),
             "palettes": describe_ramps(PALETTES),
             "diverging": describe_ramps(DIVERGING),
-            "heatmap_modes": list_heatmap_modes(capture.evidence),
-            "grid_metrics": list(list_grid_metrics(capture.evidence)),
+            "heatmap_modes": list_heatmap_modes(capture),
+            "grid_metrics": list(list_grids(capture)),
             "label_from": LABEL_FROM,
             "score_kinds": [asdict(score) for score in HEAD_SCORES if score.name in capture.evidence.scores],
         }
     )
     blocks = {
-        "figures": _figures_block(bool(capture.steps), _list_figures(capture), list_marks(capture)),
+        "figures": _figures_block(bool(capture.steps), _list_heatmaps(capture), list_marks(capture)),
         "content": encode_json(content),
         "default-head": encode_pattern(capture, *default_head, precision),
     }
     return blocks | ({"overview": encode_overview(capture)} if has_overview(capture) else {})
 
 
-def _list_figures(capture: Capture) -> frozenset[str]:
-    """Return the figures of evidence that a capture has."""
-    evidence = capture.evidence
-    there = {"grid": list_grid_metrics(evidence), "lens": evidence.lens, "rollout": evidence.rollout is not None}
-    return frozenset(name for name, what in there.items() if what)
+def _list_sections(capture: Capture) -> list[Kind]:
+    """Return the kinds of evidence that have a section of the page, if only to say why they are missing."""
+    return [
+        kind
+        for kind in KINDS
+        if kind.template and (capture.steps or not kind.needs_steps)
+        if kind.has_heatmap(capture) or kind.name in capture.evidence.missing
+    ]
+
+
+def _list_heatmaps(capture: Capture) -> tuple[Heatmap, ...]:
+    """Return the figures of the evidence that a capture has."""
+    return tuple(kind.heatmap for kind in KINDS if kind.heatmap and kind.has_heatmap(capture))
 
 
 @cache
-def _figures_block(with_steps: bool, evidence: frozenset[str], marks: frozenset[str]) -> Markup:
+def _figures_block(with_steps: bool, evidence: tuple[Heatmap, ...], marks: frozenset[str]) -> Markup:
     # Only now: Bokeh's models take most of the time of a run that finds all pages up to date.
     from reportgen.pages.figures import make_figures
 

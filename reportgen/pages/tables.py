@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reportgen.captures.record import DRIFT_LIMIT, Capture
-from reportgen.evidence.definitions import HEAD_SCORES, SUM_TOLERANCE, HeadScore
+from reportgen.evidence.kinds.attribution import SUM_TOLERANCE, Attribution
+from reportgen.evidence.kinds.lens import Lens
+from reportgen.evidence.kinds.scores import HEAD_SCORES, HeadScore
 from reportgen.records import Prediction, Token
-from reportgen.records.evidence import Attribution, Lens
 
 _RUNNERS_UP = 3
 _STRONGEST = 4

@@ -158,7 +158,15 @@ reportgen.evidence = (() => {
       return Float32Array.from({ length: all.length / 2 }, (_, i) => (view.getUint16(2 * i, true) / 65535) ** 2);
     });
 
-    return { facts, form, row, grid, rollout: () => rollout("rollout") };
+    /** A kind's own numbers, shares of the `largest` in 16 bits. */
+    const numbers = once(async (name) => {
+      const [all, { [name]: known }] = await Promise.all([bytes(name), facts()]);
+      const view = new DataView(all.buffer, all.byteOffset, all.length);
+      const unit = known.largest / 65535;
+      return Float32Array.from({ length: all.length / 2 }, (_, i) => view.getUint16(2 * i, true) * unit);
+    });
+
+    return { facts, form, row, grid, numbers, rollout: () => rollout("rollout") };
   }
 
   return { makeEvidence };

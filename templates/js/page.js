@@ -213,7 +213,7 @@ reportgen.page = (() => {
       const figure = new figures.Figure(element, items[name]);
       const pass = (find) => preview(find && pointer.type !== "touch" ? find(scene) : null);
       const on = { hover, preview: pass, select: (find) => select(find(scene)) };
-      return { figure, drawn: "", turn: null, shown: null, ...reportgen.views.VIEWS[name](figure, on) };
+      return { figure, drawn: "", turn: null, shown: null, ...reportgen.views.viewOf(name)(figure, on) };
     }
 
     function hover(find) {

@@ -25,6 +25,8 @@ reportgen.picture = (() => {
     pinned: ["pin", "show", "query", "scale", "first", "words"],
     difference: ["less", "show", "query", "scale", "first", "words"],
   };
+  /** Of kinds of evidence that have a number for each head and query. */
+  const OF_ROWS = ["head", "query", "scale"];
   /** Of views of what heads read, which are all others. */
   const READ = ["head", "show", "query", "scale", "first", "words"];
   const SCALES = { sqrt: "square-root scale", log: "logarithmic scale" };
@@ -79,7 +81,9 @@ reportgen.picture = (() => {
       scale: isScore ? "" : (SCALES[state.scale] ?? `${state.scale} scale`),
       first: isScore ? "" : FIRST[states.firstOf(state)],
     };
-    return (FACTS[name] ?? READ).map((fact) => facts[fact]).filter(Boolean);
+    return (FACTS[name] ?? (reportgen.views.isOfHeads(name) ? READ : OF_ROWS))
+      .map((fact) => facts[fact])
+      .filter(Boolean);
   }
 
   /** Lines of a text that are no longer than `width`; a word that is goes on in the next line. */
@@ -167,7 +171,8 @@ reportgen.picture = (() => {
     const ofWeights =
       name === "overview"
         ? state.by === "pattern"
-        : (FACTS[name] ?? READ).includes("show") && state.show !== "attribution";
+        : (FACTS[name] ?? (reportgen.views.isOfHeads(name) ? READ : OF_ROWS)).includes("show") &&
+          state.show !== "attribution";
     return {
       title: card.title,
       facts: [revision ? `${card.model} at ${revision}` : card.model, called, ...facts].join("\u00a0· "),

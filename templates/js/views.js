@@ -9,9 +9,6 @@ reportgen.views = (() => {
   const { overview } = reportgen.overview;
   const { tiles } = reportgen.tiles;
   const { rows, logprobs } = reportgen.steps;
-  const { grid } = reportgen.grid;
-  const { lens } = reportgen.lens;
-  const { rollout } = reportgen.rollout;
   const { aggregate, pinned, difference } = reportgen.together;
 
   const headsOfLayer = ({ state, bounds }, label) =>
@@ -24,7 +21,7 @@ reportgen.views = (() => {
     return keyHead === null ? `head ${head}` : `head ${head} · key head ${keyHead}`;
   }
 
-  /** By the name of the figure. */
+  /** By the name of the figure; those of evidence are elsewhere. */
   const VIEWS = {
     overview,
     head,
@@ -35,13 +32,16 @@ reportgen.views = (() => {
     step_heads: (figure, on) => rows(figure, on, (scene) => headsOfLayer(scene, String)),
     step_layers: (figure, on) => rows(figure, on, (scene) => layersOfHead(scene, String)),
     logprobs,
-    grid,
-    lens,
-    rollout,
     aggregate,
     pinned,
     difference,
   };
 
-  return { VIEWS };
+  /** The view of a figure; that of a kind of evidence may have a script of the figure's name. */
+  const viewOf = (name) => VIEWS[name] ?? reportgen[name]?.[name] ?? reportgen.headRows.viewOf(name);
+
+  /** Whether a view shows what heads read. */
+  const isOfHeads = (name) => name === "text" || name in VIEWS;
+
+  return { viewOf, isOfHeads };
 })();

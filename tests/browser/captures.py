@@ -24,7 +24,7 @@ def make_withheld() -> Capture:
     changed["sources"][:, :, 5:11] = np.nan
     residuals = np.array([1e-6, 2.1e-2, 1e-6], np.float32)
     withheld = replace(attribution, residuals=residuals, **changed)
-    return replace(capture, evidence=replace(capture.evidence, attribution=withheld))
+    return replace(capture, evidence=capture.evidence.replace(attribution=withheld))
 
 
 def make_bare() -> Capture:

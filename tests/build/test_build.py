@@ -359,7 +359,7 @@ def test_shared_assets_make_pages_light(tiny_llama: LoadedModel, tmp_path: Path)
 
 @pytest.fixture(scope="module")
 def shipped(smollm2: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, dict[str, Capture]]:
-    """Run the shipped prompts on the embedded model, as ``make report`` does, and keep what was captured."""
+    """Run the shipped prompts on the bundled model, as ``make report`` does, and keep what was captured."""
     captures: dict[str, Capture] = {}
 
     def keep(model: LoadedModel, prompts: Sequence[Prompt], *_: object) -> Iterator[object]:

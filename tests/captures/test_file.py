@@ -27,7 +27,7 @@ from reportgen.models.model import LoadedModel
 from reportgen.pages.page import render_page
 from reportgen.records import LayerType, Prompt, SourceLocation
 from reportgen.records.errors import CaptureFileError
-from reportgen.records.evidence import Evidence
+from reportgen.records.evidence import EVIDENCE_TYPES, Evidence
 from reportgen.records.selection import Selection
 
 
@@ -36,6 +36,8 @@ def assert_same(one: Any, other: Any, where: str = "capture") -> None:
     assert type(one) is type(other) or isinstance(one, Mapping), where
     if isinstance(one, np.ndarray):
         assert (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes()), where
+    elif isinstance(one, Evidence):
+        assert_same((one.measured, one.missing), (other.measured, other.missing), where)
     elif is_dataclass(one):
         for item in fields(one):
             assert_same(getattr(one, item.name), getattr(other, item.name), f"{where}.{item.name}")
@@ -80,7 +82,7 @@ def test_every_field_comes_back(
         attention=(made.attention * 200).astype(dtype), layer_types=(LayerType(0, window=3, note=word), LayerType(1)),
         model=replace(made.model, features=(word,), context_window=None),
         sink_mass=np.full((3, 4, made.num_tokens), number, np.float32),
-        evidence=replace(made.evidence, missing={"lens": word}),
+        evidence=made.evidence.replace(missing={"lens": word}),
     )  # fmt: skip
     assert_same(there_and_back(full, tmp_path), full)
     assert_same(there_and_back(replace(full, sink_mass=None, evidence=Evidence()), tmp_path).evidence, Evidence())
@@ -106,9 +108,13 @@ def test_a_real_capture_comes_back_and_gives_the_same_page(tiny_llama: LoadedMod
 
 def field_names(kind: Any, seen: set[Any]) -> set[str]:
     """Return the fields of a record and of all records in it, as ``Record.field``."""
-    if not is_dataclass(kind) or kind in seen:
+    if not (is_dataclass(kind) or kind is Evidence) or kind in seen:
         return set().union(*(field_names(inner, seen) for inner in getattr(kind, "__args__", ())))
     seen.add(kind)
+    if kind is Evidence:
+        kinds = {name: held.annotation for name, held in EVIDENCE_TYPES.items()}
+        names = {f"Evidence.{name}" for name in (*kinds, "missing")}
+        return names.union(*(field_names(held, seen) for held in kinds.values()))
     hints = _hints(kind)  # pyright: ignore[reportArgumentType]
     names = {f"{kind.__name__}.{name}" for name in hints}  # pyright: ignore[reportAttributeAccessIssue]
     return names.union(*(field_names(hint, seen) for hint in hints.values()))

@@ -296,7 +296,7 @@ def test_check_needs_no_weights(here: Path, model: Path) -> None:
 
 
 @pytest.mark.system
-def test_check_of_the_embedded_model_needs_neither_it_nor_torch(here: Path) -> None:
+def test_check_of_the_bundled_model_needs_neither_it_nor_torch(here: Path) -> None:
     (here / "prompts.yaml").write_text("- a\n", "utf-8")
     program = (
         "import sys\nfrom reportgen.cli.main import main\nmain(['check'], standalone_mode=False)\n"
@@ -321,7 +321,7 @@ def test_schema_is_the_committed_one(here: Path) -> None:
     assert done.stdout == (ROOT / "reportgen" / "prompts" / "prompts.schema.json").read_text("utf-8")
 
 
-def test_models_lists_the_embedded_one(here: Path) -> None:
+def test_models_lists_the_bundled_one(here: Path) -> None:
     done = call("models")
     assert done.exit_code == 0
     assert "smollm2-135m" in done.stdout

@@ -16,9 +16,10 @@ from transformers import PreTrainedModel
 
 from reportgen.build.capture import capture
 from reportgen.captures.record import Capture
+from reportgen.evidence.kinds.attribution import Attribution
 from reportgen.models.model import LoadedModel, wrap_model
 from reportgen.records import Prompt
-from reportgen.records.evidence import Attribution
+from reportgen.records.evidence import EVIDENCE_TYPES
 from reportgen.records.selection import parse_selection
 
 PROMPT = Prompt(text="The cat ate", max_new_tokens=4)
@@ -229,15 +230,15 @@ def test_capture_is_never_lost_for_its_evidence(tiny_llama: LoadedModel, monkeyp
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("no kernel image")
 
-    for name in ("split_heads", "read_lens", "measure_value_norms"):
-        monkeypatch.setattr(f"reportgen.evidence.collector.{name}", fail)
-    monkeypatch.setattr("reportgen.evidence.rollout.Rollout.add", fail)
-    monkeypatch.setattr("reportgen.evidence.head_scores.HeadMeasurer.begin", fail)
+    for name in ("split_heads", "measure_value_norms"):
+        monkeypatch.setattr(f"reportgen.evidence.traced_run.{name}", fail)
+    monkeypatch.setattr("reportgen.evidence.lens.read_lens", fail)
+    monkeypatch.setattr("reportgen.evidence.rollout.RolloutCollector.add", fail)
     made = capture(tiny_llama, replace(PROMPT, evidence=("ablation",)))
     evidence = made.evidence
     assert made.pattern(0, 0).shape == (15, 15)
     assert evidence.scores == {}
-    assert set(evidence.missing) == {"scores", "attribution", "lens", "value_norms", "rollout", "ablations"}
+    assert set(evidence.missing) == {*EVIDENCE_TYPES}
     assert all("RuntimeError: no kernel image" in reason for reason in evidence.missing.values())
     assert (evidence.attribution, evidence.lens, evidence.value_norms, evidence.rollout) == (None,) * 4
     assert evidence.ablations == {}

@@ -9,7 +9,7 @@ import pytest
 from samples import make_capture, make_pattern
 
 from reportgen.captures.record import Capture
-from reportgen.evidence.definitions import find_default_head
+from reportgen.evidence.default_head import find_default_head
 
 
 def with_patterns(capture: Capture, *patterns: np.ndarray) -> Capture:

@@ -12,9 +12,9 @@ from tiny import make_tokenizer
 
 from reportgen.build.capture import capture
 from reportgen.captures.record import Capture
+from reportgen.evidence.kinds.lens import Lens
 from reportgen.models.model import LoadedModel, wrap_model
 from reportgen.records import Prompt
-from reportgen.records.evidence import Lens
 
 PROMPT = Prompt(text="The cat ate", max_new_tokens=4)
 

@@ -6,21 +6,31 @@ import numpy as np
 import torch
 from samples import make_pattern
 
-from reportgen.evidence.rollout import Rollout
+from reportgen.evidence.rollout import RolloutCollector
 
 
-def roll(*layers: np.ndarray) -> np.ndarray:
-    rollout = Rollout()
-    for layer in layers:
-        for first in reversed(range(0, layer.shape[1], 2)):  # in parts, as in a capture
-            rollout.add(first, torch.from_numpy(layer[:, first : first + 2, : first + 2]))
-    result = rollout.result()
+class Text:
+    """As much of a run as rollout asks for."""
+
+    def __init__(self, num_tokens: int) -> None:
+        self.token_ids = [0] * num_tokens
+
+
+def roll(*layers: np.ndarray, by_rows: bool = False) -> np.ndarray:
+    """Multiply layers, given two query rows at a time: layer by layer with the last rows first, or row by row."""
+    num_tokens = layers[0].shape[1]
+    rollout = RolloutCollector(Text(num_tokens))  # pyright: ignore[reportArgumentType]
+    starts = range(0, num_tokens, 2)
+    blocks = [(layer, first) for layer in range(len(layers)) for first in reversed(starts)]
+    for layer, first in sorted(blocks, key=lambda block: block[1]) if by_rows else blocks:
+        rollout.add(layer, first, torch.from_numpy(layers[layer][:, first : first + 2, : first + 2]))
+    result = rollout.multiply()
     assert result is not None
     return result.numpy()
 
 
 def test_nothing_before_the_first_layer() -> None:
-    assert Rollout().result() is None
+    assert RolloutCollector(Text(3)).finish() is None  # pyright: ignore[reportArgumentType]
 
 
 def test_heads_that_read_themselves_change_nothing() -> None:
@@ -42,6 +52,7 @@ def test_it_averages_heads_and_multiplies_layers_as_defined() -> None:
     for layer in layers:
         expected = (0.5 * (layer.mean(0) + np.eye(5))) @ expected
     assert np.allclose(roll(*layers), expected, atol=1e-6)
+    assert np.allclose(roll(*layers, by_rows=True), expected, atol=1e-6)
 
 
 def test_rows_sum_to_one_where_a_sink_takes_some() -> None:

@@ -63,15 +63,14 @@ def test_parquet_holds_the_same(tmp_path) -> None:
 
 def test_without_evidence_there_are_fewer_tables() -> None:
     tables = make_tables(replace(make_capture(generated=()), evidence=Evidence()))
-    assert set(tables) == {"heads", "tokens"}
-    assert set(tables["heads"]) == {"layer", "head"}
+    assert set(tables) == {"tokens"}
 
 
 def test_withheld_steps_are_empty() -> None:
     capture = make_capture()
     found = capture.evidence.attribution
     assert found is not None
-    withheld = replace(capture.evidence, attribution=replace(found, heads=np.full_like(found.heads, np.nan)))
+    withheld = capture.evidence.replace(attribution=replace(found, heads=np.full_like(found.heads, np.nan)))
     table = make_tables(replace(capture, evidence=withheld))["attribution"]
     heads = [logit for logit, part in zip(table["logit"], table["part"], strict=True) if part == "head"]
     assert set(heads) == {None}

@@ -19,6 +19,7 @@ from unpacking import unpack_triangles
 
 from reportgen.captures.quantization import dequantize_sqrt, quantize_sqrt
 from reportgen.captures.record import Capture
+from reportgen.evidence.kinds.attribution import SOURCE_THRESHOLD
 from reportgen.pages.assets import read_bokeh
 from reportgen.pages.encoding import (
     decode_bytes,
@@ -33,10 +34,9 @@ from reportgen.pages.encoding import (
     thumbnail_side,
 )
 from reportgen.pages.evidence_blocks import (
-    SOURCE_FLOOR,
     describe_evidence,
     encode_sources,
-    list_grid_metrics,
+    list_grids,
     list_heatmap_modes,
     make_evidence_blocks,
 )
@@ -209,7 +209,7 @@ def test_shrink_equals_a_loop(length: int, side: int, seed: int) -> None:
 
 def test_capture_is_described_in_json() -> None:
     scores = {"self": np.array([[1 / 3], [np.nan]], np.float32)}
-    capture = replace(make_capture(("a ", "b"), ("c",), layers=(2, 5), heads=(1,)), evidence=Evidence(scores))
+    capture = replace(make_capture(("a ", "b"), ("c",), layers=(2, 5), heads=(1,)), evidence=Evidence(scores=scores))
     described = describe_capture(capture)
     others = [[90, "␣dog", -1.3863], [91, "␣hat", -1.3863]]
     assert described == {
@@ -305,8 +305,7 @@ def make_spread_evidence(evidence: Evidence) -> Evidence:
     assert attribution.sources is not None
     heads, sources = spread(attribution.heads.shape), 3 * spread(attribution.sources.shape)
     heads[:, -1], sources[:, :, -26:] = np.nan, np.nan
-    return replace(
-        evidence,
+    return evidence.replace(
         value_norms=5 * np.abs(spread(evidence.value_norms.shape)),
         rollout=np.abs(spread(evidence.rollout.shape)) if evidence.rollout is not None else None,
         attribution=replace(attribution, heads=heads, sources=sources),
@@ -328,10 +327,10 @@ def make_spread(layer: int, head: int, n: int) -> np.ndarray:
 def make_golden() -> dict[str, Any]:
     """Return blocks, and the numbers and texts that must come out of them."""
     capture = make_hostile()
-    evidence, grids = capture.evidence, list_grid_metrics(capture.evidence)
+    evidence, grids = capture.evidence, list_grids(capture)
     assert evidence.attribution
     content = describe_capture(capture) | describe_layer_types(capture)
-    content |= {"default_head": [3, 2], "heatmap_modes": list_heatmap_modes(evidence), "grid_metrics": list(grids)}
+    content |= {"default_head": [3, 2], "heatmap_modes": list_heatmap_modes(capture), "grid_metrics": list(grids)}
     return {
         "blocks": {
             "bytes": encode_bytes(BYTES),
@@ -353,7 +352,7 @@ def make_golden() -> dict[str, Any]:
         "dropped-mass": round_all(measure_dropped_mass(capture, Precision(threshold=20))),
         "content": content,
         "facts": describe_evidence(capture),
-        "source_floor": SOURCE_FLOOR,
+        "source_floor": SOURCE_THRESHOLD,
         "grids": {name: round_all(grid) for name, grid in grids.items()},
         "norms": round_all(evidence.value_norms),
         "rollout": round_all(evidence.rollout),

@@ -11,13 +11,13 @@ import pytest
 from samples import make_capture
 
 from reportgen.captures.record import Capture
-from reportgen.evidence.definitions import ABLATIONS
+from reportgen.evidence.kinds.ablation import ABLATIONS
+from reportgen.evidence.kinds.attribution import SOURCE_THRESHOLD
 from reportgen.pages.encoding import decode_bytes
 from reportgen.pages.evidence_blocks import (
-    SOURCE_FLOOR,
     describe_evidence,
     encode_sources,
-    list_grid_metrics,
+    list_grids,
     list_heatmap_modes,
     make_evidence_blocks,
 )
@@ -33,28 +33,33 @@ def with_attribution(capture: Capture, **changes: Any) -> Capture:
     """Return the capture with its attribution changed."""
     assert capture.evidence.attribution
     changed = replace(capture.evidence.attribution, **changes)
-    return replace(capture, evidence=replace(capture.evidence, attribution=changed))
+    return replace(capture, evidence=capture.evidence.replace(attribution=changed))
 
 
-def test_shows_are_what_there_is_evidence_for() -> None:
+def with_evidence(evidence: Evidence) -> Capture:
+    """Return the sample with other evidence."""
+    return replace(make_capture(), evidence=evidence)
+
+
+def test_modes_are_what_there_is_evidence_for() -> None:
     evidence = make_capture().evidence
     assert evidence.attribution
-    assert list_heatmap_modes(evidence) == ["weight", "weighted", "attribution"]
-    assert list_heatmap_modes(replace(evidence, value_norms=None)) == ["weight", "attribution"]
+    assert list_heatmap_modes(with_evidence(evidence)) == ["weight", "weighted", "attribution"]
+    assert list_heatmap_modes(with_evidence(evidence.replace(value_norms=None))) == ["weight", "attribution"]
     without = replace(evidence.attribution, sources=None)
-    assert list_heatmap_modes(replace(evidence, attribution=without)) == ["weight", "weighted"]
-    assert list_heatmap_modes(Evidence()) == ["weight"]
+    assert list_heatmap_modes(with_evidence(evidence.replace(attribution=without))) == ["weight", "weighted"]
+    assert list_heatmap_modes(with_evidence(Evidence())) == ["weight"]
 
 
-def test_measures_are_contrasts_and_ablations() -> None:
+def test_metrics_are_contrasts_and_ablations() -> None:
     evidence = make_capture().evidence
     zero, mean = (kind.name for kind in ABLATIONS[:2])
     ablations = {mean: evidence.ablations[zero], zero: evidence.ablations[zero]}
-    assert list(list_grid_metrics(replace(evidence, ablations=ablations))) == [
+    assert list(list_grids(with_evidence(evidence.replace(ablations=ablations)))) == [
         "attribution", "runner-up-1", "runner-up-2", zero, mean,
     ]  # fmt: skip
-    assert list(list_grid_metrics(replace(evidence, attribution=None))) == [zero]
-    assert list_grid_metrics(Evidence()) == {}
+    assert list(list_grids(with_evidence(evidence.replace(attribution=None)))) == [zero]
+    assert list_grids(with_evidence(Evidence())) == {}
 
 
 def test_nothing_known_makes_no_block() -> None:
@@ -79,7 +84,7 @@ def test_grids_come_back_to_a_part_in_32767_of_their_largest() -> None:
     capture = make_capture(layers=(2, 5), heads=(1, 3))
     codes = grids_of(capture).reshape(4, 3, 2, 2)
     scales = describe_evidence(capture)["grid_scales"]
-    for number, (name, grid) in enumerate(list_grid_metrics(capture.evidence).items()):
+    for number, (name, grid) in enumerate(list_grids(capture).items()):
         scale = np.array(scales[name])[:, None, None]
         assert codes[number] / 32767 * scale == pytest.approx(grid, abs=float(scale.max()) / 32767)
 
@@ -112,7 +117,7 @@ def test_sources_come_back_with_their_signs() -> None:
 
 def test_small_sources_are_left_out_and_undefined_ones_marked() -> None:
     capture = make_capture(("a", "b"), ("c",), layers=(0,), heads=(0,))
-    for small, code in ((0.9 * SOURCE_FLOOR, 0), (1.1 * SOURCE_FLOOR, 4), (np.nan, -128)):
+    for small, code in ((0.9 * SOURCE_THRESHOLD, 0), (1.1 * SOURCE_THRESHOLD, 4), (np.nan, -128)):
         given = with_attribution(capture, sources=np.array([[[1, small]]], np.float32))
         assert [numbers_of(block or "", "i1").tolist() for block in encode_sources(given)] == [[127, code]]
 

@@ -11,6 +11,7 @@ import pytest
 from bokeh.document import Document
 from bokeh.plotting import figure
 
+from reportgen.evidence.kinds import KINDS
 from reportgen.pages.figures import draw_pattern, make_figures, rename_ids
 from reportgen.paths import find_templates
 
@@ -38,7 +39,7 @@ NAMES = {
 }
 """Suffixes of the models' names, by figure."""
 
-EVIDENCE = frozenset({"grid", "lens", "rollout"})
+EVIDENCE = tuple(kind.heatmap for kind in KINDS if kind.heatmap)
 FIGURES = make_figures(with_steps=True, evidence=EVIDENCE, marks=frozenset({"shade", "gaps"}))
 
 
@@ -57,8 +58,8 @@ def test_figures_of_steps_are_there_where_steps_are() -> None:
 
 
 def test_figures_of_evidence_are_there_where_the_evidence_is() -> None:
-    there = make_figures(with_steps=True, evidence=frozenset({"lens"}))
-    assert there.keys() & EVIDENCE == {"lens"}
+    there = make_figures(with_steps=True, evidence=[heatmap for heatmap in EVIDENCE if heatmap.name == "lens"])
+    assert there.keys() & {heatmap.name for heatmap in EVIDENCE} == {"lens"}
 
 
 @pytest.mark.parametrize(

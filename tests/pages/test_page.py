@@ -13,16 +13,9 @@ from jinja2 import UndefinedError
 from page_checks import names_read_by
 from samples import HOSTILE, make_capture, make_harmless, make_hostile
 
-from reportgen.evidence.definitions import (
-    ABLATIONS,
-    ATTRIBUTION,
-    HEAD_SCORES,
-    LABEL_FROM,
-    LENS,
-    ROLLOUT,
-    WEIGHTED,
-    find_default_head,
-)
+from reportgen.evidence.default_head import find_default_head
+from reportgen.evidence.kinds import DEFINITIONS, KINDS
+from reportgen.evidence.kinds.scores import HEAD_SCORES, LABEL_FROM
 from reportgen.pages.cards import FailureCard, make_card
 from reportgen.pages.compare import render_comparison
 from reportgen.pages.encoding import decode_bytes, describe_capture, encode_layer, encode_overview, encode_pattern
@@ -53,7 +46,8 @@ def test_template_reads_its_context_and_nothing_else(template: str, context: typ
 
 def test_every_part_is_included() -> None:
     parts = {path.name for path in find_templates().glob("_*.jinja2")}
-    found, todo = set(), [path.name for path in find_templates().glob("[!_]*.jinja2")]
+    found = {kind.template for kind in KINDS if kind.template}
+    todo = [*(path.name for path in find_templates().glob("[!_]*.jinja2")), *found]
     while todo:
         source = (find_templates() / todo.pop()).read_text("utf-8")
         new = set(re.findall(r'(?:include|from) "(\w+\.html\.jinja2)"', source)) - found
@@ -178,8 +172,8 @@ def test_data_stands_last() -> None:
     scripts = [script.attributes.get("id", "script") for script in page.find("script")]
     assert scripts == [
         "card", "block-script", "block-bokeh", "block-figures", "block-content", "block-default-head", "script",
-        "block-evidence", "block-grids", "block-norms", "block-rollout", "block-layer-0", "block-sources-0",
-        "block-layer-3", "block-sources-3", "block-layer-4", "block-sources-4",
+        "block-evidence", "block-grids", "block-norms", "block-rollout", "block-layer-0",
+        "block-sources-0", "block-layer-3", "block-sources-3", "block-layer-4", "block-sources-4",
     ]  # fmt: skip
 
 
@@ -348,7 +342,7 @@ def test_every_question_mark_opens_its_answer() -> None:
     answers = [element.attributes["id"] for element in page.find("span", class_="explained")]
     assert asked == answers
     texts = {element.attributes["id"]: element.text for element in page if "popover" in element.attributes}
-    for measure in (WEIGHTED, ATTRIBUTION, LENS, ROLLOUT, ABLATIONS[0]):
+    for measure in [shown for name, shown in DEFINITIONS.items() if name != "mean-ablation"]:
         text = texts[f"help-{measure.name}"]
         assert all(part in text for part in (measure.definition, measure.source, measure.caution))
 

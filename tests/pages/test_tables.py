@@ -129,7 +129,7 @@ def test_scores_name_the_heads_where_they_are_largest() -> None:
     scores = {"sink": [[0.25, np.nan], [0.5, 0.25]], "induction": [[np.nan] * 2] * 2, "distance": [[1, 2], [3, 4.06]]}
     capture = make_capture(layers=(2, 5), heads=(1, 3))
     rows = make_score_rows(
-        replace(capture, evidence=Evidence({name: np.array(values) for name, values in scores.items()}))
+        replace(capture, evidence=Evidence(scores={name: np.array(values) for name, values in scores.items()}))
     )
     assert {row.score.name: row.strongest for row in rows} == {
         "sink": ((5, 1, "0.500"), (2, 1, "0.250"), (5, 3, "0.250")),
@@ -162,7 +162,7 @@ def test_withheld_attribution_says_by_how_much_and_names_no_head() -> None:
         residuals=np.array([2.1e-2, 1e-6, np.nan], np.float32),
         heads=np.full_like(capture.evidence.attribution.heads, np.nan),
     )
-    rows = make_evidence_rows(replace(capture, evidence=replace(capture.evidence, attribution=attribution)))
+    rows = make_evidence_rows(replace(capture, evidence=capture.evidence.replace(attribution=attribution)))
     assert rows[0].check == "withheld: the parts add up to within 2.1e-02, more than 0.001"
     assert (rows[0].strongest_for, rows[0].strongest_against) == ((), ())
     assert describe_check(attribution, 2).startswith("withheld")
@@ -170,10 +170,10 @@ def test_withheld_attribution_says_by_how_much_and_names_no_head() -> None:
 
 def test_evidence_has_rows_for_what_there_is() -> None:
     capture = make_capture()
-    without = replace(capture.evidence, attribution=None)
+    without = capture.evidence.replace(attribution=None)
     rows = make_evidence_rows(replace(capture, evidence=without))
     assert [(row.check, len(row.last_layers)) for row in rows] == [("", 3)] * 3
-    assert make_evidence_rows(replace(capture, evidence=replace(without, lens=None))) == []
+    assert make_evidence_rows(replace(capture, evidence=without.replace(lens=None))) == []
     assert make_evidence_rows(make_capture(generated=())) == []
 
 

@@ -1,0 +1,73 @@
+"""Ablation: what becomes of the tokens' log-probabilities without one head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reportgen.captures.record import Capture
+from reportgen.evidence.kinds.kind import Definition, Kind, Row
+from reportgen.records.evidence import Shape, Sizes
+
+if TYPE_CHECKING:
+    from reportgen.evidence.traced_run import KindCollector, TracedRun
+
+ABLATIONS = (
+    Definition(
+        "ablation", "ablation, head set to zero",
+        "Change of the log-probability of the step's token when the head's output is 0 at every position, the text "
+        "held as it was generated.",
+        "Zero ablation: Michel et al. 2019.",
+        "Later layers repair much of the loss, so it is a lower bound; an output of 0 is not one that the model knows.",
+    ),
+    Definition(
+        "mean-ablation", "ablation, head set to its mean",
+        "The same with the head's output set to its mean over the positions of this text.",
+        "Mean ablation: Wang et al. 2022, there over other texts.",
+        "Keeps what the head always writes, and so measures only what depends on the position.",
+    ),
+)  # fmt: skip
+
+
+class Ablations(Kind):
+    """Change of the log-probability of each step's token without a head, float32 ``[step, layer, head]``.
+
+    By the names of ``records.EXTRA_EVIDENCE``; only those that a prompt asks for.
+    """
+
+    name = "ablations"
+    annotation = Mapping[str, NDArray[np.float32]]
+    empty: Mapping[str, Any] = {}
+    definitions = ABLATIONS
+    needs_steps = True
+    table = "ablation"
+
+    def collect(self, run: TracedRun) -> KindCollector:
+        """Return what measures it."""
+        from reportgen.evidence.ablation import AblationCollector  # imports torch
+
+        return AblationCollector(run)
+
+    def list_grids(self, value: Any) -> Mapping[str, NDArray[np.float32]]:
+        """Return the change by method."""
+        return {kind.name: value[kind.name] for kind in ABLATIONS if kind.name in value}
+
+    def tabulate(self, capture: Capture, value: Any) -> Iterable[Row]:
+        """Return a row for each method, step and head."""
+        for method, changes in value.items():
+            for step, row, column in np.ndindex(changes.shape):
+                yield {
+                    "method": method,
+                    "step": step,
+                    "layer": capture.layers[row],
+                    "head": capture.heads[column],
+                    "logprob_change": changes[step, row, column],
+                }
+
+    def shapes(self, value: Any, sizes: Sizes) -> Iterable[Shape]:
+        """Return the shapes that its arrays must have."""
+        shape = sizes.num_steps, sizes.num_layers, sizes.num_heads
+        return [(name, changes, shape) for name, changes in value.items()]

@@ -1,0 +1,96 @@
+"""Logit lens (nostalgebraist 2020): what the model would predict if it stopped after a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reportgen.captures.record import Capture
+from reportgen.evidence.kinds.kind import Definition, Heatmap, Kind, Row
+from reportgen.records import Token
+from reportgen.records.evidence import Shape, Sizes
+from reportgen.records.json_values import describe_token, list_numbers
+
+if TYPE_CHECKING:
+    from reportgen.evidence.traced_run import KindCollector, TracedRun
+
+LENS = Definition(
+    "lens", "logit lens",
+    "softmax(W_U · norm(residual stream after the layer)): what the model would say if it stopped there.",
+    "Logit lens: nostalgebraist 2020.",
+    "Early layers do not yet write in the language of the unembedding, so their best tokens can be noise.",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Lens:
+    """What the model would predict after each layer.
+
+    Attributes:
+        layers: the model's own numbers of the layers, all of them.
+        logprobs: of the token that each step chose, float32 ``[layer, step]``.
+        ranks: of that token, 0 for the most probable, int64 ``[layer, step]``.
+        best: the most probable token, ``[layer][step]``.
+        best_logprobs: float32 ``[layer, step]``.
+    """
+
+    layers: tuple[int, ...]
+    logprobs: NDArray[np.float32]
+    ranks: NDArray[np.int64]
+    best: tuple[tuple[Token, ...], ...]
+    best_logprobs: NDArray[np.float32]
+
+
+class LogitLens(Kind):
+    """The logit lens, a ``Lens``."""
+
+    name = "lens"
+    annotation = Lens
+    definitions = (LENS,)
+    needs_steps = True
+    heatmap = Heatmap("lens", "step and its token", x_side="below")
+    template = "_lens.html.jinja2"
+    scripts = ("lens.js",)
+    table = "lens"
+
+    def collect(self, run: TracedRun) -> KindCollector:
+        """Return what measures it."""
+        from reportgen.evidence.lens import LensCollector  # imports torch
+
+        return LensCollector(run)
+
+    def describe(self, capture: Capture, value: Lens) -> Mapping[str, Any]:
+        """Return all of it: it has a few numbers for each step."""
+        return {
+            "lens": {
+                "layers": list(value.layers),
+                "logprobs": list_numbers(value.logprobs),
+                "ranks": value.ranks.tolist(),
+                "best": [[describe_token(token) for token in tokens] for tokens in value.best],
+                "best_logprobs": list_numbers(value.best_logprobs),
+            }
+        }
+
+    def tabulate(self, capture: Capture, value: Lens) -> Iterable[Row]:
+        """Return a row for each layer and step."""
+        for row, layer in enumerate(value.layers):
+            for step in range(len(capture.steps)):
+                token = value.best[row][step]
+                yield {
+                    "layer": layer,
+                    "step": step,
+                    "logprob": value.logprobs[row, step],
+                    "rank": int(value.ranks[row, step]),
+                    "best_token_id": token.token_id,
+                    "best_text": token.text,
+                    "best_logprob": value.best_logprobs[row, step],
+                }
+
+    def shapes(self, value: Lens, sizes: Sizes) -> Iterable[Shape]:
+        """Return the shapes that its arrays must have."""
+        shape = len(value.layers), sizes.num_steps
+        return [(name, getattr(value, name), shape) for name in ("logprobs", "ranks", "best_logprobs")]

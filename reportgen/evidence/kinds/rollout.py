@@ -1,0 +1,52 @@
+"""Attention rollout (Abnar and Zuidema 2020): attention multiplied over all layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reportgen.captures.record import Capture
+from reportgen.evidence.kinds.kind import Definition, Heatmap, Kind
+from reportgen.records.evidence import Shape, Sizes
+
+if TYPE_CHECKING:
+    from reportgen.evidence.traced_run import KindCollector, TracedRun
+
+ROLLOUT = Definition(
+    "rollout", "attention rollout",
+    "Product over layers of ½ · (mean over heads of a + I), rows summing to 1.",
+    "Abnar and Zuidema 2020.",
+    "An average over all heads that drifts to the first token with every layer; it knows nothing of values and MLPs.",
+)  # fmt: skip
+
+
+class Rollout(Kind):
+    """Attention rollout, float32 ``[cell]``, the lower triangle of ``[query_pos, key_pos]`` row by row."""
+
+    name = "rollout"
+    annotation = NDArray[np.float32]
+    definitions = (ROLLOUT,)
+    heatmap = Heatmap("rollout")
+    template = "_rollout.html.jinja2"
+    scripts = ("rollout.js",)
+
+    def collect(self, run: TracedRun) -> KindCollector:
+        """Return what measures it."""
+        from reportgen.evidence.rollout import RolloutCollector  # imports torch
+
+        return RolloutCollector(run)
+
+    def encode(self, capture: Capture, value: Any) -> Mapping[str, NDArray[Any]]:
+        """Return ``rollout``: little-endian 16-bit numbers, 65535 times the square root of the value.
+
+        The eight bits of attention would be too few: on SmolLM2 all that does not go to the first token is some
+        ten-thousandths.
+        """
+        return {"rollout": np.rint(65535 * np.sqrt(np.clip(np.nan_to_num(value), 0, 1))).astype("<u2")}
+
+    def shapes(self, value: Any, sizes: Sizes) -> Iterable[Shape]:
+        """Return the shape that its array must have."""
+        return [("", value, (sizes.num_cells,))]

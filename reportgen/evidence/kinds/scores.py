@@ -1,0 +1,117 @@
+"""Head scores: what each head attends to on average."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reportgen.captures.record import Capture
+from reportgen.evidence.kinds.kind import Kind, Row
+from reportgen.records.evidence import Shape, Sizes
+
+if TYPE_CHECKING:
+    from reportgen.evidence.traced_run import KindCollector, TracedRun
+
+LABEL_FROM = 0.5
+"""Share of the weight from which a head is named after what it does."""
+
+
+@dataclass(frozen=True)
+class HeadScore:
+    """One score, as pages and tables name it.
+
+    Attributes:
+        name: key of ``evidence.scores``.
+        title: what a reader sees.
+        definition: the formula in words; ``a`` is attention, ``q`` the query's position, ``k`` the key's.
+        source: who defined it, or why it is defined so.
+        is_share: whether it is a share between 0 and 1; else it counts tokens.
+        label: what a head is called whose score is ``LABEL_FROM`` or more; empty where no score earns a name.
+    """
+
+    name: str
+    title: str
+    definition: str
+    source: str
+    is_share: bool = True
+    label: str = ""
+
+
+HEAD_SCORES = (
+    HeadScore(
+        "sink", "first token",
+        "Mean over queries q ≥ 1 of the weight on position 0; where a model learns a sink, what it takes counts too.",
+        "Attention sink: Xiao et al. 2023. Says that a head has little to find, not that the first token matters.",
+        label="rests on the first token",
+    ),
+    HeadScore(
+        "sink_weighted", "first token, weighted",
+        "Mean over queries q ≥ 1 of ‖a[q, 0] · v_0 W_O‖ as a share of its sum over the row. n/a where heads are gated.",
+        "Norms of Kobayashi et al. 2020. Far below the score before it, the head reads that token and writes little.",
+    ),
+    HeadScore(
+        "previous", "previous token", "Mean over queries q ≥ 1 of a[q, q−1].",
+        "Previous-token heads: Elhage et al. 2021.", label="previous-token head",
+    ),
+    HeadScore(
+        "duplicate", "duplicate token",
+        "Mean over queries whose token stood before, of the summed weight on its earlier places. n/a without repeats.",
+        "Duplicate-token heads: Wang et al. 2022.", label="duplicate-token head",
+    ),
+    HeadScore(
+        "induction", "induction",
+        "Mean over queries whose token stood before, of the summed weight on what followed it there (k + 1 < q). "
+        "n/a without repeats.",
+        "Prefix matching: Olsson et al. 2022. Other definitions are in use; on text that does not repeat itself, "
+        "few queries count.",
+        label="induction head",
+    ),
+    HeadScore(
+        "self", "itself", "Mean over queries q ≥ 1 of a[q, q].",
+        "The diagonal without its first cell, which is always 1.", label="attends to itself",
+    ),
+    HeadScore(
+        "entropy", "entropy",
+        "Mean over queries q ≥ 1 of −Σ a ln a, divided by ln(q + 1): 0 is one key, 1 is all alike.",
+        "The division is ours: early queries have fewer keys, and so a lower ceiling.",
+    ),
+    HeadScore(
+        "distance", "distance", "Mean over queries q ≥ 1 of Σ a · (q − k), in tokens.",
+        "Mean attention distance: Vig and Belinkov 2019. A head that rests on the first token seems to look far.",
+        is_share=False,
+    ),
+    HeadScore(
+        "distance_rest", "distance, first left out",
+        "The same over keys k ≥ 1, for queries q ≥ 2, the weights there made to sum to 1.",
+        "Ours, so that the first token does not decide.", is_share=False,
+    ),
+)  # fmt: skip
+
+
+class HeadScores(Kind):
+    """Scores of each head by the names of ``HEAD_SCORES``, float32 ``[layer, head]``; NaN where one is undefined."""
+
+    name = "scores"
+    annotation = Mapping[str, NDArray[np.float32]]
+    empty: Mapping[str, Any] = {}
+    table = "heads"
+
+    def collect(self, run: TracedRun) -> KindCollector:
+        """Return what measures it."""
+        from reportgen.evidence.head_scores import ScoresCollector  # imports torch
+
+        return ScoresCollector(run)
+
+    def tabulate(self, capture: Capture, value: Any) -> Iterable[Row]:
+        """Return a row for each head, a column for each score."""
+        for row, layer in enumerate(capture.layers):
+            for column, head in enumerate(capture.heads):
+                yield {"layer": layer, "head": head} | {name: values[row, column] for name, values in value.items()}
+
+    def shapes(self, value: Any, sizes: Sizes) -> Iterable[Shape]:
+        """Return the shapes that its arrays must have."""
+        return [(name, scores, (sizes.num_layers, sizes.num_heads)) for name, scores in value.items()]

@@ -1,0 +1,57 @@
+"""Weighted attention: the weight times the length of what the head writes from that key (Kobayashi et al. 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reportgen.captures.quantization import quantize_sqrt
+from reportgen.captures.record import Capture
+from reportgen.evidence.kinds.kind import Definition, Kind
+from reportgen.evidence.kinds.scaling import find_largest, scale_by
+from reportgen.records.evidence import Shape, Sizes
+from reportgen.records.json_values import list_numbers
+
+if TYPE_CHECKING:
+    from reportgen.evidence.traced_run import KindCollector, TracedRun
+
+WEIGHTED = Definition(
+    "value_norms", "weighted attention",
+    "‖a[q,k] · v_k W_O‖, the length of what the head writes from a key, as a share of its sum over the row.",
+    "Kobayashi et al. 2020.",
+    "A long vector need not point anywhere that matters, and lengths of several heads do not add up.",
+)  # fmt: skip
+
+
+class ValueNorms(Kind):
+    """``‖v_k W_O‖``, length of what a head writes per unit of weight, float32 ``[layer, head, key_pos]``."""
+
+    name = "value_norms"
+    annotation = NDArray[np.float32]
+    definitions = (WEIGHTED,)
+
+    def collect(self, run: TracedRun) -> KindCollector:
+        """Return what measures it."""
+        from reportgen.evidence.weighted import ValueNormsCollector  # imports torch
+
+        return ValueNormsCollector(run)
+
+    def list_modes(self, value: Any) -> tuple[str, ...]:
+        """Return ``weighted``, the share of each key in what the head writes."""
+        return ("weighted",)
+
+    def describe(self, capture: Capture, value: Any) -> Mapping[str, Any]:
+        """Return the scale of each head."""
+        return {"norm_scales": list_numbers(find_largest(value, (2,)))}
+
+    def encode(self, capture: Capture, value: Any) -> Mapping[str, NDArray[Any]]:
+        """Return ``norms``: bytes, 255 times the square root of ``norm / scale``, ``[layer, head, key_pos]``."""
+        scales = find_largest(value, (2,))
+        return {"norms": quantize_sqrt(np.nan_to_num(scale_by(value, scales[:, :, None])))}
+
+    def shapes(self, value: Any, sizes: Sizes) -> Iterable[Shape]:
+        """Return the shape that its array must have."""
+        return [("", value, (sizes.num_layers, sizes.num_heads, sizes.num_tokens))]
