@@ -93,9 +93,10 @@ def make_evidence(
     norms = np.ones((*shape, len(tokens)), np.float32)
     norms[:, :, 0] = 0.25
     rollout = make_pattern("uniform", len(tokens))[np.tril_indices(len(tokens))].astype(np.float32)
+    entropy = -np.where(patterns > 0, patterns * np.log(np.maximum(patterns, 1e-30)), 0).sum(-1).astype(np.float32)
     if not num_steps:
         missing = dict.fromkeys(("attribution", "lens"), "no tokens were generated")
-        return Evidence(scores=scores, value_norms=norms, rollout=rollout, missing=missing)
+        return Evidence(scores=scores, value_norms=norms, rollout=rollout, entropy=entropy, missing=missing)
     layer, head = np.indices(shape)
     step = np.arange(num_steps)[:, None, None]
     share = np.array([1.0, *(0.5 for _ in runners_up)])[:, None, None, None]
@@ -126,7 +127,7 @@ def make_evidence(
     )
     ablation = np.broadcast_to(-0.1 * head * (step + 1), (num_steps, *shape)).astype(np.float32)
     return Evidence(
-        scores=scores, value_norms=norms, attribution=attribution, lens=lens, rollout=rollout,
+        scores=scores, value_norms=norms, attribution=attribution, lens=lens, rollout=rollout, entropy=entropy,
         ablations={"ablation": ablation},
     )  # fmt: skip
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from browser.captures import CAPTURES
 from browser.reader import Reader
 
 from reportgen.pages.palettes import DIVERGING, PALETTES
@@ -315,3 +316,14 @@ def test_page_without_evidence_works_and_says_why(new_reader: Callable[..., Read
 
 def test_module_had_no_problem(cat: Reader) -> None:
     assert cat.problems == []
+
+
+def test_entropy_has_the_heads_of_the_layer_as_rows(cat: Reader) -> None:
+    entropy = CAPTURES["cat"].evidence.entropy
+    cat.go("#layer=0&head=0&query=3&scale=linear").look_at("entropy")
+    (image,) = cat.ask("data", "entropy", "image")["image"]
+    assert image["values"] == pytest.approx(entropy[0].ravel().tolist(), abs=1e-3)
+    tip = cat.hover("entropy", 4, 3)
+    assert tip == f"L0 H3, query “{CAPTURES['cat'].tokens[4].shown}” at 4\n{entropy[0, 3, 4]:.2g} nats"
+    state = cat.click("entropy", 2, 3).address()
+    assert (state["layer"], state["head"], state["query"]) == ("0", "3", "2")

@@ -23,7 +23,7 @@ from reportgen.pages.palettes import PALETTES
 
 HASH = "#layer=1&head=1&step=1&pin=2.3"
 READ = ("text", "head", "step_heads", "step_layers", "layer_tiles", "head_tiles", "aggregate", "pinned", "difference")
-VIEWS = (*READ, "overview", "logprobs", "grid", "lens", "rollout")
+VIEWS = (*READ, "overview", "logprobs", "grid", "lens", "rollout", "entropy")
 HONEST = "Weights say where a head reads, not how much it matters."
 TAGS = {"svg", "title", "rect", "text", "g", "defs", "clipPath", "path", "image", "pattern", "line"}
 

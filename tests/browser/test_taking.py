@@ -95,7 +95,7 @@ def test_unknown_view_is_told(new_reader: Callable[..., Reader], addresses, name
     message.wait_for()
     assert message.inner_text() == (
         f"There is no view “{name}” on this page; it has text, overview, head, pinned, difference, layer_tiles, "
-        "head_tiles, aggregate, rollout."
+        "head_tiles, aggregate, rollout, entropy."
     )
     assert reader.page.locator("[data-figure]:visible, .toolbar:visible").count() == 0
     assert reader.problems == []

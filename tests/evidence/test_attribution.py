@@ -234,6 +234,7 @@ def test_capture_is_never_lost_for_its_evidence(tiny_llama: LoadedModel, monkeyp
         monkeypatch.setattr(f"reportgen.evidence.traced_run.{name}", fail)
     monkeypatch.setattr("reportgen.evidence.lens.read_lens", fail)
     monkeypatch.setattr("reportgen.evidence.rollout.RolloutCollector.add", fail)
+    monkeypatch.setattr("reportgen.evidence.entropy.EntropyCollector.see_rows", fail)
     made = capture(tiny_llama, replace(PROMPT, evidence=("ablation",)))
     evidence = made.evidence
     assert made.pattern(0, 0).shape == (15, 15)

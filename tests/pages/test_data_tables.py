@@ -28,6 +28,7 @@ def test_every_number_is_in_a_table() -> None:
     parts = 2 * 2 + 6 + 4
     assert lengths == {
         "heads": {4}, "tokens": {8}, "steps": {3}, "attribution": {3 * 3 * parts}, "lens": {6 * 3}, "ablation": {3 * 4},
+        "entropy": {4 * 8},
     }  # fmt: skip
 
 

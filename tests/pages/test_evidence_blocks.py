@@ -71,7 +71,7 @@ def test_nothing_known_makes_no_block() -> None:
 @pytest.mark.parametrize("generated", [(), (".", " And")])
 def test_each_kind_of_evidence_has_its_block(generated: tuple[str, ...]) -> None:
     blocks = make_evidence_blocks(make_capture(generated=generated))
-    assert list(blocks) == ["evidence", *["grids"] * bool(generated), "norms", "rollout"]
+    assert list(blocks) == ["evidence", *["grids"] * bool(generated), "norms", "rollout", "entropy"]
 
 
 def grids_of(capture: Capture) -> np.ndarray:

@@ -36,6 +36,7 @@ NAMES = {
     "grid": HEATMAP | FRAMES | BAR,
     "lens": HEATMAP | FRAMES | BAR,
     "rollout": PATTERN,
+    "entropy": HEATMAP | FRAMES | BAR,
 }
 """Suffixes of the models' names, by figure."""
 

@@ -172,7 +172,7 @@ def test_data_stands_last() -> None:
     scripts = [script.attributes.get("id", "script") for script in page.find("script")]
     assert scripts == [
         "card", "block-script", "block-bokeh", "block-figures", "block-content", "block-default-head", "script",
-        "block-evidence", "block-grids", "block-norms", "block-rollout", "block-layer-0",
+        "block-evidence", "block-grids", "block-norms", "block-rollout", "block-entropy", "block-layer-0",
         "block-sources-0", "block-layer-3", "block-sources-3", "block-layer-4", "block-sources-4",
     ]  # fmt: skip
 

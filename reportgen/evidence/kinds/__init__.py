@@ -11,6 +11,7 @@ from typing import Any
 from reportgen.captures.record import Capture
 from reportgen.evidence.kinds.ablation import Ablations
 from reportgen.evidence.kinds.attribution import LogitAttribution
+from reportgen.evidence.kinds.entropy import AttentionEntropy
 from reportgen.evidence.kinds.kind import Definition, Kind
 from reportgen.evidence.kinds.lens import LogitLens
 from reportgen.evidence.kinds.rollout import Rollout
@@ -20,7 +21,9 @@ from reportgen.records.evidence import EVIDENCE_TYPES
 
 __all__ = ["DEFINITIONS", "KINDS", "Capture", "Definition", "Kind", "list_measured"]
 
-KINDS: tuple[Kind, ...] = (HeadScores(), ValueNorms(), LogitAttribution(), Ablations(), LogitLens(), Rollout())
+KINDS: tuple[Kind, ...] = (
+    HeadScores(), ValueNorms(), LogitAttribution(), Ablations(), LogitLens(), Rollout(), AttentionEntropy(),
+)  # fmt: skip
 """In the order in which they are measured, and stand on a page."""
 
 DEFINITIONS: dict[str, Definition] = {definition.name: definition for kind in KINDS for definition in kind.definitions}

@@ -1,0 +1,33 @@
+"""Attention entropy, from blocks of query rows in any order."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from reportgen.evidence.traced_run import KindCollector, TracedRun
+from reportgen.instrumentation.observer import RowTrace
+
+
+class EntropyCollector(KindCollector):
+    """Measures the rows of the captured heads."""
+
+    def __init__(self, run: TracedRun) -> None:
+        """Begin before the first row."""
+        super().__init__(run)
+        self._entropies: dict[int, NDArray[np.float32]] = {}
+
+    def see_rows(self, trace: RowTrace) -> None:
+        """Measure some query rows of a layer."""
+        if trace.layer not in self.run.layers:
+            return
+        shape = len(self.run.heads), len(self.run.token_ids)
+        entropies = self._entropies.setdefault(trace.layer, np.zeros(shape, np.float32))
+        rows = torch.special.entr(trace.weights[self.run.heads].float()).sum(-1)
+        entropies[:, trace.first : trace.first + rows.shape[1]] = rows.cpu().numpy()
+
+    def finish(self) -> NDArray[np.float32] | None:
+        """Return ``[layer, head, query_pos]``."""
+        layers = sorted(self._entropies)
+        return np.stack([self._entropies[layer] for layer in layers]) if layers else None

@@ -1,0 +1,71 @@
+"""Attention entropy of each query: over how many tokens a head spreads its weight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reportgen.captures.record import Capture
+from reportgen.evidence.kinds.kind import Definition, Heatmap, Kind, Row
+from reportgen.evidence.kinds.scaling import scale_by
+from reportgen.records.evidence import Shape, Sizes
+from reportgen.records.json_values import shorten
+
+if TYPE_CHECKING:
+    from reportgen.evidence.traced_run import KindCollector, TracedRun
+
+ENTROPY = Definition(
+    "entropy", "attention entropy",
+    "−Σ a[q,k] ln a[q,k] over the keys k, in nats: 0 where one token has all the weight, ln(q + 1) where all have the "
+    "same.",
+    "Clark et al. 2019.",
+    "It says how many tokens a head reads, not which; later queries can spread over more. What a learned sink takes is "
+    "left out.",
+)  # fmt: skip
+
+
+class AttentionEntropy(Kind):
+    """Entropy of each row of attention in nats, float32 ``[layer, head, query_pos]``."""
+
+    name = "entropy"
+    annotation = NDArray[np.float32]
+    definitions = (ENTROPY,)
+    heatmap = Heatmap("entropy", "query: the token that attends", "head", x_side="below")
+    template = "_heatmap.html.jinja2"
+    table = "entropy"
+
+    def collect(self, run: TracedRun) -> KindCollector:
+        """Return what measures it."""
+        from reportgen.evidence.entropy import EntropyCollector  # imports torch
+
+        return EntropyCollector(run)
+
+    def describe(self, capture: Capture, value: Any) -> Mapping[str, Any]:
+        """Return the largest entropy, which is the scale of the block, and the unit."""
+        return {"entropy": {"largest": shorten(_find_scale(value), 9), "unit": "nats"}}
+
+    def encode(self, capture: Capture, value: Any) -> Mapping[str, NDArray[Any]]:
+        """Return ``entropy``: little-endian 16-bit numbers, ``value / largest * 65535``."""
+        share = scale_by(np.nan_to_num(value), np.array(_find_scale(value), np.float32))
+        return {"entropy": np.rint(65535 * share).astype("<u2")}
+
+    def tabulate(self, capture: Capture, value: Any) -> Iterable[Row]:
+        """Return a row for each head and query."""
+        for row, column, query_pos in np.ndindex(value.shape):
+            yield {
+                "layer": capture.layers[row],
+                "head": capture.heads[column],
+                "query_pos": query_pos,
+                "entropy": value[row, column, query_pos],
+            }
+
+    def shapes(self, value: Any, sizes: Sizes) -> Iterable[Shape]:
+        """Return the shape that its array must have."""
+        return [("", value, (sizes.num_layers, sizes.num_heads, sizes.num_tokens))]
+
+
+def _find_scale(value: NDArray[np.float32]) -> float:
+    return float(np.nan_to_num(value).max(initial=0))
