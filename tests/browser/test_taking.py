@@ -13,7 +13,7 @@ from browser.reader import Reader
 HASH = "#layer=1&head=1&step=1"
 VIEWS = (
     "text", "overview", "head", "logprobs", "step_heads", "step_layers", "grid", "lens", "layer_tiles", "head_tiles",
-    "rollout",
+    "rollout", "entropy",
 )  # fmt: skip
 SCRIPTS = Path(__file__).parents[2] / "templates" / "js"
 
