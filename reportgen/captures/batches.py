@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from reportgen.captures.encoding import encode
 from reportgen.captures.generation import can_share
+from reportgen.captures.tokenization import tokenize
 from reportgen.instrumentation.strategy import find_strategy
 from reportgen.models.hf_errors import quiet
 from reportgen.models.model import LoadedModel
@@ -75,6 +75,6 @@ def _kind(prompt: Prompt) -> Any:
 
 def _length(model: LoadedModel, prompt: Prompt) -> int:
     try:
-        return len(encode(model, prompt))
+        return len(tokenize(model, prompt))
     except PromptError:  # the error is reported when the prompt runs
         return 0

@@ -21,10 +21,10 @@ from transformers import PreTrainedModel
 from reportgen import __version__
 from reportgen.captures.attention import AttentionResult, CaptureRequest, attend, find_capture_strategy
 from reportgen.captures.collector import Collector, MakeCollector, Watch
-from reportgen.captures.encoding import check_memory, encode
 from reportgen.captures.generation import GenerationResult, find_runners_up, generate
 from reportgen.captures.predictions import Predictor
 from reportgen.captures.record import Capture
+from reportgen.captures.tokenization import check_memory, tokenize
 from reportgen.captures.tokens import make_tokens
 from reportgen.instrumentation.anatomy import output_device
 from reportgen.instrumentation.layer_types import confirm_layer_types, detect_layer_types, find_features
@@ -150,7 +150,7 @@ class _EncodedPrompt:
 def _prepare(model: LoadedModel, prompt: Prompt) -> _EncodedPrompt:
     layers = _resolve(prompt, "layers", prompt.layers, model.info.num_layers)
     heads = _resolve(prompt, "heads", prompt.heads, model.info.num_heads)
-    return _EncodedPrompt(prompt, layers, heads, encode(model, prompt))
+    return _EncodedPrompt(prompt, layers, heads, tokenize(model, prompt))
 
 
 def _capture_all(

@@ -8,7 +8,7 @@ import pytest
 
 from reportgen.build.capture import capture
 from reportgen.captures.attention import count_bytes
-from reportgen.captures.encoding import check_memory
+from reportgen.captures.tokenization import check_memory
 from reportgen.models.model import LoadedModel
 from reportgen.records import Prompt, SourceLocation
 from reportgen.records.errors import NotEnoughMemory, PromptError

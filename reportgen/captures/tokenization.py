@@ -1,4 +1,4 @@
-"""Encode prompts as token ids, and check that they fit into the context window and the memory."""
+"""Tokenize prompts, and check that they fit into the context window and the memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reportgen.records import Prompt
 from reportgen.records.errors import NotEnoughMemory, PromptError, PromptTooLong, first_line
 
 
-def encode(model: LoadedModel, prompt: Prompt) -> list[int]:
+def tokenize(model: LoadedModel, prompt: Prompt) -> list[int]:
     """Return the ids of a prompt's tokens.
 
     Args:
