@@ -151,19 +151,20 @@ reportgen.evidence = (() => {
       });
     }
 
-    /** Rollout over all layers and heads: a lower triangle of shares. */
-    const rollout = once(async (name) => {
+    /** The 16-bit codes of a block, as shares of the largest code. */
+    async function sharesOf(name) {
       const all = await bytes(name);
       const view = new DataView(all.buffer, all.byteOffset, all.length);
-      return Float32Array.from({ length: all.length / 2 }, (_, i) => (view.getUint16(2 * i, true) / 65535) ** 2);
-    });
+      return Float64Array.from({ length: all.length / 2 }, (_, i) => view.getUint16(2 * i, true) / 65535);
+    }
 
-    /** A kind's own numbers, shares of the `largest` in 16 bits. */
+    /** Rollout over all layers and heads: a lower triangle of shares. */
+    const rollout = once(async (name) => Float32Array.from(await sharesOf(name), (root) => root ** 2));
+
+    /** A kind's own numbers, shares of its `largest`. */
     const numbers = once(async (name) => {
-      const [all, { [name]: known }] = await Promise.all([bytes(name), facts()]);
-      const view = new DataView(all.buffer, all.byteOffset, all.length);
-      const unit = known.largest / 65535;
-      return Float32Array.from({ length: all.length / 2 }, (_, i) => view.getUint16(2 * i, true) * unit);
+      const [shares, { [name]: known }] = await Promise.all([sharesOf(name), facts()]);
+      return Float32Array.from(shares, (share) => share * known.largest);
     });
 
     return { facts, form, row, grid, numbers, rollout: () => rollout("rollout") };
