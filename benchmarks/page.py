@@ -32,7 +32,6 @@ from rich.console import Console
 from rich.table import Table
 
 from reportgen import Capture, LoadedModel, Prompt, capture, load_model
-from reportgen.build.options import MAX_PAGE_MB
 from reportgen.pages.assets import BOOT_SCRIPTS, make_policy, read_bokeh, read_scripts
 from reportgen.pages.encoding import encode_bytes
 from reportgen.pages.options import PageOptions
@@ -123,7 +122,7 @@ def make_prompt(model: LoadedModel, length: int) -> Prompt:
 def draw(captured: Capture, path: Path) -> tuple[str, str, str]:
     """Write the page; return megabytes, the least weight on it and the seconds that drawing took."""
     start = time.perf_counter()
-    html, precision = draw_page(captured, PageOptions(max_mb=MAX_PAGE_MB))
+    html, precision = draw_page(captured, PageOptions())
     seconds = time.perf_counter() - start
     path.write_text(html, "utf-8", newline="")
     least = f"{precision.min_weight:.2g}" if precision.threshold else "–"

@@ -22,10 +22,10 @@ from rich.table import Table
 
 from reportgen import capture, load_model
 from reportgen.build.cache_key import make_key
-from reportgen.build.options import BuildOptions
+from reportgen.build.options import CaptureOptions
 from reportgen.models.fingerprint import fingerprint
 from reportgen.pages.options import PageOptions
-from reportgen.pages.page import render_page
+from reportgen.pages.page import draw_page
 from reportgen.prompts.prompt_file import load_prompts
 from reportgen.site.site import Site
 
@@ -59,8 +59,8 @@ def fill(folder: Path) -> int:
     captured = capture(model, replace(prompts[0], max_new_tokens=2))
     site = Site(folder / "results").open().root
     for prompt in prompts:
-        key = make_key(prompt, BuildOptions(), fingerprint(prompt.model))
-        Site(site).write_page(prompt.slug, render_page(replace(captured, prompt=prompt), PageOptions(key=key)))
+        key = make_key(prompt, CaptureOptions(), PageOptions(), fingerprint(prompt.model))
+        Site(site).write_page(prompt.slug, draw_page(replace(captured, prompt=prompt), key=key)[0])
     return sum(path.stat().st_size for path in site.glob("*.html"))
 
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reportgen.build.build import build_site
     from reportgen.build.capture import capture
-    from reportgen.build.options import BuildOptions, Outcome
+    from reportgen.build.options import BuildOptions, CaptureOptions, Outcome
     from reportgen.evidence.kinds import Capture
     from reportgen.models.model import LoadedModel, load_model, wrap_model
     from reportgen.notebook import Report, report
+    from reportgen.pages.options import PageOptions
     from reportgen.pages.page import render_page
     from reportgen.prompts.prompt_file import load_prompts
     from reportgen.records import Comparison, Generation, Prompt
@@ -29,10 +30,12 @@ DISTRIBUTION = "attention-reportgen"
 __all__ = [
     "BuildOptions",
     "Capture",
+    "CaptureOptions",
     "Comparison",
     "Generation",
     "LoadedModel",
     "Outcome",
+    "PageOptions",
     "Prompt",
     "Report",
     "ReportgenError",
@@ -48,10 +51,12 @@ __all__ = [
 _HOMES = {
     "BuildOptions": "build.options",
     "Capture": "evidence.kinds",
+    "CaptureOptions": "build.options",
     "Comparison": "records",
     "Generation": "records",
     "LoadedModel": "models.model",
     "Outcome": "build.options",
+    "PageOptions": "pages.options",
     "Prompt": "records",
     "Report": "notebook",
     "ReportgenError": "records.errors",

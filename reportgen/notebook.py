@@ -14,10 +14,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reportgen.build.options import MAX_PAGE_MB
 from reportgen.captures.record import Capture
 from reportgen.files import atomic_write, make_folder
-from reportgen.pages.options import PageOptions
 from reportgen.prompts.slugs import name_pages
 from reportgen.records import DEFAULT_MODEL, Generation, Prompt
 
@@ -52,7 +50,7 @@ class Report:
         """The page as self-contained HTML."""
         from reportgen.pages.page import draw_page
 
-        return draw_page(self.capture, PageOptions(has_index=False, max_mb=MAX_PAGE_MB))[0]
+        return draw_page(self.capture, has_index=False)[0]
 
     def save(self, path: Path | str) -> Path:
         """Write the page and return its path.

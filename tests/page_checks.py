@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from pathlib import Path
 
 from html_tree import parse_html
 from jinja2 import Environment, meta
@@ -39,3 +40,13 @@ def names_read_by(template: str) -> set[str]:
         for part in meta.find_referenced_templates(tree):
             todo += [part] if part else [kind.template for kind in KINDS if kind.template]
     return names - {"kind"}  # whose section it is
+
+
+def key_in(path: Path) -> str:
+    """Return the key in the head of a page; empty if it has none."""
+    keys = [
+        tag.attributes["content"]
+        for tag in parse_html(path.read_text("utf-8")).find("meta")
+        if tag.attributes.get("name") == "reportgen-key"
+    ]
+    return keys[0] if keys else ""

@@ -17,66 +17,68 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
-from reportgen.build.options import BuildOptions
+from reportgen.build.options import CaptureOptions
 from reportgen.pages.links import key_at
+from reportgen.pages.options import PageOptions
 from reportgen.paths import find_templates
 from reportgen.records import EXPORT_FORMATS, Comparison, Prompt
 
 _PACKAGES = ("bokeh", "numpy", "tokenizers", "torch", "transformers")
 PROMPT_FIELDS_IGNORED = ("place",)
 """Fields of a prompt or a comparison that its page does not depend on."""
-OPTIONS_IGNORED = ("batch_size", "cluster", "fail_fast", "force", "model", "prune", "shard", "site_url", "update")
-"""Fields of ``BuildOptions`` that no page depends on, and ``site_url``, which ``key_at`` adds to the key."""
+OPTIONS_IGNORED = ("batch_size", "model", "site_url")
+"""Fields of ``CaptureOptions`` and ``PageOptions`` that no page depends on, and ``site_url``, which ``key_at`` adds."""
 
 
-def make_key(prompt: Prompt, options: BuildOptions, model_fingerprint: str) -> str:
-    """Return the cache key of a prompt's page.
+def make_key(prompt: Prompt, capturing: CaptureOptions, drawing: PageOptions, model_fingerprint: str) -> str:
+    """Return the cache key of a prompt's page, without the site's URL.
 
     Args:
         prompt: prompt with its slug and title.
-        options: options of the run.
+        capturing: how the model is loaded and run.
+        drawing: how the page is drawn.
         model_fingerprint: fingerprint of the model, as returned by ``fingerprint``; empty if unknown.
 
     Returns:
         A SHA-256 hash in hexadecimal; empty if the model's fingerprint is unknown.
     """
-    if not model_fingerprint or options.model is not None:
+    if not model_fingerprint or capturing.model is not None:
         return ""
-    return _hash([_values(prompt, PROMPT_FIELDS_IGNORED), _settings(options), model_fingerprint, hash_program()])
+    prompt_fields, settings = _values(prompt, PROMPT_FIELDS_IGNORED), _values(capturing, OPTIONS_IGNORED)
+    settings |= _values(drawing, OPTIONS_IGNORED) | {"device": capturing.device.partition(":")[0]}
+    return _hash([prompt_fields, settings, model_fingerprint, hash_program()])
 
 
-def make_valid_keys(prompt: Prompt, options: BuildOptions, model_fingerprint: str) -> set[str]:
+def make_valid_keys(
+    prompt: Prompt, capturing: CaptureOptions, drawing: PageOptions, model_fingerprint: str
+) -> set[str]:
     """Return all keys of an up-to-date page, including those of a run that also wrote tables or captures."""
-    kinds = (options.export_data,) if options.export_data else ("", *EXPORT_FORMATS)
-    kept = (True,) if options.keep_captures else (False, True)
-    variants = [replace(options, export_data=kind, keep_captures=keep) for kind in kinds for keep in kept]
-    return {key_at(make_key(prompt, variant, model_fingerprint), variant.site_url) for variant in variants} - {""}
+    kinds = (drawing.export_data,) if drawing.export_data else ("", *EXPORT_FORMATS)
+    kept = (True,) if drawing.keep_captures else (False, True)
+    variants = [replace(drawing, export_data=kind, keep_captures=keep) for kind in kinds for keep in kept]
+    keys = (make_key(prompt, capturing, variant, model_fingerprint) for variant in variants)
+    return {key_at(key, drawing.site_url) for key in keys} - {""}
 
 
-def make_pair_key(comparison: Comparison, sides: Sequence[str], options: BuildOptions) -> str:
-    """Return the cache key of a comparison's page.
+def make_pair_key(comparison: Comparison, sides: Sequence[str], drawing: PageOptions) -> str:
+    """Return the cache key of a comparison's page, without the site's URL.
 
     Args:
         comparison: comparison with its slug and title.
         sides: keys of its two prompts, as returned by ``make_side_key``.
-        options: options of the run.
+        drawing: how the page is drawn.
 
     Returns:
         A SHA-256 hash in hexadecimal; empty if the key of a side is empty.
     """
     if not all(sides):
         return ""
-    return _hash([_values(comparison, PROMPT_FIELDS_IGNORED), list(sides), options.shared_assets])
+    return _hash([_values(comparison, PROMPT_FIELDS_IGNORED), list(sides), drawing.shared_assets])
 
 
-def make_side_key(prompt: Prompt, options: BuildOptions, model_fingerprint: str) -> str:
+def make_side_key(prompt: Prompt, capturing: CaptureOptions, drawing: PageOptions, model_fingerprint: str) -> str:
     """Return the key of a prompt as a side of a comparison; it ignores tables and captures written with its page."""
-    return make_key(prompt, replace(options, export_data="", keep_captures=False), model_fingerprint)
-
-
-def _settings(options: BuildOptions) -> dict[str, Any]:
-    """Return the options that change a page."""
-    return _values(options, OPTIONS_IGNORED) | {"device": options.device.partition(":")[0]}
+    return make_key(prompt, capturing, replace(drawing, export_data="", keep_captures=False), model_fingerprint)
 
 
 def _values(record: Any, without: Collection[str]) -> dict[str, Any]:

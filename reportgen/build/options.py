@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from reportgen.pages.options import MAX_PAGE_MB, PageOptions
+from reportgen.pages.options import PageOptions
 from reportgen.records import Failure, Prompt, Shard
 
 if TYPE_CHECKING:
     from reportgen.models.model import LoadedModel
+
+_Part = TypeVar("_Part", "CaptureOptions", PageOptions)
 
 
 @dataclass(frozen=True)
@@ -29,63 +31,61 @@ class Cluster:
 
 
 @dataclass(frozen=True)
-class BuildOptions:
-    """Options of a run that are not part of the prompts.
+class CaptureOptions:
+    """How models are loaded and run.
 
     Attributes:
         device: ``auto``, or a torch device such as ``cuda:1``.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
-        shared_assets: store BokehJS once in the site instead of in each page.
+        device_map: how to spread a model over several devices, such as ``auto``; empty uses a single device.
         trust_remote_code: run Python code that comes with a model.
         allow_pickle: read pickled weights if a model has no safetensors.
-        keep_captures: also write the capture of each page, from which ``render_site`` can make the page again.
-        update: keep the pages of earlier runs in the index.
-        export_data: also write the tables of numbers, as ``csv`` or ``parquet``; empty writes none.
+        batch_size: maximum number of prompts of similar length in a batch; 0 chooses it from their lengths.
         model: a loaded model to use for every prompt, instead of the model that the prompt names. Its fingerprint is
             unknown, so every page is built again.
-        batch_size: maximum number of prompts of similar length in a batch; 0 chooses it from their lengths.
-        device_map: how to spread a model over several devices, such as ``auto``; empty uses a single device.
-        force: build all pages again, even those that are up to date.
-        prune: when the run is complete, remove the pages of prompts that are not part of it.
-        max_page_mb: maximum size of a page in megabytes of 1e6 bytes. A larger page omits its smallest weights and
-            states how much of each row they are; 0 means no limit.
-        precision: bits per attention weight on a page, 8 or 16.
-        fail_fast: stop the run at the first prompt that fails.
-        shard: run only this shard of the batches; other processes run the others, into the same folder or another.
-        cluster: Ray cluster to run on; ``None`` runs in this process.
-        site_url: URL where the site will be published, such as ``https://ada.github.io/heads/``: adds canonical links
-            and link previews to the pages; empty if unknown.
     """
 
     device: str = "auto"
     dtype: str = "auto"
-    shared_assets: bool = False
-    trust_remote_code: bool = False
-    update: bool = False
-    export_data: str = ""
-    model: LoadedModel | None = field(default=None, repr=False)
-    batch_size: int = 0
     device_map: str = ""
+    trust_remote_code: bool = False
     allow_pickle: bool = False
-    keep_captures: bool = False
+    batch_size: int = 0
+    model: LoadedModel | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class BuildOptions(CaptureOptions, PageOptions):
+    """Options of a run that are not part of the prompts: those of ``CaptureOptions`` and ``PageOptions``, and these.
+
+    Attributes:
+        update: keep the pages of earlier runs in the index.
+        force: build all pages again, even those that are up to date.
+        prune: when the run is complete, remove the pages of prompts that are not part of it.
+        fail_fast: stop the run at the first prompt that fails.
+        shard: run only this shard of the batches; other processes run the others, into the same folder or another.
+        cluster: Ray cluster to run on; ``None`` runs in this process.
+    """
+
+    update: bool = False
     force: bool = False
     prune: bool = False
     fail_fast: bool = False
-    max_page_mb: float = MAX_PAGE_MB
-    precision: int = 8
     shard: Shard | None = None
     cluster: Cluster | None = None
-    site_url: str = ""
+
+    @property
+    def capture(self) -> CaptureOptions:
+        """The options of loading and running models."""
+        return self._part(CaptureOptions)
 
     @property
     def page(self) -> PageOptions:
-        """The options that apply to drawing pages."""
-        return PageOptions(
-            shared_assets=self.shared_assets,
-            site_url=self.site_url,
-            max_mb=self.max_page_mb,
-            precision=self.precision,
-        )
+        """The options of drawing pages."""
+        return self._part(PageOptions)
+
+    def _part(self, part: type[_Part]) -> _Part:
+        return part(**{item.name: getattr(self, item.name) for item in fields(part)})
 
 
 @dataclass(frozen=True)

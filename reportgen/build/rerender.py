@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from reportgen.captures.file import load_prompt, load_with_key
-from reportgen.pages.artifacts import render_artifacts
+from reportgen.pages.artifacts import Artifacts, render_artifacts
 from reportgen.pages.cards import Card, FailureCard
 from reportgen.pages.data_tables import check_format
 from reportgen.pages.links import check_site_url
-from reportgen.pages.options import MAX_PAGE_MB, PageOptions
+from reportgen.pages.options import PageOptions
 from reportgen.prompts.slugs import name_pages
 from reportgen.records import Prompt, SourceLocation
 from reportgen.records.errors import CaptureFileError
@@ -21,9 +21,8 @@ from reportgen.site.site import Site
 def render_site(
     captures: Iterable[Path | str],
     results: Path | str,
-    options: PageOptions = PageOptions(max_mb=MAX_PAGE_MB),
+    options: PageOptions = PageOptions(),
     *,
-    table_format: str = "",
     done: Callable[[Path], None] = lambda _: None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Path:
@@ -34,7 +33,6 @@ def render_site(
             them.
         results: folder of the site.
         options: how pages are drawn; an empty ``site_url`` means the URL of the last run into the folder.
-        table_format: also write the tables of numbers, as ``csv`` or ``parquet``; empty writes none.
         done: called with the path of each page after it is written.
         warn: called with a warning for each page that omits weights.
 
@@ -46,22 +44,20 @@ def render_site(
         PromptFileError: two captures have the same slug, or a slug cannot be used as a file name.
         OptionError: ``site_url`` is not a web address; nothing is written.
         SiteError: the folder cannot be written.
-        ReportgenError: a package that ``table_format`` needs is not installed; nothing is written.
+        ReportgenError: a package that ``options.export_data`` needs is not installed; nothing is written.
     """
-    check_format(table_format)
+    check_format(options.export_data)
     site_url = check_site_url(options.site_url)
     named, site = _name(find_captures(captures)), Site(results)
     with site.lock():
         run = site.read_run()
         run = replace(run, site_url=site_url or run.site_url)
         options = replace(options, site_url=run.site_url)
-        site.open((prompt.slug for _, prompt in named), shared_assets=options.shared_assets, site_url=run.site_url)
+        site.open((prompt.slug for _, prompt in named), options)
         cards: dict[str, Card | FailureCard] = {card.slug: card for card in site.read_cards()}
         try:
             for path, prompt in named:
-                capture, key = load_with_key(path)
-                capture = replace(capture, prompt=replace(capture.prompt, slug=prompt.slug, title=prompt.title))
-                artifacts = render_artifacts(capture, replace(options, key=key), table_format=table_format)
+                artifacts = _render(path, prompt, options)
                 page = site.write(prompt.slug, artifacts)
                 if artifacts.dropped:
                     warn(f"{page}: {artifacts.dropped}")
@@ -71,6 +67,13 @@ def render_site(
             left_out = [slug for slug in site.read_left_out() if slug not in cards]
             index = site.write_index(tuple(cards.values()), left_out, run)
     return index
+
+
+def _render(path: Path, prompt: Prompt, options: PageOptions) -> Artifacts:
+    """Make the page of a capture file, with the slug and title of a prompt."""
+    capture, key = load_with_key(path)
+    named = replace(capture.prompt, slug=prompt.slug, title=prompt.title)
+    return render_artifacts(replace(capture, prompt=named), options, key)
 
 
 def find_captures(paths: Iterable[Path | str]) -> list[Path]:

@@ -47,7 +47,7 @@ class RunReport:
         self._site, self._entries, self._site_url, self._shard = site, entries, site_url, shard
         self._num_left = 0
         self._start = time.perf_counter()
-        self._before = site.find_pages()
+        self._before = list(site.pages)
         self._up_to_date = list(up_to_date)
         self._cards: dict[str, Card | FailureCard] = {**up_to_date}
         self._pages: dict[str, Path] = {}

@@ -25,16 +25,17 @@ def index(results: Path, site_url: str, verbose: bool) -> None:
     """
     with importing(NOT_WRITTEN):
         from reportgen.pages.links import check_site_url
+        from reportgen.pages.options import PageOptions
         from reportgen.site.shards import join_parts
         from reportgen.site.site import Site
 
     site, address = Site(results), check_site_url(site_url)
     site.read_cards()  # first, because a missing folder is a mistyped name and must not be created
     with site.lock():
-        missing = join_parts(results)
+        missing = join_parts(site)
         left_out, run = site.read_left_out(), site.read_run()
         run = replace(run, site_url=address or run.site_url)
-        written = site.open(site_url=run.site_url).write_index(site.read_cards(), left_out, run)
+        written = site.open((), PageOptions(site_url=run.site_url)).write_index(site.read_cards(), left_out, run)
     for line in missing or ():
         click.echo(f"not joined: {line}; run it, then this again", err=True)
     note_left_out([site.page(slug) for slug in left_out])

@@ -10,7 +10,7 @@ import click
 
 from reportgen.cli.completion import complete_models
 from reportgen.cli.types import ModelType, SelectionType
-from reportgen.pages.options import MAX_PAGE_MB
+from reportgen.pages.options import PageOptions
 from reportgen.records import EXPORT_FORMATS
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -58,7 +58,7 @@ VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Print a line for e
 QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress bar; failures are still shown.")
 OPEN = click.option("--open", "open_index", is_flag=True, help="Open the index in a browser when done.")
 MAX_MB = click.option(
-    "--max-page-mb", type=click.FloatRange(min=0), default=MAX_PAGE_MB, show_default=True,
+    "--max-page-mb", type=click.FloatRange(min=0), default=PageOptions.max_page_mb, show_default=True,
     help="Maximum size of a page in megabytes: a larger one omits its smallest weights, with a note. 0: no limit.",
 )  # fmt: skip
 PRECISION = click.option(

@@ -21,15 +21,14 @@ from reportgen.cli.options import EXPORT, MAX_MB, PRECISION, RESULTS, SHARED, SI
 @SITE_URL
 @VERBOSE
 @shows_errors(NO_PAGE)
-def render(captures: tuple[Path, ...], results: Path, export_data: str | None, verbose: bool, **settings: Any) -> None:
+def render(captures: tuple[Path, ...], results: Path, verbose: bool, **settings: Any) -> None:
     """Make pages again from CAPTURES, which are files of --keep-captures or folders of them. No model is needed."""
     with importing(NO_PAGE):
         from reportgen.build.rerender import render_site
         from reportgen.pages.options import PageOptions
 
-    options = PageOptions(max_mb=settings.pop("max_page_mb"), **settings)
+    options = PageOptions(**{name: value for name, value in settings.items() if value is not None})
     written = render_site(
-        captures, results, options, table_format=export_data or "", done=click.echo,
-        warn=lambda warning: click.echo(warning, err=True),
-    )  # fmt: skip
+        captures, results, options, done=click.echo, warn=lambda warning: click.echo(warning, err=True)
+    )
     click.echo(written)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from reportgen.captures.record import Capture
 from reportgen.pages.cards import Card, make_card
@@ -40,38 +40,31 @@ class Artifacts:
     preview: bytes = b""
 
 
-def render_artifacts(
-    capture: Capture, options: PageOptions, *, table_format: str = "", keep_capture: bool = False
-) -> Artifacts:
-    """Render the page of a prompt, and what stands beside it.
+def render_artifacts(capture: Capture, options: PageOptions, key: str) -> Artifacts:
+    """Render the page of a prompt, and the files next to it.
 
     Args:
-        capture: what to show.
-        options: how; the key is that without the address.
-        table_format: of the tables of numbers, ``csv`` or ``parquet``; empty for none.
-        keep_capture: whether the capture is written too.
+        capture: data to show.
+        options: how to draw the page, and which files to make.
+        key: cache key of the page, without the site's URL; empty for none.
     """
-    html, precision = draw_page(capture, _with_address(options))
+    html, precision = draw_page(capture, options, key=key_at(key, options.site_url))
     card = make_card(capture)
     return Artifacts(
         html=html,
         card=card,
-        tables=encode_tables(capture, table_format) if table_format else {},
-        kept=capture if keep_capture else None,
-        key=options.key,
+        tables=encode_tables(capture, options.export_data) if options.export_data else {},
+        kept=capture if options.keep_captures else None,
+        key=key,
         dropped=describe_dropped_mass(measure_dropped_mass(capture, precision), precision),
         preview=draw_preview(card) if options.site_url else b"",
     )
 
 
 def render_comparison_artifacts(
-    comparison: Comparison, first: Capture, second: Capture, options: PageOptions
+    comparison: Comparison, first: Capture, second: Capture, options: PageOptions, key: str
 ) -> Artifacts:
     """Render the page of a comparison; its arguments are those of ``draw_comparison`` and ``render_artifacts``."""
-    html, _ = draw_comparison(comparison, first, second, _with_address(options))
+    html, _ = draw_comparison(comparison, first, second, options, key=key_at(key, options.site_url))
     card = make_compare_card(comparison, first, second)
-    return Artifacts(html, card, key=options.key, preview=draw_preview(card) if options.site_url else b"")
-
-
-def _with_address(options: PageOptions) -> PageOptions:
-    return replace(options, key=key_at(options.key, options.site_url))
+    return Artifacts(html, card, key=key, preview=draw_preview(card) if options.site_url else b"")

@@ -108,7 +108,7 @@ class CompareContext:
     style: Markup
     script: Markup
     policy: str
-    key: str
+    key: str = ""
     generator: str = GENERATOR
 
 
@@ -122,7 +122,7 @@ def render_comparison(
         comparison: how it is called.
         first: the left side, A; what ``alignment.slim`` leaves of a capture is enough.
         second: the right side, B.
-        options: how; its limit is not looked at.
+        options: how; the maximum size and the precision are not used.
         precision: how finely it holds weights.
 
     Returns:
@@ -132,18 +132,15 @@ def render_comparison(
 
 
 def draw_comparison(
-    comparison: Comparison, first: Capture, second: Capture, options: PageOptions = PageOptions()
+    comparison: Comparison, first: Capture, second: Capture, options: PageOptions = PageOptions(), *, key: str = ""
 ) -> tuple[str, Precision]:
-    """Return the page of two captures, no heavier than it may be, as ``draw_page`` does for one."""
+    """Return the page of two captures, no larger than the options allow, as ``draw_page`` does for one."""
 
-    def measure_fixed_bytes(precision: Precision) -> int:
-        context = make_compare_context(comparison, first, second, options, precision)
-        return len(render("compare.html.jinja2", replace(context, layer_blocks=())).encode())
+    def draw(precision: Precision, *, with_layers: bool = True) -> str:
+        context = replace(make_compare_context(comparison, first, second, options, precision), key=key)
+        return render("compare.html.jinja2", context if with_layers else replace(context, layer_blocks=()))
 
-    def render_one(precision: Precision) -> str:
-        return render_comparison(comparison, first, second, options, precision=precision)
-
-    return render_within((first, second), options, render_one, measure_fixed_bytes)
+    return render_within((first, second), options, draw)
 
 
 def make_compare_card(comparison: Comparison, first: Capture, second: Capture) -> Card:
@@ -166,7 +163,7 @@ def make_compare_card(comparison: Comparison, first: Capture, second: Capture) -
 def make_compare_context(
     comparison: Comparison, first: Capture, second: Capture, options: PageOptions = PageOptions(),
     precision: Precision = FULL,
-) -> CompareContext:  # fmt: skip  # fmt: skip
+) -> CompareContext:  # fmt: skip
     """Return all that the comparison's templates read."""
     captures = first, second
     alignment = align(first, second)
@@ -198,7 +195,6 @@ def make_compare_context(
         style=read_styles("compare.css"),
         script=program.boot,
         policy=program.policy,
-        key=options.key,
     )
 
 

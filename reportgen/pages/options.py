@@ -1,30 +1,28 @@
-"""How a page is drawn, apart from what it shows."""
+"""How pages are drawn, and what is written beside them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-MAX_PAGE_MB = 25.0
-"""Megabytes, 1e6 bytes each, that a page of a build has at most where nothing else is said."""
-
 
 @dataclass(frozen=True)
 class PageOptions:
-    """How a page is drawn.
+    """How a page is drawn, and what is written beside it.
 
     Attributes:
-        shared_assets: refer to BokehJS beside the page instead of carrying it along.
-        key: of all that the page is made from, for its head; empty for none.
-        site_url: where the site will be published, as ``check_site_url`` returns it; empty where that is not known.
-        has_index: whether an index stands beside the page, which it links to.
-        max_mb: megabytes, 1e6 bytes each, that a page has at most: a longer one leaves out its weakest weights; 0 sets
-            no limit.
-        precision: bits of a weight, 8 or 16.
+        export_data: also write the tables of numbers, as ``csv`` or ``parquet``; empty writes none.
+        keep_captures: also write the capture of each page, from which ``render_site`` can make the page again.
+        max_page_mb: maximum size of a page in megabytes of 1e6 bytes. A larger page omits its smallest weights and
+            states how much of each row they are; 0 means no limit.
+        precision: bits per attention weight on a page, 8 or 16.
+        shared_assets: store BokehJS once in the site instead of in each page.
+        site_url: URL where the site will be published, such as ``https://ada.github.io/heads/``: adds canonical links
+            and link previews to the pages; empty if unknown.
     """
 
-    shared_assets: bool = False
-    key: str = ""
-    site_url: str = ""
-    has_index: bool = True
-    max_mb: float = 0.0
+    export_data: str = ""
+    keep_captures: bool = False
+    max_page_mb: float = 25.0
     precision: int = 8
+    shared_assets: bool = False
+    site_url: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 
@@ -66,28 +66,20 @@ from reportgen.pages.tables import (
 )
 from reportgen.pages.templates import GENERATOR, render
 from reportgen.pages.words import find_words
-from reportgen.records import ModelInfo
 
 
 @dataclass(frozen=True)
 class PageContext:
     """All that ``page.html.jinja2`` and its parts read."""
 
-    has_index: bool
-    title: str
-    note: str
-    tags: tuple[str, ...]
-    excerpt: str
+    capture: Capture
+    description: str
     link: Link | None
-    model: ModelInfo
     features: Sequence[TraitView]
     shade: str
     has_gaps: bool
     reaches: Mapping[int, str]
     key_heads: Mapping[int, Sequence[int]]
-    layers: tuple[int, ...]
-    heads: tuple[int, ...]
-    num_prompt_tokens: int
     tokens: Sequence[TokenView]
     steps: Sequence[StepRow]
     prompt_rows: Sequence[PromptRow]
@@ -96,7 +88,6 @@ class PageContext:
     label_from: float
     heatmap_modes: Sequence[str]
     grid_metrics: Sequence[str]
-    measured: Collection[str]
     sections: Sequence[Kind]
     missing: Mapping[str, str]
     attribution_note: str
@@ -123,16 +114,17 @@ class PageContext:
     script: Markup
     policy: str
     key: str = ""
+    has_index: bool = True
     generator: str = GENERATOR
 
 
 def render_page(capture: Capture, options: PageOptions = PageOptions(), *, precision: Precision = FULL) -> str:
-    """Return the page of one capture, whatever it weighs.
+    """Return the page of one capture, whatever its size.
 
     Args:
-        capture: what to show.
-        options: how; its limit is not looked at.
-        precision: how finely it holds weights.
+        capture: data to show.
+        options: how to draw the page; the maximum size and the precision are not used.
+        precision: how finely the page holds weights.
 
     Returns:
         The whole HTML document; the same capture gives the same text.
@@ -140,44 +132,44 @@ def render_page(capture: Capture, options: PageOptions = PageOptions(), *, preci
     return render("page.html.jinja2", make_page_context(capture, options, precision))
 
 
-def draw_page(capture: Capture, options: PageOptions = PageOptions()) -> tuple[str, Precision]:
-    """Return the page of one capture, no heavier than it may be, and how finely it holds weights."""
+def draw_page(
+    capture: Capture, options: PageOptions = PageOptions(), *, key: str = "", has_index: bool = True
+) -> tuple[str, Precision]:
+    """Return the page of one capture, no larger than the options allow, and how finely it holds weights.
 
-    def measure_fixed_bytes(precision: Precision) -> int:
-        context = make_page_context(capture, options, precision)
-        without = zip(capture.layers, [Markup()] * len(capture.layers), encode_sources(capture), strict=True)
-        return len(render("page.html.jinja2", replace(context, layer_blocks=without)).encode())
+    Args:
+        capture: data to show.
+        options: how to draw the page.
+        key: cache key that the page carries; empty for none.
+        has_index: whether the page links to the index next to it.
+    """
 
-    return render_within(
-        [capture], options, lambda precision: render_page(capture, options, precision=precision), measure_fixed_bytes
-    )
+    def draw(precision: Precision, *, with_layers: bool = True) -> str:
+        context = replace(make_page_context(capture, options, precision), key=key, has_index=has_index)
+        if not with_layers:
+            empty = zip(capture.layers, [Markup()] * len(capture.layers), encode_sources(capture), strict=True)
+            context = replace(context, layer_blocks=empty)
+        return render("page.html.jinja2", context)
+
+    return render_within([capture], options, draw)
 
 
 def make_page_context(
     capture: Capture, options: PageOptions = PageOptions(), precision: Precision = FULL
 ) -> PageContext:
     """Return all that the page's templates read."""
-    prompt, evidence = capture.prompt, capture.evidence
     program = make_program(PAGE_SCRIPTS, shared_assets=options.shared_assets)
     dropped = measure_dropped_mass(capture, precision)
+    description = f"Attention of {capture.model.title} on: {excerpt(capture)}"
     return PageContext(
-        has_index=options.has_index,
-        title=prompt.title,
-        note=prompt.note,
-        tags=prompt.tags,
-        excerpt=excerpt(capture),
-        link=make_link(
-            options.site_url, prompt.slug, prompt.title, f"Attention of {capture.model.title} on: {excerpt(capture)}"
-        ),
-        model=capture.model,
+        capture=capture,
+        description=description,
+        link=make_link(options.site_url, capture.prompt.slug, capture.prompt.title, description),
         features=make_trait_views(capture),
         shade=name_shade(capture),
         has_gaps="gaps" in list_marks(capture),
         reaches={layer: name_reach(capture.layer_type(layer)) for layer in capture.layers},
         key_heads=group_heads(capture),
-        layers=capture.layers,
-        heads=capture.heads,
-        num_prompt_tokens=capture.num_prompt_tokens,
         tokens=make_token_views(capture),
         steps=make_step_rows(capture),
         prompt_rows=make_prompt_rows(capture),
@@ -186,10 +178,9 @@ def make_page_context(
         label_from=LABEL_FROM,
         heatmap_modes=list_heatmap_modes(capture),
         grid_metrics=tuple(list_grids(capture)),
-        measured=evidence.measured.keys(),
         sections=_list_sections(capture),
-        missing=dict.fromkeys(("sources", *(kind.name for kind in KINDS)), "") | dict(evidence.missing),
-        attribution_note="" if evidence.attribution is None else evidence.attribution.note,
+        missing=dict.fromkeys(("sources", *(kind.name for kind in KINDS)), "") | dict(capture.evidence.missing),
+        attribution_note=getattr(capture.evidence.attribution, "note", ""),
         mode_titles={"weight": "weight", "weighted": DEFINITIONS["value_norms"].title, "attribution": "attribution"},
         column_titles={"weight": "weight", "weighted": "weighted", "attribution": "logits"},
         overview_titles={"attribution": "attribution, this step", **{kind.name: kind.title for kind in ABLATIONS}},
@@ -217,7 +208,6 @@ def make_page_context(
         style=read_styles(),
         script=program.boot,
         policy=program.policy,
-        key=options.key,
     )
 
 

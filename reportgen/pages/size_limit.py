@@ -27,25 +27,24 @@ _REST, _REST_OF_TOKEN = 1_200_000, 5_000
 def render_within(
     captures: Sequence[Capture],
     options: PageOptions,
-    render: Callable[[Precision], str],
-    measure_fixed_bytes: Callable[[Precision], int],
+    draw: Callable[..., str],
 ) -> tuple[str, Precision]:
     """Return a page that is no heavier than it may be, and how finely it holds weights.
 
     Args:
         captures: all that the page shows.
         options: its limit, and how many bits weights have.
-        render: makes the page.
-        measure_fixed_bytes: returns how many bytes it has without the weights of its layers.
+        draw: makes the page at a precision; without the weights of its layers with ``with_layers=False``.
     """
-    bits, most = options.precision, 1e6 * options.max_mb
+    bits, most = options.precision, 1e6 * options.max_page_mb
     precision = Precision(bits)
     if most and not _is_light(captures, bits, most):
-        precision = _choose_precision(captures, bits, most - measure_fixed_bytes(Precision(bits, threshold=1)))
-    page = render(precision)
+        fixed_bytes = len(draw(Precision(bits, threshold=1), with_layers=False).encode())
+        precision = _choose_precision(captures, bits, most - fixed_bytes)
+    page = draw(precision)
     while most and precision.threshold < _THRESHOLDS[-1] and len(page.encode()) > most:
         precision = replace(precision, threshold=precision.threshold + 1)
-        page = render(precision)
+        page = draw(precision)
     return page, precision
 
 

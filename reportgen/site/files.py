@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -68,50 +70,63 @@ def is_ours(path: Path) -> bool:
     return any(mark in head for mark in _MARKS)
 
 
-def is_page(path: Path) -> bool:
-    """Return whether a file is the page of a prompt or a comparison.
+@dataclass(frozen=True)
+class PageFile:
+    """What a site reads of one page.
+
+    Attributes:
+        path: the file.
+        key: cache key in its head; empty if it has none.
+        is_whole: whether it ends with ``</html>``.
+        card: its card, or why the card cannot be read.
+    """
+
+    path: Path
+    key: str
+    is_whole: bool
+    card: Card | str
+
+    def get_card(self) -> Card:
+        """Return the card.
+
+        Raises:
+            SiteError: the page has no card, or its card cannot be read.
+        """
+        if isinstance(self.card, str):
+            raise SiteError(f"{self.path}: holds no readable card, {self.card}; build that page again")
+        return self.card
+
+
+def read_page(path: Path) -> PageFile | None:
+    """Read what a site needs of one page; ``None`` if the file is not the page of a prompt or a comparison.
 
     Raises:
         SiteError: the file cannot be read.
     """
     try:
-        return path.name != "index.html" and not path.is_symlink() and path.is_file() and is_ours(path)
-    except OSError as error:
-        raise SiteError(f"{path}: cannot be read, {error.strerror}; choose another folder with --results") from error
-
-
-def read_key(path: Path) -> str:
-    """Return the key of a page; empty if the page has no key or does not exist."""
-    try:
-        with path.open("rb") as file:
-            match = _KEY.search(file.read(_HEAD_BYTES))
-    except OSError:
-        return ""
-    return match[1].decode("ascii") if match else ""
-
-
-def read_card(path: Path) -> Card:
-    """Return the card stored in a page.
-
-    Raises:
-        SiteError: the page has no card, or its card cannot be read.
-    """
-    try:
+        if path.name == "index.html" or path.is_symlink() or not path.is_file():
+            return None
         with path.open("rb") as file:
             content = file.read(_CARD_BYTES)
+            head = content[:_HEAD_BYTES]
+            if not any(mark in head for mark in _MARKS):
+                return None
             card = _CARD.search(content) or _CARD.search(content + file.read())
-        if card is None:
-            raise ValueError("there is none")
-        return parse_card(json.loads(card[1].decode("utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise SiteError(f"{path}: holds no readable card, {error}; build that page again") from error
+            file.seek(-min(len(_END), file.seek(0, os.SEEK_END)), os.SEEK_END)
+            is_whole = file.read() == _END
+    except OSError as error:
+        raise SiteError(f"{path}: cannot be read, {error.strerror}; choose another folder with --results") from error
+    key = _KEY.search(head)
+    return PageFile(path, key[1].decode("ascii") if key else "", is_whole, _parse_card(card, path.stem))
 
 
-def is_whole(path: Path) -> bool:
-    """Return whether a page is complete, that is, ends with ``</html>``."""
-    with path.open("rb") as file:
-        file.seek(-min(len(_END), path.stat().st_size), os.SEEK_END)
-        return file.read() == _END
+def _parse_card(match: re.Match[bytes] | None, slug: str) -> Card | str:
+    if match is None:
+        return "there is none"
+    try:  # the slug is the file's name, because the page may have been copied
+        return replace(parse_card(json.loads(match[1].decode("utf-8"))), slug=slug)
+    except (ValueError, TypeError) as error:
+        return str(error)
 
 
 def remove_ours(path: Path) -> None:
@@ -134,12 +149,25 @@ def make_inside(folder: Path, inner: Path) -> None:
     make_folder(inner)
 
 
-def read_report(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
-    """Read ``report.json``.
+@dataclass(frozen=True)
+class SiteReport:
+    """The contents of ``report.json``.
 
-    Returns:
-        The outcome of each prompt, and the slugs of the pages left out of the index; two empty lists if there is no
-        report.
+    Attributes:
+        outcomes: the outcome of each prompt.
+        left_out: slugs of the pages left out of the index.
+        totals: totals of the run that wrote it.
+        site_url: URL where the site will be published; empty if unknown.
+    """
+
+    outcomes: Sequence[Mapping[str, Any]] = ()
+    left_out: Sequence[str] = ()
+    totals: Mapping[str, Any] = field(default_factory=dict)
+    site_url: str = ""
+
+
+def read_report(path: Path) -> SiteReport:
+    """Read ``report.json``; an empty report if there is none.
 
     Raises:
         SiteError: the report cannot be read.
@@ -148,9 +176,11 @@ def read_report(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
         if path.is_symlink():
             raise ValueError("it is a link")
         report = json.loads(path.read_text("utf-8"))
-        return [dict(outcome) for outcome in report["prompts"]], [str(slug) for slug in report.get("left_out", ())]
+        outcomes = [dict(outcome) for outcome in report["prompts"]]
+        left_out = [str(slug) for slug in report.get("left_out", ())]
+        return SiteReport(outcomes, left_out, dict(report.get("run") or {}), str(report.get("site_url", "")))
     except FileNotFoundError:
-        return [], []
+        return SiteReport()
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SiteError(
             f"{path}: cannot be read, {error}; without it the index is made from the pages alone"

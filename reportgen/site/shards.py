@@ -17,7 +17,7 @@ from reportgen.pages.cards import Card, FailureCard
 from reportgen.pages.templates import GENERATOR
 from reportgen.records import Shard
 from reportgen.records.errors import SiteError
-from reportgen.site.files import read_report, write_ours
+from reportgen.site.files import write_ours
 from reportgen.site.site import Run, Site
 
 _PARTS = "report.*-of-*.json"
@@ -78,13 +78,13 @@ def remove_parts(folder: Path, shard: Shard | None = None) -> None:
             path.unlink(missing_ok=True)
 
 
-def join_parts(folder: Path) -> list[str] | None:
+def join_parts(site: Site) -> list[str] | None:
     """Join the partial reports of a folder's shards into ``report.json``, from which the index is then built.
 
     If a shard has not finished, pages of earlier runs stay in the index, as after a run that was interrupted.
 
     Args:
-        folder: results folder.
+        site: results folder, locked.
 
     Returns:
         A line for each shard that is missing or incomplete; ``None`` if the folder has no partial reports, in which
@@ -94,7 +94,7 @@ def join_parts(folder: Path) -> list[str] | None:
         SiteError: a partial report cannot be read, or the partial reports are from runs with different numbers of
             shards.
     """
-    site = Site(folder)
+    folder = site.root
     parts = [_read_part(path) for path in sorted(folder.glob(_PARTS))]
     if not parts:
         return None
@@ -102,13 +102,13 @@ def join_parts(folder: Path) -> list[str] | None:
         raise SiteError(f"{folder}: holds shards of {len(counts)} runs; remove the report.*-of-*.json of all but one")
     missing = [*_find_missing(parts)]
     outcomes = _join([outcome for part in parts for outcome in part.outcomes])
-    earlier, left_out = read_report(site.report)
+    report = site.last_report
     known = {outcome["slug"] for outcome in outcomes}
     if missing or any(part.keep_earlier for part in parts):
-        outcomes += [outcome for outcome in earlier if outcome.get("slug") not in known]
-        left_out = [slug for slug in left_out if slug not in known]
+        outcomes += [dict(outcome) for outcome in report.outcomes if outcome.get("slug") not in known]
+        left_out = [slug for slug in report.left_out if slug not in known]
     else:
-        left_out = [slug for slug in site.find_pages() if slug not in known]
+        left_out = [slug for slug in site.pages if slug not in known]
     site.write_report(outcomes, left_out, _add_up([part.totals for part in parts], outcomes), parts[0].site_url)
     return missing
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,16 @@ from reportgen.pages.cards import Card, FailureCard
 from reportgen.pages.data_tables import TABLE_NAMES
 from reportgen.pages.index import render_index
 from reportgen.pages.links import PREVIEWS_FOLDER, check_site_url, make_index_link, make_sitemap
+from reportgen.pages.options import PageOptions
 from reportgen.pages.templates import GENERATOR
 from reportgen.records import EXPORT_FORMATS, Shard
 from reportgen.records.errors import OptionError, SiteError
 from reportgen.site.files import (
+    PageFile,
+    SiteReport,
     check_ours,
-    is_page,
-    is_whole,
     make_inside,
-    read_card,
-    read_key,
+    read_page,
     read_report,
     remove_ours,
     write_ours,
@@ -60,6 +60,11 @@ class Site:
     def __init__(self, root: Path | str) -> None:
         """Store the path of the folder, which need not exist."""
         self.root = Path(root)
+        self._locks: ExitStack | None = None  # inside ``lock``
+        self._is_locked = False
+        self._shard: Shard | None = None
+        self._pages: dict[str, PageFile] | None = None
+        self._report: SiteReport | None = None
 
     @property
     def index(self) -> Path:
@@ -97,21 +102,37 @@ class Site:
         """Return the path of the preview picture of a page, which link previews show."""
         return self.root / PREVIEWS_FOLDER / f"{slug}.png"
 
-    def lock(self, shard: Shard | None = None) -> AbstractContextManager[Path]:
-        """Lock the folder against other runs, as ``lock_site`` does."""
-        return lock_site(self.root, shard)
+    @contextmanager
+    def lock(self, shard: Shard | None = None) -> Iterator[None]:
+        """Lock the folder against other runs, as ``lock_site`` does; each page in it is then read only once.
+
+        A folder that does not exist is locked when ``open`` creates it.
+        """
+        with ExitStack() as self._locks:
+            self._shard = shard
+            if self.root.is_dir():
+                self._take_lock()
+            try:
+                yield
+            finally:
+                self._locks, self._is_locked, self._pages, self._report = None, False, None, None
+
+    def _take_lock(self) -> None:
+        if self._locks is not None and not self._is_locked:
+            self._locks.enter_context(lock_site(self.root, self._shard))
+            self._is_locked, self._pages, self._report = True, None, None
 
     def remove_leftovers(self) -> None:
         """Remove temporary files of a run that was killed; no other run may write to the folder meanwhile."""
         remove_leftovers([self.root, self.captures, self.preview("").parent, *self.root.glob("data/*")])
 
-    def open(self, slugs: Iterable[str] = (), *, shared_assets: bool = False, site_url: str = "") -> Site:
+    def open(self, slugs: Iterable[str] = (), options: PageOptions = PageOptions()) -> Site:
         """Create the folder and prepare it for pages.
 
         Args:
             slugs: slugs of the pages that will be written; their paths are checked now, before any work is done.
-            shared_assets: write BokehJS to the folder, for all pages.
-            site_url: URL where the site will be published; the path of the sitemap is then checked as well.
+            options: how pages are drawn: decides whether BokehJS is written to the folder, and whether a sitemap will
+                be.
 
         Returns:
             This site.
@@ -120,10 +141,11 @@ class Site:
             SiteError: the folder cannot be created or written, or a file that reportgen did not write is in the way.
         """
         make_folder(self.root)
-        for path in (self.index, self.report, *[self.sitemap] * bool(site_url), *map(self.page, slugs)):
+        self._take_lock()
+        for path in (self.index, self.report, *[self.sitemap] * bool(options.site_url), *map(self.page, slugs)):
             check_ours(path)
         atomic_write(self.root / ".nojekyll", "")
-        if shared_assets:
+        if options.shared_assets:
             make_inside(self.root, (self.root / BOKEH_FILE).parent)
             atomic_write(self.root / BOKEH_FILE, read_bokeh())
         return self
@@ -152,7 +174,10 @@ class Site:
             InTheWay: a file that reportgen did not write is in its place.
             SiteError: the page cannot be written.
         """
-        return write_ours(self.page(slug), html)
+        path = write_ours(self.page(slug), html)
+        if self._pages is not None and (page := read_page(path)):
+            self._pages[slug] = page
+        return path
 
     def write_tables(self, slug: str, files: Mapping[str, bytes]) -> None:
         """Write the tables of one page to ``data/<slug>/``.
@@ -215,28 +240,47 @@ class Site:
         """Return whether the preview picture of a page exists."""
         return self.preview(slug).is_file()
 
-    def find_pages(self) -> list[str]:
-        """Return the slugs of all pages in the folder, sorted by file name.
+    @property
+    def pages(self) -> Mapping[str, PageFile]:
+        """The pages in the folder by slug, sorted by file name.
 
         Raises:
             SiteError: a file in the folder cannot be read.
         """
-        return [path.stem for path in sorted(self.root.glob("*.html")) if is_page(path)]
+        pages = self._pages
+        if pages is None:
+            paths = sorted(self.root.glob("*.html"))
+            pages = {path.stem: page for path in paths if (page := read_page(path))}
+            self._pages = pages if self._is_locked else None  # without the lock, another run may change the folder
+        return pages
 
-    def find_current(self, slug: str, keys: set[str]) -> Card | None:
+    @property
+    def last_report(self) -> SiteReport:
+        """The report of the last run.
+
+        Raises:
+            SiteError: it cannot be read.
+        """
+        report = self._report or read_report(self.report)
+        self._report = report if self._is_locked else None
+        return report
+
+    def find_current(self, slug: str, keys: set[str], options: PageOptions) -> Card | None:
         """Return the card of a page that is up to date, or ``None``.
 
         Args:
             slug: slug of the page.
             keys: accepted keys; the page must have one of them and must be complete.
+            options: which files must be next to the page.
         """
-        path = self.page(slug)
-        try:
-            if path.is_symlink() or not path.is_file() or read_key(path) not in keys or not is_whole(path):
-                return None
-            return read_card(path)
-        except (OSError, SiteError):  # the page is built again, and an error shows up then
+        page = self.pages.get(slug)
+        if page is None or page.key not in keys or not page.is_whole or isinstance(page.card, str):
             return None
+        if options.export_data and not self.has_tables(slug, options.export_data):
+            return None
+        if options.keep_captures and not self.has_capture(slug):
+            return None
+        return page.card if not options.site_url or self.has_preview(slug) else None
 
     def prune(self, slugs: Iterable[str]) -> list[Path]:
         """Remove pages with their tables, captures and previews, and return the paths of the pages.
@@ -249,7 +293,7 @@ class Site:
         removed = []
         for slug in slugs:
             path = self.page(slug)
-            if path.is_symlink() or not is_page(path):
+            if not read_page(path):
                 continue
             try:
                 path.unlink()
@@ -259,6 +303,7 @@ class Site:
             except OSError as error:
                 raise SiteError(f"{path}: cannot be removed, {error.strerror}; remove it by hand") from error
             removed.append(path)
+        self._pages = None
         return removed
 
     def write_index(
@@ -307,17 +352,12 @@ class Site:
         report = {"generator": GENERATOR, "prompts": outcomes, "left_out": list(left_out), "run": totals}
         report |= {"site_url": site_url} if site_url else {}
         atomic_write(self.report, json.dumps(report, ensure_ascii=False, indent=1) + "\n")
+        self._report = None
 
     def make_outcomes(self, cards: Sequence[Card | FailureCard], run: Run) -> list[dict[str, Any]]:
         """Return the outcome of each prompt, as stored in ``report.json``."""
-        return [{**self._describe_card(card), "run": run.prompts.get(card.slug)} for card in cards]
-
-    def _describe_card(self, card: Card | FailureCard) -> dict[str, Any]:
-        key = read_key(self.page(card.slug))
-        same = {"slug": card.slug, "title": card.title, "model": card.model}
-        if isinstance(card, Card):
-            return {**same, "status": "written", "page": card.href, "key": key}
-        return {**same, "status": "failed", "error": card.error, "earlier_page": card.earlier_page, "key": key}
+        keys = {slug: page.key for slug, page in self.pages.items()}
+        return [{**_describe_card(card, keys.get(card.slug, "")), "run": run.prompts.get(card.slug)} for card in cards]
 
     def read_cards(self) -> list[Card | FailureCard]:
         """Return the cards of existing pages: those of the last run in its order, then the others by name.
@@ -330,25 +370,20 @@ class Site:
         """
         if not self.root.is_dir():
             raise SiteError(f"{self.root}: is not a folder; name the folder that reportgen build wrote")
-        left_out = self.read_left_out()
-        paths = [self.page(slug) for slug in self.find_pages() if slug not in left_out]
-        pages = {card.slug: card for card in map(read_card, paths)}
+        pages = dict(self.pages)
+        for slug in self.last_report.left_out:
+            pages.pop(slug, None)
+        unseen = {slug: page.get_card() for slug, page in pages.items()}
         cards: list[Card | FailureCard] = []
-        for outcome in read_report(self.report)[0]:
+        for outcome in self.last_report.outcomes:
             slug = str(outcome.get("slug", ""))
-            page = pages.pop(slug, None)
-            if page and not self._is_earlier(outcome):
-                cards.append(page)
+            card = unseen.pop(slug, None)
+            if card and not _is_earlier(outcome, pages[slug].key):
+                cards.append(card)
             elif outcome.get("status") == "failed":
                 texts = (str(outcome.get(key, "")) for key in ("title", "model", "error"))
-                cards.append(FailureCard(slug, *texts, earlier_page=page.href if page else ""))
-        return [*cards, *pages.values()]
-
-    def _is_earlier(self, outcome: Mapping[str, Any]) -> bool:
-        """Return whether the page of a failed prompt is still the page from before the failure."""
-        if outcome.get("status") != "failed" or not outcome.get("earlier_page"):
-            return False
-        return outcome.get("key", "") == read_key(self.page(outcome["slug"]))
+                cards.append(FailureCard(slug, *texts, earlier_page=card.href if card else ""))
+        return [*cards, *unseen.values()]
 
     def read_left_out(self) -> list[str]:
         """Return the slugs of existing pages that the last run left out of the index.
@@ -356,16 +391,29 @@ class Site:
         Raises:
             SiteError: the report of the last run cannot be read.
         """
-        return [slug for slug in read_report(self.report)[1] if self.page(slug).is_file()]
+        pages = self.pages
+        return [slug for slug in self.last_report.left_out if slug in pages]
 
     def read_run(self) -> Run:
         """Return the counts and times of the run that wrote the report; empty if the report cannot be read."""
         try:
-            report = json.loads((self.report).read_text("utf-8"))
-            prompts = {outcome["slug"]: outcome["run"] for outcome in report["prompts"]}
-            return Run(report["run"], prompts, check_site_url(report.get("site_url", "")))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, OptionError):
+            report = self.last_report
+            runs = {outcome["slug"]: outcome["run"] for outcome in report.outcomes}
+            return Run(report.totals, runs, check_site_url(report.site_url))
+        except (SiteError, KeyError, OptionError):
             return Run({}, {})
+
+
+def _is_earlier(outcome: Mapping[str, Any], key: str) -> bool:
+    """Return whether the page of a failed prompt, which has this key, is still the page from before the failure."""
+    return outcome.get("status") == "failed" and bool(outcome.get("earlier_page")) and outcome.get("key", "") == key
+
+
+def _describe_card(card: Card | FailureCard, key: str) -> dict[str, Any]:
+    same = {"slug": card.slug, "title": card.title, "model": card.model}
+    if isinstance(card, Card):
+        return {**same, "status": "written", "page": card.href, "key": key}
+    return {**same, "status": "failed", "error": card.error, "earlier_page": card.earlier_page, "key": key}
 
 
 def _remove_tables(folder: Path) -> None:

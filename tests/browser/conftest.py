@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for slug, capture in CAPTURES.items():
         Site(root).write_page(slug, render_page(capture))
     Site(root).write_index([*map(make_card, CAPTURES.values()), FAILURE])
-    shared = Site(root / "shared").open(shared_assets=True).root
+    shared = Site(root / "shared").open(options=PageOptions(shared_assets=True)).root
     Site(shared).write_page("cat", render_page(CAPTURES["cat"], PageOptions(shared_assets=True)))
     return root
 

@@ -14,15 +14,19 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from html_tree import parse_html
+from page_checks import key_in
 from tiny import make_llama, save_adapter, save_llama
 
 from reportgen.build.cache_key import make_key, make_valid_keys
-from reportgen.build.options import BuildOptions, Cluster
+from reportgen.build.options import BuildOptions, CaptureOptions, Cluster
 from reportgen.cli import main as cli
 from reportgen.models.fingerprint import fingerprint
+from reportgen.pages.cards import Card
+from reportgen.pages.options import PageOptions
 from reportgen.records import Generation, Prompt, Shard, SourceLocation
+from reportgen.records.errors import SiteInUse
 from reportgen.records.selection import parse_selection
-from reportgen.site.files import read_key
+from reportgen.site.files import PageFile, read_page
 from reportgen.site.site import Site
 
 PROMPTS = """\
@@ -53,6 +57,11 @@ def edit(before: str, after: str) -> None:
     """Change the prompt file."""
     path = Path("prompts.yaml")
     path.write_text(path.read_text("utf-8").replace(before, after), "utf-8")
+
+
+def key_of(prompt: Prompt, options: BuildOptions, model_fingerprint: str) -> str:
+    """Return the key of the page that a run with these options makes."""
+    return make_key(prompt, options.capture, options.page, model_fingerprint)
 
 
 def stamps(folder: Path) -> dict[str, int]:
@@ -152,7 +161,7 @@ def test_page_that_is_not_as_it_was_written_is_built_anew(here: Path, how: str) 
         {
             "cut": page[:-1000],
             "no key": page.replace("reportgen-key", "reportgen-kez"),
-            "another's": page.replace(read_key(path), read_key(here / "results" / "dog.html")),
+            "another's": page.replace(key_in(path), key_in(here / "results" / "dog.html")),
             "no card": page.replace('id="card"', 'id="car"'),
             "empty": page[: page.index("<style>")],
         }[how],
@@ -222,9 +231,7 @@ def test_report_says_what_was_built_and_how_long_it_took(here: Path) -> None:
     assert cat["run"] == {"built": False, "seconds": {}}
     assert dog["run"]["built"] is True
     assert set(dog["run"]["seconds"]) == {"load", "capture", "page"}
-    assert [one["key"] for one in (cat, dog)] == [
-        read_key(here / "results" / f"{slug}.html") for slug in ("cat", "dog")
-    ]
+    assert [one["key"] for one in (cat, dog)] == [key_in(here / "results" / f"{slug}.html") for slug in ("cat", "dog")]
     seconds = report["run"].pop("seconds")
     assert report["run"] == {"built": 1, "up_to_date": 1, "failed": 0, "not_run": 0}
     assert seconds["all"] >= sum(seconds[stage] for stage in ("load", "capture", "page")) - 0.01
@@ -236,8 +243,8 @@ def test_key_stands_in_the_page_once_whatever_the_prompt_says(here: Path) -> Non
     assert build().exit_code == 0
     path = here / "results" / "cat.html"
     keys = parse_html(path.read_text("utf-8")).find("meta", name="reportgen-key")
-    assert [key.attributes["content"] for key in keys] == [read_key(path)]
-    assert read_key(path) != "0" * 64
+    assert [key.attributes["content"] for key in keys] == [key_in(path)]
+    assert key_in(path) != "0" * 64
 
 
 OTHER: dict[str, Any] = {
@@ -251,13 +258,13 @@ OTHER: dict[str, Any] = {
 def test_every_field_of_a_prompt_is_in_the_key_but_its_place() -> None:
     base = Prompt(messages=({"role": "user", "content": "b"},))
     fresh: dict[str, Callable[[], Prompt]] = {"text": lambda: Prompt(text="b")}
-    keys = {make_key(base, BuildOptions(), "x")}
+    keys = {key_of(base, BuildOptions(), "x")}
     for item in fields(Prompt):
         if item.name != "place":
             changed = fresh.get(item.name, lambda name=item.name: replace(base, **{name: OTHER[name]}))()
-            keys.add(make_key(changed, BuildOptions(), "x"))
+            keys.add(key_of(changed, BuildOptions(), "x"))
     assert len(keys) == len(fields(Prompt))  # one is the base, and the place is not in it
-    assert make_key(replace(base, place=SourceLocation("a.yaml", 7)), BuildOptions(), "x") in keys
+    assert key_of(replace(base, place=SourceLocation("a.yaml", 7)), BuildOptions(), "x") in keys
 
 
 SAME_PAGE: dict[str, Any] = {
@@ -274,23 +281,23 @@ OTHER_PAGE: dict[str, Any] = {
 
 def test_every_option_that_changes_a_page_is_in_the_key_and_no_other() -> None:
     assert {*SAME_PAGE, *OTHER_PAGE, "model"} == {item.name for item in fields(BuildOptions)}
-    prompt, base = Prompt(text="a"), make_key(Prompt(text="a"), BuildOptions(), "x")
+    prompt, base = Prompt(text="a"), key_of(Prompt(text="a"), BuildOptions(), "x")
     for name, value in SAME_PAGE.items():
-        assert make_key(prompt, BuildOptions(**{name: value}), "x") == base, name
-    keys = {make_key(prompt, BuildOptions(**{name: value}), "x") for name, value in OTHER_PAGE.items()}
+        assert key_of(prompt, BuildOptions(**{name: value}), "x") == base, name
+    keys = {key_of(prompt, BuildOptions(**{name: value}), "x") for name, value in OTHER_PAGE.items()}
     assert len(keys | {base}) == len(OTHER_PAGE) + 1
 
 
 def test_key_depends_on_the_model_and_is_empty_where_it_is_not_known() -> None:
     prompt = Prompt(text="a")
-    assert make_key(prompt, BuildOptions(), "one") != make_key(prompt, BuildOptions(), "two")
-    assert make_key(prompt, BuildOptions(), "") == ""
-    assert make_valid_keys(prompt, BuildOptions(), "") == set()
+    assert key_of(prompt, BuildOptions(), "one") != key_of(prompt, BuildOptions(), "two")
+    assert key_of(prompt, BuildOptions(), "") == ""
+    assert make_valid_keys(prompt, CaptureOptions(), PageOptions(), "") == set()
 
 
 def test_another_card_of_the_same_kind_is_no_reason_to_build_anew() -> None:
     prompt = Prompt(text="a")
-    keys = [make_key(prompt, BuildOptions(device=device), "x") for device in ("cuda", "cuda:0", "cuda:1", "cpu")]
+    keys = [key_of(prompt, BuildOptions(device=device), "x") for device in ("cuda", "cuda:0", "cuda:1", "cpu")]
     assert len(set(keys[:3])) == 1 != len(set(keys))
 
 
@@ -301,7 +308,7 @@ def test_model_in_memory_is_run_always(here: Path) -> None:
     for _ in range(2):
         outcome = build_site([Prompt(text="a", max_new_tokens=0)], here / "site", BuildOptions(model=model))
         assert (len(outcome.pages), outcome.up_to_date) == (1, ())
-    assert read_key(outcome.pages[0]) == ""
+    assert key_in(outcome.pages[0]) == ""
 
 
 def test_prompts_in_the_middle_of_a_batch_are_run_with_their_neighbours(here: Path) -> None:
@@ -359,3 +366,31 @@ def test_large_files_are_hashed_once_until_they_change(tmp_path: Path, monkeypat
     assert changed != fingerprint(str(weights)) == first
     (tmp_path / "cache" / "file-hashes.json").write_text("[", "utf-8")
     assert fingerprint(str(weights)) == first
+
+
+def test_each_page_is_read_once_in_a_run(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def note(path: Path) -> PageFile | None:
+        read.append(path.name)
+        return read_page(path)
+
+    monkeypatch.setattr("reportgen.site.site.read_page", note)
+    assert build().exit_code == 0
+    assert sorted(read) == ["cat.html", "dog.html", "index.html"]
+
+
+def test_pages_are_looked_at_only_under_the_lock(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another run may remove a page before this one has the lock."""
+    locked: list[bool] = []
+    look = Site.find_current
+
+    def note(site: Site, *arguments: Any) -> Card | None:
+        with pytest.raises(SiteInUse), Site(site.root).lock():
+            pass
+        locked.append(True)
+        return look(site, *arguments)
+
+    monkeypatch.setattr(Site, "find_current", note)
+    assert build().exit_code == 0
+    assert locked == [True, True]

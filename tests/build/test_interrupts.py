@@ -69,13 +69,13 @@ def test_once_ends_after_the_prompts_at_work(here: Path, command: Commands) -> N
         str(here / "site" / name) for name in (*(f"{slug}.html" for slug in slugs), "index.html")
     ]
     assert len(slugs) % 3 == 0
-    assert set(Site(here / "site").find_pages()) == set(slugs) < {f"p{number}" for number in range(NUM_PROMPTS)}
+    assert set(Site(here / "site").pages) == set(slugs) < {f"p{number}" for number in range(NUM_PROMPTS)}
 
 
 def test_twice_stops_now_and_the_next_run_goes_on(here: Path, command: Commands) -> None:
     site = here / "site"
     ended = command.run(*build(here), meanwhile=when((site / "p4.html").exists, *[signal.SIGINT] * 2, pause=0.02))
-    slugs, pages = shown(here), Site(site).find_pages()
+    slugs, pages = shown(here), Site(site).pages
     assert (ended.code, ended.stdout) == (130, "")
     # An interrupt that falls into a finalizer is told by Python itself, between these two.
     said = ended.stderr.splitlines()

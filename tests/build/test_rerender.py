@@ -19,6 +19,7 @@ from reportgen.build.rerender import find_captures, render_site
 from reportgen.captures.record import Capture
 from reportgen.cli.main import main
 from reportgen.models.model import LoadedModel
+from reportgen.pages.options import PageOptions
 from reportgen.prompts.prompt_file import load_prompts
 from reportgen.records import SourceLocation
 from reportgen.records.errors import CaptureFileError, PromptFileError, SiteError
@@ -76,7 +77,7 @@ def test_rendered_in_place_the_site_is_the_same(built: Path) -> None:
     before = files_in(built)
     page = built / "b.html"
     page.write_bytes(page.read_bytes().replace(b"<h1", b"<h1 hidden"))
-    render_site([built / "captures"], built, table_format="csv")
+    render_site([built / "captures"], built, PageOptions(export_data="csv"))
     assert files_in(built) == before
 
 

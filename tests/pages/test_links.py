@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from html_tree import Element, parse_html
+from page_checks import key_in
 from PIL import Image
 from samples import HOSTILE, make_capture
 from tiny import save_llama
 
 from reportgen.build.cache_key import make_key
-from reportgen.build.options import BuildOptions
+from reportgen.build.options import CaptureOptions
 from reportgen.cli import main as cli
 from reportgen.pages.cards import make_card
 from reportgen.pages.compare import make_compare_card, render_comparison
@@ -26,7 +27,6 @@ from reportgen.pages.page import render_page
 from reportgen.pages.preview import draw_preview
 from reportgen.records import Comparison, Prompt
 from reportgen.records.errors import InTheWay, OptionError
-from reportgen.site.files import read_key
 from reportgen.site.site import Site
 
 SITE = "https://ada.github.io/heads/"
@@ -260,9 +260,9 @@ def test_render_keeps_the_address_or_takes_another(here: Path) -> None:
     assert {name: (results / name).read_bytes() for name in names} == before
     assert call("render", "results", "-o", "other", "--site-url", "https://other.org").exit_code == 0
     assert addresses_in(here / "other") == [f"https://other.org/{name}" for name in ("", "cat.html", "dog.html")]
-    built = make_key(Prompt(text="x"), BuildOptions(), "model")
+    built = make_key(Prompt(text="x"), CaptureOptions(), PageOptions(), "model")
     assert key_at(built, SITE) != key_at(built, "https://other.org/")
-    assert read_key(here / "other" / "cat.html") not in (read_key(results / "cat.html"), "")
+    assert key_in(here / "other" / "cat.html") not in (key_in(results / "cat.html"), "")
 
 
 def test_pruned_pages_lose_their_previews(here: Path) -> None:

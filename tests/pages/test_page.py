@@ -57,8 +57,8 @@ def test_every_part_is_included() -> None:
 
 
 def test_a_name_without_a_value_is_an_error() -> None:
-    context = replace(make_page_context(make_capture()), model="tiny")  # pyright: ignore[reportArgumentType]
-    with pytest.raises(UndefinedError, match="'str object' has no attribute 'name'"):
+    context = replace(make_page_context(make_capture()), capture="tiny")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(UndefinedError, match="'str object' has no attribute 'prompt'"):
         render("page.html.jinja2", context)
 
 

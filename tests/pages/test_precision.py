@@ -79,7 +79,7 @@ def test_what_a_row_loses_is_what_it_lacks() -> None:
 
 
 def test_page_within_its_limit_leaves_nothing_out() -> None:
-    html, precision = draw_page(NOISY, PageOptions(max_mb=25))
+    html, precision = draw_page(NOISY, PageOptions(max_page_mb=25))
     assert precision == FULL
     assert html == render_page(NOISY)
 
@@ -88,7 +88,7 @@ def test_page_within_its_limit_leaves_nothing_out() -> None:
 def test_page_over_its_limit_leaves_out_as_little_as_it_must(precision: int) -> None:
     whole, least = (len(render_page(NOISY, precision=Precision(precision, floor)).encode()) for floor in (0, 255))
     limit = (whole + least) / 2e6
-    html, precision = draw_page(NOISY, PageOptions(max_mb=limit, precision=precision))
+    html, precision = draw_page(NOISY, PageOptions(max_page_mb=limit, precision=precision))
     assert 0 < precision.threshold < 255
     assert 0.97 * limit < len(html.encode()) / 1e6 <= limit
     assert html == render_page(NOISY, precision=precision)
@@ -100,13 +100,13 @@ def test_page_over_its_limit_leaves_out_as_little_as_it_must(precision: int) -> 
 
 
 def test_limit_that_nothing_reaches_leaves_out_all_that_it_can() -> None:
-    html, precision = draw_page(NOISY, PageOptions(max_mb=0.1))
+    html, precision = draw_page(NOISY, PageOptions(max_page_mb=0.1))
     assert precision.threshold == 255
     assert len(html.encode()) > 1e5
 
 
 def test_no_limit_is_no_limit() -> None:
-    assert draw_page(NOISY, PageOptions(max_mb=0)) == (render_page(NOISY), FULL)
+    assert draw_page(NOISY, PageOptions(max_page_mb=0)) == (render_page(NOISY), FULL)
 
 
 def test_comparison_is_held_to_its_limit_too() -> None:
@@ -114,7 +114,7 @@ def test_comparison_is_held_to_its_limit_too() -> None:
     comparison = Comparison((NOISY.prompt.slug, "other"), slug="both", title="Both")
     whole, _ = draw_comparison(comparison, NOISY, other)
     limit = len(whole.encode()) / 1e6 - 0.03
-    html, precision = draw_comparison(comparison, NOISY, other, PageOptions(max_mb=limit))
+    html, precision = draw_comparison(comparison, NOISY, other, PageOptions(max_page_mb=limit))
     assert precision.threshold > 0
     assert len(html.encode()) <= 1e6 * limit
     assert describe_dropped_mass(measure_dropped_mass(NOISY, precision), precision) in parse_html(html).text

@@ -170,7 +170,7 @@ def test_shards_stand_beside_one_another_and_nothing_else_beside_them(tmp_path: 
                 make(shard)
     assert {path.name for path in tmp_path.glob("p*.html")} == {"p1.html"}
     make(Shard(1, 2))
-    assert join_parts(tmp_path) == []
+    assert join_parts(Site(tmp_path)) == []
 
 
 def test_a_model_that_cannot_be_loaded_fails_its_prompts_in_every_share(tmp_path: Path) -> None:
@@ -182,14 +182,14 @@ def test_a_model_that_cannot_be_loaded_fails_its_prompts_in_every_share(tmp_path
         build_site(prompts, tmp_path / "site", BuildOptions(shard=Shard(number, 2), batch_size=1)) for number in (1, 2)
     ]
     assert [len(outcome.failures) for outcome in found] == [3, 3]
-    assert join_parts(tmp_path / "site") == []
+    assert join_parts(Site(tmp_path / "site")) == []
     assert [card.slug for card in Site(tmp_path / "site").read_cards()] == ["p0", "p1", "p2"]
 
 
 def test_part_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "report.1-of-2.json").write_text("{}", "utf-8")
     with pytest.raises(SiteError, match=r"report\.1-of-2\.json: cannot be read, .*; build that shard again"):
-        join_parts(tmp_path)
+        join_parts(Site(tmp_path))
 
 
 def test_models_of_one_batch_each_go_to_one_share_after_another() -> None:
@@ -245,6 +245,6 @@ def test_the_shard_that_built_a_page_is_believed(tmp_path: Path, by_order: int) 
         counts = {"built": int(built), "failed": int(status == "failed"), "not_run": 0, "seconds": seconds}
         part = {"shard": [number, 3], "keep_earlier": False, "prompts": [outcome], "run": counts, "site_url": ""}
         (tmp_path / f"report.{number}-of-3.json").write_text(json.dumps(part), "utf-8")
-    assert join_parts(tmp_path) == []
+    assert join_parts(Site(tmp_path)) == []
     report = json.loads(site.report.read_text("utf-8"))
     assert [outcome["title"] for outcome in report["prompts"]] == ["by the builder"]

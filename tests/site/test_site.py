@@ -47,8 +47,8 @@ def test_site_is_made_with_its_parents(tmp_path: Path) -> None:
 
 
 def test_shared_assets_stand_beside_the_pages(tmp_path: Path) -> None:
-    Site(tmp_path).open(shared_assets=True)
-    Site(tmp_path).open(shared_assets=True)
+    Site(tmp_path).open(options=PageOptions(shared_assets=True))
+    Site(tmp_path).open(options=PageOptions(shared_assets=True))
     assert files_in(tmp_path) == [".nojekyll", BOKEH_FILE]
     assert (tmp_path / BOKEH_FILE).read_text("utf-8") == read_bokeh()
 
@@ -106,7 +106,7 @@ def test_a_link_in_the_place_of_a_folder_is_not_followed(tmp_path: Path, name: s
     (site / name).parent.mkdir(parents=True)
     (site / name).symlink_to(elsewhere)
     with pytest.raises(SiteError, match=f"{name}: is a link, which is not followed; remove it or choose another"):
-        Site(Site(site).open(shared_assets=True).root).write_tables("cat", {"a.csv": b"1"})
+        Site(Site(site).open(options=PageOptions(shared_assets=True)).root).write_tables("cat", {"a.csv": b"1"})
     assert list(elsewhere.iterdir()) == []
 
 
@@ -115,7 +115,7 @@ def test_a_link_to_a_page_or_report_elsewhere_is_not_read(tmp_path: Path) -> Non
     Site(elsewhere).write_index(write_pages(elsewhere, "cat"))
     Site(site).open()
     (site / "cat.html").symlink_to(elsewhere / "cat.html")
-    assert Site(site).find_pages() == []
+    assert Site(site).pages == {}
     (site / "report.json").symlink_to(elsewhere / "report.json")
     with pytest.raises(SiteError, match=r"report\.json: cannot be read, it is a link"):
         Site(site).read_cards()
@@ -147,7 +147,7 @@ def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path) -> None:
 def test_a_file_in_place_of_the_assets_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "assets").write_text("mine")
     with pytest.raises(SiteError, match="assets: cannot be created, File exists"):
-        Site(tmp_path).open(shared_assets=True)
+        Site(tmp_path).open(options=PageOptions(shared_assets=True))
 
 
 def refuse(*_: object, **__: object) -> None:
@@ -238,7 +238,7 @@ def test_cards_are_read_from_the_pages(tmp_path: Path) -> None:
 
 
 def test_cards_of_pages_with_shared_assets_are_read(tmp_path: Path) -> None:
-    Site(tmp_path).open(shared_assets=True)
+    Site(tmp_path).open(options=PageOptions(shared_assets=True))
     Site(tmp_path).write_page("cat", render_page(make_capture(), PageOptions(shared_assets=True)))
     assert Site(tmp_path).read_cards() == [make_card(make_capture())]
 
@@ -254,7 +254,7 @@ def test_cards_keep_the_order_of_the_last_run_and_its_failures(tmp_path: Path) -
 def test_pages_that_the_last_run_left_out_stay_out_and_later_ones_come_in(tmp_path: Path) -> None:
     cards = write_pages(tmp_path, "a", "b", "c")
     Site(tmp_path).write_index(cards[1:2], ["a", "c", "gone"])
-    assert Site(tmp_path).find_pages() == ["a", "b", "c"]
+    assert list(Site(tmp_path).pages) == ["a", "b", "c"]
     assert Site(tmp_path).read_left_out() == ["a", "c"]
     (copied,) = write_pages(tmp_path, "d")
     assert Site(tmp_path).read_cards() == [cards[1], copied]
@@ -323,3 +323,12 @@ def test_cards_of_no_folder_are_an_error(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SiteError, match=f"{name}: is not a folder; name the folder that reportgen build wrote"):
         Site(tmp_path / name).read_cards()
+
+
+def test_a_copied_page_has_the_card_of_its_own_file(tmp_path: Path) -> None:
+    write_pages(tmp_path, "cat")
+    (tmp_path / "copy.html").write_bytes((tmp_path / "cat.html").read_bytes())
+    assert [(card.slug, card.title) for card in Site(tmp_path).read_cards()] == [
+        ("cat", "Title of cat"),
+        ("copy", "Title of cat"),
+    ]

@@ -7,45 +7,42 @@ from collections.abc import Iterator, Sequence
 from reportgen.build.engines.jobs import Group, RunRequest, group_by_model
 from reportgen.build.engines.worker import PromptResult, Worker
 from reportgen.build.interrupts import Stop
-from reportgen.build.options import BuildOptions, Progress
+from reportgen.build.options import CaptureOptions, Progress
+from reportgen.pages.options import PageOptions
 from reportgen.records import Prompt
 
 
-def run_prompts(
-    prompts: Sequence[Prompt], request: RunRequest, options: BuildOptions, progress: Progress, stop: Stop
-) -> Iterator[PromptResult]:
-    """Run prompts.
+class LocalEngine:
+    """An ``Engine`` that loads each model, with its adapter, once."""
 
-    Each model, with its adapter, is loaded once. The batches depend on all prompts, not only on the requested ones, so
-    a run that continues an interrupted one gives exactly the same numbers.
+    def __init__(self, capturing: CaptureOptions, drawing: PageOptions, progress: Progress, stop: Stop) -> None:
+        """Start without a model.
 
-    Args:
-        prompts: all prompts of the run.
-        request: which pages and comparison data to produce.
-        options: how to run.
-        progress: receives every stage.
-        stop: checked between batches.
+        Args:
+            capturing: how models are loaded and run.
+            drawing: how pages are drawn.
+            progress: receives every stage.
+            stop: checked between batches.
+        """
+        self._worker, self._stop = Worker(capturing, drawing, progress), stop
 
-    Yields:
-        The result of each requested prompt. For each model, prompts that other shards run come first.
-    """
-    worker = Worker(options, progress)
-    for group in group_by_model(prompts):
-        if stop.asked or not request.concerns(group.members):
-            continue
-        if not group.is_taken_by(request):
-            yield from (PromptResult(prompt, None) for prompt in group.find_left([], request))
-            continue
-        yield from _run_group(worker, group, request, stop)
-        worker.unload()
+    def run(self, prompts: Sequence[Prompt], request: RunRequest) -> Iterator[PromptResult]:
+        """Run prompts, as ``Engine.run`` does; for each model, prompts that other shards run come first."""
+        for group in group_by_model(prompts):
+            if self._stop.asked or not request.concerns(group.members):
+                continue
+            if not group.is_taken_by(request):
+                yield from (PromptResult(prompt, None) for prompt in group.find_left([], request))
+                continue
+            yield from self._run_group(group, request)
+            self._worker.unload()
 
-
-def _run_group(worker: Worker, group: Group, request: RunRequest, stop: Stop) -> Iterator[PromptResult]:
-    with stop.at_once():
-        worker.load(next(prompt for prompt in group.members if request.concerns([prompt])))
-    jobs = group.make_jobs(worker.plan(group.members), request)
-    yield from (PromptResult(prompt, None) for prompt in group.find_left(jobs, request))
-    for job in jobs:
-        if stop.asked:
-            return
-        yield from worker.run(job)
+    def _run_group(self, group: Group, request: RunRequest) -> Iterator[PromptResult]:
+        with self._stop.at_once():
+            self._worker.load(next(prompt for prompt in group.members if request.concerns([prompt])))
+        jobs = group.make_jobs(self._worker.plan(group.members), request)
+        yield from (PromptResult(prompt, None) for prompt in group.find_left(jobs, request))
+        for job in jobs:
+            if self._stop.asked:
+                return
+            yield from self._worker.run(job)

@@ -29,9 +29,10 @@ from reportgen.build.comparisons import make_comparison_input
 from reportgen.build.engines.jobs import Group, Job, RunRequest, group_by_model
 from reportgen.build.engines.worker import PromptResult, Worker
 from reportgen.build.interrupts import Stop
-from reportgen.build.options import BuildOptions, Cluster, NullProgress, Progress
+from reportgen.build.options import CaptureOptions, Cluster, NullProgress, Progress
 from reportgen.models.model import check_settings
 from reportgen.pages.artifacts import Artifacts
+from reportgen.pages.options import PageOptions
 from reportgen.records import Failure, Prompt
 from reportgen.records.errors import ClusterError, ModelError, PromptError
 
@@ -43,28 +44,6 @@ _LOOK = 0.5
 """Interval in seconds between checks whether the run should stop."""
 
 
-def run_prompts(
-    prompts: Sequence[Prompt], request: RunRequest, options: BuildOptions, progress: Progress, stop: Stop
-) -> Iterator[PromptResult]:
-    """Run prompts on the cluster in ``options``; results are yielded in the order in which they are finished.
-
-    The arguments are those of ``engines.local.run_prompts``.
-
-    Raises:
-        ClusterError: the cluster cannot be reached, is too small for the workers, or has another version of reportgen.
-        ModelError: the device or the dtype cannot be used on a worker.
-    """
-    assert options.cluster is not None
-    with _connected(options.cluster, stop), _Pool(options, options.cluster, len(request.pages)) as pool:
-        todo: deque[_Task] = deque()
-        for group in group_by_model(prompts):
-            if group.is_taken_by(request):
-                todo.append(_Task(group))
-            else:
-                yield from (PromptResult(prompt, None) for prompt in group.find_left([], request))
-        yield from _work(pool, todo, request, progress, stop)
-
-
 @dataclass(frozen=True)
 class _Task:
     """A task of a worker: plan the batches of a model, or run one of them."""
@@ -74,24 +53,61 @@ class _Task:
     tries: int = 1
 
 
-def _work(
-    pool: _Pool, todo: deque[_Task], request: RunRequest, progress: Progress, stop: Stop
-) -> Iterator[PromptResult]:
-    while todo or pool.is_busy:
-        if stop.asked:
-            todo.clear()
-        while todo and (task := pool.give(todo, request)):
-            _report_start(task, request, progress)
-        for task, made in pool.take():
-            if made is None and task.tries < _TRIES:
-                todo.appendleft(replace(task, tries=task.tries + 1))
-            elif made is None:
-                yield from _fail(task, request)
-            elif task.job is None:
-                yield from (PromptResult(prompt, None) for prompt in task.group.find_left(made, request))
-                todo.extendleft(_Task(task.group, job) for job in reversed(made))
-            else:
-                yield from _report_pages(made, progress)
+class RayEngine:
+    """An ``Engine`` that runs on a cluster; it yields results in the order in which they are finished."""
+
+    def __init__(
+        self, cluster: Cluster, capturing: CaptureOptions, drawing: PageOptions, progress: Progress, stop: Stop
+    ) -> None:
+        """Prepare a run; nothing is connected yet.
+
+        Args:
+            cluster: where to run.
+            capturing: how models are loaded and run.
+            drawing: how pages are drawn.
+            progress: receives every stage.
+            stop: checked between results.
+        """
+        self._cluster, self._capturing, self._drawing = cluster, capturing, drawing
+        self._progress, self._stop = progress, stop
+
+    def run(self, prompts: Sequence[Prompt], request: RunRequest) -> Iterator[PromptResult]:
+        """Run prompts, as ``Engine.run`` does.
+
+        Raises:
+            ClusterError: the cluster cannot be reached, is too small for the workers, or has another version of
+                reportgen.
+            ModelError: the device or the dtype cannot be used on a worker.
+        """
+        with _connected(self._cluster, self._stop), self._start_pool(len(request.pages)) as pool:
+            todo: deque[_Task] = deque()
+            for group in group_by_model(prompts):
+                if group.is_taken_by(request):
+                    todo.append(_Task(group))
+                else:
+                    yield from (PromptResult(prompt, None) for prompt in group.find_left([], request))
+            yield from self._work(pool, todo, request)
+
+    def _start_pool(self, num_prompts: int) -> _Pool:
+        room = _find_room(self._cluster, on_cpu=self._capturing.device.startswith("cpu"))
+        return _Pool(room, self._capturing, self._drawing, min(room.workers, num_prompts))
+
+    def _work(self, pool: _Pool, todo: deque[_Task], request: RunRequest) -> Iterator[PromptResult]:
+        while todo or pool.is_busy:
+            if self._stop.asked:
+                todo.clear()
+            while todo and (task := pool.give(todo, request)):
+                _report_start(task, request, self._progress)
+            for task, made in pool.take():
+                if made is None and task.tries < _TRIES:
+                    todo.appendleft(replace(task, tries=task.tries + 1))
+                elif made is None:
+                    yield from _fail(task, request)
+                elif task.job is None:
+                    yield from (PromptResult(prompt, None) for prompt in task.group.find_left(made, request))
+                    todo.extendleft(_Task(task.group, job) for job in reversed(made))
+                else:
+                    yield from _report_pages(made, self._progress)
 
 
 def _report_start(task: _Task, request: RunRequest, progress: Progress) -> None:
@@ -125,17 +141,17 @@ def _fail(task: _Task, request: RunRequest) -> Iterator[PromptResult]:
 class _Remote:
     """A worker in its own process, on any node of the cluster."""
 
-    def __init__(self, options: BuildOptions, folder: str, num_threads: int) -> None:
+    def __init__(self, capturing: CaptureOptions, drawing: PageOptions, folder: str, num_threads: int) -> None:
         with suppress(OSError):  # relative model paths refer to the caller's folder, if this node has it
             os.chdir(folder)
         torch.set_num_threads(num_threads)
-        self._options = options
-        self._worker = Worker(options, NullProgress())
+        self._capturing = capturing
+        self._worker = Worker(capturing, drawing, NullProgress())
 
     def check(self) -> tuple[str, str, ModelError | None]:
         """Return the host name, the hash of the program, and an error if the device or dtype cannot be used."""
         try:
-            check_settings(self._options.device, self._options.dtype, self._options.device_map)
+            check_settings(self._capturing.device, self._capturing.dtype, self._capturing.device_map)
         except ModelError as error:
             return socket.gethostname(), hash_program(), error
         return socket.gethostname(), hash_program(), None
@@ -152,18 +168,17 @@ class _Remote:
 class _Pool:
     """The workers, and the task of each."""
 
-    def __init__(self, options: BuildOptions, cluster: Cluster, num_prompts: int) -> None:
-        room = _find_room(options, cluster)
+    def __init__(self, room: _Room, capturing: CaptureOptions, drawing: PageOptions, num_workers: int) -> None:
         actor: Any = ray.remote(_Remote)
         self._remote = actor.options(num_cpus=room.cpus, num_gpus=room.gpus)
         # The last digits of numbers depend on the number of threads, so workers use the caller's OMP_NUM_THREADS.
         num_threads = int(os.environ.get("OMP_NUM_THREADS", room.cpus))
-        self._arguments = ray.put(replace(options, cluster=None)), str(Path.cwd()), num_threads
+        self._arguments = ray.put(capturing), drawing, str(Path.cwd()), num_threads
         self._starting: dict[Any, Any] = {}
         self._at_work: dict[Any, tuple[Any, _Task]] = {}
         self._idle: list[Any] = []
         self._model_of: dict[Any, int] = {}
-        for _ in range(max(1, min(room.workers, num_prompts))):
+        for _ in range(max(1, num_workers)):
             self._start()
 
     def __enter__(self) -> _Pool:
@@ -246,13 +261,13 @@ class _Room:
     gpus: float
 
 
-def _find_room(options: BuildOptions, cluster: Cluster) -> _Room:
+def _find_room(cluster: Cluster, *, on_cpu: bool) -> _Room:
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
     num_cpus = sum(int(node["CPU"]) for node in nodes)
     num_gpus = sum(node.get("GPU", 0.0) for node in nodes)
     gpus = cluster.gpus_per_worker
     if gpus is None:
-        gpus = 1.0 if num_gpus and not options.device.startswith("cpu") else 0.0
+        gpus = 1.0 if num_gpus and not on_cpu else 0.0
     nodes = [node for node in nodes if node.get("GPU", 0.0) >= gpus]
     workers = cluster.workers or (int(num_gpus / gpus) if gpus else len(nodes))
     if not nodes or workers > num_cpus or workers * gpus > num_gpus:

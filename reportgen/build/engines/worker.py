@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 from reportgen.build.cache_key import make_key, make_side_key
 from reportgen.build.capture import capture_in_turn
 from reportgen.build.comparisons import ComparisonInput, make_comparison_input
 from reportgen.build.engines.jobs import Job
-from reportgen.build.options import BuildOptions, Progress
+from reportgen.build.options import CaptureOptions, Progress
 from reportgen.captures.batches import make_batches
 from reportgen.captures.capture import free_memory
 from reportgen.captures.record import Capture
 from reportgen.models.fingerprint import fingerprint
 from reportgen.models.model import LoadedModel, load_model
 from reportgen.pages.artifacts import Artifacts, render_artifacts
+from reportgen.pages.options import PageOptions
 from reportgen.pages.tables import warn_of_drift
 from reportgen.records import Failure, Prompt
 from reportgen.records.errors import ModelError, PromptError, ReportgenError, first_line
@@ -47,14 +48,15 @@ class PromptResult:
 class Worker:
     """Runs jobs one after another, and renders the requested pages."""
 
-    def __init__(self, options: BuildOptions, progress: Progress) -> None:
+    def __init__(self, capturing: CaptureOptions, drawing: PageOptions, progress: Progress) -> None:
         """Start without a model.
 
         Args:
-            options: how to run.
+            capturing: how models are loaded and run.
+            drawing: how pages are drawn.
             progress: receives every stage.
         """
-        self._options, self._progress = options, progress
+        self._capturing, self._drawing, self._progress = capturing, drawing, progress
         self._named: tuple[str, str] | None = None
         self._model: LoadedModel | ModelError | None = None
         self._model_fingerprint = ""
@@ -74,7 +76,7 @@ class Worker:
         self._progress.stage(prompt, "load")
         start = time.perf_counter()
         before = fingerprint(prompt.model, prompt.adapter)
-        self._model = self._options.model or _load(prompt, self._options)
+        self._model = self._capturing.model or _load(prompt, self._capturing)
         self._named = prompt.model, prompt.adapter
         self._model_fingerprint = before or fingerprint(*self._named)  # a model of the hub is in the cache now
         self._load_seconds = time.perf_counter() - start
@@ -90,7 +92,7 @@ class Worker:
         """Return batches for all prompts of the loaded model, as ``make_batches`` does; ``None`` without a model."""
         if not isinstance(self._model, LoadedModel):
             return None
-        return make_batches(self._model, members, self._options.batch_size)
+        return make_batches(self._model, members, self._capturing.batch_size)
 
     def run(self, job: Job) -> Iterator[PromptResult]:
         """Run a job on the loaded model, and yield the result of each requested prompt in order."""
@@ -121,8 +123,10 @@ class Worker:
     ) -> PromptResult:
         start = time.perf_counter()
         outcome = self._draw(prompt, captured) if prompt.slug in job.pages else None
-        key = make_side_key(prompt, self._options, self._model_fingerprint) if prompt.slug in job.sides else ""
-        side = make_comparison_input(captured, key) if prompt.slug in job.sides else None
+        side = None
+        if prompt.slug in job.sides:
+            key = make_side_key(prompt, self._capturing, self._drawing, self._model_fingerprint)
+            side = make_comparison_input(captured, key)
         seconds = {"load": self._load_seconds, "capture": capture_seconds, "page": time.perf_counter() - start}
         warnings = [warn_of_drift(captured)] if isinstance(captured, Capture) and outcome is not None else []
         warnings += [outcome.dropped] if isinstance(outcome, Artifacts) else []
@@ -132,13 +136,9 @@ class Worker:
         if not isinstance(captured, Capture):
             return Failure.of(prompt, captured)
         self._progress.stage(prompt, "page")
-        options = self._options
-        key = make_key(prompt, options, self._model_fingerprint)
+        key = make_key(prompt, self._capturing, self._drawing, self._model_fingerprint)
         try:
-            return render_artifacts(
-                captured, replace(options.page, key=key),
-                table_format=options.export_data, keep_capture=options.keep_captures,
-            )  # fmt: skip
+            return render_artifacts(captured, self._drawing, key)
         except (PromptError, ModelError) as error:
             return Failure.of(prompt, error)
         except ReportgenError:
@@ -150,7 +150,7 @@ class Worker:
             return Failure.of(prompt, failure)
 
 
-def _load(prompt: Prompt, options: BuildOptions) -> LoadedModel | ModelError:
+def _load(prompt: Prompt, options: CaptureOptions) -> LoadedModel | ModelError:
     try:
         return load_model(
             prompt.model,
