@@ -21,7 +21,7 @@ from reportgen.captures.batches import make_batches
 from reportgen.captures.capture import capture_in_turn
 from reportgen.captures.collector import MakeCollector
 from reportgen.captures.record import Capture
-from reportgen.evidence.collector import EvidenceCollector
+from reportgen.evidence.evidence_collector import EvidenceCollector
 
 PLACES = ("kitchen", "garden", "old library", "harbour", "school", "empty house", "river", "market")
 STARTS = (

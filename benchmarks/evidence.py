@@ -19,7 +19,7 @@ from rich.table import Table
 from reportgen import LoadedModel, Prompt, capture, load_model
 from reportgen.captures import capture as captures
 from reportgen.captures.collector import Collector
-from reportgen.evidence.collector import EvidenceCollector
+from reportgen.evidence.evidence_collector import EvidenceCollector
 from reportgen.records.evidence import Evidence
 
 CASES = ((64, 10), (64, 30), (256, 10), (256, 30))

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from reportgen import Prompt, capture, load_model
-from reportgen.evidence.ablation import Ablator
+from reportgen.evidence.collectors.ablation import Ablator
 
 NUM_TOKENS = 24
 STRONGEST = 5

@@ -20,8 +20,6 @@ from reportgen.prompts.slugs import name_pages
 from reportgen.records import DEFAULT_MODEL, Generation, Prompt
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
     from reportgen.models.model import LoadedModel
 
 FRAME_HEIGHT = 800
@@ -89,8 +87,7 @@ class Report:
 def report(
     text: str = "",
     *,
-    model: str | LoadedModel | PreTrainedModel = DEFAULT_MODEL,
-    tokenizer: PreTrainedTokenizerBase | None = None,
+    model: str | LoadedModel = DEFAULT_MODEL,
     device: str = "auto",
     device_map: str = "",
     dtype: str = "auto",
@@ -105,10 +102,8 @@ def report(
 
     Args:
         text: the prompt; omit it if ``messages`` is given.
-        model: a model name, as for ``load_model``; a model returned by ``load_model`` or ``wrap_model``; or a
-            transformers model, together with its ``tokenizer``. A model loaded by name stays in memory for the next
-            call, until a call needs another model.
-        tokenizer: tokenizer of a transformers model.
+        model: a model name, as for ``load_model``, or a model returned by ``load_model`` or ``wrap_model``. A model
+            loaded by name stays in memory for the next call, until a call needs another model.
         device: device to load the model on, as for ``load_model``. This and the next four apply only to a model given
             by name.
         device_map: how to spread the model over several devices.
@@ -123,7 +118,7 @@ def report(
         The page of the prompt.
 
     Raises:
-        TypeError: an argument is unknown, or a transformers model is given without its tokenizer.
+        TypeError: an argument is unknown, or the model is neither a name nor a ``LoadedModel``.
         ModelError: the model cannot be used.
         PromptError: the prompt is invalid or cannot be run.
     """
@@ -131,17 +126,12 @@ def report(
         warnings.filterwarnings("ignore", "IProgress not found")
         from reportgen.build.capture import capture
 
-    loaded = _find_model(model, tokenizer)
-    prompt = make_prompt(text, loaded.info.name if loaded else str(model), keys)
-    loaded = loaded or _load(
-        prompt.model,
-        adapter=prompt.adapter,
-        device=device,
-        device_map=device_map,
-        dtype=dtype,
-        trust_remote_code=trust_remote_code,
-        allow_pickle=allow_pickle,
-    )
+    settings = {"device": device, "device_map": device_map, "dtype": dtype}
+    settings |= {"trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle}
+    if not isinstance(model, str):
+        _check_loaded(model)
+    prompt = make_prompt(text, model if isinstance(model, str) else model.info.name, keys)
+    loaded = _load(model, adapter=prompt.adapter, **settings) if isinstance(model, str) else model
     return Report(capture(loaded, prompt), height)
 
 
@@ -168,17 +158,12 @@ def make_prompt(text: str, model: str, keys: Mapping[str, Any]) -> Prompt:
     return name_pages([Prompt(text, model=model, generation=generation, **values)])[0]
 
 
-def _find_model(model: object, tokenizer: PreTrainedTokenizerBase | None) -> LoadedModel | None:
-    """Return the model if the caller passed one; ``None`` if ``model`` is a name."""
-    from reportgen.models.model import LoadedModel, wrap_model
+def _check_loaded(model: object) -> None:
+    from reportgen.models.model import LoadedModel
 
-    if isinstance(model, str | LoadedModel):
-        if tokenizer is not None:
-            raise TypeError("report: a tokenizer is only used with a transformers model; leave it out")
-        return None if isinstance(model, str) else model
-    if tokenizer is None:
-        raise TypeError(f"report: {type(model).__name__} has no tokenizer; pass tokenizer=, or pass the model's name")
-    return wrap_model(model, tokenizer)  # pyright: ignore[reportArgumentType]
+    if not isinstance(model, LoadedModel):
+        got = type(model).__name__
+        raise TypeError(f"report: model is a {got}; pass wrap_model(model, tokenizer), or the model's name")
 
 
 def _load(name: str, **settings: Any) -> LoadedModel:

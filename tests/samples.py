@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from reportgen.captures.record import Capture
-from reportgen.evidence.head_scores import HeadMeasurer
+from reportgen.evidence.collectors.scores import HeadMeasurer
 from reportgen.evidence.kinds.attribution import Attribution
 from reportgen.evidence.kinds.lens import Lens
 from reportgen.records import Generation, ModelInfo, Prediction, Prompt, Step, Token

@@ -14,7 +14,7 @@ from html_tree import parse_html
 from samples import HOSTILE, make_capture
 from tiny import make_llama, make_tokenizer, save_llama
 
-from reportgen import Report, ReportgenError, notebook, report
+from reportgen import Report, ReportgenError, notebook, report, wrap_model
 from reportgen.models.model import LoadedModel
 from reportgen.records import Generation
 from reportgen.records.errors import ModelNotFound, PromptError, SiteError
@@ -72,16 +72,14 @@ def test_wrong_values_are_told(tiny_llama: LoadedModel) -> None:
         report("a", model="./nowhere")
 
 
-def test_network_and_tokenizer_are_taken_as_they_are(tiny_llama: LoadedModel) -> None:
+def test_wrapped_network_is_run_and_a_bare_one_is_an_error(tiny_llama: LoadedModel) -> None:
     network, tokenizer = make_llama(), make_tokenizer()
-    made = report("The cat", model=network, tokenizer=tokenizer, max_new_tokens=1)
+    made = report("The cat", model=wrap_model(network, tokenizer), max_new_tokens=1)
     assert made.capture.model.name == "LlamaForCausalLM"
     same = report("The cat", model=tiny_llama, max_new_tokens=1).capture
     assert (made.capture.attention == same.attention).all()
-    with pytest.raises(TypeError, match="LlamaForCausalLM has no tokenizer; pass tokenizer="):
-        report("a", model=network)
-    with pytest.raises(TypeError, match="a tokenizer is only used with a transformers model"):
-        report("a", model=tiny_llama, tokenizer=tokenizer)
+    with pytest.raises(TypeError, match=r"model is a LlamaForCausalLM; pass wrap_model\(model, tokenizer\)"):
+        report("a", model=network)  # pyright: ignore[reportArgumentType]
 
 
 def test_model_of_the_last_call_is_kept_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from reportgen.captures import capture as captures
 from reportgen.captures.collector import Watch
 from reportgen.captures.record import Capture
-from reportgen.evidence.collector import EvidenceCollector
+from reportgen.evidence.evidence_collector import EvidenceCollector
 from reportgen.models.model import LoadedModel
 from reportgen.records import Prompt
 from reportgen.records.errors import ModelError, PromptError

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from reportgen.captures.file import load_prompt, load_with_key
+from reportgen.captures.file import load_prompt
+from reportgen.captures.record import load_with_key
 from reportgen.pages.artifacts import Artifacts, render_artifacts
 from reportgen.pages.cards import Card, FailureCard
 from reportgen.pages.data_tables import check_format

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reportgen.captures.file import load_record, save_record
 from reportgen.captures.quantization import dequantize_sqrt
 from reportgen.records import LayerType, ModelInfo, Prediction, Prompt, Step, Token
-from reportgen.records.evidence import Evidence
+from reportgen.records.evidence import EVIDENCE_TYPES, Evidence, Shape, Sizes
 
 # How far the log-probabilities of generation and of the pass that gave the attention may be apart by rounding alone.
 # On SmolLM2 they are by up to 2e-5 in float32, 0.03 in float16 and 0.23 in bfloat16; what is farther apart than these
@@ -74,22 +73,31 @@ class Capture:
         """How large that may be by rounding alone, in the number format of the model."""
         return DRIFT_LIMIT if self.model.dtype in ("float32", "float64") else HALF_DRIFT_LIMIT
 
-    def save(self, path: Path | str) -> None:
-        """Write the capture to a file, which docs/capture-format.md describes.
+    def save(self, path: Path | str, key: str = "") -> None:
+        """Write the capture to a file, whose format docs/capture-format.md describes.
+
+        Args:
+            path: the file, usually called ``NAME.safetensors``; an existing file is replaced.
+            key: cache key of the capture's page; empty if it has none.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written; the old file is unchanged.
+            TypeError: the capture has a value of a type that no field of a capture has.
         """
-        _disk().save_capture(self, Path(path))
+        save_record(self, Path(path), key)
 
     @staticmethod
     def load(path: Path | str) -> Capture:
         """Read a capture from a file that ``save`` wrote.
 
+        Returns:
+            A capture equal to the one that was saved, to the last bit.
+
         Raises:
-            CaptureFileError: the file holds no capture, or one of another version.
+            CaptureFileError: the file does not exist, is not a capture, is cut short, or has another version of the
+                format.
         """
-        return _disk().load_capture(Path(path))
+        return load_with_key(path)[0]
 
     def query_pos_of_step(self, step: int) -> int:
         """Return the position whose row of attention predicted the token of a step.
@@ -133,6 +141,31 @@ class Capture:
         return pattern
 
 
-def _disk() -> Any:
-    """Return what reads and writes captures: it knows the record, so the record finds it only when asked to."""
-    return import_module("reportgen.captures.file")
+def load_with_key(path: Path | str) -> tuple[Capture, str]:
+    """Read a capture from a file, as ``Capture.load`` does, and the key that it was saved with."""
+    return load_record(Capture, Path(path), _check_shapes)
+
+
+def _check_shapes(capture: Capture) -> None:
+    """Check that the arrays fit the tokens, layers and heads of a capture.
+
+    Raises:
+        ValueError: one does not.
+    """
+    num_tokens, steps = capture.num_tokens, len(capture.steps)
+    grid = (len(capture.layers), len(capture.heads))
+    if not 0 < capture.num_prompt_tokens == num_tokens - steps or not all(grid):
+        raise ValueError(f"{num_tokens} tokens cannot be {capture.num_prompt_tokens} of a prompt and {steps} generated")
+    if len(capture.prompt_predictions) != capture.num_prompt_tokens - 1:
+        raise ValueError(f"{len(capture.prompt_predictions)} predictions for {capture.num_prompt_tokens} prompt tokens")
+    sizes = Sizes(*grid, num_tokens, steps)
+    weights = np.uint8 if capture.attention.dtype == np.uint8 else np.float16
+    shapes = [Shape("attention", capture.attention, (*grid, sizes.num_cells), weights)]
+    if capture.sink_mass is not None:
+        shapes.append(Shape("sink_mass", capture.sink_mass, (*grid, num_tokens)))
+    for kind, value in capture.evidence.measured.items():
+        for item in EVIDENCE_TYPES[kind].shapes(value, sizes):
+            shapes.append(item._replace(name=f"evidence.{kind}.{item.name}".rstrip(".")))
+    for name, array, shape, dtype in shapes:
+        if array.shape != shape or array.dtype != dtype:
+            raise ValueError(f"{name!r} is {array.dtype} {array.shape}, not {np.dtype(dtype)} {shape}")

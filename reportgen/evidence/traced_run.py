@@ -109,7 +109,13 @@ class KindCollector(Observer):
 
     Query rows of a layer come in blocks of any size, ``see_rows``; head outputs and the residual stream come at
     single positions. A method that raises ends this kind, not the run, and the reason is kept.
+
+    Attributes:
+        kind: name of the kind.
+        run: the run that is measured.
     """
+
+    kind: str
 
     def __init__(self, run: TracedRun) -> None:
         """Get ready for the pass.

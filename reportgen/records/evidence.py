@@ -9,13 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-Shape = tuple[str, NDArray[np.generic], tuple[int, ...]]
-"""Name of an array, the array, and the shape that it must have."""
+
+class Shape(NamedTuple):
+    """Name of an array, the array, and the shape and the dtype that it must have."""
+
+    name: str
+    array: NDArray[Any]
+    shape: tuple[int, ...]
+    dtype: type[np.generic] = np.float32
 
 
 @dataclass(frozen=True)

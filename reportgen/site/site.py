@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reportgen.captures.file import save_capture
 from reportgen.captures.record import Capture
 from reportgen.files import atomic_write, make_folder, remove_leftovers, unwritable
 from reportgen.pages.artifacts import Artifacts
@@ -216,7 +215,7 @@ class Site:
         path = self.capture(slug)
         make_inside(self.root, path.parent)
         try:
-            save_capture(capture, path, key)
+            capture.save(path, key)
         except OSError as error:
             raise unwritable(path, error) from error
 

@@ -222,7 +222,9 @@ def test_what_cannot_be_run_on_a_cluster_is_told(
     ):
         build_site(prompts, tmp_path, BuildOptions(cluster=Cluster()))
     monkeypatch.setenv("RAY_ADDRESS", "")
-    with pytest.raises(ClusterError, match="no room for 3 workers of 0 GPUs, but 2 CPUs and 0 GPUs; ask for less"):
+    with pytest.raises(
+        ClusterError, match="has no room for 3 workers of 0 GPUs, it has 2 CPUs and 0 GPUs; request fewer"
+    ):
         build_site(prompts, tmp_path, BuildOptions(cluster=Cluster(address, workers=3)))
     with pytest.raises(ClusterError, match="no room for 1 workers of 1 GPUs"):
         build_site(prompts, tmp_path, BuildOptions(cluster=Cluster(address, workers=1, gpus_per_worker=1)))

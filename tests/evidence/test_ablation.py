@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from reportgen.build.capture import capture
 from reportgen.captures.record import Capture
-from reportgen.evidence import ablation as ablation_module
+from reportgen.evidence.collectors import ablation as ablation_module
 from reportgen.instrumentation.observer import HeadTrace, Observer, TracedText
 from reportgen.instrumentation.partial_forward import PartialForward
 from reportgen.instrumentation.trace import trace
@@ -156,7 +156,7 @@ def test_network_is_left_as_it_was(tiny_llama: LoadedModel) -> None:
 
 def test_real_induction_head_matters_more_than_the_median_head(smollm2: LoadedModel) -> None:
     """Random tokens said twice: the repeated half is what the best induction head is for."""
-    from reportgen.evidence.ablation import Ablator
+    from reportgen.evidence.collectors.ablation import Ablator
 
     random = np.random.default_rng(0)
     ids = random.integers(1000, 40000, 24).tolist()

@@ -232,9 +232,9 @@ def test_capture_is_never_lost_for_its_evidence(tiny_llama: LoadedModel, monkeyp
 
     for name in ("split_heads", "measure_value_norms"):
         monkeypatch.setattr(f"reportgen.evidence.traced_run.{name}", fail)
-    monkeypatch.setattr("reportgen.evidence.lens.read_lens", fail)
-    monkeypatch.setattr("reportgen.evidence.rollout.RolloutCollector.add", fail)
-    monkeypatch.setattr("reportgen.evidence.entropy.EntropyCollector.see_rows", fail)
+    monkeypatch.setattr("reportgen.evidence.collectors.lens.read_lens", fail)
+    monkeypatch.setattr("reportgen.evidence.collectors.rollout.RolloutCollector.add", fail)
+    monkeypatch.setattr("reportgen.evidence.collectors.entropy.EntropyCollector.see_rows", fail)
     made = capture(tiny_llama, replace(PROMPT, evidence=("ablation",)))
     evidence = made.evidence
     assert made.pattern(0, 0).shape == (15, 15)

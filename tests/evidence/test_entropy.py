@@ -11,8 +11,10 @@ from families import captured
 from samples import make_pattern
 
 from reportgen.build.capture import capture
-from reportgen.evidence.entropy import EntropyCollector
+from reportgen.evidence.collectors import COLLECTORS
+from reportgen.evidence.collectors.entropy import EntropyCollector
 from reportgen.evidence.kinds import KINDS
+from reportgen.evidence.traced_run import KindCollector
 from reportgen.instrumentation.observer import RowTrace
 from reportgen.models.model import LoadedModel
 from reportgen.pages.encoding import decode_bytes
@@ -71,3 +73,9 @@ def test_every_kind_is_documented_where_it_has_a_definition() -> None:
             assert definition.title
             assert definition.source
             assert definition.caution
+
+
+def test_each_kind_has_one_collector() -> None:
+    assert COLLECTORS.keys() == {kind.name for kind in KINDS}
+    ours = [found for found in KindCollector.__subclasses__() if found.__module__.startswith("reportgen.")]
+    assert len(ours) == len(KINDS)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from samples import make_pattern
 
-from reportgen.evidence.rollout import RolloutCollector
+from reportgen.evidence.collectors.rollout import RolloutCollector
 
 
 class Text:

@@ -9,7 +9,7 @@ from families import FAMILIES, make_network
 from tiny import make_tokenizer
 
 from reportgen.build.capture import capture
-from reportgen.evidence.weighted import weighted_sink
+from reportgen.evidence.collectors.weighted import weighted_sink
 from reportgen.instrumentation.heads import measure_value_norms, split_heads
 from reportgen.instrumentation.observer import HeadTrace, Observer, TracedText
 from reportgen.instrumentation.trace import trace

@@ -1,6 +1,7 @@
 """Every kind of evidence, one file each, and the registry of them.
 
-A new kind is a class in a file of its own, an entry below, and a script that draws it; docs/numbers.md has its row.
+A new kind is a class in a file here with an entry below, and a file in ``evidence.collectors`` that measures it;
+docs/numbers.md has its row.
 """
 
 from __future__ import annotations

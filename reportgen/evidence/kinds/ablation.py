@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 from reportgen.captures.record import Capture
 from reportgen.evidence.kinds.kind import Definition, Kind, Row
 from reportgen.records.evidence import Shape, Sizes
-
-if TYPE_CHECKING:
-    from reportgen.evidence.traced_run import KindCollector, TracedRun
 
 ABLATIONS = (
     Definition(
@@ -45,12 +42,6 @@ class Ablations(Kind):
     needs_steps = True
     table = "ablation"
 
-    def collect(self, run: TracedRun) -> KindCollector:
-        """Return what measures it."""
-        from reportgen.evidence.ablation import AblationCollector  # imports torch
-
-        return AblationCollector(run)
-
     def list_grids(self, value: Any) -> Mapping[str, NDArray[np.float32]]:
         """Return the change by method."""
         return {kind.name: value[kind.name] for kind in ABLATIONS if kind.name in value}
@@ -70,4 +61,4 @@ class Ablations(Kind):
     def shapes(self, value: Any, sizes: Sizes) -> Iterable[Shape]:
         """Return the shapes that its arrays must have."""
         shape = sizes.num_steps, sizes.num_layers, sizes.num_heads
-        return [(name, changes, shape) for name, changes in value.items()]
+        return [Shape(name, changes, shape) for name, changes in value.items()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,6 @@ from reportgen.evidence.kinds.scaling import find_largest, scale_by
 from reportgen.records import Token
 from reportgen.records.evidence import Shape, Sizes
 from reportgen.records.json_values import describe_token, list_numbers
-
-if TYPE_CHECKING:
-    from reportgen.evidence.traced_run import KindCollector, TracedRun
 
 SUM_TOLERANCE = 1e-3
 """How far the parts may be from what they must add up to, relative to the largest of them."""
@@ -87,12 +84,6 @@ class LogitAttribution(Kind):
     scripts = ("wrote.js", "grid.js")
     table = "attribution"
 
-    def collect(self, run: TracedRun) -> KindCollector:
-        """Return what measures it."""
-        from reportgen.evidence.attribution import AttributionCollector  # imports torch
-
-        return AttributionCollector(run)
-
     def has_heatmap(self, capture: Capture) -> bool:
         """Return whether there is attribution or ablation: both have a number for each head and step."""
         return bool({"attribution", "ablations"} & capture.evidence.measured.keys())
@@ -147,7 +138,7 @@ class LogitAttribution(Kind):
             ("embedding", "biases", "other_heads", "logits"), (contrasts, steps)
         )
         shapes |= {"heads": (contrasts, steps, sizes.num_layers, sizes.num_heads), "residuals": (steps,)}
-        return [(name, getattr(value, name), shape) for name, shape in shapes.items()]
+        return [Shape(name, getattr(value, name), shape) for name, shape in shapes.items()]
 
 
 def encode_sources(capture: Capture) -> Iterator[NDArray[np.int8] | None]:

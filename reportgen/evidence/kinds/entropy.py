@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,6 @@ from reportgen.evidence.kinds.kind import Definition, Heatmap, Kind, Row
 from reportgen.evidence.kinds.scaling import scale_by
 from reportgen.records.evidence import Shape, Sizes
 from reportgen.records.json_values import shorten
-
-if TYPE_CHECKING:
-    from reportgen.evidence.traced_run import KindCollector, TracedRun
 
 ENTROPY = Definition(
     "entropy", "attention entropy",
@@ -36,12 +33,6 @@ class AttentionEntropy(Kind):
     heatmap = Heatmap("entropy", "query: the token that attends", "head", x_side="below")
     template = "_heatmap.html.jinja2"
     table = "entropy"
-
-    def collect(self, run: TracedRun) -> KindCollector:
-        """Return what measures it."""
-        from reportgen.evidence.entropy import EntropyCollector  # imports torch
-
-        return EntropyCollector(run)
 
     def describe(self, capture: Capture, value: Any) -> Mapping[str, Any]:
         """Return the largest entropy, which is the scale of the block, and the unit."""
@@ -64,7 +55,7 @@ class AttentionEntropy(Kind):
 
     def shapes(self, value: Any, sizes: Sizes) -> Iterable[Shape]:
         """Return the shape that its array must have."""
-        return [("", value, (sizes.num_layers, sizes.num_heads, sizes.num_tokens))]
+        return [Shape("", value, (sizes.num_layers, sizes.num_heads, sizes.num_tokens))]
 
 
 def _find_scale(value: NDArray[np.float32]) -> float:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reportgen.captures.record import Capture
 from reportgen.records.evidence import EvidenceType
-
-if TYPE_CHECKING:  # torch takes seconds to import, and drawing a page needs none of it
-    from reportgen.evidence.traced_run import KindCollector, TracedRun
 
 Row = Mapping[str, Any]
 """A row of a table, values by column."""
@@ -73,14 +70,6 @@ class Kind(EvidenceType):
     template: str = ""
     scripts: tuple[str, ...] = ()
     table: str = ""
-
-    def collect(self, run: TracedRun) -> KindCollector:
-        """Return what measures it in one run.
-
-        Raises:
-            NoEvidence: it cannot be measured on this network.
-        """
-        raise NotImplementedError
 
     def has_heatmap(self, capture: Capture) -> bool:
         """Return whether its figure has something to show."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,6 @@ from reportgen.evidence.kinds.kind import Definition, Heatmap, Kind, Row
 from reportgen.records import Token
 from reportgen.records.evidence import Shape, Sizes
 from reportgen.records.json_values import describe_token, list_numbers
-
-if TYPE_CHECKING:
-    from reportgen.evidence.traced_run import KindCollector, TracedRun
 
 LENS = Definition(
     "lens", "logit lens",
@@ -57,12 +54,6 @@ class LogitLens(Kind):
     scripts = ("lens.js",)
     table = "lens"
 
-    def collect(self, run: TracedRun) -> KindCollector:
-        """Return what measures it."""
-        from reportgen.evidence.lens import LensCollector  # imports torch
-
-        return LensCollector(run)
-
     def describe(self, capture: Capture, value: Lens) -> Mapping[str, Any]:
         """Return all of it: it has a few numbers for each step."""
         return {
@@ -93,4 +84,5 @@ class LogitLens(Kind):
     def shapes(self, value: Lens, sizes: Sizes) -> Iterable[Shape]:
         """Return the shapes that its arrays must have."""
         shape = len(value.layers), sizes.num_steps
-        return [(name, getattr(value, name), shape) for name in ("logprobs", "ranks", "best_logprobs")]
+        floats = [Shape(name, getattr(value, name), shape) for name in ("logprobs", "best_logprobs")]
+        return [*floats, Shape("ranks", value.ranks, shape, np.int64)]

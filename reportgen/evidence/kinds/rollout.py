@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 from reportgen.captures.record import Capture
 from reportgen.evidence.kinds.kind import Definition, Heatmap, Kind
 from reportgen.records.evidence import Shape, Sizes
-
-if TYPE_CHECKING:
-    from reportgen.evidence.traced_run import KindCollector, TracedRun
 
 ROLLOUT = Definition(
     "rollout", "attention rollout",
@@ -33,12 +30,6 @@ class Rollout(Kind):
     template = "_rollout.html.jinja2"
     scripts = ("rollout.js",)
 
-    def collect(self, run: TracedRun) -> KindCollector:
-        """Return what measures it."""
-        from reportgen.evidence.rollout import RolloutCollector  # imports torch
-
-        return RolloutCollector(run)
-
     def encode(self, capture: Capture, value: Any) -> Mapping[str, NDArray[Any]]:
         """Return ``rollout``: little-endian 16-bit numbers, 65535 times the square root of the value.
 
@@ -49,4 +40,4 @@ class Rollout(Kind):
 
     def shapes(self, value: Any, sizes: Sizes) -> Iterable[Shape]:
         """Return the shape that its array must have."""
-        return [("", value, (sizes.num_cells,))]
+        return [Shape("", value, (sizes.num_cells,))]

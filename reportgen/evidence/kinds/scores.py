@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 from reportgen.captures.record import Capture
 from reportgen.evidence.kinds.kind import Kind, Row
 from reportgen.records.evidence import Shape, Sizes
-
-if TYPE_CHECKING:
-    from reportgen.evidence.traced_run import KindCollector, TracedRun
 
 LABEL_FROM = 0.5
 """Share of the weight from which a head is named after what it does."""
@@ -100,12 +97,6 @@ class HeadScores(Kind):
     empty: Mapping[str, Any] = {}
     table = "heads"
 
-    def collect(self, run: TracedRun) -> KindCollector:
-        """Return what measures it."""
-        from reportgen.evidence.head_scores import ScoresCollector  # imports torch
-
-        return ScoresCollector(run)
-
     def tabulate(self, capture: Capture, value: Any) -> Iterable[Row]:
         """Return a row for each head, a column for each score."""
         for row, layer in enumerate(capture.layers):
@@ -114,4 +105,4 @@ class HeadScores(Kind):
 
     def shapes(self, value: Any, sizes: Sizes) -> Iterable[Shape]:
         """Return the shapes that its arrays must have."""
-        return [(name, scores, (sizes.num_layers, sizes.num_heads)) for name, scores in value.items()]
+        return [Shape(name, scores, (sizes.num_layers, sizes.num_heads)) for name, scores in value.items()]

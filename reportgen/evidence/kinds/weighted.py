@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,6 @@ from reportgen.evidence.kinds.kind import Definition, Kind
 from reportgen.evidence.kinds.scaling import find_largest, scale_by
 from reportgen.records.evidence import Shape, Sizes
 from reportgen.records.json_values import list_numbers
-
-if TYPE_CHECKING:
-    from reportgen.evidence.traced_run import KindCollector, TracedRun
 
 WEIGHTED = Definition(
     "value_norms", "weighted attention",
@@ -33,12 +30,6 @@ class ValueNorms(Kind):
     annotation = NDArray[np.float32]
     definitions = (WEIGHTED,)
 
-    def collect(self, run: TracedRun) -> KindCollector:
-        """Return what measures it."""
-        from reportgen.evidence.weighted import ValueNormsCollector  # imports torch
-
-        return ValueNormsCollector(run)
-
     def list_modes(self, value: Any) -> tuple[str, ...]:
         """Return ``weighted``, the share of each key in what the head writes."""
         return ("weighted",)
@@ -54,4 +45,4 @@ class ValueNorms(Kind):
 
     def shapes(self, value: Any, sizes: Sizes) -> Iterable[Shape]:
         """Return the shape that its array must have."""
-        return [("", value, (sizes.num_layers, sizes.num_heads, sizes.num_tokens))]
+        return [Shape("", value, (sizes.num_layers, sizes.num_heads, sizes.num_tokens))]

@@ -13,6 +13,8 @@ from reportgen.instrumentation.observer import RowTrace
 class RolloutCollector(KindCollector):
     """Keeps the mean over heads of each layer, and multiplies the layers when all rows were seen."""
 
+    kind = "rollout"
+
     def __init__(self, run: TracedRun) -> None:
         """Begin before the first row."""
         super().__init__(run)

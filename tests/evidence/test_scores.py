@@ -10,7 +10,7 @@ import torch
 from samples import make_pattern, measure_layer
 
 from reportgen.build.capture import capture
-from reportgen.evidence.head_scores import HeadMeasurer
+from reportgen.evidence.collectors.scores import HeadMeasurer
 from reportgen.evidence.kinds.scores import HEAD_SCORES
 from reportgen.models.model import LoadedModel
 from reportgen.records import Prompt

@@ -103,6 +103,8 @@ def _chunk(
 class LensCollector(KindCollector):
     """Keeps the residual stream of the steps after each layer, and reads it when the pass is over."""
 
+    kind = "lens"
+
     def __init__(self, run: TracedRun) -> None:
         """Find the unembedding."""
         super().__init__(run)

@@ -13,6 +13,8 @@ from reportgen.instrumentation.observer import HeadTrace
 class ValueNormsCollector(KindCollector):
     """Keeps the norms of the captured heads."""
 
+    kind = "value_norms"
+
     def __init__(self, run: TracedRun) -> None:
         """Begin before the first layer."""
         super().__init__(run)

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from reportgen.evidence.collectors.token_attribution import TokenAttribution
 from reportgen.evidence.kinds.attribution import SUM_TOLERANCE, Attribution
-from reportgen.evidence.token_attribution import TokenAttribution
 from reportgen.evidence.traced_run import KindCollector, TracedRun
 from reportgen.instrumentation.anatomy import is_close, tolerance_of
 from reportgen.instrumentation.heads import SplitHeads
@@ -155,6 +155,8 @@ class Attributor:
 
 class AttributionCollector(KindCollector):
     """Feeds an ``Attributor`` while the pass runs."""
+
+    kind = "attribution"
 
     def __init__(self, run: TracedRun) -> None:
         """Find the unembedding."""

@@ -13,6 +13,8 @@ from reportgen.instrumentation.observer import RowTrace
 class EntropyCollector(KindCollector):
     """Measures the rows of the captured heads."""
 
+    kind = "entropy"
+
     def __init__(self, run: TracedRun) -> None:
         """Begin before the first row."""
         super().__init__(run)

@@ -16,7 +16,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from reportgen.captures.collector import Watch
-from reportgen.evidence.lens import read_lens
+from reportgen.evidence.collectors.lens import read_lens
 from reportgen.evidence.traced_run import KindCollector, TracedRun
 from reportgen.instrumentation.anatomy import output_device
 from reportgen.instrumentation.inputs import make_inputs
@@ -155,6 +155,8 @@ def _take_out(heads: Sequence[int], num_heads: int, method: str) -> Edit:
 
 class AblationCollector(KindCollector):
     """Notes which linear map reads the heads of each layer, and runs the network again without them if asked to."""
+
+    kind = "ablations"
 
     def __init__(self, run: TracedRun) -> None:
         """Begin before the first layer."""

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from reportgen.evidence.collectors.weighted import weighted_sink
 from reportgen.evidence.traced_run import KindCollector, TracedRun
-from reportgen.evidence.weighted import weighted_sink
 from reportgen.instrumentation.anatomy import has_sink
 from reportgen.instrumentation.observer import HeadTrace, RowTrace
 from reportgen.records.errors import NoEvidence
@@ -110,6 +110,8 @@ class LayerMeasurer:
 
 class ScoresCollector(KindCollector):
     """Measures the scores of the captured heads, layer by layer."""
+
+    kind = "scores"
 
     def __init__(self, run: TracedRun) -> None:
         """Find the equal tokens of the text."""

@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from reportgen.captures.collector import Collector, Watch
+from reportgen.evidence.collectors import COLLECTORS
 from reportgen.evidence.kinds import KINDS
 from reportgen.evidence.traced_run import KindCollector, TracedRun
 from reportgen.instrumentation.logits import Logits
@@ -41,7 +42,7 @@ class EvidenceCollector(Collector):
             if kind.needs_steps and not len(runners_up):
                 self.missing[kind.name] = _NO_STEPS
                 continue
-            collector = self._try(kind.name, lambda kind=kind: kind.collect(self._run))
+            collector = self._try(kind.name, lambda kind=kind: COLLECTORS[kind.name](self._run))
             if collector is not None:
                 self._collectors[kind.name] = collector
 
