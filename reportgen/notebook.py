@@ -118,7 +118,7 @@ def report(
         The page of the prompt.
 
     Raises:
-        TypeError: an argument is unknown, or the model is neither a name nor a ``LoadedModel``.
+        TypeError: an argument is unknown, the model is neither a name nor a ``LoadedModel``, or the height no number.
         ModelError: the model cannot be used.
         PromptError: the prompt is invalid or cannot be run.
     """
@@ -130,6 +130,8 @@ def report(
     settings |= {"trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle}
     if not isinstance(model, str):
         _check_loaded(model)
+    if not isinstance(height, int) or height < 1:
+        raise TypeError(f"report: height is {height!r}; give a number of CSS pixels")
     prompt = make_prompt(text, model if isinstance(model, str) else model.info.name, keys)
     loaded = _load(model, adapter=prompt.adapter, **settings) if isinstance(model, str) else model
     return Report(capture(loaded, prompt), height)
@@ -152,10 +154,14 @@ def make_prompt(text: str, model: str, keys: Mapping[str, Any]) -> Prompt:
         close = difflib.get_close_matches(name, _PROMPT | _GENERATION, 1)
         advice = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(_PROMPT | _GENERATION))}"
         raise TypeError(f"report: unknown argument {name!r}; {advice}")
-    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in keys.items()}
-    settings = {name: values.pop(name) for name in _GENERATION & values.keys()}
-    generation = replace(values.pop("generation", Generation()), **settings)
-    return name_pages([Prompt(text, model=model, generation=generation, **values)])[0]
+    values = {name: value for name, value in keys.items() if name not in _GENERATION}
+    settings = {name: value for name, value in keys.items() if name in _GENERATION}
+    if settings:
+        generation = values.get("generation", Generation())
+        values["generation"] = (
+            {**generation, **settings} if isinstance(generation, dict) else replace(generation, **settings)
+        )
+    return name_pages([Prompt(text, model=model, **values)])[0]
 
 
 def _check_loaded(model: object) -> None:

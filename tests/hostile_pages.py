@@ -28,7 +28,7 @@ def make_page_of(texts: Sequence[str], *, slug: str = "hostile") -> tuple[Captur
     # Scores are measured on other texts: two that are equal would be scored otherwise, and make another page.
     capture = make_capture(
         tuple("abcdefghij"), tuple("kl"), layers=(0,), heads=(0,), slug=slug, title=title, note=note,
-        tags=(tag, other_tag), messages=({"role": "user"},),
+        tags=(tag, other_tag), messages=({"role": "user", "content": ""},),
     )  # fmt: skip
     model = replace(capture.model, name=name, revision=revision, architecture=architecture, adapter=adapter)
     predictions = tuple(_predict(one, tokens) for one in capture.prompt_predictions)

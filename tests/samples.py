@@ -192,7 +192,7 @@ def say(prompt: str, generated: str = "", **what: object) -> Capture:
 def make_hostile() -> Capture:
     """Return a capture in which every text that a page shows is hostile."""
     capture = make_capture(
-        HOSTILE, HOSTILE, title=HOSTILE[0], note=HOSTILE[5], tags=HOSTILE, messages=({"role": "user"},)
+        HOSTILE, HOSTILE, title=HOSTILE[0], note=HOSTILE[5], tags=HOSTILE, messages=({"role": "user", "content": ""},)
     )
     # A line end is drawn as one, so it would be no difference of text alone.
     tokens = tuple(replace(token, text=token.text.replace("\n", " ")) for token in capture.tokens)
@@ -219,7 +219,7 @@ def with_tokens(capture: Capture, token: Token) -> Evidence:
 def make_harmless() -> Capture:
     """Return the same capture with plain texts."""
     texts = tuple("abcdefghijkl")
-    capture = make_capture(texts, texts, title="a", note="b", tags=texts, messages=({"role": "user"},))
+    capture = make_capture(texts, texts, title="a", note="b", tags=texts, messages=({"role": "user", "content": ""},))
     steps = tuple(
         replace(step, raw=replace(step.raw, alternatives=((make_token("g"), -1.0),) * 3)) for step in capture.steps
     )

@@ -62,6 +62,8 @@ def test_unknown_arguments_are_told(keys: dict[str, object], what: str) -> None:
 
 
 def test_wrong_values_are_told(tiny_llama: LoadedModel) -> None:
+    with pytest.raises(TypeError, match="height is .tall.; give a number of CSS pixels"):
+        report("a", model=tiny_llama, height="tall")  # pyright: ignore[reportArgumentType]
     with pytest.raises(PromptError, match="layers cannot be read: .+; write numbers"):
         report("a", model=tiny_llama, layers="x")
     with pytest.raises(PromptError):

@@ -9,7 +9,7 @@ from reportgen.captures.collector import Watch
 from reportgen.captures.record import Capture
 from reportgen.evidence.evidence_collector import EvidenceCollector
 from reportgen.models.model import LoadedModel
-from reportgen.records import Prompt
+from reportgen.records import EncodedPrompt, Prompt
 from reportgen.records.errors import ModelError, PromptError
 
 
@@ -36,7 +36,7 @@ def capture(model: LoadedModel, prompt: Prompt, watch: Watch = lambda *_: None) 
 
 def capture_in_turn(
     model: LoadedModel,
-    prompts: Sequence[Prompt],
+    prompts: Sequence[EncodedPrompt],
     watch: Callable[[Prompt], Watch] = lambda _: lambda *_: None,
     wanted: Callable[[Prompt], bool] = lambda _: True,
 ) -> Iterator[Capture | PromptError | ModelError]:

@@ -7,12 +7,11 @@ from itertools import groupby
 from typing import Any
 
 from reportgen.captures.generation import can_share
-from reportgen.captures.tokenization import tokenize
+from reportgen.captures.tokenization import encode_prompt
 from reportgen.instrumentation.strategy import find_strategy
 from reportgen.models.hf_errors import quiet
 from reportgen.models.model import LoadedModel
-from reportgen.records import Prompt
-from reportgen.records.errors import PromptError
+from reportgen.records import EncodedPrompt, Prompt
 
 _PROMPTS = 16
 """Most prompts in a batch; larger batches are not faster on a CPU, and repeating them after an error costs more."""
@@ -22,8 +21,8 @@ _PADDED = 1.5
 """Largest ratio of the longest to the shortest text of a batch."""
 
 
-def make_batches(model: LoadedModel, prompts: Sequence[Prompt], batch_size: int = 0) -> list[list[Prompt]]:
-    """Group the prompts of one model into batches.
+def make_batches(model: LoadedModel, prompts: Sequence[Prompt], batch_size: int = 0) -> list[list[EncodedPrompt]]:
+    """Tokenize the prompts of one model and group them into batches.
 
     Args:
         model: the model that they run on.
@@ -34,14 +33,15 @@ def make_batches(model: LoadedModel, prompts: Sequence[Prompt], batch_size: int 
         Batches in the order of their first prompts; the prompts of a batch keep their order. A prompt with sampling,
         beam search, a repetition penalty or additional evidence, or that cannot be encoded, is a batch of its own.
     """
+    encoded = [encode_prompt(model, prompt) for prompt in prompts]
     if batch_size == 1 or not _can_pad(model):
-        return [[prompt] for prompt in prompts]
-    lengths = {place: _length(model, prompt) for place, prompt in enumerate(prompts)}
-    order = sorted(lengths, key=lambda place: (repr(_kind(prompts[place])), lengths[place], place))
+        return [[one] for one in encoded]
+    settings = [_settings_of(prompt) for prompt in prompts]
+    order = sorted(range(len(encoded)), key=lambda index: (repr(settings[index]), len(encoded[index].token_ids), index))
     batches: list[list[int]] = []
-    for _, group in groupby(order, key=lambda place: _kind(prompts[place])):
-        batches += _cut(list(group), prompts, lengths, batch_size)
-    return [[prompts[place] for place in sorted(batch)] for batch in sorted(batches, key=min)]
+    for _, group in groupby(order, key=settings.__getitem__):
+        batches += _cut(list(group), encoded, batch_size)
+    return [[encoded[index] for index in sorted(batch)] for batch in sorted(batches, key=min)]
 
 
 def _can_pad(model: LoadedModel) -> bool:
@@ -52,29 +52,23 @@ def _can_pad(model: LoadedModel) -> bool:
         return False
 
 
-def _cut(places: list[int], prompts: Sequence[Prompt], lengths: dict[int, int], batch_size: int) -> list[list[int]]:
+def _cut(indices: list[int], encoded: Sequence[EncodedPrompt], batch_size: int) -> list[list[int]]:
     """Split indices of prompts, sorted by length, into batches."""
     batches: list[list[int]] = []
-    for place in places:
-        alone = not lengths[place] or not can_share(prompts[place].generation) or prompts[place].evidence
+    for index in indices:
+        prompt, length = encoded[index].prompt, len(encoded[index].token_ids)
+        alone = not length or not can_share(prompt.generation) or prompt.evidence
         if batches and not alone:
-            batch = batches[-1]
-            fits = (len(batch) + 1) * (lengths[place] + prompts[place].max_new_tokens) <= _POSITIONS
-            alike = 0 < lengths[place] <= _PADDED * lengths[batch[0]]
-            if lengths[batch[0]] and len(batch) < (batch_size or _PROMPTS) and (batch_size or (fits and alike)):
-                batch.append(place)
+            batch, shortest = batches[-1], len(encoded[batches[-1][0]].token_ids)
+            fits = (len(batch) + 1) * (length + prompt.max_new_tokens) <= _POSITIONS
+            alike = length <= _PADDED * shortest
+            if shortest and len(batch) < (batch_size or _PROMPTS) and (batch_size or (fits and alike)):
+                batch.append(index)
                 continue
-        batches.append([place])
+        batches.append([index])
     return batches
 
 
-def _kind(prompt: Prompt) -> Any:
+def _settings_of(prompt: Prompt) -> Any:
     """Return the settings that must be equal for all prompts of a batch."""
     return prompt.max_new_tokens, prompt.generation, prompt.evidence
-
-
-def _length(model: LoadedModel, prompt: Prompt) -> int:
-    try:
-        return len(tokenize(model, prompt))
-    except PromptError:  # the error is reported when the prompt runs
-        return 0

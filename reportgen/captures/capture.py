@@ -24,14 +24,14 @@ from reportgen.captures.collector import Collector, MakeCollector, Watch
 from reportgen.captures.generation import GenerationResult, find_runners_up, generate
 from reportgen.captures.predictions import Predictor
 from reportgen.captures.record import Capture
-from reportgen.captures.tokenization import check_memory, tokenize
+from reportgen.captures.tokenization import check_memory, encode_prompt
 from reportgen.captures.tokens import make_tokens
 from reportgen.instrumentation.anatomy import output_device
 from reportgen.instrumentation.layer_types import confirm_layer_types, detect_layer_types, find_features
 from reportgen.instrumentation.logits import Logits
 from reportgen.models.hf_errors import quiet
 from reportgen.models.model import LoadedModel
-from reportgen.records import Prediction, Prompt, Step
+from reportgen.records import EncodedPrompt, Prediction, Prompt, Step
 from reportgen.records.errors import (
     CaptureMismatch,
     ModelError,
@@ -60,12 +60,12 @@ def capture(
         make_collector: makes what measures the evidence.
         watch: told how far ablation is, if it is asked for.
     """
-    return _capture_all(model, [_prepare(model, prompt)], make_collector, lambda _: watch)[0]
+    return _capture_all(model, [_prepare(model, encode_prompt(model, prompt))], make_collector, lambda _: watch)[0]
 
 
 def capture_in_turn(
     model: LoadedModel,
-    prompts: Sequence[Prompt],
+    prompts: Sequence[EncodedPrompt],
     make_collector: MakeCollector,
     watch: Callable[[Prompt], Watch] = lambda _: lambda *_: None,
     wanted: Callable[[Prompt], bool] = lambda _: True,
@@ -94,12 +94,12 @@ def capture_in_turn(
         free_memory()
         middle = len(prompts) // 2
         for half in (prompts[:middle], prompts[middle:]):
-            if any(map(wanted, half)):
+            if any(wanted(encoded.prompt) for encoded in half):
                 yield from capture_in_turn(model, half, make_collector, watch, wanted)
     else:  # there is one, or one of them fails: running them alone tells which
-        for prompt in prompts:
-            if wanted(prompt):
-                yield _capture_alone(model, prompt, make_collector, watch(prompt))
+        for encoded in prompts:
+            if wanted(encoded.prompt):
+                yield _capture_alone(model, encoded, make_collector, watch(encoded.prompt))
 
 
 def free_memory() -> None:
@@ -110,25 +110,25 @@ def free_memory() -> None:
 
 
 def _capture_alone(
-    model: LoadedModel, prompt: Prompt, make_collector: MakeCollector, watch: Watch
+    model: LoadedModel, encoded: EncodedPrompt, make_collector: MakeCollector, watch: Watch
 ) -> Capture | PromptError | ModelError:
-    made = _try_all(model, [prompt], make_collector, lambda _: watch)
+    made = _try_all(model, [encoded], make_collector, lambda _: watch)
     if isinstance(made, NotEnoughMemory):
         free_memory()
-        made = _try_all(model, [prompt], make_collector, lambda _: watch)
+        made = _try_all(model, [encoded], make_collector, lambda _: watch)
     return made[0] if isinstance(made, list) else made
 
 
 def _try_all(
     model: LoadedModel,
-    prompts: Sequence[Prompt],
+    prompts: Sequence[EncodedPrompt],
     make_collector: MakeCollector,
     watch: Callable[[Prompt], Watch],
     wanted: Callable[[Prompt], bool] = lambda _: True,
 ) -> list[Capture | PromptError | ModelError] | PromptError | ModelError:
     """Run prompts side by side; return what is wrong with one of them or with so many, without what the run held."""
     try:
-        return [*_capture_all(model, [_prepare(model, prompt) for prompt in prompts], make_collector, watch, wanted)]
+        return [*_capture_all(model, [_prepare(model, encoded) for encoded in prompts], make_collector, watch, wanted)]
     except (PromptError, ModelError) as error:
         cause: BaseException | None = error
         while cause is not None:
@@ -138,8 +138,8 @@ def _try_all(
 
 
 @dataclass(frozen=True)
-class _EncodedPrompt:
-    """A prompt, in the model's own numbers."""
+class _PreparedPrompt:
+    """A prompt in numbers of the model: its layers, its heads, its tokens."""
 
     prompt: Prompt
     layers: tuple[int, ...]
@@ -147,15 +147,18 @@ class _EncodedPrompt:
     token_ids: list[int]
 
 
-def _prepare(model: LoadedModel, prompt: Prompt) -> _EncodedPrompt:
+def _prepare(model: LoadedModel, encoded: EncodedPrompt) -> _PreparedPrompt:
+    prompt = encoded.prompt
     layers = _resolve(prompt, "layers", prompt.layers, model.info.num_layers)
     heads = _resolve(prompt, "heads", prompt.heads, model.info.num_heads)
-    return _EncodedPrompt(prompt, layers, heads, tokenize(model, prompt))
+    if encoded.error is not None:
+        raise encoded.error
+    return _PreparedPrompt(prompt, layers, heads, list(encoded.token_ids))
 
 
 def _capture_all(
     model: LoadedModel,
-    ready: Sequence[_EncodedPrompt],
+    ready: Sequence[_PreparedPrompt],
     make_collector: MakeCollector,
     watch: Callable[[Prompt], Watch],
     wanted: Callable[[Prompt], bool] = lambda _: True,
@@ -187,7 +190,7 @@ def _capture_all(
 
 def _finish(
     model: LoadedModel,
-    one: _EncodedPrompt,
+    one: _PreparedPrompt,
     generated: GenerationResult,
     collector: Collector,
     attended: AttentionResult,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import psutil
 
 from reportgen.captures.attention import count_bytes
 from reportgen.models.model import LoadedModel
-from reportgen.records import Prompt
+from reportgen.records import EncodedPrompt, Prompt
 from reportgen.records.errors import NotEnoughMemory, PromptError, PromptTooLong, first_line
 
 
@@ -48,6 +49,14 @@ def tokenize(model: LoadedModel, prompt: Prompt) -> list[int]:
         )
     _check_window(model, prompt, len(token_ids))
     return token_ids
+
+
+def encode_prompt(model: LoadedModel, prompt: Prompt) -> EncodedPrompt:
+    """Return a prompt with its tokens, or with the reason why ``tokenize`` raises an error."""
+    try:
+        return EncodedPrompt(prompt, array("L", tokenize(model, prompt)))
+    except PromptError as error:
+        return EncodedPrompt(prompt, error=error)
 
 
 def _apply_template(tokenizer: Any, prompt: Prompt) -> Any:

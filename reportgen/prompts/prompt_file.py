@@ -1,7 +1,7 @@
 """Read ``prompts.yaml`` and report all mistakes of the file together.
 
 The file is a list of prompts, each a text or a mapping, or a mapping with ``model``, ``defaults`` and ``prompts``.
-``reportgen.prompts.keys`` defines the keys.
+``reportgen.records.keys`` defines the keys.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from reportgen.prompts.keys import CompareKeys, DefaultKeys, HeadKeys, PromptKeys, prompt_file_schema
-from reportgen.prompts.pydantic_messages import advise_quotes, check_keys, describe
+from reportgen.prompts.checked_keys import check_keys
 from reportgen.prompts.slugs import check_unique, name_comparisons, name_pages
 from reportgen.prompts.yaml_lines import Problems, child_of, key_lines, line_of, load_tree, to_data
 from reportgen.records import DEFAULT_MODEL, Comparison, Generation, ModelInfo, Prompt, SourceLocation
 from reportgen.records.errors import PromptFileError
+from reportgen.records.key_messages import advise_quotes, describe
+from reportgen.records.keys import CompareKeys, DefaultKeys, HeadKeys, PromptKeys, prompt_file_schema
+from reportgen.records.prompt import SAMPLING_KEYS
 from reportgen.records.selection import Selection
 
 __all__ = [
@@ -36,7 +38,6 @@ _OPTIONS = {"model": "--model", "layers": "--layers", "heads": "--heads"}
 """Keys that are checked against the model, and the command-line options that override them."""
 _MODEL_KEYS = (*_OPTIONS, "adapter")
 """Keys that are read even if another key of the prompt is wrong, so that they can be checked against the model."""
-_SAMPLING = ("temperature", "top_k", "top_p")
 
 
 @dataclass(frozen=True)
@@ -306,7 +307,7 @@ def _check_sampling(
     do_sample = generation.get("do_sample", inherited)
     child = child_of(node, "generation") if node else None
     lines = key_lines(child[0] if child else None)
-    for key in _SAMPLING:
+    for key in SAMPLING_KEYS:
         if key in generation and do_sample is False:
             problems.add(
                 lines[key],
@@ -318,7 +319,7 @@ def _check_sampling(
 def _make_prompt(own: dict[str, Any], defaults: Mapping[str, Any], place: SourceLocation) -> Prompt:
     inherited = dict(defaults.get("generation", {}))
     if own.get("generation", {}).get("do_sample") is False:
-        inherited = {key: value for key, value in inherited.items() if key not in _SAMPLING}
+        inherited = {key: value for key, value in inherited.items() if key not in SAMPLING_KEYS}
     keys = {**defaults, **own, "generation": Generation(**{**inherited, **own.get("generation", {})})}
     return Prompt(**keys, place=place)
 

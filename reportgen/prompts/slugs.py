@@ -10,34 +10,10 @@ from dataclasses import replace
 
 from reportgen.records import Comparison, Prompt
 from reportgen.records.errors import PromptFileError
+from reportgen.records.slug import RESERVED_SLUGS
 
-SLUG_PATTERN = "[A-Za-z0-9_][A-Za-z0-9_-]{0,79}"
-_SLUG = re.compile(SLUG_PATTERN)
 _SLUG_LENGTH = 60
 _TITLE_LENGTH = 80
-# The site's index page, and the device names of Windows, which are reserved with any suffix.
-_RESERVED = frozenset(
-    ["index", "con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))]
-)
-
-
-def check_slug(slug: str) -> None:
-    """Check that a slug is a valid file name on every operating system.
-
-    Args:
-        slug: name of a page's file, without ``.html``.
-
-    Raises:
-        ValueError: it has characters other than letters, digits, ``-`` and ``_``, is longer than 80 characters, begins
-            with ``-`` like a command-line option, or is reserved.
-    """
-    if not _SLUG.fullmatch(slug):
-        raise ValueError(
-            "must be 1 to 80 of the letters A to Z, digits, '-' and '_', and not begin with '-', since it names the "
-            "page's file"
-        )
-    if slug.lower() in _RESERVED:
-        raise ValueError(f"is {slug!r}, a reserved name; choose another")
 
 
 def check_unique(slugs: Iterable[tuple[str, str]]) -> list[tuple[int, str]]:
@@ -70,11 +46,11 @@ def name_pages(prompts: Sequence[Prompt]) -> tuple[Prompt, ...]:
         text.
 
     Raises:
-        PromptFileError: a given slug is not a valid file name, or is used twice.
+        PromptFileError: a given slug is used twice.
     """
     given = [prompt for prompt in prompts if prompt.slug]
     _check_given(given)
-    taken = {prompt.slug.lower() for prompt in given} | _RESERVED
+    taken = {prompt.slug.lower() for prompt in given} | RESERVED_SLUGS
     counts: dict[str, int] = {}
     named = []
     for number, prompt in enumerate(prompts, 1):
@@ -102,7 +78,7 @@ def name_comparisons(
     given += [(item.slug, f"at {item.place.of('slug')}") for item in comparisons if item.slug]
     owners = [-1] * len(prompts) + [i for i, item in enumerate(comparisons) if item.slug]
     problems = [(owners[i], message) for i, message in check_unique(given) if owners[i] >= 0]
-    taken = {slug.lower() for slug, _ in given} | _RESERVED
+    taken = {slug.lower() for slug, _ in given} | RESERVED_SLUGS
     counts: dict[str, int] = {}
     named = []
     for i, item in enumerate(comparisons):
@@ -120,14 +96,8 @@ def _advise_slug(slug: str, known: Iterable[str]) -> str:
 
 
 def _check_given(prompts: Sequence[Prompt]) -> None:
-    problems = []
-    for prompt in prompts:
-        try:
-            check_slug(prompt.slug)
-        except ValueError as error:
-            problems.append(f"{prompt.place.of('slug')}: slug {error}")
     pairs = [(prompt.slug, f"at {prompt.place.of('slug')}") for prompt in prompts]
-    problems += [f"{prompts[index].place.of('slug')}: {message}" for index, message in check_unique(pairs)]
+    problems = [f"{prompts[index].place.of('slug')}: {message}" for index, message in check_unique(pairs)]
     if problems:
         raise PromptFileError(problems)
 

@@ -7,10 +7,17 @@ steps; layers and heads carry the model's own 0-based numbers. Logarithms are na
 
 from __future__ import annotations
 
-from reportgen.records.choices import DEVICE_MAPS, DTYPES, EXPORT_FORMATS, EXTRA_EVIDENCE
+from reportgen.records.choices import (
+    DEFAULT_MODEL,
+    DEFAULT_NEW_TOKENS,
+    DEVICE_MAPS,
+    DTYPES,
+    EXPORT_FORMATS,
+    EXTRA_EVIDENCE,
+)
 from reportgen.records.model import LayerType, ModelInfo, name_with_adapter
 from reportgen.records.prediction import Prediction, Step, Token
-from reportgen.records.prompt import DEFAULT_MODEL, DEFAULT_NEW_TOKENS, Comparison, Generation, Prompt, SourceLocation
+from reportgen.records.prompt import Comparison, EncodedPrompt, Generation, Prompt, SourceLocation
 from reportgen.records.run import Failure, Shard
 
 __all__ = [
@@ -21,6 +28,7 @@ __all__ = [
     "EXPORT_FORMATS",
     "EXTRA_EVIDENCE",
     "Comparison",
+    "EncodedPrompt",
     "Failure",
     "Generation",
     "LayerType",

@@ -1,7 +1,9 @@
-"""Allowed values of options in prompt files, in Python and on the command line."""
+"""Defaults and allowed values of options in prompt files, in Python and on the command line."""
 
 from __future__ import annotations
 
+DEFAULT_MODEL = "smollm2-135m"
+DEFAULT_NEW_TOKENS = 10
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 DEVICE_MAPS = ("auto", "balanced", "sequential")
 EXPORT_FORMATS = ("csv", "parquet")

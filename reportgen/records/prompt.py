@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from reportgen.records.choices import EXTRA_EVIDENCE
+from reportgen.records.choices import DEFAULT_MODEL, DEFAULT_NEW_TOKENS
 from reportgen.records.errors import PromptError
 from reportgen.records.model import name_with_adapter
-from reportgen.records.selection import ALL, Selection, parse_selection
+from reportgen.records.selection import ALL, Selection
 
-DEFAULT_MODEL = "smollm2-135m"
-DEFAULT_NEW_TOKENS = 10
+SAMPLING_KEYS = ("temperature", "top_k", "top_p")
+"""Settings of ``Generation`` that do nothing without sampling."""
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
@@ -110,42 +110,32 @@ class Prompt:
     place: SourceLocation = field(default_factory=SourceLocation, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        for key in ("layers", "heads"):
-            object.__setattr__(self, key, self._select(key))
-        for key in ("text", "adapter"):
-            if not isinstance(value := getattr(self, key), str):
-                raise self._wrong(key, f"must be text, got {value!r}")
         for key in ("text", "title", "note", "tags", "messages", "tools", "model", "adapter"):
             if any(_HALF_CHARACTER.search(text) for text in _texts_in(getattr(self, key))):
-                raise self._wrong(
-                    key, "holds half a character, a lone surrogate, which cannot be written to a file; remove it"
-                )
+                raise self._wrong(f"{key} holds half a character, a lone surrogate; remove it", key)
+        from reportgen.records.key_messages import check_record  # imports pydantic, which --help need not wait for
+        from reportgen.records.keys import PromptKeys
+
+        values = check_record(self, PromptKeys)
+        if "generation" in values:
+            values["generation"] = Generation(**values["generation"])
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
         if self.text and self.messages:
-            raise self._wrong("messages", "and text are both given; keep one")
+            raise self._wrong("both 'text' and 'messages' are given; keep one", "messages")
         if self.tools and not self.messages:
-            raise self._wrong("tools", "are for messages, whose chat template writes them out; give messages")
-        if isinstance(self.max_new_tokens, bool) or not isinstance(self.max_new_tokens, int) or self.max_new_tokens < 0:
-            raise self._wrong("max_new_tokens", f"must be a whole number from 0 on, got {self.max_new_tokens!r}")
-        if isinstance(self.evidence, str) or not set(self.evidence) <= set(EXTRA_EVIDENCE):
-            raise self._wrong("evidence", f"must be some of {EXTRA_EVIDENCE}, got {self.evidence!r}")
+            raise self._wrong("'tools' are given without 'messages'; tools need a chat, write messages", "tools")
+        for key in () if self.generation.do_sample else SAMPLING_KEYS:
+            if getattr(self.generation, key) is not None:
+                raise self._wrong(f"generation.{key} does nothing without sampling; add do_sample=True", "generation")
 
     @property
     def runs_on(self) -> str:
         """Names of model and adapter."""
         return name_with_adapter(self.model, self.adapter)
 
-    def _select(self, key: str) -> Selection:
-        value = getattr(self, key)
-        if isinstance(value, Selection):
-            return value
-        try:
-            return parse_selection(list(value) if isinstance(value, tuple | range) else value)
-        except ValueError as error:
-            advice = "write numbers, ranges such as '0-4, -1', or 'all'"
-            raise self._wrong(key, f"cannot be read: {error}; {advice}") from error
-
-    def _wrong(self, key: str, what: str) -> PromptError:
-        return PromptError(f"{self.place.of(key)}: {key} {what}")
+    def _wrong(self, message: str, key: str) -> PromptError:
+        return PromptError(f"{self.place.of(key)}: {message}")
 
 
 def _texts_in(value: Any) -> Iterable[str]:
@@ -158,6 +148,21 @@ def _texts_in(value: Any) -> Iterable[str]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _texts_in(item)
+
+
+@dataclass(frozen=True)
+class EncodedPrompt:
+    """A prompt with its tokens in one model.
+
+    Attributes:
+        prompt: the prompt.
+        token_ids: ids of its tokens; none if it cannot be encoded.
+        error: why it cannot be encoded, or its tokens do not fit into the context window.
+    """
+
+    prompt: Prompt
+    token_ids: Sequence[int] = ()
+    error: PromptError | None = None
 
 
 @dataclass(frozen=True)
@@ -179,3 +184,10 @@ class Comparison:
     tags: tuple[str, ...] = ()
     note: str = ""
     place: SourceLocation = field(default_factory=SourceLocation, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        from reportgen.records.key_messages import check_record  # as in Prompt
+        from reportgen.records.keys import CompareKeys
+
+        for name, value in check_record(self, CompareKeys, {"prompts": "compare"}).items():
+            object.__setattr__(self, name, value)

@@ -27,7 +27,7 @@ from reportgen.models.model import LoadedModel, wrap_model
 from reportgen.pages.cards import Card, FailureCard
 from reportgen.pages.encoding import decode_bytes
 from reportgen.prompts.prompt_file import load_prompts
-from reportgen.records import Failure, Prompt
+from reportgen.records import EncodedPrompt, Failure, Prompt
 from reportgen.records.errors import ModelError, PromptFileError
 from reportgen.records.selection import parse_selection
 from reportgen.site.site import Site
@@ -362,7 +362,7 @@ def shipped(smollm2: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> t
     """Run the shipped prompts on the bundled model, as ``make report`` does, and keep what was captured."""
     captures: dict[str, Capture] = {}
 
-    def keep(model: LoadedModel, prompts: Sequence[Prompt], *_: object) -> Iterator[object]:
+    def keep(model: LoadedModel, prompts: Sequence[EncodedPrompt], *_: object) -> Iterator[object]:
         made = [*capture_in_turn(model, prompts)]
         captures.update({captured.prompt.slug: captured for captured in made if isinstance(captured, Capture)})
         return iter(made)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from families import make_network
 from tiny import make_llama, make_tokenizer
 
+from reportgen.build.build import build_site
 from reportgen.build.capture import capture, capture_in_turn
+from reportgen.build.options import BuildOptions
 from reportgen.captures.batches import make_batches
 from reportgen.captures.record import Capture
+from reportgen.captures.tokenization import encode_prompt
 from reportgen.models.model import LoadedModel, wrap_model
-from reportgen.records import Generation, Prompt, SourceLocation
+from reportgen.records import EncodedPrompt, Generation, Prompt, SourceLocation
 from reportgen.records.errors import CaptureMismatch, PromptError, PromptTooLong, UnsupportedModel
 
 TEXTS = ("The cat ate", "A dog", "the rat and the cat sat", "x", "12 3 4 5 6")
@@ -21,15 +26,15 @@ TEXTS = ("The cat ate", "A dog", "the rat and the cat sat", "x", "12 3 4 5 6")
 
 def capture_all(model: LoadedModel, prompts: list[Prompt]) -> list[object]:
     """Return what becomes of prompts that run side by side."""
-    return [*capture_in_turn(model, prompts)]
+    return [*capture_in_turn(model, [encode_prompt(model, prompt) for prompt in prompts])]
 
 
 def prompts_of(*lengths: int, **settings: object) -> list[Prompt]:
     return [Prompt(text="a" * length, max_new_tokens=5, **settings) for length in lengths]  # pyright: ignore
 
 
-def lengths_of(batches: list[list[Prompt]]) -> list[list[int]]:
-    return [[len(prompt.text) for prompt in batch] for batch in batches]
+def lengths_of(batches: list[list[EncodedPrompt]]) -> list[list[int]]:
+    return [[len(encoded.prompt.text) for encoded in batch] for batch in batches]
 
 
 def test_prompts_of_similar_length_run_together(tiny_llama: LoadedModel) -> None:
@@ -197,3 +202,19 @@ def test_same_tokens_on_the_real_model(smollm2: LoadedModel) -> None:
         assert [step.raw.logprob for step in together.steps] == pytest.approx(
             [step.raw.logprob for step in alone.steps], abs=1e-4
         )
+
+
+def test_each_prompt_is_tokenized_once_in_a_run(
+    tmp_path: Path, tiny_llama: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts: list[str] = []
+    tokenizer: Any = tiny_llama.tokenizer
+    call = type(tokenizer).__call__
+
+    def note(self: object, text: str, **options: object) -> object:
+        texts.append(text)
+        return call(self, text, **options)
+
+    monkeypatch.setattr(type(tokenizer), "__call__", note)
+    build_site([Prompt(text=text, max_new_tokens=1) for text in TEXTS], tmp_path, BuildOptions(model=tiny_llama))
+    assert [text for text in texts if text in TEXTS] == list(TEXTS)

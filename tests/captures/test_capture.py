@@ -621,7 +621,7 @@ def test_dropout_of_a_network_that_trains_is_off() -> None:
 
 
 def test_nothing_is_said(llama: LoadedModel, capfd: pytest.CaptureFixture[str]) -> None:
-    """Neither of settings that have no effect, nor of texts longer than the tokenizer expects, nor of padding."""
+    """Neither of texts longer than the tokenizer expects, nor of padding."""
     said: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: said.append(record.getMessage())
@@ -630,7 +630,7 @@ def test_nothing_is_said(llama: LoadedModel, capfd: pytest.CaptureFixture[str]) 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            capture(llama, Prompt(text="a" * 300, generation=Generation(temperature=0.5, top_k=3, top_p=0.9)))
+            capture(llama, Prompt(text="a" * 300))
     finally:
         logging.getLogger("transformers").removeHandler(handler)
     assert said == []

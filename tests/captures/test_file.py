@@ -70,10 +70,11 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sample
 def test_every_field_comes_back(
     tmp_path: Path, texts: list[str], generated: list[str], word: str, number: float, flag: bool, dtype: type
 ) -> None:
-    made = make_capture(tuple(texts), tuple(generated), title=word, tags=(word, word), note=word)
+    made = make_capture(tuple(texts), tuple(generated), title=word.strip(), tags=(f"#{word}",), note=word.strip())
+    temperature = abs(number) + 1 if flag and math.isfinite(number) else None
     prompt = replace(
         made.prompt, layers=Selection(((0, 1), (-1, -1))), add_special_tokens=flag, evidence=("ablation",),
-        generation=replace(made.prompt.generation, do_sample=flag, temperature=number, top_k=3),
+        generation=replace(made.prompt.generation, do_sample=flag, temperature=temperature, top_k=3 if flag else None),
         place=SourceLocation("p.yaml", 3, {"text": 4}, {"model": "--model"}),
     )  # fmt: skip
     predictions = tuple(replace(one, logprob=-math.inf, entropy=number) for one in made.prompt_predictions)
@@ -182,7 +183,7 @@ def test_another_header_is_told(path: Path, content: str, message: str) -> None:
         ('{"$array":"attention"}', '{"$array":"evidence.rollout"}', r"'attention' is float32 \(36,\), not float16"),
         ('"text":" cat"', '"text":3', r"tokens\.1\.text: Input should be a valid string"),
         ('"slug":"cat"', '"slugs":"cat"', r"prompt\.slugs: Unexpected keyword argument"),
-        ('"max_new_tokens":3', '"max_new_tokens":-3', "max_new_tokens must be a whole number from 0 on"),
+        ('"max_new_tokens":3', '"max_new_tokens":-3', "max_new_tokens must be greater than or equal to 0"),
     ],
 )
 def test_content_that_is_no_capture_is_told(path: Path, old: str, new: str, message: str) -> None:

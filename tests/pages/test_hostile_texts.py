@@ -23,8 +23,8 @@ from reportgen.pages.index import render_index
 from reportgen.pages.options import PageOptions
 from reportgen.pages.page import render_page
 from reportgen.prompts.prompt_file import load_prompts
-from reportgen.prompts.slugs import check_slug
 from reportgen.records.errors import PromptFileError
+from reportgen.records.slug import check_slug
 
 _TOKENIZER = make_tokenizer()
 _SCRAPS = st.sampled_from(

@@ -152,7 +152,7 @@ def test_policy_is_the_same_and_so_is_the_rest() -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_titles_stay_texts(text: str) -> None:
     capture = make_capture(title=text)
-    comparison = Comparison(("cat", "cat"), text, "both")
+    comparison = Comparison(("cat", "dog"), text, "both")
     for html in (
         render_page(capture, PageOptions(site_url=SITE)),
         render_comparison(comparison, capture, capture, PageOptions(site_url=SITE)),

@@ -220,7 +220,7 @@ def test_ids_are_unique_and_references_lead_somewhere() -> None:
 def test_scripts_find_the_elements_that_they_ask_for() -> None:
     scripts = "".join(path.read_text("utf-8") for path in (find_templates() / "js").glob("*.js"))
     page, index = parse_html(render_page(make_capture())), parse_html(render_index([FAILURE]))
-    beside = parse_html(render_comparison(Comparison(("cat", "cat")), make_capture(), make_capture()))
+    beside = parse_html(render_comparison(Comparison(("cat", "dog")), make_capture(), make_capture()))
     ids = {element.attributes["id"] for element in (*page, *index, *beside) if "id" in element.attributes}
     asked = set(re.findall(r"""(?:getElementById|byId|\$)\(["']([\w-]+)["']\)""", scripts))
     assert {"strip", "filter"} <= asked

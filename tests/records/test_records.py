@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
 from samples import make_capture, make_pattern
 
-from reportgen.records import Generation, Prompt, SourceLocation
+from reportgen.records import Comparison, Generation, Prompt, SourceLocation
 from reportgen.records.errors import PromptError
 from reportgen.records.selection import Selection
 
@@ -76,19 +77,29 @@ def test_selections_are_read_as_they_are_written(layers: object) -> None:
     [
         ({"layers": "0..4"}, "layers cannot be read: '0..4' is not a number or range; write numbers, ranges such as"),
         ({"heads": "3-1"}, "heads cannot be read: the range 3-1 runs backwards; write"),
-        ({"heads": None}, "heads cannot be read: None is not a number or range; write"),
-        ({"text": 3}, "text must be text, got 3"),
-        ({"messages": ({"role": "user", "content": "b"},)}, "messages and text are both given; keep one"),
-        ({"tools": ({"name": "f"},)}, "tools are for messages, whose chat template writes them out; give messages"),
-        ({"adapter": 3}, "adapter must be text, got 3"),
-        ({"max_new_tokens": -1}, "max_new_tokens must be a whole number from 0 on, got -1"),
-        ({"max_new_tokens": 1.5}, "max_new_tokens must be a whole number from 0 on, got 1.5"),
-        ({"max_new_tokens": True}, "max_new_tokens must be a whole number from 0 on, got True"),
-        ({"evidence": ("ablaton",)}, "evidence must be some of .*, got"),
+        ({"heads": None}, "heads is None; leave it out to take the default"),
+        ({"text": 3}, "text must be text, got the number 3"),
+        ({"messages": ({"role": "user", "content": "b"},)}, "both 'text' and 'messages' are given; keep one"),
+        ({"tools": ({"name": "f"},)}, "'tools' are given without 'messages'; tools need a chat, write messages"),
+        ({"adapter": 3}, "adapter must be text, got the number 3"),
+        ({"max_new_tokens": -1}, "max_new_tokens must be greater than or equal to 0, got the number -1"),
+        ({"max_new_tokens": 1.5}, "max_new_tokens must be a whole number, got the number 1.5"),
+        ({"max_new_tokens": True}, "max_new_tokens must be a whole number, got the boolean True"),
+        ({"evidence": ("ablaton",)}, r"evidence\[1\] must be 'ablation' or 'mean-ablation', got the text 'ablaton'"),
+        ({"tags": "birds"}, r"tags must be a list, got the text 'birds'; write \[birds\]"),
+        ({"title": 7}, "title must be text, got the number 7"),
+        ({"slug": "../up"}, "slug must be 1 to 80 of the letters"),
+        ({"add_special_tokens": 1}, "add_special_tokens must be true or false, got the number 1"),
+        ({"generation": {"do_sample": "no"}}, "generation.do_sample must be true or false, got the text 'no'"),
+        ({"generation": Generation(num_beams=0)}, "generation.num_beams must be greater than or equal to 1, got the"),
+        ({"generation": Generation(do_sample=True, top_p=3)}, "generation.top_p must be less than or equal to 1, got"),
+        ({"generation": Generation(do_sample=True, temperature=math.inf)}, "generation.temperature must be a finite"),
+        ({"generation": Generation(top_k=5)}, "generation.top_k does nothing without sampling; add do_sample=True"),
+        ({"text": "", "messages": ({"role": "owner", "content": "b"},)}, r"messages\[1\].role must be 'system', "),
         ({"text": "a\ud800"}, "text holds half a character, a lone surrogate"),
         ({"tags": ("a", "\udfff")}, "tags holds half a character"),
         ({"text": "", "messages": ({"role": "user", "content": "\ud83d"},)}, "messages holds half a character"),
-        ({"evidence": "ablation"}, "evidence must be some of .*, got 'ablation'"),
+        ({"evidence": "ablation"}, "evidence must be a list, got the text 'ablation'"),
     ],
 )
 def test_prompt_made_by_hand_is_checked(keys: dict[str, object], message: str) -> None:
@@ -100,3 +111,20 @@ def test_records_are_frozen() -> None:
     with pytest.raises(FrozenInstanceError):
         Prompt(text="a").text = "b"  # type: ignore[misc]
     assert replace(Prompt(text="a"), text="b").text == "b"
+
+
+def test_values_of_a_prompt_have_one_type() -> None:
+    prompt = Prompt(
+        text="a", tags=["b"], evidence=["ablation"], max_new_tokens=np.int64(3), generation={"seed": 1},  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert (prompt.tags, prompt.evidence, prompt.generation) == (("b",), ("ablation",), Generation(seed=1))
+    assert type(prompt.max_new_tokens) is int
+    assert replace(prompt) == prompt
+
+
+def test_comparison_made_by_hand_is_checked() -> None:
+    for prompts, message in ((("a", "a"), "compare names 'a' twice"), (("a",), "compare must name two prompts by")):
+        with pytest.raises(PromptError, match=f"^prompt: {message}"):
+            Comparison(prompts)  # type: ignore[arg-type]
+    with pytest.raises(PromptError, match="^prompt: slug must be 1 to 80"):
+        Comparison(("a", "b"), slug="../c")

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from reportgen.records import Prompt, Shard
+from reportgen.records import EncodedPrompt, Prompt, Shard
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,15 @@ class Job:
         sides: slugs of the prompts that a comparison needs.
     """
 
-    batch: tuple[Prompt, ...]
+    batch: tuple[EncodedPrompt, ...]
     pages: frozenset[str]
     sides: frozenset[str]
 
     @property
     def asked(self) -> tuple[Prompt, ...]:
         """The prompts of the batch whose page or comparison data is requested."""
-        return tuple(prompt for prompt in self.batch if prompt.slug in self.pages | self.sides)
+        wanted = self.pages | self.sides
+        return tuple(encoded.prompt for encoded in self.batch if encoded.prompt.slug in wanted)
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Group:
         pages = [prompt for prompt in self.members if prompt.slug in request.pages]
         return bool(pages and is_ours) or any(prompt.slug in request.sides for prompt in self.members)
 
-    def make_jobs(self, batches: Sequence[Sequence[Prompt]] | None, request: RunRequest) -> list[Job]:
+    def make_jobs(self, batches: Sequence[Sequence[EncodedPrompt]] | None, request: RunRequest) -> list[Job]:
         """Return the requested jobs of the group.
 
         Args:
@@ -82,7 +83,7 @@ class Group:
             request: what the run requests.
         """
         if batches is None:
-            return [self._make_job(self.members, request, is_ours=True)]
+            return [self._make_job([EncodedPrompt(prompt) for prompt in self.members], request, is_ours=True)]
         shard = request.shard
         ours = [shard is None or shard.takes(self.number + place) for place in range(len(batches))]
         jobs = [self._make_job(batch, request, is_ours=is_ours) for batch, is_ours in zip(batches, ours, strict=True)]
@@ -94,8 +95,8 @@ class Group:
         return (prompt for prompt in self.members if prompt.slug in request.pages and prompt.slug not in taken)
 
     @staticmethod
-    def _make_job(batch: Sequence[Prompt], request: RunRequest, *, is_ours: bool) -> Job:
-        slugs = frozenset(prompt.slug for prompt in batch)
+    def _make_job(batch: Sequence[EncodedPrompt], request: RunRequest, *, is_ours: bool) -> Job:
+        slugs = frozenset(encoded.prompt.slug for encoded in batch)
         return Job(tuple(batch), slugs & request.pages if is_ours else frozenset(), slugs & request.sides)
 
 

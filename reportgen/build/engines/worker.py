@@ -20,7 +20,7 @@ from reportgen.models.model import LoadedModel, load_model
 from reportgen.pages.artifacts import Artifacts, render_artifacts
 from reportgen.pages.options import PageOptions
 from reportgen.pages.tables import warn_of_drift
-from reportgen.records import Failure, Prompt
+from reportgen.records import EncodedPrompt, Failure, Prompt
 from reportgen.records.errors import ModelError, PromptError, ReportgenError, first_line
 
 
@@ -88,7 +88,7 @@ class Worker:
         self._named = self._model = None
         free_memory()
 
-    def plan(self, members: Sequence[Prompt]) -> list[list[Prompt]] | None:
+    def plan(self, members: Sequence[Prompt]) -> list[list[EncodedPrompt]] | None:
         """Return batches for all prompts of the loaded model, as ``make_batches`` does; ``None`` without a model."""
         if not isinstance(self._model, LoadedModel):
             return None

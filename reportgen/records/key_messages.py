@@ -1,17 +1,19 @@
-"""Translate pydantic's errors into messages about the prompt file, each with its line."""
+"""Translate pydantic's errors about the keys of a prompt into messages."""
 
 from __future__ import annotations
 
 import difflib
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from numbers import Integral
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from reportgen.prompts.keys import DefaultKeys, FileKeys, GenerationKeys, HeadKeys, MessageKeys, PromptKeys
-from reportgen.prompts.yaml_lines import Problems, child_of, line_of
-
-Keys = TypeVar("Keys", bound=BaseModel)
+from reportgen.records.errors import PromptError
+from reportgen.records.keys import DefaultKeys, FileKeys, GenerationKeys, HeadKeys, Keys, MessageKeys, PromptKeys
+from reportgen.records.selection import Selection
 
 _INNER = {"defaults": DefaultKeys, "generation": GenerationKeys, "messages": MessageKeys}
 _KINDS = {
@@ -33,31 +35,54 @@ _HOMES = (
 )
 
 
-def check_keys(
-    keys: type[Keys], data: dict[str, Any], node: yaml.Node, problems: Problems, where: str = ""
-) -> Keys | None:
-    """Check one mapping of the file.
+def check_record(record: Any, keys: type[Keys], names: Mapping[str, str] = {}) -> dict[str, Any]:
+    """Check the values of a record by the keys of a prompt file.
 
     Args:
+        record: a ``Prompt`` or ``Comparison``.
         keys: the model of the allowed keys.
-        data: the mapping.
-        node: the mapping's YAML node, for line numbers.
-        problems: collects the problems found.
-        where: name of the mapping in messages, such as ``prompt 3``; empty for the file itself.
+        names: keys of fields that have another name in the file.
 
     Returns:
-        The checked keys, or ``None`` if there is a problem.
+        The values that are not the defaults, converted to the types of the keys, by field.
+
+    Raises:
+        PromptError: a value is wrong; names the first.
     """
+    given = {item.name: getattr(record, item.name) for item in fields(record) if item.name != "place"}
+    values = {
+        names.get(item.name, item.name): _plain(given[item.name])
+        for item in fields(record)
+        if item.name in given and not _is_default(given[item.name], item.default)
+    }
+    for key, value in values.items():
+        if value is None:
+            raise PromptError(f"{record.place.of(key)}: {key} is None; leave it out to take the default")
     try:
-        return keys.model_validate(data)
+        checked = keys.model_validate(values).given()
     except ValidationError as failure:
-        for error in failure.errors(include_url=False):
-            if problems.are_many:
-                problems.leave_untold()
-                continue
-            place, line = _find(node, error["loc"])
-            problems.add(line, _explain(dict(error), place, keys, where))
-        return None
+        error = failure.errors(include_url=False)[0]
+        raise PromptError(f"{record.place.of(str(error['loc'][0]))}: {explain(error, None, keys)}") from failure
+    fields_of = {key: name for name, key in names.items()}
+    return {fields_of.get(key, key): value for key, value in checked.items()}
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    return type(value) is type(default) and value == default
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as a file has it: lists for tuples, mappings for records, plain numbers for those of NumPy."""
+    if isinstance(value, tuple | list | range):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)
+    if is_dataclass(value) and not isinstance(value, Selection):
+        pairs = ((item, getattr(value, item.name)) for item in fields(value))
+        return {item.name: _plain(field) for item, field in pairs if not _is_default(field, item.default)}
+    return value
 
 
 def describe(value: Any, node: yaml.Node | None) -> str:
@@ -88,7 +113,15 @@ def advise_key(key: str, known: list[str], otherwise: str = "") -> str:
     return home or f"the keys here are {', '.join(known)}{otherwise}"
 
 
-def _explain(error: dict[str, Any], node: yaml.Node | None, keys: type[BaseModel], where: str) -> str:
+def explain(error: Any, node: yaml.Node | None, keys: type[BaseModel], where: str = "") -> str:
+    """Return the message of one error of pydantic.
+
+    Args:
+        error: the error, as pydantic lists it.
+        node: the YAML node of the wrong value; ``None`` if it is not in a file.
+        keys: the model of the allowed keys.
+        where: name of the mapping, such as ``prompt 3``; empty for the only one.
+    """
     kind, loc, value = error["type"], error["loc"], error["input"]
     if kind == "extra_forbidden":
         return f"unknown key {_short(loc[-1])} in {_name(loc[:-1], where)}; {_advise_unknown(loc, keys)}"
@@ -114,19 +147,6 @@ def _advise_unknown(loc: tuple[str | int, ...], keys: type[BaseModel]) -> str:
         return "did you mean 'compare'?"  # not a key of a prompt, but of a comparison
     otherwise = "; a text that contains ': ' needs quotes" if known is PromptKeys else ""
     return advise_key(str(loc[-1]), list(known.model_fields), otherwise)
-
-
-def _find(node: yaml.Node, loc: tuple[str | int, ...]) -> tuple[yaml.Node | None, int]:
-    """Return the node at pydantic's location, ``None`` if it is not in the file, and the nearest line."""
-    place: yaml.Node | None = node
-    line = line_of(node)
-    for step in loc:
-        child = child_of(place, step) if place else None
-        if child is None:
-            # A prompt that is a plain text has no child node for 'text'.
-            return (place if isinstance(place, yaml.ScalarNode) else None), line
-        place, line = child
-    return place, line
 
 
 def _name(loc: tuple[str | int, ...], where: str) -> str:

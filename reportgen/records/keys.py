@@ -1,4 +1,7 @@
-"""The keys of ``prompts.yaml``: their types, bounds and descriptions, and the JSON Schema generated from them."""
+"""The keys of a prompt: their types, bounds and descriptions, and the JSON Schema of ``prompts.yaml`` made from them.
+
+A prompt file and ``Prompt`` in Python are checked by the same keys.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, TypeAdapter, WithJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
 
-from reportgen.prompts.slugs import SLUG_PATTERN, check_slug
-from reportgen.records import DEFAULT_MODEL, DEFAULT_NEW_TOKENS, EXTRA_EVIDENCE
+from reportgen.records.choices import DEFAULT_MODEL, DEFAULT_NEW_TOKENS, EXTRA_EVIDENCE
 from reportgen.records.selection import Selection, parse_selection
+from reportgen.records.slug import SLUG_PATTERN, check_slug
 
 _RANGE = r"-?[0-9]{1,6}(\s*-\s*-?[0-9]{1,6})?"
 _SELECTION_SCHEMA = {
@@ -47,6 +50,8 @@ def _check_two(slugs: list[str]) -> list[str]:
 
 
 def _select(value: Any) -> Selection:
+    if isinstance(value, Selection):
+        return value
     try:
         return parse_selection(value)
     except ValueError as error:
@@ -57,7 +62,7 @@ def _select(value: Any) -> Selection:
 def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(_plain(item) for item in value)
-    return value.given() if isinstance(value, _Keys) else value
+    return value.given() if isinstance(value, Keys) else value
 
 
 Words = Annotated[str, AfterValidator(_check_not_blank), WithJsonSchema({"type": "string", "pattern": r"\S"})]
@@ -67,7 +72,7 @@ Slug = Annotated[
 Layers = Annotated[Selection, PlainValidator(_select), WithJsonSchema(_SELECTION_SCHEMA)]
 
 
-class _Keys(BaseModel):
+class Keys(BaseModel):
     """Base of all mappings: no unknown keys, no conversions. ``None`` means not given; the file cannot contain it."""
 
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
@@ -77,14 +82,14 @@ class _Keys(BaseModel):
         return {name: _plain(getattr(self, name)) for name in type(self).model_fields if name in self.model_fields_set}
 
 
-class MessageKeys(_Keys):
+class MessageKeys(Keys):
     """One chat message."""
 
     role: Literal["system", "user", "assistant", "tool"] = Field(description="Author of the message.")
     content: str = Field(description="Text of the message.")
 
 
-class GenerationKeys(_Keys):
+class GenerationKeys(Keys):
     """How tokens are chosen; a key that is not given has the default of transformers."""
 
     do_sample: bool = Field(False, description="Sample tokens instead of taking the most probable one.")
@@ -100,7 +105,7 @@ class GenerationKeys(_Keys):
     seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of the random number generator.")
 
 
-class DefaultKeys(_Keys):
+class DefaultKeys(Keys):
     """Defaults of the keys of all prompts."""
 
     model: Words = Field(
@@ -149,7 +154,7 @@ class PromptKeys(DefaultKeys):
     slug: Slug | None = Field(None, description="File name of the page without .html; unique in the file.")
 
 
-class CompareKeys(_Keys):
+class CompareKeys(Keys):
     """A page that shows two prompts of the file side by side."""
 
     compare: Annotated[list[Slug], AfterValidator(_check_two)] = Field(
@@ -162,7 +167,7 @@ class CompareKeys(_Keys):
     note: Words | None = Field(None, description="Your note on the comparison.")
 
 
-class HeadKeys(_Keys):
+class HeadKeys(Keys):
     """The keys next to ``prompts`` if the file is a mapping."""
 
     model: Words | None = Field(None, description="The model of every prompt that does not name one.")
