@@ -24,6 +24,7 @@ def make_page_of(texts: Sequence[str], *, slug: str = "hostile") -> tuple[Captur
     """Return a capture and a failure that say these texts and no others, over and over where there are too few."""
     (*of_tokens, title, note, tag, other_tag, name, revision, architecture, adapter, package, version, reason, failed,
      failed_on, error) = islice(cycle(texts), NUM_TEXTS)  # fmt: skip
+    title, note, tag, other_tag = (text if text.strip() else f"∅{text}" for text in (title, note, tag, other_tag))
     tokens = tuple(Token(number, text, show_text(text) or "∅") for number, text in enumerate(of_tokens))
     # Scores are measured on other texts: two that are equal would be scored otherwise, and make another page.
     capture = make_capture(
