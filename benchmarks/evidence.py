@@ -18,7 +18,7 @@ from rich.table import Table
 
 from reportgen import LoadedModel, Prompt, capture, load_model
 from reportgen.captures import capture as captures
-from reportgen.captures.collector import Collector
+from reportgen.captures.collector import Collector, CollectorInput
 from reportgen.evidence.evidence_collector import EvidenceCollector
 from reportgen.records.evidence import Evidence
 
@@ -33,8 +33,8 @@ class NothingCollector(Collector):
 
     rows = slice(0, 0)
 
-    def __init__(self, _: object, token_ids: list[int], *__: object) -> None:
-        self.token_ids = token_ids
+    def __init__(self, given: CollectorInput) -> None:
+        self.token_ids = given.token_ids
 
     def end(self, _: object) -> None:
         """Look at no logits."""

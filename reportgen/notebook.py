@@ -96,9 +96,7 @@ def report(
     height: int = FRAME_HEIGHT,
     **keys: Any,
 ) -> Report:
-    """Run one prompt and return its page, which a notebook displays.
-
-    ``report("The cat ate the mat", layers="0-4", max_new_tokens=3)`` is a complete cell. Nothing is printed.
+    """Run one prompt and return its page, which a notebook displays. Nothing is printed.
 
     Args:
         text: the prompt; omit it if ``messages`` is given.

@@ -1,14 +1,21 @@
-"""What ``triangles.pack_triangles`` packed, cell by cell and slowly: what tests hold packed codes against."""
+"""Blocks of a page as bytes, and packed triangles unpacked cell by cell: what tests hold encoded data against."""
 
 from __future__ import annotations
 
+import base64
 import math
+import zlib
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 BOUNDS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 24, 32, 48, 64, 96)
+
+
+def decode_bytes(block: str) -> bytes:
+    """Return the bytes of a block."""
+    return zlib.decompress(base64.b64decode(block))
 
 
 def unpack_triangles(packed: bytes, num_heads: int = 1) -> NDArray[np.uint8]:

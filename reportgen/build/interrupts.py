@@ -1,4 +1,7 @@
-"""Handle Ctrl-C: once stops a run after the current prompts, twice stops it now. In both cases the index is written."""
+"""Stop a run early: Ctrl-C once stops it after the current prompts, twice stops it now, and so do SIGTERM and SIGHUP.
+
+In all cases the index and the report are written.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,12 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 INTERRUPTED = 130
+_DEFAULT_HANDLERS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+if hasattr(signal, "SIGHUP"):  # not on Windows
+    _DEFAULT_HANDLERS[signal.SIGHUP] = signal.SIG_DFL
 
 
 class Stop:
@@ -21,40 +27,38 @@ class Stop:
 
     def __init__(self) -> None:
         self.asked = False
-        self._importing = self._at_once = self._held = False
+        self._phases: list[str] = []
         self._since_raised: int | None = None
 
     @contextmanager
-    def importing(self) -> Iterator[None]:
-        """Never raise while torch is imported, where an interrupt can be swallowed or become another exception."""
-        self._importing = True
+    def _phase(self, name: str) -> Iterator[None]:
+        self._phases.append(name)
         try:
             yield
         finally:
-            self._importing = False
+            self._phases.remove(name)
 
-    @contextmanager
-    def at_once(self) -> Iterator[None]:
+    def importing(self) -> AbstractContextManager[None]:
+        """Never raise while torch is imported, where an interrupt can be swallowed or become another exception."""
+        return self._phase("importing")
+
+    def at_once(self) -> AbstractContextManager[None]:
         """Raise at the first interrupt, for downloading and loading a model, where there is no prompt to finish."""
-        self._at_once = True
-        try:
-            yield
-        finally:
-            self._at_once = False
+        return self._phase("at once")
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Delay interrupts until the block ends, so that a page is both written and recorded, or neither."""
-        self._held = True
-        try:
+        with self._phase("held"):
             yield
-        finally:
-            self._held = False
         if self._since_raised is not None:
             raise KeyboardInterrupt
 
-    def press(self) -> None:
-        """Handle one interrupt.
+    def interrupt(self, *, now: bool = False) -> None:
+        """Handle one signal.
+
+        Args:
+            now: stop the run now; otherwise only the second interrupt does.
 
         Raises:
             KeyboardInterrupt: the run must stop now. The first interrupt after that is ignored, so that the index is
@@ -65,28 +69,26 @@ class Stop:
             self._since_raised += 1
             if self._since_raised > 1:
                 _end()
-        elif first and not self._at_once:
+        elif first and not now and "at once" not in self._phases:
             _say("stopping after the current prompts; press Ctrl-C again to stop now")
-        elif self._importing:
+        elif "importing" in self._phases:
             _end()
         else:
             self._since_raised = 0
-            if not self._held:
+            if "held" not in self._phases:
                 raise KeyboardInterrupt
 
 
 @contextmanager
 def listen(stop: Stop) -> Iterator[None]:
-    """Pass interrupts to a run; only in the main thread, and only if no other code has installed a handler."""
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    """Pass signals to a run; only in the main thread, and only signals that no other code has a handler for."""
+    with ExitStack() as restored:
+        if threading.current_thread() is threading.main_thread():
+            for number, default in _DEFAULT_HANDLERS.items():
+                if signal.getsignal(number) is default:
+                    signal.signal(number, lambda number, _: stop.interrupt(now=number != signal.SIGINT))
+                    restored.callback(signal.signal, number, default)
         yield
-        return
-    signal.signal(signal.SIGINT, lambda *_: stop.press())
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _end() -> None:

@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 
 from reportgen import __version__
 from reportgen.captures.attention import AttentionResult, CaptureRequest, attend, find_capture_strategy
-from reportgen.captures.collector import Collector, MakeCollector, Watch
+from reportgen.captures.collector import Collector, CollectorInput, MakeCollector, Watch
 from reportgen.captures.generation import GenerationResult, find_runners_up, generate
 from reportgen.captures.predictions import Predictor
 from reportgen.captures.record import Capture
@@ -52,15 +52,15 @@ _NO_MEMORY = re.compile("out of memory|DefaultCPUAllocator|bad_alloc|[Cc]annot a
 def capture(
     model: LoadedModel, prompt: Prompt, make_collector: MakeCollector, watch: Watch = lambda *_: None
 ) -> Capture:
-    """Run one prompt; ``build.capture`` says what it returns and raises.
+    """Run one prompt; ``build.capture`` documents the result and the errors.
 
     Args:
-        model: what to run it on; the network is left as it was.
-        prompt: what to run; its ``model`` is not looked at.
-        make_collector: makes what measures the evidence.
-        watch: told how far ablation is, if it is asked for.
+        model: model to run the prompt on; the network is not changed.
+        prompt: prompt to run; its ``model`` is ignored.
+        make_collector: creates what measures the evidence.
+        watch: receives the progress of ablation, if requested.
     """
-    return _capture_all(model, [_prepare(model, encode_prompt(model, prompt))], make_collector, lambda _: watch)[0]
+    return _Capturer(model, make_collector, lambda _: watch).capture_all([encode_prompt(model, prompt)])[0]
 
 
 def capture_in_turn(
@@ -70,36 +70,24 @@ def capture_in_turn(
     watch: Callable[[Prompt], Watch] = lambda _: lambda *_: None,
     wanted: Callable[[Prompt], bool] = lambda _: True,
 ) -> Iterator[Capture | PromptError | ModelError]:
-    """Run prompts side by side, as ``make_batches`` puts them together.
+    """Run the prompts of one batch, as ``make_batches`` returns it.
 
-    No record that has been taken is held: the next may need its memory.
+    No capture is kept after it is taken, because the next one may need its memory.
 
     Args:
-        model: as ``capture`` takes it.
-        prompts: that may be continued at once.
-        make_collector: makes what measures the evidence of each.
-        watch: makes of a prompt what ``capture`` takes.
-        wanted: whose record is asked for; the others run along where they would run anyway, so that the numbers of
-            these do not depend on what has been done before.
+        model: as in ``capture``.
+        prompts: prompts that can be continued together.
+        make_collector: creates what measures the evidence of each.
+        watch: returns what receives the progress of a prompt's ablation.
+        wanted: returns whether the capture of a prompt is requested. The others run too, so that the numbers of these
+            do not depend on which pages exist already.
 
     Yields:
-        Of each wanted prompt its record, or what ``capture`` would raise: one that fails does not fail the others.
-        Where memory does not hold all, halves are tried, and one that fails alone is tried once more.
+        For each requested prompt its capture, or the error that ``capture`` would raise: a prompt that fails does not
+        fail the others. If memory does not hold all, halves of the batch are tried, and a prompt that fails alone is
+        tried once more.
     """
-    made = _try_all(model, prompts, make_collector, watch, wanted) if len(prompts) > 1 else None
-    if isinstance(made, list):
-        while made:
-            yield made.pop(0)
-    elif isinstance(made, NotEnoughMemory):
-        free_memory()
-        middle = len(prompts) // 2
-        for half in (prompts[:middle], prompts[middle:]):
-            if any(wanted(encoded.prompt) for encoded in half):
-                yield from capture_in_turn(model, half, make_collector, watch, wanted)
-    else:  # there is one, or one of them fails: running them alone tells which
-        for encoded in prompts:
-            if wanted(encoded.prompt):
-                yield _capture_alone(model, encoded, make_collector, watch(encoded.prompt))
+    yield from _Capturer(model, make_collector, watch, wanted).capture_in_turn(prompts)
 
 
 def free_memory() -> None:
@@ -107,34 +95,6 @@ def free_memory() -> None:
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
-
-
-def _capture_alone(
-    model: LoadedModel, encoded: EncodedPrompt, make_collector: MakeCollector, watch: Watch
-) -> Capture | PromptError | ModelError:
-    made = _try_all(model, [encoded], make_collector, lambda _: watch)
-    if isinstance(made, NotEnoughMemory):
-        free_memory()
-        made = _try_all(model, [encoded], make_collector, lambda _: watch)
-    return made[0] if isinstance(made, list) else made
-
-
-def _try_all(
-    model: LoadedModel,
-    prompts: Sequence[EncodedPrompt],
-    make_collector: MakeCollector,
-    watch: Callable[[Prompt], Watch],
-    wanted: Callable[[Prompt], bool] = lambda _: True,
-) -> list[Capture | PromptError | ModelError] | PromptError | ModelError:
-    """Run prompts side by side; return what is wrong with one of them or with so many, without what the run held."""
-    try:
-        return [*_capture_all(model, [_prepare(model, encoded) for encoded in prompts], make_collector, watch, wanted)]
-    except (PromptError, ModelError) as error:
-        cause: BaseException | None = error
-        while cause is not None:
-            traceback.clear_frames(cause.__traceback__)
-            cause = cause.__cause__ or cause.__context__
-        return error
 
 
 @dataclass(frozen=True)
@@ -156,71 +116,112 @@ def _prepare(model: LoadedModel, encoded: EncodedPrompt) -> _PreparedPrompt:
     return _PreparedPrompt(prompt, layers, heads, list(encoded.token_ids))
 
 
-def _capture_all(
-    model: LoadedModel,
-    ready: Sequence[_PreparedPrompt],
-    make_collector: MakeCollector,
-    watch: Callable[[Prompt], Watch],
-    wanted: Callable[[Prompt], bool] = lambda _: True,
-) -> list[Capture]:
-    network, device = model.network, output_device(model.network)
-    with _prompt_errors(ready[0].prompt), _evaluating(network), quiet():
-        route = find_capture_strategy(network)  # before anything is generated
-        needed = 0
-        for one in ready:
-            length = len(one.token_ids) + one.prompt.max_new_tokens
-            needed += check_memory(one.prompt, length, len(one.layers), len(one.heads), fast=route.fast, beside=needed)
-        generated = generate(
-            model, [one.token_ids for one in ready], ready[0].prompt.max_new_tokens, ready[0].prompt.generation
+@dataclass(frozen=True)
+class _Capturer:
+    """Runs prompts on one model; the attributes are the arguments of ``capture_in_turn``."""
+
+    model: LoadedModel
+    make_collector: MakeCollector
+    watch: Callable[[Prompt], Watch]
+    wanted: Callable[[Prompt], bool] = lambda _: True
+
+    def capture_in_turn(self, prompts: Sequence[EncodedPrompt]) -> Iterator[Capture | PromptError | ModelError]:
+        made = self._try_all(prompts) if len(prompts) > 1 else None
+        if isinstance(made, list):
+            while made:
+                yield made.pop(0)
+        elif isinstance(made, NotEnoughMemory):
+            free_memory()
+            middle = len(prompts) // 2
+            for half in (prompts[:middle], prompts[middle:]):
+                if any(self.wanted(encoded.prompt) for encoded in half):
+                    yield from self.capture_in_turn(half)
+        else:  # there is one prompt, or one fails: running each alone tells which
+            for encoded in prompts:
+                if self.wanted(encoded.prompt):
+                    yield self._capture_alone(encoded)
+
+    def _capture_alone(self, encoded: EncodedPrompt) -> Capture | PromptError | ModelError:
+        made = self._try_all([encoded])
+        if isinstance(made, NotEnoughMemory):
+            free_memory()
+            made = self._try_all([encoded])
+        return made[0] if isinstance(made, list) else made
+
+    def _try_all(
+        self, prompts: Sequence[EncodedPrompt]
+    ) -> list[Capture | PromptError | ModelError] | PromptError | ModelError:
+        """Run prompts together; return an error without the frames that hold the memory of the run."""
+        try:
+            return [*self.capture_all(prompts)]
+        except (PromptError, ModelError) as error:
+            cause: BaseException | None = error
+            while cause is not None:
+                traceback.clear_frames(cause.__traceback__)
+                cause = cause.__cause__ or cause.__context__
+            return error
+
+    def capture_all(self, prompts: Sequence[EncodedPrompt]) -> list[Capture]:
+        """Run prompts together and return the requested captures."""
+        prepared = [_prepare(self.model, encoded) for encoded in prompts]
+        model, network = self.model, self.model.network
+        with _prompt_errors(prepared[0].prompt), _evaluating(network), quiet():
+            strategy = find_capture_strategy(network)  # before anything is generated
+            _check_memory(prepared, fast=strategy.fast)
+            settings = prepared[0].prompt.max_new_tokens, prepared[0].prompt.generation
+            generated = generate(model, [one.token_ids for one in prepared], *settings)
+            collectors = [
+                self.make_collector(_make_input(network, one, made))
+                for one, made in zip(prepared, generated, strict=True)
+            ]
+            requests = [
+                CaptureRequest(collector.token_ids, one.layers, one.heads, collector.rows, (collector,))
+                for one, collector in zip(prepared, collectors, strict=True)
+            ]
+            results = attend(network, requests, model.info.num_heads)
+            parts = zip(prepared, generated, collectors, results, strict=True)
+            return [self._finish(*part) for part in parts if self.wanted(part[0].prompt)]
+
+    def _finish(
+        self, one: _PreparedPrompt, generated: GenerationResult, collector: Collector, attended: AttentionResult
+    ) -> Capture:
+        model, prompt = self.model, one.prompt
+        if not attended.layers:
+            where = prompt.place.of("layers")
+            raise PromptError(f"{where}: layers {prompt.layers} of {model.info.name} have no attention; select others")
+        collector.end(attended.logits)
+        collector.ablate(prompt.evidence, self.watch(prompt))
+        predictor = Predictor(model.tokenizer)
+        layer_types = confirm_layer_types(
+            detect_layer_types(model.network, model.info), attended.layers, attended.attention, len(collector.token_ids)
         )
-        collectors = [
-            make_collector(
-                network, [*one.token_ids, *made.token_ids], one.layers, one.heads, find_runners_up(made, device)
-            )
-            for one, made in zip(ready, generated, strict=True)
-        ]
-        asked = [
-            CaptureRequest(collector.token_ids, one.layers, one.heads, collector.rows, (collector,))
-            for one, collector in zip(ready, collectors, strict=True)
-        ]
-        attended = attend(network, asked, model.info.num_heads)
-        parts = zip(ready, generated, collectors, attended, strict=True)
-        return [_finish(model, *one, watch) for one in parts if wanted(one[0].prompt)]
+        return Capture(
+            prompt=prompt,
+            model=replace(model.info, features=find_features(model.network, layer_types, model.info.num_heads)),
+            tokens=make_tokens(model.tokenizer, collector.token_ids),
+            num_prompt_tokens=len(one.token_ids),
+            layers=attended.layers,
+            heads=one.heads,
+            attention=attended.attention,
+            prompt_predictions=_predict_prompt(predictor, attended.logits, one.token_ids),
+            steps=_predict_steps(predictor, attended.logits, generated, len(one.token_ids)),
+            versions=_versions(),
+            evidence=collector.finish(predictor.token),
+            layer_types=layer_types,
+            sink_mass=attended.sink_mass,
+        )
 
 
-def _finish(
-    model: LoadedModel,
-    one: _PreparedPrompt,
-    generated: GenerationResult,
-    collector: Collector,
-    attended: AttentionResult,
-    watch: Callable[[Prompt], Watch],
-) -> Capture:
-    prompt = one.prompt
-    if not attended.layers:
-        where = prompt.place.of("layers")
-        raise PromptError(f"{where}: layers {prompt.layers} of {model.info.name} have no attention; select others")
-    collector.end(attended.logits)
-    collector.ablate(prompt.evidence, watch(prompt))
-    predictor = Predictor(model.tokenizer)
-    layer_types = confirm_layer_types(
-        detect_layer_types(model.network, model.info), attended.layers, attended.attention, len(collector.token_ids)
-    )
-    return Capture(
-        prompt=prompt,
-        model=replace(model.info, features=find_features(model.network, layer_types, model.info.num_heads)),
-        tokens=make_tokens(model.tokenizer, collector.token_ids),
-        num_prompt_tokens=len(one.token_ids),
-        layers=attended.layers,
-        heads=one.heads,
-        attention=attended.attention,
-        prompt_predictions=_predict_prompt(predictor, attended.logits, one.token_ids),
-        steps=_predict_steps(predictor, attended.logits, generated, len(one.token_ids)),
-        versions=_versions(),
-        evidence=collector.finish(predictor.token),
-        layer_types=layer_types,
-        sink_mass=attended.sink_mass,
-    )
+def _check_memory(prepared: Sequence[_PreparedPrompt], *, fast: bool) -> None:
+    needed = 0
+    for one in prepared:
+        length = len(one.token_ids) + one.prompt.max_new_tokens
+        needed += check_memory(one.prompt, length, len(one.layers), len(one.heads), fast=fast, others=needed)
+
+
+def _make_input(network: PreTrainedModel, one: _PreparedPrompt, generated: GenerationResult) -> CollectorInput:
+    runners_up = find_runners_up(generated, output_device(network))
+    return CollectorInput(network, [*one.token_ids, *generated.token_ids], one.layers, one.heads, runners_up)
 
 
 def _versions() -> dict[str, str]:

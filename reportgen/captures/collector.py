@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from transformers import PreTrainedModel
@@ -15,6 +16,25 @@ from reportgen.records.evidence import Evidence
 
 Watch = Callable[[int, int, float], None]
 """Progress callback: called with the number of ablated heads, their total, and the estimated seconds left."""
+
+
+@dataclass(frozen=True)
+class CollectorInput:
+    """What is known of one text before the pass in which its evidence is measured.
+
+    Attributes:
+        network: the network that runs.
+        token_ids: ids of prompt and generated tokens.
+        layers: captured layers.
+        heads: captured heads.
+        runners_up: ids of the most probable tokens that each step did not choose, ``[step, rank]``.
+    """
+
+    network: PreTrainedModel
+    token_ids: list[int]
+    layers: Sequence[int]
+    heads: Sequence[int]
+    runners_up: torch.Tensor
 
 
 class Collector(Observer):
@@ -41,5 +61,4 @@ class Collector(Observer):
         """Return the evidence, with a reason for each kind that is not available."""
 
 
-MakeCollector = Callable[[PreTrainedModel, list[int], Sequence[int], Sequence[int], torch.Tensor], Collector]
-"""Creates a collector from network, token ids, captured layers and heads, and runner-up ids ``[step, rank]``."""
+MakeCollector = Callable[[CollectorInput], Collector]

@@ -81,7 +81,7 @@ def _check_window(model: LoadedModel, prompt: Prompt, num_prompt_tokens: int) ->
         )
 
 
-def check_memory(prompt: Prompt, length: int, num_layers: int, num_heads: int, *, fast: bool, beside: int = 0) -> int:
+def check_memory(prompt: Prompt, length: int, num_layers: int, num_heads: int, *, fast: bool, others: int = 0) -> int:
     """Return the estimated bytes that capturing a prompt takes; raise if they do not fit into the free memory.
 
     Args:
@@ -90,13 +90,13 @@ def check_memory(prompt: Prompt, length: int, num_layers: int, num_heads: int, *
         num_layers: number of captured layers.
         num_heads: number of captured heads.
         fast: whether fast attention is used, as in ``count_bytes``.
-        beside: bytes that the other prompts of the batch take.
+        others: bytes that the other prompts of the batch take.
 
     Raises:
         NotEnoughMemory: there is too little free memory.
     """
     needed, free = count_bytes(length, num_layers, num_heads, fast=fast), psutil.virtual_memory().available
-    if needed + beside > free:
+    if needed + others > free:
         raise NotEnoughMemory(
             f"{prompt.place.of(_key(prompt))}: attention of {num_layers} layers × {num_heads} heads over {length} "
             f"tokens takes about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; select fewer layers or "

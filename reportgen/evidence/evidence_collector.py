@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
-from transformers import PreTrainedModel
 
-from reportgen.captures.collector import Collector, Watch
+from reportgen.captures.collector import Collector, CollectorInput, Watch
 from reportgen.evidence.collectors import COLLECTORS
 from reportgen.evidence.kinds import KINDS
 from reportgen.evidence.traced_run import KindCollector, TracedRun
@@ -25,21 +24,14 @@ _T = TypeVar("_T")
 class EvidenceCollector(Collector):
     """Measures every kind of evidence in the pass that attention is taken from."""
 
-    def __init__(
-        self,
-        network: PreTrainedModel,
-        token_ids: list[int],
-        layers: Sequence[int],
-        heads: Sequence[int],
-        runners_up: torch.Tensor,
-    ) -> None:
-        """Get ready for the pass; the arguments are those of ``TracedRun``."""
-        self._run = TracedRun(network, token_ids, layers, heads, runners_up)
-        self.token_ids, self.rows = token_ids, self._run.rows
+    def __init__(self, given: CollectorInput) -> None:
+        """Get ready for the pass."""
+        self._run = TracedRun(given)
+        self.token_ids, self.rows = given.token_ids, self._run.rows
         self.missing: dict[str, str] = {}
         self._collectors: dict[str, KindCollector] = {}
         for kind in KINDS:
-            if kind.needs_steps and not len(runners_up):
+            if kind.needs_steps and not len(given.runners_up):
                 self.missing[kind.name] = _NO_STEPS
                 continue
             collector = self._try(kind.name, lambda kind=kind: COLLECTORS[kind.name](self._run))

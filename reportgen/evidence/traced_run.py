@@ -7,9 +7,8 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
 
-from reportgen.captures.collector import Watch
+from reportgen.captures.collector import CollectorInput, Watch
 from reportgen.instrumentation.anatomy import output_device
 from reportgen.instrumentation.heads import SplitHeads, measure_value_norms, split_heads
 from reportgen.instrumentation.logits import Logits
@@ -36,19 +35,14 @@ class TracedRun:
 
     make_token: Callable[[int], Token]
 
-    def __init__(
-        self,
-        network: PreTrainedModel,
-        token_ids: list[int],
-        layers: Sequence[int],
-        heads: Sequence[int],
-        runners_up: torch.Tensor,
-    ) -> None:
+    def __init__(self, given: CollectorInput) -> None:
         """Take what is known before the pass."""
-        self.network, self.token_ids, self.layers, self.heads = network, token_ids, layers, list(heads)
-        self.runners_up, self.device = runners_up, output_device(network)
-        last, num_steps = len(token_ids) - 1, len(runners_up)
-        self.chosen = torch.tensor(token_ids[len(token_ids) - num_steps :], device=self.device, dtype=torch.long)
+        self.network, self.token_ids, self.runners_up = given.network, given.token_ids, given.runners_up
+        self.layers, self.heads = given.layers, list(given.heads)
+        self.device = output_device(given.network)
+        last, num_steps = len(given.token_ids) - 1, len(given.runners_up)
+        chosen = given.token_ids[len(given.token_ids) - num_steps :]
+        self.chosen = torch.tensor(chosen, device=self.device, dtype=torch.long)
         self.rows = slice(last - max(num_steps, 1), last) if last else slice(0, 1)
         self._logits: Logits | None = None
         self._split: tuple[HeadTrace, SplitHeads] | None = None

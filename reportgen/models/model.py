@@ -90,17 +90,13 @@ def load_model(
     Args:
         name: the name of a bundled model such as ``smollm2-135m``, a local folder, a ``.gguf`` file,
             ``repo:file.gguf``, or a hub name; a hub name may end in ``@revision``.
-        adapter: a peft adapter to merge into the weights: a local folder, or a hub name, which may end in
-            ``@revision``; empty for none. The tokenizer is that of the base model.
+        adapter: a peft adapter to merge into the weights: a local folder or a hub name; empty for none.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto`` for the first available of cuda, mps and cpu.
-        device_map: ``auto``, ``balanced`` or ``sequential`` distributes the model over the available devices, as in
-            accelerate, for models that do not fit on one device; empty places it on ``device``.
-        dtype: ``float32``, ``bfloat16``, ``float16``, or ``auto``: float32 on the CPU; on other devices the dtype of
-            the checkpoint, which loses no precision and needs no extra memory. With ``auto``, the unquantised parts of
-            a quantised model keep the checkpoint's dtype on every device.
+        device_map: ``auto``, ``balanced`` or ``sequential`` spreads the model over all devices, as in accelerate.
+        dtype: ``float32``, ``bfloat16``, ``float16``, or ``auto``: float32 on the CPU; on other devices, and for
+            quantised models, the dtype of the checkpoint.
         trust_remote_code: whether Python code that comes with the model may run.
-        allow_pickle: whether pickled weights of the model and the adapter may be loaded if there are no safetensors.
-            They are read with torch's restricted unpickler, which is designed not to run code.
+        allow_pickle: whether pickled weights may be loaded, with torch's restricted unpickler, without safetensors.
 
     Returns:
         The model, with transformers' default attention implementation.
@@ -113,22 +109,15 @@ def load_model(
     check_settings(device, dtype, device_map)
     chosen_device = _choose_device(device)
     source, config = _find(name, trust_remote_code)
-    chosen_dtype = _choose_dtype(dtype, chosen_device, config)
-    with calling_transformers(name, "tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(
-            source.repo, config=config, trust_remote_code=trust_remote_code, **source.arguments()
-        )
-    # Some tokenizers are empty instead of failing when their files are missing.
-    if tokenizer.vocab_size == 0:
-        raise ModelError(f"model {name!r}: {_NO_TOKENIZER}")
-    settings: dict[str, Any] = {"dtype": chosen_dtype, "trust_remote_code": trust_remote_code}
-    quantised = _is_quantised(config)
+    tokenizer = _load_tokenizer(name, source, config, trust_remote_code)
+    settings: dict[str, Any] = {"dtype": _choose_dtype(dtype, chosen_device, config)}
+    settings["trust_remote_code"] = trust_remote_code
     # Some quantisers do not allow moving the network, so it is created on its device.
-    if placement := device_map or ({"": chosen_device} if quantised else None):
+    if placement := device_map or ({"": chosen_device} if _is_quantised(config) else None):
         settings["device_map"] = placement
     network = _load_network(name, source, config, allow_pickle, **settings)
     with calling_transformers(name, "weights"):
-        if quantised:
+        if _is_quantised(config):
             _unpack(network)
         if not placement:
             network.to(chosen_device)  # pyright: ignore[reportArgumentType] (transformers hides the signature)
@@ -276,6 +265,19 @@ def _load_network(
         # The weights are dequantised now, but transformers still marks them as quantised.
         vars(network).update(hf_quantizer=None, is_quantized=False)
     return network
+
+
+def _load_tokenizer(
+    name: str, source: Source, config: PretrainedConfig, trust_remote_code: bool
+) -> PreTrainedTokenizerBase:
+    with calling_transformers(name, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(
+            source.repo, config=config, trust_remote_code=trust_remote_code, **source.arguments()
+        )
+    # Some tokenizers are empty instead of failing when their files are missing.
+    if tokenizer.vocab_size == 0:
+        raise ModelError(f"model {name!r}: {_NO_TOKENIZER}")
+    return tokenizer
 
 
 def _check_safetensors(name: str, folder: Path) -> None:

@@ -9,8 +9,7 @@ A block is bytes, deflated (zlib format, RFC 1950) and written in base64: either
 from __future__ import annotations
 
 import json
-import zlib
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Any
@@ -48,11 +47,6 @@ def encode_bytes(data: bytes, *, patient: bool = False) -> Markup:
     """
     level = _LEVELS[0 if patient else bisect_right(_SIZES, len(data))]
     return Markup(b64encode(deflate.zlib_compress(data, level)).decode("ascii"))
-
-
-def decode_bytes(block: str) -> bytes:
-    """Return the bytes of a block."""
-    return zlib.decompress(b64decode(block))
 
 
 def encode_json(value: Any) -> Markup:

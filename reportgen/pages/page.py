@@ -92,10 +92,7 @@ class PageContext:
     missing: Mapping[str, str]
     attribution_note: str
     definitions: Mapping[str, Definition]
-    mode_titles: Mapping[str, str]
-    column_titles: Mapping[str, str]
-    overview_titles: Mapping[str, str]
-    metric_titles: Mapping[str, str]
+    titles: Mapping[str, Mapping[str, str]]
     summary: str
     settings: Sequence[tuple[str, str]]
     recipe: str
@@ -181,10 +178,7 @@ def make_page_context(
         sections=_list_sections(capture),
         missing=dict.fromkeys(("sources", *(kind.name for kind in KINDS)), "") | dict(capture.evidence.missing),
         attribution_note=getattr(capture.evidence.attribution, "note", ""),
-        mode_titles={"weight": "weight", "weighted": DEFINITIONS["value_norms"].title, "attribution": "attribution"},
-        column_titles={"weight": "weight", "weighted": "weighted", "attribution": "logits"},
-        overview_titles={"attribution": "attribution, this step", **{kind.name: kind.title for kind in ABLATIONS}},
-        metric_titles=_name_metrics(list_grids(capture)),
+        titles=_make_titles(list_grids(capture)),
         definitions=DEFINITIONS,
         summary=summarize_settings(capture),
         settings=[*make_settings(capture), *make_layer_type_rows(capture)],
@@ -199,23 +193,29 @@ def make_page_context(
         bokeh_file=program.bokeh_file,
         blocks={**program.blocks, **_make_blocks(capture, precision)},
         evidence_blocks=encode_dropped_mass(dropped) | make_sink_blocks(capture) | make_evidence_blocks(capture),
-        layer_blocks=zip(
-            capture.layers,
-            (encode_layer(capture, layer, precision) for layer in capture.layers),
-            encode_sources(capture),
-            strict=True,
-        ),
+        layer_blocks=_encode_layers(capture, precision),
         style=read_styles(),
         script=program.boot,
         policy=program.policy,
     )
 
 
-def _name_metrics(names: Iterable[str]) -> dict[str, str]:
-    """Return what the list of metrics offers; the page's script names the runners-up of the chosen step in it."""
-    known = {"attribution": "attribution, against the mean of the vocabulary"}
-    known |= {kind.name: kind.title for kind in ABLATIONS}
-    return {name: known.get(name, f"attribution, against {name.replace('up-', 'up ')}") for name in names}
+def _encode_layers(capture: Capture, precision: Precision) -> Iterable[tuple[int, Markup, Markup | None]]:
+    """Return each layer with the blocks of its weights and of its attribution by key."""
+    weights = (encode_layer(capture, layer, precision) for layer in capture.layers)
+    return zip(capture.layers, weights, encode_sources(capture), strict=True)
+
+
+def _make_titles(metrics: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return the titles of modes, columns and metrics; the page's script names the runners-up of the chosen step."""
+    ablations = {kind.name: kind.title for kind in ABLATIONS}
+    known = {"attribution": "attribution, against the mean of the vocabulary", **ablations}
+    return {
+        "modes": {"weight": "weight", "weighted": DEFINITIONS["value_norms"].title, "attribution": "attribution"},
+        "columns": {"weight": "weight", "weighted": "weighted", "attribution": "logits"},
+        "overview": {"attribution": "attribution, this step", **ablations},
+        "metrics": {name: known.get(name, f"attribution, against {name.replace('up-', 'up ')}") for name in metrics},
+    }
 
 
 def _make_blocks(capture: Capture, precision: Precision) -> dict[str, Markup]:

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from reportgen.captures.quantization import dequantize_sqrt, quantize_sqrt
 from reportgen.captures.record import Capture
 
-PRECISIONS = (8, 16)
-"""Bits that a weight can have on a page."""
 _CODES = {8: np.uint8, 16: np.uint16}
 
 

@@ -15,7 +15,7 @@ from html_tree import parse_html
 from root import ROOT
 from tiny import make_gpt2, make_llama, make_tokenizer, save_adapter
 from transformers import PreTrainedModel
-from unpacking import unpack_triangles
+from unpacking import decode_bytes, unpack_triangles
 
 from reportgen.build.build import build_site
 from reportgen.build.capture import capture, capture_in_turn
@@ -25,7 +25,6 @@ from reportgen.captures.quantization import dequantize_sqrt
 from reportgen.captures.record import Capture
 from reportgen.models.model import LoadedModel, wrap_model
 from reportgen.pages.cards import Card, FailureCard
-from reportgen.pages.encoding import decode_bytes
 from reportgen.prompts.prompt_file import load_prompts
 from reportgen.records import EncodedPrompt, Failure, Prompt
 from reportgen.records.errors import ModelError, PromptFileError

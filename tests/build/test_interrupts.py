@@ -102,7 +102,7 @@ def press(stop: Stop, times: int) -> str:
     """Return what becomes of presses."""
     try:
         for _ in range(times):
-            stop.press()
+            stop.interrupt()
     except KeyboardInterrupt:
         return "raised"
     return "asked" if stop.asked else "nothing"
@@ -125,3 +125,24 @@ def test_loading_is_left_at_the_first_press_and_nothing_else_is(capfd: pytest.Ca
         assert press(stop, 1) == "asked"
     assert press(stop, 1) == "raised"
     assert capfd.readouterr().err == f"{STOPPING}\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_other_signals_stop_the_run_now_and_keep_what_is_done(here: Path, command: Commands, number: int) -> None:
+    first = here / "site" / "p2.html"
+    ended = command.run(*build(here), meanwhile=when(first.exists, number))
+    slugs = shown(here)
+    assert (ended.code, ended.stdout, ended.stderr.splitlines()[-1]) == (130, "", KEPT)
+    assert {"p0", "p2"} <= set(slugs) == set(Site(here / "site").pages)
+
+
+def test_other_signals_stop_at_once_and_hold_while_a_page_is_written(capfd: pytest.CaptureFixture[str]) -> None:
+    stop = Stop()
+    with pytest.raises(KeyboardInterrupt):
+        stop.interrupt(now=True)
+    stop = Stop()
+    with pytest.raises(KeyboardInterrupt), stop.held():
+        stop.interrupt(now=True)
+        written = True
+    assert written
+    assert capfd.readouterr().err == ""

@@ -183,7 +183,7 @@ def test_the_first_failure_ends_a_run_that_shall_fail_fast(address: str, models:
 
 def test_a_run_that_is_asked_to_stop_ends_after_the_batches_at_work(address: str, models: Path, tmp_path: Path) -> None:
     stop = Stop()
-    recorder = Recorder(lambda stage, _: stop.press() if stage == "done" and not stop.asked else None)
+    recorder = Recorder(lambda stage, _: stop.interrupt() if stage == "done" and not stop.asked else None)
     prompts = [replace(prompt, model=str(models / "llama")) for prompt in make_prompts(models)]
     options = BuildOptions(batch_size=1, cluster=Cluster(address))
     outcome = build_site(prompts, tmp_path, options, recorder, stop)

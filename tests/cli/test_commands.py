@@ -14,11 +14,11 @@ import pytest
 from click.testing import CliRunner, Result
 from root import ROOT
 from tiny import save_llama
+from unpacking import decode_bytes
 
 from reportgen import __version__
 from reportgen.cli import main as cli
 from reportgen.cli.notes import note_left_out
-from reportgen.pages.encoding import decode_bytes
 from reportgen.records.errors import PromptFileError
 from reportgen.site.site import Site
 

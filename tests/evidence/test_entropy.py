@@ -9,6 +9,7 @@ import pytest
 import torch
 from families import captured
 from samples import make_pattern
+from unpacking import decode_bytes
 
 from reportgen.build.capture import capture
 from reportgen.evidence.collectors import COLLECTORS
@@ -17,7 +18,6 @@ from reportgen.evidence.kinds import KINDS
 from reportgen.evidence.traced_run import KindCollector
 from reportgen.instrumentation.observer import RowTrace
 from reportgen.models.model import LoadedModel
-from reportgen.pages.encoding import decode_bytes
 from reportgen.pages.evidence_blocks import describe_evidence, make_evidence_blocks
 from reportgen.records import Prompt
 from reportgen.records.selection import parse_selection

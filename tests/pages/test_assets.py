@@ -10,6 +10,7 @@ import pytest
 from html_tree import parse_html
 from page_checks import directives_of, hash_of, read_page
 from samples import HOSTILE, make_capture
+from unpacking import decode_bytes
 
 from reportgen.pages.assets import (
     _STYLES,
@@ -24,7 +25,6 @@ from reportgen.pages.assets import (
     read_scripts,
     read_styles,
 )
-from reportgen.pages.encoding import decode_bytes
 from reportgen.pages.index import render_index
 from reportgen.pages.options import PageOptions
 from reportgen.pages.page import render_page

@@ -10,12 +10,13 @@ from golden_file import read_golden
 from html_tree import Element, parse_html, shape_of
 from page_checks import names_read_by, read_page
 from samples import HOSTILE, make_capture, make_harmless, make_hostile, say
+from unpacking import decode_bytes
 
 from reportgen.captures.record import Capture
 from reportgen.pages.alignment import align, slim
 from reportgen.pages.cards import make_card, parse_card
 from reportgen.pages.compare import CompareContext, describe_alignment, make_compare_card, render_comparison
-from reportgen.pages.encoding import decode_bytes, encode_layer, encode_pattern
+from reportgen.pages.encoding import encode_layer, encode_pattern
 from reportgen.pages.options import PageOptions
 from reportgen.pages.templates import GENERATOR
 from reportgen.records import Comparison

@@ -15,14 +15,13 @@ from golden_file import read_golden
 from hypothesis import given
 from hypothesis import strategies as st
 from samples import HOSTILE, make_capture, make_prediction
-from unpacking import unpack_triangles
+from unpacking import decode_bytes, unpack_triangles
 
 from reportgen.captures.quantization import dequantize_sqrt, quantize_sqrt
 from reportgen.captures.record import Capture
 from reportgen.evidence.kinds.attribution import SOURCE_THRESHOLD
 from reportgen.pages.assets import read_bokeh
 from reportgen.pages.encoding import (
-    decode_bytes,
     describe_capture,
     encode_bytes,
     encode_dropped_mass,

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from samples import make_capture
+from unpacking import decode_bytes
 
 from reportgen.captures.record import Capture
 from reportgen.evidence.kinds.ablation import ABLATIONS
 from reportgen.evidence.kinds.attribution import SOURCE_THRESHOLD
-from reportgen.pages.encoding import decode_bytes
 from reportgen.pages.evidence_blocks import (
     describe_evidence,
     encode_sources,

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from html_tree import parse_html
 from samples import HOSTILE, make_capture
+from unpacking import decode_bytes
 
 from reportgen.pages.cards import Card, FailureCard, make_card
-from reportgen.pages.encoding import decode_bytes
 from reportgen.pages.index import CARDS_AT_ONCE, describe_card, render_index
 
 CARD = make_card(make_capture(tags=("notebook",)))

@@ -10,9 +10,10 @@ import pytest
 from html_tree import Element, parse_html
 from root import ROOT
 from samples import make_capture
+from unpacking import decode_bytes
 
 from reportgen.captures.record import Capture
-from reportgen.pages.encoding import decode_bytes, encode_bytes, quantize_sqrt
+from reportgen.pages.encoding import encode_bytes, quantize_sqrt
 from reportgen.pages.layer_notes import (
     describe_layer_types,
     group_heads,

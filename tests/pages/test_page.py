@@ -12,13 +12,14 @@ from html_tree import Element, parse_html, shape_of
 from jinja2 import UndefinedError
 from page_checks import names_read_by
 from samples import HOSTILE, make_capture, make_harmless, make_hostile
+from unpacking import decode_bytes
 
 from reportgen.evidence.default_head import find_default_head
 from reportgen.evidence.kinds import DEFINITIONS, KINDS
 from reportgen.evidence.kinds.scores import HEAD_SCORES, LABEL_FROM
 from reportgen.pages.cards import FailureCard, make_card
 from reportgen.pages.compare import render_comparison
-from reportgen.pages.encoding import decode_bytes, describe_capture, encode_layer, encode_overview, encode_pattern
+from reportgen.pages.encoding import describe_capture, encode_layer, encode_overview, encode_pattern
 from reportgen.pages.index import IndexContext, render_index
 from reportgen.pages.layer_notes import describe_layer_types
 from reportgen.pages.options import PageOptions

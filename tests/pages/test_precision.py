@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from html_tree import parse_html
 from samples import make_capture
-from unpacking import unpack_triangles
+from unpacking import decode_bytes, unpack_triangles
 
 from reportgen.captures.quantization import quantize_sqrt
 from reportgen.captures.record import Capture
 from reportgen.pages.compare import draw_comparison
-from reportgen.pages.encoding import decode_bytes, encode_layer
+from reportgen.pages.encoding import encode_layer
 from reportgen.pages.options import PageOptions
 from reportgen.pages.page import draw_page, render_page
 from reportgen.pages.precision import FULL, Precision, describe_dropped_mass, measure_dropped_mass, quantize
