@@ -26,11 +26,11 @@ from reportgen.pages.assets import (
 from reportgen.pages.cards import Card, encode_picture, make_card, shade_means
 from reportgen.pages.encoding import (
     describe_capture,
-    encode_dropped_mass,
     encode_json,
     encode_layer,
     encode_overview,
     encode_pattern,
+    encode_row_sums,
     has_overview,
 )
 from reportgen.pages.figures import make_compare_figures
@@ -285,8 +285,12 @@ def _make_early_blocks(
     return {
         f"{name}-{block}": text
         for name, capture, lost in zip("ab", captures, dropped, strict=True)
-        for block, text in (make_sink_blocks(capture) | encode_dropped_mass(lost)).items()
+        for block, text in {**make_sink_blocks(capture), **_encode_dropped(lost)}.items()
     }
+
+
+def _encode_dropped(dropped: NDArray[np.float32] | None) -> dict[str, Markup]:
+    return {} if dropped is None else encode_row_sums({"dropped": dropped})
 
 
 def _make_layer_blocks(captures: tuple[Capture, Capture], precision: Precision) -> Iterator[tuple[str, Markup]]:

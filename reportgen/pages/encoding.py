@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import deflate
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from reportgen.captures.quantization import quantize_sqrt
 from reportgen.captures.record import Capture
+from reportgen.evidence.kinds.scaling import encode_roots
 from reportgen.pages.precision import FULL, Precision, quantize
 from reportgen.pages.triangles import pack_triangles
 from reportgen.records import Prediction
@@ -69,9 +70,16 @@ def encode_pattern(capture: Capture, layer: int, head: int, precision: Precision
     return _encode_triangles(capture.attention[capture.layers.index(layer), capture.heads.index(head)][None], precision)
 
 
-def encode_dropped_mass(dropped: NDArray[np.float32] | None) -> dict[str, Markup]:
-    """Return the block of dropped mass, quantized ``[layer, head, query_pos]``; no block where it is None."""
-    return {} if dropped is None else {"dropped-mass": encode_bytes(quantize_sqrt(dropped).tobytes())}
+def encode_row_sums(sums: Mapping[str, NDArray[np.float32]]) -> dict[str, Markup]:
+    """Return the blocks of sums over rows, by name.
+
+    Args:
+        sums: numbers from 0 to 1 by name, each ``[layer, head, query_pos]``.
+
+    Returns:
+        Blocks of little-endian 16-bit numbers, 65535 times the square root of each sum.
+    """
+    return {f"row-{name}": encode_bytes(encode_roots(values).tobytes()) for name, values in sums.items()}
 
 
 def measure_triangles(triangles: Iterable[NDArray[Any]], precision: Precision) -> int:

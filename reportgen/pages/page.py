@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 
+import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from reportgen.captures.record import Capture
 from reportgen.evidence.default_head import find_default_head
@@ -23,11 +25,11 @@ from reportgen.pages.assets import (
 from reportgen.pages.cards import excerpt, make_card
 from reportgen.pages.encoding import (
     describe_capture,
-    encode_dropped_mass,
     encode_json,
     encode_layer,
     encode_overview,
     encode_pattern,
+    encode_row_sums,
     has_overview,
 )
 from reportgen.pages.evidence_blocks import encode_sources, list_grids, list_heatmap_modes, make_evidence_blocks
@@ -45,7 +47,14 @@ from reportgen.pages.layer_notes import (
 from reportgen.pages.links import Link, make_link
 from reportgen.pages.options import PageOptions
 from reportgen.pages.palettes import DIVERGING, PALETTES, describe_ramps
-from reportgen.pages.precision import FULL, Precision, describe_dropped_mass, describe_precision, measure_dropped_mass
+from reportgen.pages.precision import (
+    FULL,
+    Precision,
+    describe_dropped_mass,
+    describe_precision,
+    measure_dropped_mass,
+    measure_row_sums,
+)
 from reportgen.pages.reproduction import make_prompt_file
 from reportgen.pages.size_limit import render_within
 from reportgen.pages.tables import (
@@ -192,12 +201,16 @@ def make_page_context(
         card=embed_json(asdict(make_card(capture))),
         bokeh_file=program.bokeh_file,
         blocks={**program.blocks, **_make_blocks(capture, precision)},
-        evidence_blocks=encode_dropped_mass(dropped) | make_sink_blocks(capture) | make_evidence_blocks(capture),
+        evidence_blocks=_encode_row_sums(capture, dropped) | make_sink_blocks(capture) | make_evidence_blocks(capture),
         layer_blocks=_encode_layers(capture, precision),
         style=read_styles(),
         script=program.boot,
         policy=program.policy,
     )
+
+
+def _encode_row_sums(capture: Capture, dropped: NDArray[np.float32] | None) -> dict[str, Markup]:
+    return {} if dropped is None else encode_row_sums({"dropped": dropped, **measure_row_sums(capture)})
 
 
 def _encode_layers(capture: Capture, precision: Precision) -> Iterable[tuple[int, Markup, Markup | None]]:

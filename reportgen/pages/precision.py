@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from reportgen.captures.quantization import dequantize_sqrt, quantize_sqrt
 from reportgen.captures.record import Capture
+from reportgen.evidence.kinds.scaling import find_largest, scale_by
 
 _CODES = {8: np.uint8, 16: np.uint16}
 
@@ -58,19 +59,45 @@ def measure_dropped_mass(capture: Capture, precision: Precision) -> NDArray[np.f
     """Return how much of each row a page leaves out.
 
     Returns:
-        ``[layer, head, query_pos]``, the sum of the weights that are 0 on the page for being weak; ``None`` where the
-        page leaves out nothing.
+        ``[layer, head, query_pos]``, the sum of the weights that are 0 on the page because they are below the
+        threshold; ``None`` if the page leaves out nothing.
     """
     if not precision.threshold:
         return None
-    starts = np.arange(capture.num_tokens) * np.arange(1, capture.num_tokens + 1) // 2
     dropped = np.empty((*capture.attention.shape[:2], capture.num_tokens), np.float32)
-    for place in np.ndindex(*capture.attention.shape[:2]):
-        triangle = capture.attention[place]
-        weak = quantize_sqrt(triangle) < precision.threshold
-        weights = np.where(weak, dequantize_sqrt(triangle).astype(np.float32), np.float32(0))
-        dropped[place] = np.add.reduceat(weights, starts)
+    for index in np.ndindex(*capture.attention.shape[:2]):
+        triangle = capture.attention[index]
+        is_weak = quantize_sqrt(triangle) < precision.threshold
+        dropped[index] = _sum_rows(np.where(is_weak, dequantize_sqrt(triangle), 0), capture.num_tokens)
     return dropped
+
+
+def measure_row_sums(capture: Capture) -> dict[str, NDArray[np.float32]]:
+    """Return the sums of whole rows that a page divides by, since it cannot add up what it leaves out.
+
+    Returns:
+        By name, each ``[layer, head, query_pos]``: ``rest``, the weights without the first key; and, if value norms
+        were measured, ``written`` and ``written-rest``, the weights times the norms of the keys as shares of the head's
+        largest norm, over all keys and without the first.
+    """
+    shape = *capture.attention.shape[:2], capture.num_tokens
+    norms: NDArray[np.float32] | None = capture.evidence.value_norms
+    names = ("rest",) if norms is None else ("rest", "written", "written-rest")
+    sums = {name: np.zeros(shape, np.float32) for name in names}
+    keys = np.concatenate([np.arange(query_pos + 1) for query_pos in range(capture.num_tokens)])
+    for index in np.ndindex(*shape[:2]):
+        weights = dequantize_sqrt(capture.attention[index]).astype(np.float64)
+        sums["rest"][index] = _sum_rows(np.where(keys > 0, weights, 0), capture.num_tokens)
+        if norms is not None:
+            written = weights * np.nan_to_num(scale_by(norms[index], find_largest(norms[index], (0,))))[keys]
+            sums["written"][index] = _sum_rows(written, capture.num_tokens)
+            sums["written-rest"][index] = _sum_rows(np.where(keys > 0, written, 0), capture.num_tokens)
+    return sums
+
+
+def _sum_rows(triangle: NDArray[Any], num_tokens: int) -> NDArray[np.float64]:
+    starts = np.arange(num_tokens) * np.arange(1, num_tokens + 1) // 2
+    return np.add.reduceat(triangle.astype(np.float64, copy=False), starts)
 
 
 def describe_precision(capture: Capture, precision: Precision) -> str:

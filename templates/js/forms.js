@@ -50,17 +50,23 @@ reportgen.forms = (() => {
     return row.fill(Number.NaN, 0, first?.[query] ?? 0);
   }
 
-  /** A row without its first key, divided by what is left of it; where next to nothing is left, nothing is known. */
-  function renormaliseRow(row) {
-    let rest = 0;
-    for (let keyPos = 1; keyPos < row.length; keyPos++) if (!Number.isNaN(row[keyPos])) rest += row[keyPos];
+  /**
+   * A row without its first key, divided by what is left of it; where next to nothing is left, nothing is known.
+   * @param {number | undefined} known what is left of the whole row, where the page has only part of it
+   */
+  function renormaliseRow(row, known) {
+    let rest = known ?? 0;
+    if (known === undefined)
+      for (let keyPos = 1; keyPos < row.length; keyPos++) if (!Number.isNaN(row[keyPos])) rest += row[keyPos];
     return row.map((value, keyPos) => (keyPos === 0 || rest < LEAST_REST ? Number.NaN : value / rest));
   }
 
-  function renormalise(form, n) {
+  /** A form in which every row is as `renormaliseRow` makes it; `rests` are what is known of each row. */
+  function renormalise(form, n, rests) {
     const triangle = decode(form);
     for (let queryPos = 0; queryPos < n; queryPos++) {
-      triangle.set(renormaliseRow(pattern.rowOf(triangle, queryPos)), pattern.triangleSize(queryPos));
+      const row = pattern.rowOf(triangle, queryPos);
+      triangle.set(renormaliseRow(row, rests?.[queryPos]), pattern.triangleSize(queryPos));
     }
     return { ...form, ...encode(triangle, 1) };
   }
@@ -88,9 +94,11 @@ reportgen.forms = (() => {
     return sums.map((sum, word) => (known[word] ? sum / count : Number.NaN));
   }
 
-  /** A form of tokens as one of words. */
-  function sumWords(form, words, signed) {
+  /** A form of tokens as one of words; the first token alone is left out of its word. */
+  function sumWords(form, words, signed, withFirst = true) {
     const triangle = decode(form);
+    if (!withFirst)
+      for (let cell = 0, queryPos = 0; cell < triangle.length; cell += ++queryPos) triangle[cell] = Number.NaN;
     const summed = new Float32Array(pattern.triangleSize(words.n));
     for (let word = 0; word < words.n; word++) {
       const rows = words.positions(word).map((queryPos) => pattern.rowOf(triangle, queryPos));

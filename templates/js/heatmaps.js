@@ -93,12 +93,12 @@ reportgen.heatmaps = (() => {
       units = words.units(scene);
       const { n } = units;
       const kind = what.kindOf(state);
-      const high = color(figure, scene, kind.signed, () => pattern.strongest(form, n, state.withFirst));
+      const high = color(figure, scene, kind.signed, () => pattern.strongest(form, n, units.seesFirst(state)));
       drawBar(figure, scene, kind, high);
       sink = what.hasSink?.(content) ? { ...sinkColumn(n), values: form.sink } : null;
       figure.setImages(what.keyOf(state), () => {
         const display = scale.displayOf(state.scale, form.values);
-        const values = pattern.square(form.codes, n, display, n, state.withFirst, form.first);
+        const values = pattern.square(form.codes, n, display, n, units.seesFirst(state), form.first);
         const image = { values, rows: n, columns: n, x: -0.5, y: -0.5, width: n, height: n };
         if (!sink) return [image];
         const seen = sink.values && state.withFirst;
@@ -109,7 +109,7 @@ reportgen.heatmaps = (() => {
       const size = [figure.width, n, state.range].join(" ");
       if (sized !== size) resize(scene);
       sized = size;
-      figure.setMarks(state.marks ? forms.strongestByRow(form, n, state.withFirst) : []);
+      figure.setMarks(state.marks ? forms.strongestByRow(form, n, units.seesFirst(state)) : []);
       const row = units.of(state.queryPos);
       figure.setFrames([{ x: -0.5, y: row - 0.5, width: row + 1, height: 1 }]);
     }
@@ -142,7 +142,7 @@ reportgen.heatmaps = (() => {
         hover((scene) => {
           const [query, key] = cell(x, y);
           if (sink && x >= sink.x) return saySink(sink, units, query);
-          if (key > query || (key === 0 && !scene.state.withFirst)) return null;
+          if (key > query || (key === 0 && !units.seesFirst(scene.state))) return null;
           return what.describe({ queryPos: units.last(query), keyPos: units.first(key) }, scene);
         });
       },

@@ -63,7 +63,7 @@ reportgen.lines = (() => {
     const from = boxOf(strip, units, units.of(scene.state.queryPos));
     const extent = { width: strip.clientWidth, height: strip.scrollHeight };
     for (const [name, value] of Object.entries(extent)) svg.setAttribute(name, value);
-    for (const { keyPos, value, share } of keysOf(row, scene.state.withFirst).reverse()) {
+    for (const { keyPos, value, share } of keysOf(row, units.seesFirst(scene.state)).reverse()) {
       const path = svg.appendChild(document.createElementNS(SVG, "path"));
       path.setAttribute("d", pathOf(from, boxOf(strip, units, keyPos)));
       path.setAttribute("class", value < 0 ? "against" : "for");

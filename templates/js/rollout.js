@@ -14,9 +14,12 @@ reportgen.rollout = (() => {
     let triangle = new Float32Array();
     const rowOf = (queryPos, { content, state }) => {
       const units = words.unitsOf(content, state.words);
-      const rows = units.positions(units.of(queryPos)).map((position) => pattern.rowOf(triangle, position));
-      const row = state.words ? forms.sumRow(rows, units) : rows[0];
-      return state.renormalised ? forms.renormaliseRow(row) : row;
+      const rows = units.positions(units.of(queryPos)).map((position) => {
+        const row = pattern.rowOf(triangle, position);
+        if (state.renormalised) return forms.renormaliseRow(row);
+        return units.n < content.tokens.length && !state.withFirst ? row.slice().fill(Number.NaN, 0, 1) : row;
+      });
+      return units.n < content.tokens.length ? forms.sumRow(rows, units) : rows[0];
     };
     return square(figure, on, {
       load: async (scene) => {
@@ -27,8 +30,8 @@ reportgen.rollout = (() => {
         byId("rollout-of").textContent = `for query “${units.shown(units.of(state.queryPos))}”`;
         strongest.drawShares(byId("rollout-keys"), rowOf(state.queryPos, scene), scene, LISTED);
         let form = shows.formOfTriangle(triangle, n, state.withFirst);
-        if (units.n < n) form = forms.sumWords(form, units, false);
-        return state.renormalised ? forms.renormalise(form, units.n) : form;
+        if (state.renormalised) form = forms.renormalise(form, n);
+        return units.n < n ? forms.sumWords(form, units, false, state.withFirst) : form;
       },
       kindOf: () => KIND,
       keyOf: (state) => keyOf({ ...state, show: "" }),

@@ -32,10 +32,13 @@ reportgen.shows = (() => {
     return Float32Array.from(pattern.rowOf(codes, queryPos), (code) => weights[code]);
   }
 
-  /** Weighted attention of one query: share of the row of `weight × norm`. The scale of the norms cancels out. */
-  function sharesOf(codes, norms, queryPos) {
-    const lengths = weightsOf(codes, queryPos).map((weight, keyPos) => weight * pattern.weightOf(norms[keyPos]));
-    const whole = lengths.reduce((sum, length) => sum + length, 0);
+  /**
+   * Weighted attention of one query: share of the row of `weight × norm`. The scale of the norms cancels out.
+   * @param {number | undefined} written the sum of the whole row, where the page has only part of it
+   */
+  function sharesOf(codes, norms, queryPos, written) {
+    const lengths = weightsOf(codes, queryPos).map((weight, keyPos) => weight * norms[keyPos]);
+    const whole = written ?? lengths.reduce((sum, length) => sum + length, 0);
     return whole ? lengths.map((length) => length / whole) : lengths;
   }
 
@@ -52,16 +55,12 @@ reportgen.shows = (() => {
     return { codes, values: pattern.weightsOf(codes) };
   }
 
-  function formOfShares(codes, norms, n) {
-    const [shares, values] = [new codes.constructor(codes.length), pattern.weightsOf(codes)];
-    for (let queryPos = 0; queryPos < n; queryPos++) {
-      const row = sharesOf(codes, norms, queryPos);
-      shares.set(
-        row.map((share) => Math.round((values.length - 1) * Math.sqrt(share))),
-        pattern.triangleSize(queryPos),
-      );
-    }
-    return { codes: shares, values };
+  /** Weighted attention of every query, a triangle of shares; `written` as in `sharesOf`, by query. */
+  function allSharesOf(codes, norms, n, written) {
+    const shares = new Float32Array(codes.length);
+    for (let queryPos = 0; queryPos < n; queryPos++)
+      shares.set(sharesOf(codes, norms, queryPos, written?.[queryPos]), pattern.triangleSize(queryPos));
+    return shares;
   }
 
   /** Rows of steps alone; at the others a head wrote towards no token that was chosen. */
@@ -95,7 +94,7 @@ reportgen.shows = (() => {
     sharesOf,
     attributionOf,
     formOfWeights,
-    formOfShares,
+    allSharesOf,
     formOfSources,
     formOfTriangle,
   };

@@ -31,7 +31,7 @@ reportgen.steps = (() => {
       const columns = query + 1;
       const kind = shows.KINDS[state.show];
       const high = color(figure, scene, kind.signed, () =>
-        Math.max(...values.map((row) => pattern.largest(row.subarray(state.withFirst ? 0 : 1)))),
+        Math.max(...values.map((row) => pattern.largest(row.subarray(units.seesFirst(state) ? 0 : 1)))),
       );
       figure.say(`${kind.label}, ${sayRange(kind, high)}`);
       figure.setImages(keyOf(state, query, ...shown.map(nameHead)), () => [
@@ -62,11 +62,11 @@ reportgen.steps = (() => {
         : [];
     }
 
-    function stack({ scale: name, withFirst }, columns) {
+    function stack(state, columns) {
       const image = new Float32Array(shown.length * columns);
       values.forEach((row, i) => {
-        image.set(scale.displayOf(name, row), i * columns);
-        if (!withFirst) image[i * columns] = Number.NaN;
+        image.set(scale.displayOf(state.scale, row), i * columns);
+        if (!units.seesFirst(state)) image[i * columns] = Number.NaN;
       });
       return image;
     }
@@ -106,7 +106,7 @@ reportgen.steps = (() => {
         hover((scene) => {
           const [row, key] = [Math.round(y), Math.round(x)];
           if (!shown[row] || values[row][key] === undefined) return null;
-          if (key === 0 && !scene.state.withFirst) return nameHead(shown[row]);
+          if (key === 0 && !units.seesFirst(scene.state)) return nameHead(shown[row]);
           const { queryPos } = scene.state;
           return { ...shown[row], place: nameHead(shown[row]), queryPos, keyPos: units.first(key) };
         }),

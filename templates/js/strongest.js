@@ -26,7 +26,7 @@ reportgen.strongest = (() => {
     const units = words.units(scene);
     const by = row[state.show] ? state.show : "weight";
     caption.textContent = `for query “${units.shown(units.of(state.queryPos))}”, by ${shows.KINDS[by].label}`;
-    const keys = pattern.strongestKeys(row[by], LISTED, state.withFirst);
+    const keys = pattern.strongestKeys(row[by], LISTED, units.seesFirst(state));
     const largest = shows.KINDS[by].signed ? Math.abs(keys[0]?.value) || 1 : 1;
     table.tBodies[0].replaceChildren(
       ...keys.map(({ keyPos, value }) => {
@@ -41,32 +41,37 @@ reportgen.strongest = (() => {
           element("td", { class: "number" }, units.place(keyPos)),
           ...content.heatmap_modes.map((name) => {
             const known = row[name] && !Number.isNaN(row[name][keyPos]);
-            return element("td", { class: "number" }, known ? FORMATS[name](row[name][keyPos]) : "");
+            return element("td", { class: "number" }, known ? formatOf(row, name, keyPos) : "");
           }),
         );
       }),
-      ...(row.sink === null ? [] : [lineOf(SINK, "none", row.sink, content.heatmap_modes)]),
-      ...(row.dropped === null ? [] : [lineOf(DROPPED, "many", row.dropped, content.heatmap_modes)]),
+      ...(row.sink === null ? [] : [lineOf(SINK, "none", { weight: row.sink }, content.heatmap_modes)]),
+      ...(row.left ? [lineOf(DROPPED, "many", row.left, content.heatmap_modes)] : []),
     );
+  }
+
+  /** What a row has on a key, as text; a word also with how much more it can have on tokens that the page leaves out. */
+  function formatOf(row, name, keyPos) {
+    const [value, slack] = [FORMATS[name](row[name][keyPos]), row.slack?.[name]?.[keyPos]];
+    return slack > 0 ? `${value} ± ${scale.formatFine(slack)}` : value;
   }
 
   /** A line of what no one key has. */
   function lineOf(what, place, taken, names) {
-    const bar = { class: "bar", style: { "--share": taken } };
+    const bar = { class: "bar", style: { "--share": taken.weight } };
     return element(
       "tr",
       {},
       element("td", { class: "nowrap" }, what, element("span", bar)),
       element("td", { class: "number" }, place),
-      element("td", { class: "number" }, scale.formatWeight(taken)),
-      ...names.slice(1).map(() => element("td")),
+      ...names.map((name) => element("td", { class: "number" }, name in taken ? scale.formatWeight(taken[name]) : "")),
     );
   }
 
   /** The keys with the largest shares of a row, and the shares, in a table of three columns. */
   function drawShares(table, row, scene, count) {
     const units = words.units(scene);
-    const keys = pattern.strongestKeys(row, count, scene.state.withFirst);
+    const keys = pattern.strongestKeys(row, count, units.seesFirst(scene.state));
     const largest = keys[0]?.value || 1;
     table.tBodies[0].replaceChildren(
       ...keys.map(({ keyPos, value }) => {
@@ -86,8 +91,8 @@ reportgen.strongest = (() => {
   function describe(row, keyPos, kind) {
     if (keyPos < row.first) return [kinds.sayOutside(kind)];
     const sink = row.sink === null ? [] : [`${SINK}, no token: ${scale.formatWeight(row.sink)} of this row`];
-    const dropped = row.dropped ? [`${DROPPED}: ${scale.formatWeight(row.dropped)} of this row`] : [];
-    return [...describeKey(row, keyPos), ...sink, ...dropped];
+    const left = row.left?.weight ? [`${DROPPED}: ${scale.formatWeight(row.left.weight)} of this row`] : [];
+    return [...describeKey(row, keyPos), ...sink, ...left];
   }
 
   function describeKey(row, keyPos) {
@@ -95,7 +100,7 @@ reportgen.strongest = (() => {
       .filter((name) => row[name] && !Number.isNaN(row[name][keyPos]))
       .map((name) => {
         const { label, unit, signed } = shows.KINDS[name];
-        return `${label} ${FORMATS[name](row[name][keyPos])}${signed ? ` ${unit}` : ""}`;
+        return `${label} ${formatOf(row, name, keyPos)}${signed ? ` ${unit}` : ""}`;
       });
   }
 

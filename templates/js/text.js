@@ -35,7 +35,7 @@ reportgen.text = (() => {
     const { state, bounds, content } = scene;
     const units = words.units(scene);
     const query = units.of(state.queryPos);
-    const shown = state.withFirst ? row : row.subarray(1);
+    const shown = units.seesFirst(state) ? row : row.subarray(1);
     const high = (signed && pattern.largest(shown)) || 1;
     document.getElementById("strip-range").textContent = signed
       ? `, up to ${scale.formatSigned(high).slice(1)} logits`
@@ -45,7 +45,7 @@ reportgen.text = (() => {
     for (const token of strip.querySelectorAll(".token")) {
       const position = Number(token.dataset.position);
       const unit = units.of(position);
-      const seen = unit <= query && (unit > 0 || state.withFirst);
+      const seen = unit <= query && (unit > 0 || units.seesFirst(state));
       const value = seen && !Number.isNaN(row[unit]) ? row[unit] : 0;
       const weight = Math.sqrt(Math.abs(value) / high).toFixed(2);
       token.classList.toggle("against", value < 0);

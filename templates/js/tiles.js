@@ -27,19 +27,20 @@ reportgen.tiles = (() => {
       const shown = listTiles(scene);
       const forms = await Promise.all(shown.map(({ layer, head }) => evidence.form(state.show, layer, head, state)));
       if (!isCurrent()) return;
-      const { n } = words.units(scene);
+      const units = words.units(scene);
+      const { n } = units;
       const columns = balance(shown.length, Math.max(2, Math.floor(figure.width / SMALLEST_TILE)));
       const pixels = Math.min(240, (figure.width - 10) / columns);
       grid = { columns, title: TITLE_PIXELS / pixels, shown };
       const side = sideOf(n, pixels);
       const kind = shows.KINDS[state.show];
       const high = color(figure, scene, kind.signed, () =>
-        Math.max(...forms.map((form) => pattern.strongest(form, n, state.withFirst))),
+        Math.max(...forms.map((form) => pattern.strongest(form, n, units.seesFirst(state)))),
       );
       figure.say(`Shown: ${kind.label}, ${sayRange(kind, high)}.`);
       figure.setImages(keyOf(state, side, columns, ...shown.map(nameHead)), () => {
         const imageOf = ({ codes, values, first }) =>
-          pattern.square(codes, n, scale.displayOf(state.scale, values), side, state.withFirst, first);
+          pattern.square(codes, n, scale.displayOf(state.scale, values), side, units.seesFirst(state), first);
         return forms.map((form, i) => ({ values: imageOf(form), rows: side, columns: side, ...box(i) }));
       });
       figure.setShade(forms.map(({ first }, i) => kinds.outline(first).map(([x, y]) => inside(box(i), x, y, n))));
@@ -102,7 +103,7 @@ reportgen.tiles = (() => {
           const units = words.units(scene);
           const [query, key] = cell(x, y, i, units.n);
           const place = nameHead(grid.shown[i]);
-          if (key > query || (key === 0 && !scene.state.withFirst)) return place;
+          if (key > query || (key === 0 && !units.seesFirst(scene.state))) return place;
           return { ...grid.shown[i], place, queryPos: units.last(query), keyPos: units.first(key) };
         });
       },

@@ -15,6 +15,7 @@ reportgen.words = (() => {
       positions: (position) => [position],
       shown: (position) => tokens[position][1],
       place: String,
+      seesFirst: ({ withFirst }) => withFirst,
     };
   }
 
@@ -35,12 +36,14 @@ reportgen.words = (() => {
           .map(([, shown]) => shown)
           .join(""),
       place: (word) => (first(word) === last(word) ? String(first(word)) : `${first(word)}–${last(word)}`),
+      seesFirst: () => true,
     };
   }
 
   /**
    * @returns {object} `n` units; `of` a position the unit; `first`, `last` and all `positions` of a unit; `shown` its
-   *   text; `place` its position or positions
+   *   text; `place` its position or positions; `seesFirst(state)` whether unit 0 is shown: where the first token is left
+   *   out, the word that it is part of keeps its other tokens
    */
   function unitsOf(content, asked) {
     const both = made.get(content) ?? { tokens: asTokens(content), words: content.words ? asWords(content) : null };

@@ -107,3 +107,18 @@ test("tokens are units of their own, words have several places", () => {
   assert.equal(words.unitsOf({ tokens: content.tokens }, true).n, 4);
   assert.equal(pattern.triangleSize(units.n), 6);
 });
+
+test("a row that is known in part is divided by the whole rest", () => {
+  close(forms.renormaliseRow(Float32Array.of(0.5, 0.3, 0), 0.5), [none, 0.6, 0]);
+  const thinned = { ...forms.encode(Float32Array.of(1, 0.75, 0.25, 0.5, 0.3, 0), 1), first: null, sink: null };
+  close(forms.decode(forms.renormalise(thinned, 3, Float32Array.of(0, 0.25, 0.5))), [none, none, 1, none, 0.6, 0]);
+});
+
+test("without the first token its word keeps what its other tokens have", () => {
+  const summed = forms.sumWords(form, units, false, false);
+  // "Jonathan" without "Jon": of its two rows only that of "athan" reads it, 0.25; "ate" reads 0.3 of it, "x" 0.2.
+  close(forms.decode(summed), [0.25, 0.3, 0.2, 0.2, 0.3, 0.4]);
+  // Divided by the rest first, then summed.
+  const divided = forms.sumWords(forms.renormalise(form, 4), units, false, false);
+  close(forms.decode(divided), [1, 0.6, 0.4, 2 / 9, 3 / 9, 4 / 9]);
+});

@@ -5,7 +5,7 @@ const { shows, pattern } = require("./scripts.js");
 const { NaN: none } = Number;
 /** Three positions: rows [1], [1/4, 1/4], [0, 1/4, 1/4], as far as bytes go. */
 const codes = Uint8Array.of(255, 128, 128, 0, 128, 128);
-const norms = Uint8Array.of(128, 255, 255);
+const norms = Float32Array.of(0.25, 1, 1);
 const close = (found, expected, least = 0.01) => {
   assert.equal(found.length, expected.length);
   for (const [i, value] of expected.entries()) assert.ok(Math.abs(found[i] - value) <= least, `${found} ${expected}`);
@@ -24,15 +24,13 @@ test("weighted attention is a share of its row", () => {
 
 test("a row that writes nothing has no shares to divide", () => {
   close(shows.sharesOf(Uint8Array.of(0), norms, 0), [0], 0);
-  close(shows.sharesOf(codes, new Uint8Array(3), 1), [0, 0], 0);
+  close(shows.sharesOf(codes, new Float32Array(3), 1), [0, 0], 0);
+  assert.deepEqual([...shows.sharesOf(Uint8Array.of(255), norms, 0, 0.5)], [0.5]); // of a whole that is known
 });
 
-test("a form of shares is one of weights", () => {
-  const form = shows.formOfShares(codes, norms, 3);
-  close(
-    Array.from(form.codes, (code) => form.values[code]),
-    [1, 0.2, 0.8, 0, 0.5, 0.5],
-  );
+test("shares of all queries are those of each", () => {
+  close(shows.allSharesOf(codes, norms, 3), [1, 0.2, 0.8, 0, 0.5, 0.5]);
+  close(shows.allSharesOf(codes, norms, 3, [0.25, 0.625, 1]), [1, 0.1, 0.4, 0, 0.25, 0.25]);
 });
 
 test("sources are read by step, with their signs and the step's scale", () => {

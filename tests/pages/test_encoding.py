@@ -24,11 +24,11 @@ from reportgen.pages.assets import read_bokeh
 from reportgen.pages.encoding import (
     describe_capture,
     encode_bytes,
-    encode_dropped_mass,
     encode_json,
     encode_layer,
     encode_overview,
     encode_pattern,
+    encode_row_sums,
     shrink,
     thumbnail_side,
 )
@@ -41,7 +41,7 @@ from reportgen.pages.evidence_blocks import (
 )
 from reportgen.pages.layer_notes import describe_layer_types
 from reportgen.pages.palettes import DIVERGING, PALETTES, describe_ramps
-from reportgen.pages.precision import Precision, measure_dropped_mass, quantize
+from reportgen.pages.precision import Precision, measure_dropped_mass, measure_row_sums, quantize
 from reportgen.records import Token
 from reportgen.records.evidence import Evidence
 
@@ -323,11 +323,18 @@ def make_spread(layer: int, head: int, n: int) -> np.ndarray:
     return weights / weights.sum(axis=1, keepdims=True)
 
 
+THIN = Precision(threshold=60)
+"""Leaves out two thirds of the golden capture's weights."""
+
+
 def make_golden() -> dict[str, Any]:
     """Return blocks, and the numbers and texts that must come out of them."""
     capture = make_hostile()
     evidence, grids = capture.evidence, list_grids(capture)
     assert evidence.attribution
+    dropped = measure_dropped_mass(capture, THIN)
+    assert dropped is not None
+    row_sums = {"dropped": dropped, **measure_row_sums(capture)}
     content = describe_capture(capture) | describe_layer_types(capture)
     content |= {"default_head": [3, 2], "heatmap_modes": list_heatmap_modes(capture), "grid_metrics": list(grids)}
     return {
@@ -339,7 +346,8 @@ def make_golden() -> dict[str, Any]:
             "default-head": encode_pattern(capture, 3, 2),
             **{f"layer-{layer}": encode_layer(capture, layer) for layer in capture.layers},
             "fine-3": encode_layer(capture, 3, Precision(16)),
-            **encode_dropped_mass(measure_dropped_mass(capture, Precision(threshold=20))),
+            **{f"thin-{layer}": encode_layer(capture, layer, THIN) for layer in capture.layers},
+            **encode_row_sums(row_sums),
             **make_evidence_blocks(capture),
             **{f"sources-{layer}": block for layer, block in zip(capture.layers, encode_sources(capture), strict=True)},
         },
@@ -348,7 +356,8 @@ def make_golden() -> dict[str, Any]:
         "ramps": {name: [colour.lower() for colour in ramp] for name, ramp in (PALETTES | DIVERGING).items()},
         "ramp_steps": describe_ramps(PALETTES | DIVERGING),
         "fine": quantize(capture.attention[1], Precision(16)).ravel().tolist(),
-        "dropped-mass": round_all(measure_dropped_mass(capture, Precision(threshold=20))),
+        "min_weight": THIN.min_weight,
+        "row_sums": {name: round_all(sums) for name, sums in row_sums.items()},
         "content": content,
         "facts": describe_evidence(capture),
         "source_floor": SOURCE_THRESHOLD,

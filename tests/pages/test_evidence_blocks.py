@@ -133,7 +133,7 @@ def test_norms_have_a_scale_for_each_head() -> None:
     norms = np.array([[[1, 4], [0, 0]]], np.float32)
     given = replace(capture, evidence=Evidence(value_norms=norms))
     assert describe_evidence(given)["norm_scales"] == [[4, 0]]
-    assert numbers_of(make_evidence_blocks(given)["norms"], "u1").tolist() == [128, 255, 0, 0]
+    assert numbers_of(make_evidence_blocks(given)["norms"], "<u2").tolist() == [32768, 65535, 0, 0]
 
 
 def test_rollout_is_finer_than_attention() -> None:

@@ -16,7 +16,14 @@ from reportgen.pages.compare import draw_comparison
 from reportgen.pages.encoding import encode_layer
 from reportgen.pages.options import PageOptions
 from reportgen.pages.page import draw_page, render_page
-from reportgen.pages.precision import FULL, Precision, describe_dropped_mass, measure_dropped_mass, quantize
+from reportgen.pages.precision import (
+    FULL,
+    Precision,
+    describe_dropped_mass,
+    measure_dropped_mass,
+    measure_row_sums,
+    quantize,
+)
 from reportgen.records import Comparison
 
 
@@ -94,9 +101,24 @@ def test_page_over_its_limit_leaves_out_as_little_as_it_must(precision: int) -> 
     assert html == render_page(NOISY, precision=precision)
     page = parse_html(html)
     assert describe_dropped_mass(measure_dropped_mass(NOISY, precision), precision)[1:] in page.text
-    (block,) = page.find("script", id="block-dropped-mass")
-    codes = np.frombuffer(decode_bytes(block.text), np.uint8).reshape(3, 4, 96)
-    assert (codes == quantize_sqrt(measure_dropped_mass(NOISY, precision))).all()
+    sums = {"dropped": measure_dropped_mass(NOISY, precision), **measure_row_sums(NOISY)}
+    assert list(sums) == ["dropped", "rest", "written", "written-rest"]
+    for name, expected in sums.items():
+        (block,) = page.find("script", id=f"block-row-{name}")
+        roots = np.frombuffer(decode_bytes(block.text), "<u2").reshape(3, 4, 96) / 65535
+        assert np.abs(roots - np.sqrt(np.clip(expected, 0, 1))).max() < 1 / 65535
+
+
+def test_sums_of_rows_are_those_of_the_whole_capture() -> None:
+    sums, norms = measure_row_sums(NOISY), NOISY.evidence.value_norms
+    for layer, head, query_pos in ((0, 0, 0), (1, 2, 40), (2, 3, 95)):
+        row = NOISY.pattern(NOISY.layers[layer], head)[query_pos].astype(np.float64)
+        written = row * norms[layer, head] / norms[layer, head].max()
+        expected = {"rest": row[1:].sum(), "written": written.sum(), "written-rest": written[1:].sum()}
+        for name, value in expected.items():
+            assert sums[name][layer, head, query_pos] == pytest.approx(value, abs=1e-6)
+    without = replace(NOISY, evidence=NOISY.evidence.replace(value_norms=None))
+    assert list(measure_row_sums(without)) == ["rest"]
 
 
 def test_limit_that_nothing_reaches_leaves_out_all_that_it_can() -> None:
@@ -119,6 +141,6 @@ def test_comparison_is_held_to_its_limit_too() -> None:
     assert len(html.encode()) <= 1e6 * limit
     assert describe_dropped_mass(measure_dropped_mass(NOISY, precision), precision) in parse_html(html).text
     assert {block.attributes["id"] for block in parse_html(html).find("script", type="text/plain")} >= {
-        "block-a-dropped-mass",
-        "block-b-dropped-mass",
+        "block-a-row-dropped",
+        "block-b-row-dropped",
     }

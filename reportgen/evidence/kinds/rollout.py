@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from reportgen.captures.record import Capture
 from reportgen.evidence.kinds.kind import Definition, Heatmap, Kind
+from reportgen.evidence.kinds.scaling import encode_roots
 from reportgen.records.evidence import Shape, Sizes
 
 ROLLOUT = Definition(
@@ -31,12 +32,12 @@ class Rollout(Kind):
     scripts = ("rollout.js",)
 
     def encode(self, capture: Capture, value: Any) -> Mapping[str, NDArray[Any]]:
-        """Return ``rollout``: little-endian 16-bit numbers, 65535 times the square root of the value.
+        """Return ``rollout``: 16-bit codes.
 
         The eight bits of attention would be too few: on SmolLM2 all that does not go to the first token is some
         ten-thousandths.
         """
-        return {"rollout": np.rint(65535 * np.sqrt(np.clip(np.nan_to_num(value), 0, 1))).astype("<u2")}
+        return {"rollout": encode_roots(np.nan_to_num(value))}
 
     def shapes(self, value: Any, sizes: Sizes) -> Iterable[Shape]:
         """Return the shape that its array must have."""

@@ -16,3 +16,8 @@ def find_largest(values: NDArray[np.float32], axes: tuple[int, ...]) -> NDArray[
 def scale_by(values: NDArray[np.float32], scales: NDArray[Any]) -> NDArray[np.float32]:
     """Return values divided by scales; 0 where the scale is 0."""
     return (values / np.maximum(scales, np.finfo(np.float32).tiny)).astype(np.float32, copy=False)
+
+
+def encode_roots(shares: NDArray[np.floating[Any]]) -> NDArray[np.uint16]:
+    """Return numbers from 0 to 1 as little-endian 16-bit codes, 65535 times their square root."""
+    return np.rint(65535 * np.sqrt(np.clip(shares, 0, 1))).astype("<u2")

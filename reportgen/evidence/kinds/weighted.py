@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reportgen.captures.quantization import quantize_sqrt
 from reportgen.captures.record import Capture
 from reportgen.evidence.kinds.kind import Definition, Kind
-from reportgen.evidence.kinds.scaling import find_largest, scale_by
+from reportgen.evidence.kinds.scaling import encode_roots, find_largest, scale_by
 from reportgen.records.evidence import Shape, Sizes
 from reportgen.records.json_values import list_numbers
 
@@ -39,9 +38,9 @@ class ValueNorms(Kind):
         return {"norm_scales": list_numbers(find_largest(value, (2,)))}
 
     def encode(self, capture: Capture, value: Any) -> Mapping[str, NDArray[Any]]:
-        """Return ``norms``: bytes, 255 times the square root of ``norm / scale``, ``[layer, head, key_pos]``."""
+        """Return ``norms``: 16-bit codes of ``norm / scale``, ``[layer, head, key_pos]``."""
         scales = find_largest(value, (2,))
-        return {"norms": quantize_sqrt(np.nan_to_num(scale_by(value, scales[:, :, None])))}
+        return {"norms": encode_roots(np.nan_to_num(scale_by(value, scales[:, :, None])))}
 
     def shapes(self, value: Any, sizes: Sizes) -> Iterable[Shape]:
         """Return the shape that its array must have."""
