@@ -28,16 +28,18 @@ HEAD = """# Families of models
 
 {captured} of the {all} causal architectures of transformers {version} are captured; {refused} are refused by name{unbuilt}.
 
-Made by `python docs/tools/families.py --write` from one tiny random network of each family (`tests/families.py`), with
-norms and biases away from 1 and 0, so that a part that is left out would show. A test holds the weights of each that is
-captured against those that transformers gives itself, every night; one of each kind is held by `make test`. *Sum* is the largest distance of an attribution's parts from the
-logit that the network gave, relative to the largest part, over four steps; over 1e-3 a page withholds it. *yes* is
-measured, and held by a test; everything else says why not, as the page does.
+`python docs/tools/families.py --write` makes this page from one tiny random network of each family
+(`tests/families.py`). Norms and biases of these networks differ from 1 and 0, so that a missing part would show. A test
+compares the weights of each captured family with those that transformers returns: every night for all families, and in
+`make test` for one of each kind. *Sum* is the largest difference between the sum of an attribution's parts and the
+logit of the network, relative to the largest part, over four steps. If it is over 1e-3, a page does not show the
+attribution. *yes* is measured and checked by a test. Other entries give the reason, as the page does.
 
 ## Captured
 
-*Special*: of a *decoder alone*, the model with its encoder is refused; where it says `is_decoder`, a model whose config
-does not is refused as an encoder; *text alone* is captured of models that also see or hear.
+*Special*: *decoder alone* means that the model with its encoder is refused. `is_decoder` means that a model whose config
+does not set it is refused as an encoder. *text alone* means that only the text part is captured of a model that also
+processes images or sound.
 
 | `model_type` | class | layers with attention | special | head scores | weighted attention | attribution | sum | logit lens | ablation |
 |---|---|---|---|---|---|---|---|---|---|
@@ -45,7 +47,7 @@ does not is refused as an encoder; *text alone* is captured of models that also 
 REFUSED = """
 ## Refused
 
-| `model_type` | class | it is refused when | reason |
+| `model_type` | class | refused when | reason |
 |---|---|---|---|
 """
 UNBUILT = """
@@ -80,7 +82,9 @@ def write_page(states: dict[str, State]) -> str:
     import transformers
 
     counts = {kind: sum(state.kind == kind for state in states.values()) for kind in ("captured", "refused", "unbuilt")}
-    unbuilt = f", {counts['unbuilt']} could not be built where this was written" if counts["unbuilt"] else ""
+    unbuilt = (
+        f", {counts['unbuilt']} could not be built on the machine that made this page" if counts["unbuilt"] else ""
+    )
     head = HEAD.format(**{**counts, "unbuilt": unbuilt}, all=len(states), version=transformers.__version__)
     tables = {"captured": head, "refused": REFUSED, "unbuilt": UNBUILT}
     return "".join(

@@ -1,8 +1,9 @@
-"""Draws the pictures of docs/ anew, from the pages that docs/tutorial.md makes.
+"""Draws the pictures of docs/.
 
     python docs/tools/pictures.py
 
-Needs a Chromium, as reportgen export does.
+They show pages of docs/tutorial.md, of docs/how-to/induction.md and of the shipped prompts. Needs a Chromium,
+Playwright, and pypdfium2 for the page on paper.
 """
 
 from __future__ import annotations
@@ -11,54 +12,120 @@ import re
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
+import click
 from PIL import Image
 
-from reportgen.pages.screenshot import View, draw_picture
+from reportgen.pages.screenshot import View, draw_picture, find_browser
 
-ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "docs" / "pictures"
-_HE = {"layer": "13", "head": "8", "query": "15", "first": "out"}
-_HAVE = {"layer": "13", "head": "8", "step": "2", "first": "out"}
+DOCS = Path(__file__).resolve().parents[1]
+ADDRESS = "https://example.org/"
+"""Address of the photographed site, which a page on paper names."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A photograph of a page, in a window or on a sheet of A4."""
+
+    width: int
+    height: int
+    context: dict[str, Any] = field(default_factory=dict)
+    on_paper: bool = False
+
+
+_PAGE = "shipped/generated-tokens.html#layer=16&head=3&step=2&first=out"
+_CAT = "results/cat.html#layer=13&head=8&query=15&first=out"
+_PIZZA = "results/pizza.html#layer=13&head=8&step=2&first=out"
 PICTURES = {
-    "heads-of-a-layer": ("cat", View("layer_tiles", _HE)),
-    "layers-of-a-head": ("cat", View("head_tiles", _HE)),
-    "one-head": ("cat", View("head", _HE)),
-    "steps": ("pizza", View("logprobs", _HAVE)),
-    "step-layers": ("pizza", View("step_layers", _HAVE)),
-    "step-heads": ("pizza", View("step_heads", _HAVE)),
-    "lens": ("pizza", View("lens", _HAVE)),
-    "induction-head": ("repeated", View("head", {"layer": "18", "head": "6", "first": "out"})),
+    "page.png": (_PAGE, Window(1440, 1330)),
+    "pictures/page-dark.png": (_PAGE, Window(1440, 1330, {"color_scheme": "dark"})),
+    "pictures/page-phone.png": (_PAGE, Window(390, 1700, {"has_touch": True, "is_mobile": True})),
+    "pictures/page-on-paper.png": (_PAGE, Window(1280, 900, on_paper=True)),
+    "pictures/side-by-side.png": ("shipped/names-side-by-side.html", Window(1440, 1500)),
+    "pictures/index.png": ("shipped/index.html", Window(1200, 700)),
+    "pictures/heads-of-a-layer.png": (_CAT, View("layer_tiles")),
+    "pictures/layers-of-a-head.png": (_CAT, View("head_tiles")),
+    "pictures/one-head.png": (_CAT, View("head")),
+    "pictures/steps.png": (_PIZZA, View("logprobs")),
+    "pictures/step-layers.png": (_PIZZA, View("step_layers")),
+    "pictures/step-heads.png": (_PIZZA, View("step_heads")),
+    "pictures/lens.png": (_PIZZA, View("lens")),
+    "pictures/induction-head.png": ("results/repeated.html#layer=18&head=6&first=out", View("head")),
 }
-"""By the name of the file: the slug of a page, and a view of it."""
+"""By file in docs/: the address of a page, and what is drawn of it."""
 
 
+@click.command()
 def main() -> None:
-    """Do what the pages say, and draw the pictures."""
-    FOLDER.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "prompts.yaml").write_text(read_code("tutorial.md", "yaml"), "utf-8")
-        subprocess.run([sys.executable, "-m", "reportgen", "build"], cwd=folder, check=True)
-        subprocess.run([sys.executable, "-c", read_code("how-to/induction.md", "python")], cwd=folder, check=True)
-        for name, (slug, view) in PICTURES.items():
-            picture = draw_picture(str(Path(folder) / "results" / f"{slug}.html"), view, "png")
-            path = FOLDER / f"{name}.png"
-            path.write_bytes(shrink(picture))
-            print(f"{path.relative_to(ROOT)}: {path.stat().st_size} bytes")
+    """Build the pages and draw all pictures of docs/."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        (folder / "prompts.yaml").write_text(read_code("tutorial.md", "yaml"), "utf-8")
+        shipped = [str(DOCS.parent / "prompts.yaml"), "-o", "shipped"]
+        for arguments in (
+            ["-m", "reportgen", "build"],
+            ["-c", read_code("how-to/induction.md", "python")],
+            ["-m", "reportgen", "build", *shipped],
+        ):
+            subprocess.run([sys.executable, *arguments], cwd=folder, check=True)
+        for name, (address, what) in PICTURES.items():
+            if isinstance(what, View):
+                picture = shrink(draw_picture(f"{folder}/{address}", what, "png"), colours=256)
+            else:
+                site, _, page = address.partition("/")
+                picture = shrink(photograph(folder / site, page, what))
+            (DOCS / name).write_bytes(picture)
+            click.echo(f"docs/{name}: {len(picture)} bytes")
 
 
 def read_code(page: str, language: str) -> str:
     """Return all code of a language on a page of docs/."""
-    text = (ROOT / "docs" / page).read_text("utf-8")
+    text = (DOCS / page).read_text("utf-8")
     return "".join(re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
 
 
-def shrink(picture: bytes) -> bytes:
-    """Return a PNG of 256 colours: a third of the size, and no eye tells."""
+def photograph(site: Path, address: str, window: Window) -> bytes:
+    """Return a page of a site as PNG."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(
+            viewport={"width": window.width, "height": window.height}, reduced_motion="reduce", **window.context
+        )
+        page.route(f"{ADDRESS}**", lambda route: route.fulfill(path=site / Path(urlsplit(route.request.url).path).name))
+        page.goto(ADDRESS + address)
+        page.wait_for_timeout(1500)
+        if page.locator("#first-visit button").is_visible():
+            page.locator("#first-visit button").click()
+        page.wait_for_timeout(3000)
+        if not window.on_paper:
+            return page.screenshot()
+        margin = dict.fromkeys(("top", "bottom", "left", "right"), "12mm")
+        return draw_sheet(page.pdf(format="A4", print_background=True, margin=margin))
+
+
+def draw_sheet(pdf: bytes) -> bytes:
+    """Return the first page of a PDF as PNG."""
+    import pypdfium2
+
+    with BytesIO() as stream:
+        pypdfium2.PdfDocument(pdf)[0].render(scale=1.5).to_pil().save(stream, "PNG")
+        return stream.getvalue()
+
+
+def shrink(picture: bytes, colours: int = 0) -> bytes:
+    """Return a smaller PNG; ``colours`` limits their number, if not 0."""
     with Image.open(BytesIO(picture)) as image, BytesIO() as stream:
-        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(stream, "PNG", optimize=True)
+        drawn = image.convert("RGB")
+        if colours:
+            drawn = drawn.quantize(colours, dither=Image.Dither.NONE)
+        drawn.save(stream, "PNG", optimize=True)
         return stream.getvalue()
 
 
