@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,10 +63,10 @@ def measure(patterns: np.ndarray, texts: list[str]) -> dict[str, np.ndarray]:
 
 
 def measure_layer(
-    measurer: HeadMeasurer, weights: torch.Tensor, norms: torch.Tensor | None = None, *, has_sink: bool = False
+    measurer: HeadMeasurer, weights: torch.Tensor, norms: torch.Tensor | None = None, **options: Any
 ) -> dict[str, np.ndarray]:
     """Return the scores of ``[head, query_pos, key_pos]``, some rows at a time as in a capture."""
-    layer = measurer.begin(len(weights), norms, has_sink=has_sink)
+    layer = measurer.begin(len(weights), norms, **options)
     for first in reversed(range(0, weights.shape[1], 3)):
         last = min(first + 3, weights.shape[1])
         layer.add(first, weights[:, first:last, :last])

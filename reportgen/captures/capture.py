@@ -31,7 +31,7 @@ from reportgen.instrumentation.layer_types import confirm_layer_types, detect_la
 from reportgen.instrumentation.logits import Logits
 from reportgen.models.hf_errors import quiet
 from reportgen.models.model import LoadedModel
-from reportgen.records import EncodedPrompt, Prediction, Prompt, Step
+from reportgen.records import EncodedPrompt, LayerType, Prediction, Prompt, Step
 from reportgen.records.errors import (
     CaptureMismatch,
     ModelError,
@@ -170,10 +170,9 @@ class _Capturer:
             _check_memory(prepared, fast=strategy.fast)
             settings = prepared[0].prompt.max_new_tokens, prepared[0].prompt.generation
             generated = generate(model, [one.token_ids for one in prepared], *settings)
-            collectors = [
-                self.make_collector(_make_input(network, one, made))
-                for one, made in zip(prepared, generated, strict=True)
-            ]
+            layer_types = detect_layer_types(network, model.info)
+            inputs = [_make_input(network, *pair, layer_types) for pair in zip(prepared, generated, strict=True)]
+            collectors = [self.make_collector(given) for given in inputs]
             requests = [
                 CaptureRequest(collector.token_ids, one.layers, one.heads, collector.rows, (collector,))
                 for one, collector in zip(prepared, collectors, strict=True)
@@ -219,9 +218,12 @@ def _check_memory(prepared: Sequence[_PreparedPrompt], *, fast: bool) -> None:
         needed += check_memory(one.prompt, length, len(one.layers), len(one.heads), fast=fast, others=needed)
 
 
-def _make_input(network: PreTrainedModel, one: _PreparedPrompt, generated: GenerationResult) -> CollectorInput:
+def _make_input(
+    network: PreTrainedModel, one: _PreparedPrompt, generated: GenerationResult, layer_types: Sequence[LayerType]
+) -> CollectorInput:
     runners_up = find_runners_up(generated, output_device(network))
-    return CollectorInput(network, [*one.token_ids, *generated.token_ids], one.layers, one.heads, runners_up)
+    token_ids = [*one.token_ids, *generated.token_ids]
+    return CollectorInput(network, token_ids, one.layers, one.heads, runners_up, layer_types)
 
 
 def _versions() -> dict[str, str]:

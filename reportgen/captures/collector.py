@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from reportgen.instrumentation.logits import Logits
 from reportgen.instrumentation.observer import Observer
-from reportgen.records import Token
+from reportgen.records import LayerType, Token
 from reportgen.records.evidence import Evidence
 
 Watch = Callable[[int, int, float], None]
@@ -28,6 +28,7 @@ class CollectorInput:
         layers: captured layers.
         heads: captured heads.
         runners_up: ids of the most probable tokens that each step did not choose, ``[step, rank]``.
+        layer_types: what the model's modules and config say of each of its layers.
     """
 
     network: PreTrainedModel
@@ -35,6 +36,7 @@ class CollectorInput:
     layers: Sequence[int]
     heads: Sequence[int]
     runners_up: torch.Tensor
+    layer_types: Sequence[LayerType] = ()
 
 
 class Collector(Observer):

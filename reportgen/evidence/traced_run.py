@@ -14,7 +14,7 @@ from reportgen.instrumentation.heads import SplitHeads, measure_value_norms, spl
 from reportgen.instrumentation.logits import Logits
 from reportgen.instrumentation.observer import HeadTrace, Observer
 from reportgen.instrumentation.unembedding import LogitScale, Unembedding
-from reportgen.records import Token
+from reportgen.records import LayerType, Token
 from reportgen.records.errors import NoEvidence
 
 
@@ -39,6 +39,7 @@ class TracedRun:
         """Take what is known before the pass."""
         self.network, self.token_ids, self.runners_up = given.network, given.token_ids, given.runners_up
         self.layers, self.heads = given.layers, list(given.heads)
+        self._layer_types = {layer_type.layer: layer_type for layer_type in given.layer_types}
         self.device = output_device(given.network)
         last, num_steps = len(given.token_ids) - 1, len(given.runners_up)
         chosen = given.token_ids[len(given.token_ids) - num_steps :]
@@ -56,6 +57,10 @@ class TracedRun:
             NoEvidence: they were not found.
         """
         return Unembedding.find(self.network)
+
+    def find_layer_type(self, layer: int) -> LayerType | None:
+        """Return what the model's modules and config say of a layer; ``None`` if they say nothing."""
+        return self._layer_types.get(layer)
 
     def split(self, trace: HeadTrace) -> SplitHeads:
         """Return the heads of a layer one by one.

@@ -13,18 +13,21 @@ from reportgen.build.capture import capture
 from reportgen.evidence.collectors.scores import HeadMeasurer
 from reportgen.evidence.kinds.scores import HEAD_SCORES
 from reportgen.models.model import LoadedModel
-from reportgen.records import Prompt
+from reportgen.records import LayerType, Prompt
 
 REPEATED = [1, 2, 3, 4, 1, 2, 3, 4]
 
 
 def measure(
-    pattern: np.ndarray, token_ids: list[int], norms: np.ndarray | None = None, *, has_sink: bool = False
-) -> dict[str, float]:
+    pattern: np.ndarray, token_ids: list[int], norms: np.ndarray | None = None, *, has_sink: bool = False,
+    layer_type: LayerType | None = None,
+) -> dict[str, float]:  # fmt: skip
     """Return the scores of one head, which writes 1 from every key if nothing else is said."""
     lengths = torch.ones(1, len(pattern)) if norms is None else torch.from_numpy(norms)[None].float()
     measurer = HeadMeasurer(token_ids, torch.device("cpu"))
-    scores = measure_layer(measurer, torch.from_numpy(pattern)[None].float(), lengths, has_sink=has_sink)
+    scores = measure_layer(
+        measurer, torch.from_numpy(pattern)[None].float(), lengths, has_sink=has_sink, layer_type=layer_type
+    )
     assert {score.shape for score in scores.values()} == {(1,)}
     assert {score.dtype for score in scores.values()} == {np.dtype("float32")}
     return {name: float(score[0]) for name, score in scores.items()}
@@ -85,39 +88,75 @@ def test_uniform_head_by_hand() -> None:
     )
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_random_head_equals_loops_over_the_definitions(seed: int) -> None:
-    random = np.random.default_rng(seed)
-    n = 12
-    pattern = np.tril(random.random((n, n)) ** 4)
-    pattern /= pattern.sum(axis=1, keepdims=True)
-    ids = random.integers(0, 5, n).tolist()
-    duplicates, inductions = [], []
-    for q in range(n):
-        earlier = [k for k in range(q) if ids[k] == ids[q]]
-        followers = [k + 1 for k in earlier if k + 1 < q]
-        duplicates += [sum(pattern[q, k] for k in earlier)] if earlier else []
-        inductions += [sum(pattern[q, k] for k in followers)] if followers else []
-    rest = [
+def define(
+    pattern: np.ndarray, ids: list[int], norms: np.ndarray, layer_type: LayerType, *, has_sink: bool
+) -> dict[str, float]:
+    """Return the scores by loops over their definitions."""
+    n = len(pattern)
+    visible = [range(layer_type.first_key(q), q + 1) for q in range(n)]
+    same = [[k for k in range(q) if ids[k] == ids[q]] for q in range(n)]
+    duplicates = [[k for k in same[q] if k in visible[q]] for q in range(n)]
+    inductions = [[k + 1 for k in same[q] if k + 1 < q and k + 1 in visible[q]] for q in range(n)]
+    taken = [1 - sum(pattern[q]) if has_sink else 0 for q in range(n)]
+    written = [[pattern[q, k] * norms[k] for k in range(q + 1)] for q in range(n)]
+    sees_first = [q for q in range(1, n) if 0 in visible[q]]
+    distances = [
         sum(pattern[q, k] * (q - k) for k in range(1, q + 1)) / sum(pattern[q, 1 : q + 1]) for q in range(2, n)
-    ]  # fmt: skip
-    entropies = [-sum(a * math.log(a) for a in pattern[q, : q + 1] if a) / math.log(q + 1) for q in range(1, n)]
-    norms = random.random(n)
-    written = [[pattern[q, k] * norms[k] for k in range(q + 1)] for q in range(1, n)]
-    assert measure(pattern, ids, norms) == pytest.approx(
-        {
-            "sink": pattern[1:, 0].mean(),
-            "sink_weighted": np.mean([row[0] / sum(row) for row in written]),
-            "previous": np.mean([pattern[q, q - 1] for q in range(1, n)]),
-            "duplicate": np.mean(duplicates),
-            "induction": np.mean(inductions),
-            "self": np.mean([pattern[q, q] for q in range(1, n)]),
-            "entropy": np.mean(entropies),
-            "distance": np.mean([sum(pattern[q, k] * (q - k) for k in range(q + 1)) for q in range(1, n)]),
-            "distance_rest": np.mean(rest),
-        },
-        rel=1e-5,
-    )
+    ]
+    entropies = [
+        -sum(a * math.log(a) for a in pattern[q] if a) / math.log(len(visible[q]))
+        for q in range(n)
+        if len(visible[q]) > 1
+    ]
+
+    def mean(values: list[float]) -> float:
+        return float(np.mean(values)) if values else math.nan
+
+    return {
+        "sink": mean([pattern[q, 0] + taken[q] for q in sees_first]),
+        "sink_weighted": mean([written[q][0] / sum(written[q]) for q in sees_first]),
+        "previous": mean([pattern[q, q - 1] for q in range(1, n) if q - 1 in visible[q]]),
+        "duplicate": mean([sum(pattern[q, k] for k in keys) for q, keys in enumerate(duplicates) if keys]),
+        "induction": mean([sum(pattern[q, k] for k in keys) for q, keys in enumerate(inductions) if keys]),
+        "self": mean([pattern[q, q] for q in range(1, n)]),
+        "entropy": mean(entropies),
+        "distance": mean([sum(pattern[q, k] * (q - k) for k in range(q + 1)) for q in range(1, n)]),
+        "distance_rest": mean(distances),
+    }
+
+
+@pytest.mark.parametrize("has_sink", [False, True])
+@pytest.mark.parametrize(
+    "layer_type", [LayerType(0), LayerType(0, window=5), LayerType(0, window=2), LayerType(0, chunk=4)], ids=str
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_random_head_equals_loops_over_the_definitions(seed: int, layer_type: LayerType, has_sink: bool) -> None:
+    random = np.random.default_rng(seed)
+    n = 14
+    pattern = np.tril(random.random((n, n)) ** 4)
+    for query_pos in range(n):
+        pattern[query_pos, : layer_type.first_key(query_pos)] = 0
+    pattern /= pattern.sum(axis=1, keepdims=True)
+    if has_sink:
+        pattern *= random.random((n, 1))
+    ids, norms = random.integers(0, 4, n).tolist(), random.random(n)
+    found = measure(pattern, ids, norms, has_sink=has_sink, layer_type=layer_type)
+    assert found == pytest.approx(define(pattern, ids, norms, layer_type, has_sink=has_sink), rel=1e-5, nan_ok=True)
+
+
+def test_window_that_the_weights_contradict_is_no_window() -> None:
+    pattern = make_pattern("uniform", 8)
+    assert measure(pattern, REPEATED, layer_type=LayerType(0, window=3)) == measure(pattern, REPEATED)
+
+
+@pytest.mark.parametrize("left", [1e-3, 1e-7, 1e-12])
+def test_distance_without_the_first_token_survives_that_it_has_almost_all(left: float) -> None:
+    """What is left, here on the key three back, is summed: one less the first token's weight would be rounding."""
+    pattern = make_pattern("first", 400)
+    for query_pos in range(4, 400):
+        pattern[query_pos, [0, query_pos - 3]] = 1 - left, left
+    scores = measure(pattern, list(range(400)))
+    assert scores["distance_rest"] == pytest.approx(3, rel=1e-5)
 
 
 def test_first_token_that_is_read_and_writes_little() -> None:

@@ -10,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from reportgen.evidence.collectors.weighted import weighted_sink
+from reportgen.evidence.kinds.scores import HEAD_SCORES
 from reportgen.evidence.traced_run import KindCollector, TracedRun
 from reportgen.instrumentation.anatomy import has_sink
 from reportgen.instrumentation.observer import HeadTrace, RowTrace
+from reportgen.records import LayerType
 from reportgen.records.errors import NoEvidence
 
 
@@ -27,34 +29,49 @@ class HeadMeasurer:
         query_pos, key_pos = self.duplicates
         followed = key_pos + 1 < query_pos
         self.inductions = torch.stack([query_pos[followed], key_pos[followed] + 1])
-        self.num_duplicated = len(query_pos.unique()) or torch.nan
-        self.num_inducing = len(self.inductions[0].unique()) or torch.nan
-        self.positions = torch.arange(len(token_ids), dtype=torch.float32, device=device)
+        self.positions = torch.arange(len(token_ids), device=device)
 
-    def begin(self, num_heads: int, norms: torch.Tensor | None = None, *, has_sink: bool = False) -> LayerMeasurer:
+    def begin(
+        self,
+        num_heads: int,
+        norms: torch.Tensor | None = None,
+        *,
+        has_sink: bool = False,
+        layer_type: LayerType | None = None,
+    ) -> LayerMeasurer:
         """Begin with a layer.
 
         Args:
-            num_heads: how many heads are measured.
-            norms: length of what each head writes per unit of weight on a key, ``[head, key_pos]``; ``None`` where it
-                is not known.
-            has_sink: rows may sum to less than 1, because a learned sink takes the rest.
+            num_heads: number of heads that are measured.
+            norms: length of what each head writes per unit of weight on a key, ``[head, key_pos]``; ``None`` if it is
+                not known.
+            has_sink: whether rows may sum to less than 1, because a learned sink takes the rest.
+            layer_type: which keys the queries of the layer see; ``None`` if they see all earlier ones.
         """
-        return LayerMeasurer(self, num_heads, norms, has_sink)
+        first_keys = None
+        if layer_type is not None and (layer_type.window or layer_type.chunk):
+            visible = [layer_type.first_key(query_pos) for query_pos in self.positions.tolist()]
+            first_keys = torch.tensor(visible, device=self.positions.device)
+        return LayerMeasurer(self, num_heads, norms, has_sink, first_keys)
 
 
 class LayerMeasurer:
     """Adds up the scores of one layer's heads, some query rows at a time."""
 
-    def __init__(self, pairs: HeadMeasurer, num_heads: int, norms: torch.Tensor | None, has_sink: bool) -> None:
+    def __init__(
+        self,
+        pairs: HeadMeasurer,
+        num_heads: int,
+        norms: torch.Tensor | None,
+        has_sink: bool,
+        first_keys: torch.Tensor | None,
+    ) -> None:
         """Begin before the first row."""
-        self._pairs, self._norms, self._has_sink = pairs, norms, has_sink
-        zeros = pairs.positions.new_zeros(num_heads)
-        self._sums = {
-            name: zeros.clone()
-            for name in ("sink", "sink_weighted", "previous", "duplicate", "induction", "self", "entropy")
-        }
-        self._distances = {name: (zeros.clone(), zeros.clone()) for name in ("distance", "distance_rest")}
+        self._pairs, self._norms, self._has_sink, self._num_heads = pairs, norms, has_sink, num_heads
+        everything = torch.zeros_like(pairs.positions)
+        self._all = _Sums(num_heads, everything)
+        # A window of the config may not be that of the weights: then the scores over all earlier keys hold.
+        self._windowed = None if first_keys is None else _Sums(num_heads, first_keys)
 
     def add(self, first: int, weights: torch.Tensor) -> None:
         """Take some query rows.
@@ -63,35 +80,14 @@ class LayerMeasurer:
             first: their first query position.
             weights: attention, ``[head, row, key_pos]``; keys that no row sees can be left out at the end.
         """
-        weights, last = weights.float(), first + weights.shape[1]
-        for name, pairs in (("duplicate", self._pairs.duplicates), ("induction", self._pairs.inductions)):
-            bounds = torch.searchsorted(pairs[0].contiguous(), torch.tensor([first, last], device=pairs.device))
-            query_pos, key_pos = pairs[:, slice(*bounds.tolist())]
-            self._sums[name] += weights[:, query_pos - first, key_pos].sum(-1)
-        if first == 0:  # the first query has nothing to choose from
-            first, weights = 1, weights[:, 1:]
-        if first == last:
-            return
-        totals = weights.sum(-1)
-        at_first = weights[:, :, 0]
-        self._sums["sink"] += (at_first + (1 - totals if self._has_sink else 0)).sum(-1)
-        self._sums["previous"] += weights.diagonal(first - 1, 1, 2).sum(-1)
-        self._sums["self"] += weights.diagonal(first, 1, 2).sum(-1)
-        queries = self._pairs.positions[first:last]
-        self._sums["entropy"] += (torch.special.entr(weights).sum(-1) / torch.log(queries + 1)).sum(-1)
-        if self._norms is not None:
-            self._sums["sink_weighted"] += weighted_sink(weights, self._norms)
-        reached = weights @ self._pairs.positions[: weights.shape[-1]]  # position 0 adds nothing to it
-        self._add_distances("distance", queries - reached / totals, totals)
-        skipped = int(first < 2)  # the query at 1 has one key that is not the first
-        rest = totals[:, skipped:] - at_first[:, skipped:]
-        self._add_distances("distance_rest", queries[skipped:] - reached[:, skipped:] / rest, rest)
-
-    def _add_distances(self, name: str, distances: torch.Tensor, mass: torch.Tensor) -> None:
-        """Rows that have no weight on the keys in question have no distance to them."""
-        total, count = self._distances[name]
-        total += distances.where(mass > 0, 0).sum(-1)
-        count += (mass > 0).sum(-1)
+        weights = weights.float()
+        if self._windowed is not None:
+            keys = self._pairs.positions[: weights.shape[-1]]
+            first_keys = self._windowed.first_keys[first : first + weights.shape[1], None]
+            if (weights * (keys < first_keys)).any():
+                self._windowed = None
+        for sums in filter(None, (self._all, self._windowed)):
+            sums.add(first, weights, self._pairs, self._norms, has_sink=self._has_sink)
 
     def result(self) -> dict[str, NDArray[np.float32]]:
         """Return the scores, once all rows were seen.
@@ -99,13 +95,68 @@ class LayerMeasurer:
         Returns:
             By the names of ``kinds.scores.HEAD_SCORES``, ``[head]`` each; NaN where a score is undefined.
         """
-        queries = len(self._pairs.positions) - 1 or torch.nan
-        counts = {"duplicate": self._pairs.num_duplicated, "induction": self._pairs.num_inducing}
+        scores = (self._windowed or self._all).result()
         if self._norms is None:
-            counts["sink_weighted"] = torch.nan
-        scores = {name: total / counts.get(name, queries) for name, total in self._sums.items()}
-        scores |= {name: total / count for name, (total, count) in self._distances.items()}
+            scores["sink_weighted"] = torch.full((self._num_heads,), torch.nan)
         return {name: score.cpu().numpy() for name, score in scores.items()}
+
+
+class _Sums:
+    """Sums of scores over queries, and the number of queries of each: those that see a key that the score is about.
+
+    Attributes:
+        first_keys: first key position that each query sees, ``[query_pos]``.
+    """
+
+    def __init__(self, num_heads: int, first_keys: torch.Tensor) -> None:
+        self.first_keys = first_keys
+        zeros = torch.zeros(num_heads, device=first_keys.device)
+        self._totals = {score.name: zeros for score in HEAD_SCORES}
+        self._counts = {score.name: zeros for score in HEAD_SCORES}
+
+    def add(
+        self, first: int, weights: torch.Tensor, pairs: HeadMeasurer, norms: torch.Tensor | None, *, has_sink: bool
+    ) -> None:
+        last = first + weights.shape[1]
+        self._add_pairs("duplicate", pairs.duplicates, first, weights)
+        self._add_pairs("induction", pairs.inductions, first, weights)
+        if first == 0:  # the first query has nothing to choose from
+            first, weights = 1, weights[:, 1:]
+        if first >= last:
+            return
+        queries, keys = pairs.positions[first:last], pairs.positions[: weights.shape[-1]]
+        first_keys, sums = self.first_keys[first:last], weights.sum(-1)
+        sees_first, num_visible = first_keys == 0, queries - first_keys + 1
+        self._add("sink", weights[:, :, 0] + (1 - sums if has_sink else 0), sees_first)
+        self._add("previous", weights.diagonal(first - 1, 1, 2), first_keys < queries)
+        self._add("self", weights.diagonal(first, 1, 2), queries > 0)
+        entropy = torch.special.entr(weights).sum(-1) / torch.log(num_visible.float())
+        self._add("entropy", entropy, num_visible > 1)
+        if norms is not None:
+            self._add("sink_weighted", weighted_sink(weights, norms), sees_first)
+        lengths = weights * (queries[:, None] - keys).clamp(min=0)
+        self._add("distance", lengths.sum(-1), queries > 0)
+        rest = weights[:, :, 1:].sum(-1)  # not 1 less the first: what is left may be smaller than a rounding of that
+        sees_rest = (queries > 1) & (rest > 0)
+        self._add("distance_rest", lengths[:, :, 1:].sum(-1) / rest, sees_rest)
+
+    def _add_pairs(self, name: str, pairs: torch.Tensor, first: int, weights: torch.Tensor) -> None:
+        """Add the weights of the visible ones of some pairs of positions, ``[2, pair]``, ascending by query."""
+        bounds = torch.tensor([first, first + weights.shape[1]], device=pairs.device)
+        begin, end = torch.searchsorted(pairs[0].contiguous(), bounds).tolist()
+        query_pos, key_pos = pairs[:, begin:end]
+        visible = key_pos >= self.first_keys[query_pos]
+        query_pos, key_pos = query_pos[visible], key_pos[visible]
+        self._totals[name] = self._totals[name] + weights[:, query_pos - first, key_pos].sum(-1)
+        self._counts[name] = self._counts[name] + len(query_pos.unique())
+
+    def _add(self, name: str, values: torch.Tensor, counted: torch.Tensor) -> None:
+        """Add the values of queries, ``[head, row]``, of those that count, ``[row]`` or ``[head, row]``."""
+        self._totals[name] = self._totals[name] + values.where(counted, 0).sum(-1)
+        self._counts[name] = self._counts[name] + counted.sum(-1)
+
+    def result(self) -> dict[str, torch.Tensor]:
+        return {name: total / self._counts[name] for name, total in self._totals.items()}
 
 
 class ScoresCollector(KindCollector):
@@ -122,8 +173,12 @@ class ScoresCollector(KindCollector):
     def see_heads(self, trace: HeadTrace) -> None:
         """Begin with a layer."""
         if trace.layer in self.run.layers:
-            heads, norms = self.run.heads, self._find_norms(trace)
-            self._layers[trace.layer] = self._measurer.begin(len(heads), norms, has_sink=has_sink(trace.module))
+            self._layers[trace.layer] = self._measurer.begin(
+                len(self.run.heads),
+                self._find_norms(trace),
+                has_sink=has_sink(trace.module),
+                layer_type=self.run.find_layer_type(trace.layer),
+            )
 
     def _find_norms(self, trace: HeadTrace) -> torch.Tensor | None:
         """Scores other than the weighted one need no norms."""

@@ -31,14 +31,14 @@ class ValueNormsCollector(KindCollector):
 
 
 def weighted_sink(weights: torch.Tensor, norms: torch.Tensor) -> torch.Tensor:
-    """Return the share of weighted attention on the first token, summed over some queries.
+    """Return the share of weighted attention on the first token.
 
     Args:
         weights: float32 ``[head, row, key_pos]``; keys that no row sees can be left out at the end.
         norms: ``[head, key_pos]``.
 
     Returns:
-        ``[head]``; NaN where there is a row in which nothing is written.
+        ``[head, row]``; NaN for a row in which nothing is written.
     """
     written = weights @ norms[:, : weights.shape[-1], None]
-    return (weights[:, :, 0] * norms[:, None, 0] / written[:, :, 0]).sum(-1)
+    return weights[:, :, 0] * norms[:, None, 0] / written[:, :, 0]

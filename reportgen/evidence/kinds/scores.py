@@ -41,13 +41,14 @@ class HeadScore:
 HEAD_SCORES = (
     HeadScore(
         "sink", "first token",
-        "Mean over queries q ≥ 1 of the weight on position 0; where a model learns a sink, what it takes counts too.",
+        "Mean over queries q ≥ 1 that see position 0 of the weight on it, and of what a learned sink takes.",
         "Attention sink: Xiao et al. 2023. Says that a head has little to find, not that the first token matters.",
         label="rests on the first token",
     ),
     HeadScore(
         "sink_weighted", "first token, weighted",
-        "Mean over queries q ≥ 1 of ‖a[q, 0] · v_0 W_O‖ as a share of its sum over the row. n/a where heads are gated.",
+        "Mean over queries q ≥ 1 that see position 0 of ‖a[q, 0] · v_0 W_O‖ as a share of its sum over the row. "
+        "n/a where heads are gated.",
         "Norms of Kobayashi et al. 2020. Far below the score before it, the head reads that token and writes little.",
     ),
     HeadScore(
@@ -56,13 +57,14 @@ HEAD_SCORES = (
     ),
     HeadScore(
         "duplicate", "duplicate token",
-        "Mean over queries whose token stood before, of the summed weight on its earlier places. n/a without repeats.",
+        "Mean over queries that see an earlier place of their token, of the summed weight on those places. "
+        "n/a without repeats.",
         "Duplicate-token heads: Wang et al. 2022.", label="duplicate-token head",
     ),
     HeadScore(
         "induction", "induction",
-        "Mean over queries whose token stood before, of the summed weight on what followed it there (k + 1 < q). "
-        "n/a without repeats.",
+        "Mean over queries that see what followed an earlier place of their token (k + 1 < q), of the summed weight on "
+        "it. n/a without repeats.",
         "Prefix matching: Olsson et al. 2022. Other definitions are in use; on text that does not repeat itself, "
         "few queries count.",
         label="induction head",
@@ -73,7 +75,8 @@ HEAD_SCORES = (
     ),
     HeadScore(
         "entropy", "entropy",
-        "Mean over queries q ≥ 1 of −Σ a ln a, divided by ln(q + 1): 0 is one key, 1 is all alike.",
+        "Mean over queries that see two keys or more of −Σ a ln a, divided by the logarithm of the number of keys that "
+        "they see: 0 is one key, 1 is all alike.",
         "The division is ours: early queries have fewer keys, and so a lower ceiling.",
     ),
     HeadScore(
