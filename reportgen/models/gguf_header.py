@@ -15,9 +15,10 @@ from typing import BinaryIO
 from reportgen.records.errors import ModelError
 
 MAX_VALUES = 3_000_000
-"""Most keys, tensors and array elements together; the vocabulary and merges of the largest models need half of it."""
+"""Maximum number of keys, tensors and array elements in total; the largest models need half of it for their vocabulary
+and merges."""
 MAX_TEXT = 1_000_000
-"""Most bytes of a string outside of arrays; the longest are chat templates of about 10,000 bytes."""
+"""Maximum length in bytes of a string outside of arrays; the longest are chat templates of about 10,000 bytes."""
 _MAX_DIMENSIONS = 4
 _STRING, _ARRAY = 8, 9
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
@@ -33,9 +34,9 @@ def check_gguf(path: Path, name: str) -> None:
         name: name of the model, for error messages.
 
     Raises:
-        ModelError: it is not a GGUF file, declares more values than it contains or than ``MAX_VALUES``, or its tensors
-            overlap or extend past the end of the file.
-        OSError: it cannot be read.
+        ModelError: the file is not a GGUF file, declares more values than it contains or than ``MAX_VALUES``, or has
+            tensors that overlap or extend past the end of the file.
+        OSError: the file cannot be read.
     """
     with path.open("rb") as file:
         try:
@@ -130,10 +131,10 @@ class _Header:
         return struct.unpack(self._order + kind, self._take(8 if kind == "Q" else 4))[0]
 
     def _take(self, length: int) -> bytes:
-        taken = self._file.read(length) if length <= self._size else b""
-        if len(taken) < length:
+        data = self._file.read(length) if length <= self._size else b""
+        if len(data) < length:
             raise EOFError
-        return taken
+        return data
 
     def _skip(self, length: int) -> None:
         if self._file.tell() + length > self._size:

@@ -17,7 +17,7 @@ _MEMORY = "there is not enough memory for it; take a smaller model, --dtype bflo
 
 _UNREADABLE = ("SafetensorError", "UnpicklingError", "EOFError", "IndexError")
 
-# Errors of transformers and torch that are only recognizable by their message: pattern, error class, message.
+# Errors of transformers and torch that can only be recognized by their message: pattern, error class, message.
 _WORDS: tuple[tuple[str, type[ModelError], str], ...] = (
     (
         "trust_remote_code",
@@ -193,25 +193,25 @@ def quiet() -> Iterator[None]:
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
     from transformers.utils import logging as log
 
-    others, hub_silent = (
+    loggers, hub_silent = (
         [logging.getLogger(name) for name in ("huggingface_hub", "accelerate")],
         are_progress_bars_disabled(),
     )
-    before = log.get_verbosity(), log.is_progress_bar_enabled(), [other.level for other in others]
+    before = log.get_verbosity(), log.is_progress_bar_enabled(), [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         log.set_verbosity_error()
         log.disable_progress_bar()
         if not hub_silent:  # transformers switches off the hub's bars together with its own
             enable_progress_bars()
-        for other in others:
-            other.setLevel(logging.ERROR)
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
         try:
             yield
         finally:
             log.set_verbosity(before[0])
-            for other, level in zip(others, before[2], strict=True):
-                other.setLevel(level)
+            for logger, level in zip(loggers, before[2], strict=True):
+                logger.setLevel(level)
             if before[1]:
                 log.enable_progress_bar()
             if hub_silent:

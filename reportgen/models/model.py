@@ -44,8 +44,8 @@ class LoadedModel:
     """A model that prompts can run on.
 
     Attributes:
-        network: in evaluation mode.
-        tokenizer: with a padding token.
+        network: the network, in evaluation mode.
+        tokenizer: its tokenizer, with a padding token.
         info: facts about the model that pages show.
     """
 
@@ -66,7 +66,7 @@ def load_model_info(name: str, *, trust_remote_code: bool = False) -> ModelInfo:
 
     Raises:
         ModelNotFound: there is no model of that name.
-        UnsupportedModel: it is not a causal language model with attention heads.
+        UnsupportedModel: the model is not a causal language model with attention heads.
         ModelError: the config cannot be read, or a local folder has no tokenizer.
     """
     if name in BUNDLED:
@@ -103,7 +103,7 @@ def load_model(
 
     Raises:
         ModelNotFound: there is no model of that name.
-        UnsupportedModel: it is not a causal language model with attention heads.
+        UnsupportedModel: the model is not a causal language model with attention heads.
         ModelError: the model cannot be used for another reason; the message gives advice.
     """
     check_settings(device, dtype, device_map)

@@ -1,4 +1,4 @@
-"""Parse the name of a model or an adapter into the source that transformers loads it from."""
+"""Parse the name of a model or an adapter into the location from which transformers loads it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LOOKS_LIKE_PATH = re.compile(rf"[./~\\]|{_DRIVE.pattern}|.*\\")
 
 @dataclass(frozen=True)
 class Source:
-    """Location of a model.
+    """Location of a model or an adapter.
 
     Attributes:
         repo: a local folder, or a repository of the hub.

@@ -1,5 +1,5 @@
-"""Draws captures: HTML pages, tables, pictures.
+"""Render captures as HTML pages, tables and pictures.
 
-Comes in: captures.
-Goes out: the text of pages, comparisons and the index; tables of numbers; pictures.
+Input: captures.
+Output: the HTML of pages, comparisons and the index; tables of numbers; pictures.
 """

@@ -1,4 +1,4 @@
-"""All that is written of one page: from captures to files."""
+"""Render a page and the files that belong to it."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from reportgen.records import Comparison
 
 @dataclass(frozen=True, eq=False)
 class Artifacts:
-    """What there is to write of one page.
+    """A page and the files that belong to it.
 
     Attributes:
-        html: the page.
-        card: what the index says about it.
-        tables: its tables of numbers, content by name of the file.
-        kept: the capture that it was made from, where that is to be kept.
-        key: of what it was made from, without the address.
-        dropped: what the page leaves out, in words; empty where it leaves out nothing.
-        preview: the picture of it for cards of links, a PNG; empty where it is not known where it will be published.
+        html: HTML of the page.
+        card: card of the page for the index.
+        tables: tables of numbers, content by file name.
+        kept: capture that the page was made from; ``None`` if captures are not kept.
+        key: cache key of the page, without the site's URL.
+        dropped: description of the weights that the page leaves out; empty if it leaves out none.
+        preview: preview picture for links to the page, as PNG; empty if the site's URL is unknown.
     """
 
     html: str
@@ -44,8 +44,8 @@ def render_artifacts(capture: Capture, options: PageOptions, key: str) -> Artifa
     """Render the page of a prompt, and the files next to it.
 
     Args:
-        capture: data to show.
-        options: how to draw the page, and which files to make.
+        capture: capture to show.
+        options: options of the page; they also select the files.
         key: cache key of the page, without the site's URL; empty for none.
     """
     html, precision = draw_page(capture, options, key=key_at(key, options.site_url))
@@ -64,7 +64,7 @@ def render_artifacts(capture: Capture, options: PageOptions, key: str) -> Artifa
 def render_comparison_artifacts(
     comparison: Comparison, first: Capture, second: Capture, options: PageOptions, key: str
 ) -> Artifacts:
-    """Render the page of a comparison; its arguments are those of ``draw_comparison`` and ``render_artifacts``."""
+    """Render the page of a comparison; see ``draw_comparison`` and ``render_artifacts`` for the arguments."""
     html, _ = draw_comparison(comparison, first, second, options, key=key_at(key, options.site_url))
     card = make_compare_card(comparison, first, second)
     return Artifacts(html, card, key=key, preview=draw_preview(card) if options.site_url else b"")

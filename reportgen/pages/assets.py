@@ -1,7 +1,7 @@
-"""Style sheets, scripts and the policy that a page is allowed to run under.
+"""Style sheets, scripts and the content security policy of a page.
 
-The files under ``templates/css`` and ``templates/js`` are read raw, never through Jinja, which would take ``{#`` and
-``{%`` in a script for its own.
+The files in ``templates/css`` and ``templates/js`` are read without Jinja, which would interpret ``{#`` and ``{%`` in a
+script.
 """
 
 from __future__ import annotations
@@ -25,50 +25,54 @@ from reportgen.pages.templates import strip_margin
 from reportgen.paths import find_templates
 
 BOKEH_FILE = f"assets/bokeh-{bokeh.__version__}.min.js"
-"""Where a site with shared assets keeps BokehJS, relative to its pages."""
+"""Path of BokehJS in a site with shared assets, relative to its pages."""
 
 _STYLES = ("theme.css", "layout.css", "content.css", "take.css")
 BOOT_SCRIPTS = ("payload.js", "boot.js")
-"""Those that bring in the others, which pages carry deflated."""
+"""Scripts that inflate and run the other scripts, which a page contains as deflated blocks."""
 _SHARED_SCRIPTS = (
     "triangles.js", "ramps.js", "pattern.js", "scale.js", "scores.js", "sets.js", "state.js", "store.js", "shows.js",
     "kinds.js", "words.js", "forms.js", "evidence.js", "ledger.js", "text.js", "figures.js", "heatmaps.js",
     "overview.js", "strongest.js", "address.js", "keys.js", "pointer.js", "theme.js", "blocks.js",
 )  # fmt: skip
-"""In the order in which they must run: the pure ones, then those that draw."""
+"""Scripts of all pages in the order in which they must run: first those that only compute, then those that draw."""
 PAGE_SCRIPTS = (
     *_SHARED_SCRIPTS, "lines.js", "tiles.js", "steps.js", *(script for kind in KINDS for script in kind.scripts),
     "head_rows.js", "together.js", "views.js", "scoreboard.js", "captions.js", "controls.js", "player.js",
     "picture.js", "strip.js", "save.js", "embed.js", "cite.js", "dialogs.js", "page.js",
 )  # fmt: skip
-"""Those of a page; the last one touches the document."""
+"""Scripts of the page of a prompt; only the last one changes the document when it is loaded."""
 COMPARE_SCRIPTS = (*_SHARED_SCRIPTS, "difference.js", "beside.js", "compare.js")
 INDEX_SCRIPTS = ("payload.js", "keys.js", "address.js", "listing.js", "index.js")
 _COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:(?!\*/).)*\*/[ \t]*)\n", re.DOTALL | re.MULTILINE)
-"""Comments are a sixth of the scripts, and are carried by every page."""
+"""Comments that fill whole lines. They are a sixth of the scripts, and every page would contain them."""
 _STYLE_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _STYLE_SPACE = re.compile(r'("[^"]*")|[;\s]*(\})\s*|\s*([{;,])\s+|(?<=[a-z]:)\s+|\s+(?=\{)')
-"""White space and last semicolons, which mean nothing in a style sheet; what is quoted is matched first, and stays."""
+"""Redundant white space and semicolons of a style sheet. Quoted text is matched first, so that it is kept."""
 
 
 @cache
 def read_bokeh() -> str:
-    """Return the text of BokehJS, its core bundle alone."""
+    """Return the source of BokehJS, only its core bundle."""
     return Resources(mode="inline", components=["bokeh"], minified=True).js_raw[0]
 
 
 @cache
 def read_styles(*own: str) -> Markup:
-    """Return the style sheets that everything shares, then those of one kind of page, as one, without comments."""
+    """Return the shared style sheets and those of one kind of page as one style sheet without comments.
+
+    Args:
+        own: file names of the style sheets of this kind of page.
+    """
     sheets = ((find_templates() / "css" / name).read_text("utf-8") for name in (*_STYLES, *own))
     return Markup(_STYLE_SPACE.sub(r"\1\2\3", _STYLE_COMMENT.sub("", "\n".join(sheets))).strip())
 
 
 @cache
 def read_scripts(names: tuple[str, ...]) -> Markup:
-    """Return scripts as one, in the order given, without the comments that fill lines of their own.
+    """Return scripts joined in the order given, without the comments that fill whole lines.
 
-    They must not hold ``</script``: nothing escapes it inside a script element.
+    The scripts must not contain ``</script``, because it cannot be escaped inside a script element.
     """
     scripts = ((find_templates() / "js" / name).read_text("utf-8") for name in names)
     return Markup("\n".join(strip_margin(_COMMENT.sub("", script)).rstrip() for script in scripts))
@@ -76,13 +80,13 @@ def read_scripts(names: tuple[str, ...]) -> Markup:
 
 @dataclass(frozen=True)
 class Program:
-    """What a page runs.
+    """The scripts of a page and its content security policy.
 
     Attributes:
-        boot: the script that brings in the others.
-        blocks: those that the page carries deflated, by name.
-        bokeh_file: where BokehJS is instead, relative to the page; empty where the page carries it.
-        policy: lets these run, and nothing else.
+        boot: script that inflates and runs the others.
+        blocks: deflated scripts in the page, by name.
+        bokeh_file: path of BokehJS relative to the page; empty if the page contains BokehJS.
+        policy: content security policy that allows only these scripts.
     """
 
     boot: Markup
@@ -93,14 +97,19 @@ class Program:
 
 @cache
 def make_program(names: tuple[str, ...], *, shared_assets: bool) -> Program:
-    """Return what a page of these scripts runs, with BokehJS in it or beside it."""
-    carried = {"script": str(read_scripts(names))} | ({} if shared_assets else {"bokeh": read_bokeh()})
+    """Return the program of a page.
+
+    Args:
+        names: file names of the page's scripts.
+        shared_assets: whether BokehJS is a file of the site instead of a part of the page.
+    """
+    scripts = {"script": str(read_scripts(names))} | ({} if shared_assets else {"bokeh": read_bokeh()})
     boot = read_scripts(BOOT_SCRIPTS)
     return Program(
         boot=boot,
-        blocks={name: encode_bytes(script.encode("utf-8"), patient=True) for name, script in carried.items()},
+        blocks={name: encode_bytes(script.encode("utf-8"), patient=True) for name, script in scripts.items()},
         bokeh_file=BOKEH_FILE if shared_assets else "",
-        policy=make_policy((boot, *carried.values()), own_files=shared_assets),
+        policy=make_policy((boot, *scripts.values()), own_files=shared_assets),
     )
 
 
@@ -108,12 +117,12 @@ def make_policy(scripts: Iterable[str], *, own_files: bool = False) -> str:
     """Return the content security policy of a page.
 
     Args:
-        scripts: text of every inline script that may run, those that the page adds later included.
-        own_files: whether script files beside the page may run too.
+        scripts: text of every inline script that may run, including scripts that the page adds later.
+        own_files: whether script files from the page's own origin may run too.
 
     Returns:
-        A policy under which nothing else runs and nothing is requested. Styles are left open, since Bokeh sets them on
-        elements; no address but ``data:`` and ``blob:`` can be reached from a style.
+        A policy that allows no other scripts and no requests. Inline styles are allowed, because Bokeh sets them on
+        elements; a style can load nothing but ``data:`` and ``blob:`` URLs.
     """
     hashes = [_hash(script) for script in scripts]
     sources = " ".join(["'self'", *hashes] if own_files else hashes)
@@ -124,7 +133,7 @@ def make_policy(scripts: Iterable[str], *, own_files: bool = False) -> str:
 
 
 def embed_json(value: Any) -> Markup:
-    """Return JSON for a script element of a data type, in which no text can end the element."""
+    """Return a value as JSON for a script element, escaped so that no text in it can end the element."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     return Markup(text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e"))
 

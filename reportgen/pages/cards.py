@@ -1,4 +1,4 @@
-"""What the index says about one prompt: a card of its page, or of its failure."""
+"""Cards of the index: one for each page, and one for each prompt that failed."""
 
 from __future__ import annotations
 
@@ -21,25 +21,27 @@ from reportgen.records import Failure, Prediction
 _EXCERPT = 300
 _THUMBNAIL_SIDE = 32
 _SHADES = 16
-"""Few, so that a picture is well under a kilobyte: an index has one for each of thousands of pages."""
+"""Number of colours of a thumbnail. It is small so that a thumbnail takes less than a kilobyte: an index may have
+thousands."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """One page; the page carries its card, so that an index can be made from the pages alone.
+    """Card of a page. Each page contains its card, so that an index can be made from the pages alone.
 
     Attributes:
         slug: name of the page's file, without ``.html``.
-        title: its heading.
-        text: the beginning of the prompt.
+        title: heading of the page.
+        text: beginning of the prompt.
         model: name of the model.
-        tags: free words.
-        num_prompt_tokens: how many tokens the prompt has.
-        num_steps: how many were generated.
-        thumbnail: a PNG as a ``data:`` address, of at most 2 KB.
-        prompt_logprob: mean log-probability of the prompt's tokens after the first; ``None`` where there are none.
-        generated_logprob: the same of the generated tokens, by the model's own probabilities.
-        compares: titles of both sides where the page puts two prompts side by side; empty otherwise.
+        tags: tags of the prompt.
+        num_prompt_tokens: number of tokens of the prompt.
+        num_steps: number of generated tokens.
+        thumbnail: PNG of at most 2 KB, as a ``data:`` URL.
+        prompt_logprob: mean log-probability of the prompt's tokens after the first; ``None`` if there are none.
+        generated_logprob: mean log-probability of the generated tokens, before sampling filters; ``None`` if there are
+            none.
+        compares: titles of both sides if the page is a comparison; empty otherwise.
     """
 
     slug: str
@@ -56,26 +58,30 @@ class Card:
 
     @property
     def href(self) -> str:
-        """Address of the page, relative to the index."""
+        """URL of the page, relative to the index."""
         return f"{self.slug}.html"
 
     @property
     def facts(self) -> str:
-        """What the index says beside the title, in a line."""
+        """The line of facts that the index shows next to the title."""
         if self.compares:
             return f"{self.model} · side by side: {' | '.join(self.compares)}"
         means = (("prompt", self.prompt_logprob), ("generated", self.generated_logprob))
-        known = [f"{name} {mean:.2f}".replace("-", "−") for name, mean in means if mean is not None]
+        values = [f"{name} {mean:.2f}".replace("-", "−") for name, mean in means if mean is not None]
         counts = f"{self.num_prompt_tokens} prompt + {self.num_steps} generated tokens"
-        return " · ".join((self.model, counts, *[f"mean log-probability: {', '.join(known)}"] * bool(known)))
+        return " · ".join((self.model, counts, *[f"mean log-probability: {', '.join(values)}"] * bool(values)))
 
 
 @dataclass(frozen=True)
 class FailureCard:
-    """One prompt that gave no page.
+    """Card of a prompt that failed.
 
     Attributes:
-        earlier_page: address of the page that an earlier run made of it, relative to the index; empty where there is
+        slug: slug of the prompt.
+        title: title of the prompt.
+        model: name of the model.
+        error: error message.
+        earlier_page: URL of the page that an earlier run made of the prompt, relative to the index; empty if there is
             none.
     """
 
@@ -87,7 +93,7 @@ class FailureCard:
 
     @property
     def facts(self) -> str:
-        """What the index says beside the title, in a line."""
+        """The line of facts that the index shows next to the title."""
         return f"{self.model} · {'failed' if self.earlier_page else 'no page'}"
 
 
@@ -109,42 +115,44 @@ def make_card(capture: Capture) -> Card:
 
 
 def parse_card(values: Mapping[str, Any]) -> Card:
-    """Return the card that a page carries.
+    """Return the card from the JSON in a page.
 
     Raises:
-        TypeError: the values are not those of a card.
+        TypeError: the values do not match the fields of a card.
     """
     return Card(**{**values, **{name: tuple(values.get(name, ())) for name in ("tags", "compares")}})
 
 
 def make_failure_card(failure: Failure, *, has_earlier_page: bool = False) -> FailureCard:
-    """Return the card of a prompt that failed, with or without a page of an earlier run."""
+    """Return the card of a prompt that failed; ``has_earlier_page`` is whether an earlier run made its page."""
     prompt = failure.prompt
     page = f"{prompt.slug}.html" if has_earlier_page else ""
     return FailureCard(prompt.slug, prompt.title, prompt.runs_on, failure.error, page)
 
 
 def excerpt(capture: Capture) -> str:
-    """Return the beginning of the prompt: of a chat what the user said last, else the text as the model read it."""
-    said = [message.get("content", "") for message in capture.prompt.messages if message.get("role") == "user"]
-    if said and said[-1]:
-        return said[-1][:_EXCERPT]
+    """Return the beginning of the prompt: of the last user message of a chat, otherwise of the decoded text."""
+    contents = [message.get("content", "") for message in capture.prompt.messages if message.get("role") == "user"]
+    if contents and contents[-1]:
+        return contents[-1][:_EXCERPT]
     return "".join(token.text for token in capture.tokens[: capture.num_prompt_tokens])[:_EXCERPT]
 
 
 def draw_thumbnail(capture: Capture) -> str:
-    """Return a picture of the attention averaged over layers and heads, the first token left out where another is.
+    """Return a picture of the attention averaged over layers and heads.
+
+    The first token is left out as a key if there is more than one token.
 
     Returns:
-        A PNG as a ``data:`` address.
+        A PNG as a ``data:`` URL.
     """
     return encode_picture(shade_means(capture))
 
 
 def shade_means(capture: Capture) -> NDArray[np.float32]:
-    """Return the picture of a thumbnail, ``[row, column]``, 0 to 1; the strongest weight is 1."""
+    """Return the shades of a thumbnail, ``[row, column]``, 0 to 1: square roots of mean weights, largest = 1."""
     mean = np.zeros((capture.num_tokens, capture.num_tokens), np.float32)
-    for triangles in capture.attention:  # layer by layer: in float32 all of them would take twice the memory
+    for triangles in capture.attention:  # one layer at a time, because float32 takes more memory than codes
         weights = dequantize_sqrt(triangles).mean(axis=0, dtype=np.float32)
         mean[np.tri(len(mean), dtype=bool)] += weights / len(capture.attention)
     if capture.num_tokens > 1:
@@ -153,7 +161,7 @@ def shade_means(capture: Capture) -> NDArray[np.float32]:
 
 
 def encode_picture(shade: NDArray[np.float32]) -> str:
-    """Return shades from 0 to 1 as a PNG in a ``data:`` address."""
+    """Return shades from 0 to 1 as a PNG in a ``data:`` URL."""
     picture = Image.fromarray(np.rint((_SHADES - 1) * shade).astype(np.uint8)).convert("P")
     colors = PALETTES["blues"][:: 255 // (_SHADES - 1)]
     picture.putpalette([int(color[i : i + 2], 16) for color in colors for i in (1, 3, 5)])
@@ -163,6 +171,6 @@ def encode_picture(shade: NDArray[np.float32]) -> str:
 
 
 def _mean_logprob(predictions: Iterable[Prediction]) -> float | None:
-    """Mean over tokens, as JSON has it; ``None`` where there are none, or one was impossible."""
+    """Return the mean log-probability, shortened for JSON; ``None`` if there are no tokens or one has probability 0."""
     logprobs = [prediction.logprob for prediction in predictions]
     return shorten(float(np.mean(logprobs))) if logprobs else None

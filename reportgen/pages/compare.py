@@ -1,7 +1,7 @@
-"""Two captures to the HTML of a page that puts them side by side.
+"""Render two captures as a page that shows them side by side.
 
-Each side has the blocks that a page of its own has, with ``a-`` or ``b-`` before their names; what both share stands in
-the block ``shared``.
+Each side has the same blocks as its own page, with the prefix ``a-`` or ``b-`` in their names. The block ``shared``
+holds the data of both sides.
 """
 
 from __future__ import annotations
@@ -61,12 +61,12 @@ from reportgen.pages.templates import GENERATOR, render
 from reportgen.records import Comparison, ModelInfo
 
 _LISTED = 12
-"""Heads that are listed for being farthest apart."""
+"""Number of heads in the list of those that differ most."""
 
 
 @dataclass(frozen=True)
 class SideView:
-    """What the template reads of one side; ``name`` is ``a`` or ``b``."""
+    """Data of one side for the template; ``name`` is ``a`` or ``b``."""
 
     name: str
     title: str
@@ -85,7 +85,7 @@ class SideView:
 
 @dataclass(frozen=True)
 class CompareContext:
-    """All that ``compare.html.jinja2`` and its parts read."""
+    """Data for ``compare.html.jinja2`` and the templates that it includes."""
 
     title: str
     note: str
@@ -116,17 +116,17 @@ def render_comparison(
     comparison: Comparison, first: Capture, second: Capture, options: PageOptions = PageOptions(), *,
     precision: Precision = FULL,
 ) -> str:  # fmt: skip
-    """Return the page that puts two captures side by side, whatever it weighs.
+    """Return the page that shows two captures side by side, whatever its size.
 
     Args:
-        comparison: how it is called.
-        first: the left side, A; what ``alignment.slim`` leaves of a capture is enough.
-        second: the right side, B.
-        options: how; the maximum size and the precision are not used.
-        precision: how finely it holds weights.
+        comparison: title, slug, tags and note of the page.
+        first: left side, A; the result of ``alignment.slim`` is enough.
+        second: right side, B.
+        options: options of the page; its maximum size and precision are ignored.
+        precision: precision of the weights on the page.
 
     Returns:
-        The whole HTML document; the same captures give the same text.
+        The HTML document; the same captures give the same text.
     """
     return render("compare.html.jinja2", make_compare_context(comparison, first, second, options, precision))
 
@@ -134,7 +134,15 @@ def render_comparison(
 def draw_comparison(
     comparison: Comparison, first: Capture, second: Capture, options: PageOptions = PageOptions(), *, key: str = ""
 ) -> tuple[str, Precision]:
-    """Return the page of two captures, no larger than the options allow, as ``draw_page`` does for one."""
+    """Return the page of two captures within the maximum page size, and the precision of its weights.
+
+    Args:
+        comparison: as in ``render_comparison``.
+        first: as in ``render_comparison``.
+        second: as in ``render_comparison``.
+        options: options of the page.
+        key: cache key to store in the page; empty for none.
+    """
 
     def draw(precision: Precision, *, with_layers: bool = True) -> str:
         context = replace(make_compare_context(comparison, first, second, options, precision), key=key)
@@ -144,7 +152,7 @@ def draw_comparison(
 
 
 def make_compare_card(comparison: Comparison, first: Capture, second: Capture) -> Card:
-    """Return the card of a comparison; its picture has A below the diagonal and B, turned over, above it."""
+    """Return the card of a comparison; its thumbnail has A below the diagonal and B, transposed, above it."""
     cards = [make_card(capture) for capture in (first, second)]
     models = list(dict.fromkeys(card.model for card in cards))
     return Card(
@@ -164,7 +172,7 @@ def make_compare_context(
     comparison: Comparison, first: Capture, second: Capture, options: PageOptions = PageOptions(),
     precision: Precision = FULL,
 ) -> CompareContext:  # fmt: skip
-    """Return all that the comparison's templates read."""
+    """Return the data for the templates of a comparison."""
     captures = first, second
     alignment = align(first, second)
     program = make_program(COMPARE_SCRIPTS, shared_assets=options.shared_assets)
@@ -176,8 +184,8 @@ def make_compare_context(
         tags=comparison.tags,
         link=make_link(options.site_url, comparison.slug, comparison.title, f"Attention side by side: {titles}"),
         sides=[
-            _view(capture, name, describe_dropped_mass(lost, precision))
-            for capture, name, lost in zip(captures, "ab", dropped, strict=True)
+            _view(capture, name, describe_dropped_mass(mass, precision))
+            for capture, name, mass in zip(captures, "ab", dropped, strict=True)
         ],
         same_model=first.model.title == second.model.title,
         precision=describe_precision(first, precision),
@@ -199,7 +207,7 @@ def make_compare_context(
 
 
 def describe_alignment(first: Capture, second: Capture, alignment: Alignment | None) -> str:
-    """Return what the difference is taken of, or why there is none, in words."""
+    """Return a description of the positions that the difference compares, or of why there is no difference."""
     counts = f"{first.num_prompt_tokens} and {second.num_prompt_tokens} tokens"
     if alignment is None:
         return f"There is no difference to draw: the prompts have {counts} and do not end alike."
@@ -242,7 +250,7 @@ def _common_scores(first: Capture, second: Capture) -> list[HeadScore]:
 def _make_blocks(
     captures: tuple[Capture, Capture], alignment: Alignment | None, precision: Precision
 ) -> dict[str, Markup]:
-    """Return the blocks that the page opens with: both sides on the same head, that which A alone would open on."""
+    """Return the blocks that the page needs first; both sides start with the default head of A."""
     layer, head = find_default_head(captures[0])
     marks = [list_marks(capture) for capture in captures]
     shared = {
@@ -264,7 +272,7 @@ def _make_blocks(
 
 
 def _describe(capture: Capture, default_head: tuple[int, int], precision: Precision) -> dict[str, object]:
-    """Return what a page's script reads of a capture without evidence."""
+    """Return the data of a capture for the page's script, without evidence."""
     return (
         describe_capture(capture, precision)
         | describe_layer_types(capture)
@@ -281,7 +289,7 @@ def _describe(capture: Capture, default_head: tuple[int, int], precision: Precis
 def _make_early_blocks(
     captures: tuple[Capture, Capture], dropped: Sequence[NDArray[np.float32] | None]
 ) -> dict[str, Markup]:
-    """Return the blocks that come before those of layers, since they are small and say something of all of them."""
+    """Return the blocks that precede those of the layers, because they are small and apply to all layers."""
     return {
         f"{name}-{block}": text
         for name, capture, lost in zip("ab", captures, dropped, strict=True)
@@ -294,7 +302,7 @@ def _encode_dropped(dropped: NDArray[np.float32] | None) -> dict[str, Markup]:
 
 
 def _make_layer_blocks(captures: tuple[Capture, Capture], precision: Precision) -> Iterator[tuple[str, Markup]]:
-    """Yield the blocks that the page needs when something else is looked at, both sides of a layer together."""
+    """Yield the blocks that the page needs when another head is selected; both sides of a layer are adjacent."""
     for layer in sorted({*captures[0].layers, *captures[1].layers}):
         for name, capture in zip("ab", captures, strict=True):
             if layer in capture.layers:
@@ -302,7 +310,7 @@ def _make_layer_blocks(captures: tuple[Capture, Capture], precision: Precision) 
 
 
 def _draw_both(first: Capture, second: Capture) -> str:
-    """Return two thumbnails as one: A below the diagonal, B turned over above it."""
+    """Return two thumbnails as one: A below the diagonal, B transposed above it."""
     below, above = shade_means(first), shade_means(second)
     side = max(len(below), len(above))
     picture = np.zeros((side, side), np.float32)
@@ -312,5 +320,5 @@ def _draw_both(first: Capture, second: Capture) -> str:
 
 
 def _nearest(numbers: Sequence[int], wanted: int) -> int:
-    """Return the number that stands in for one that a side may lack: the nearest, of two the lower."""
+    """Return the number closest to the wanted one, which a side may lack; of two equally close, the lower."""
     return min(numbers, key=lambda number: (abs(number - wanted), number))

@@ -1,6 +1,6 @@
-"""A capture to tables of numbers, so that nobody has to read values off colours.
+"""Export a capture as tables of numbers, in CSV or Parquet.
 
-One row says one thing: columns are named with the words of the records, and what is undefined is an empty cell.
+Columns have the names of the fields of the records. An undefined value is an empty cell.
 """
 
 from __future__ import annotations
@@ -20,46 +20,47 @@ from reportgen.records import Prediction, Token
 from reportgen.records.errors import ReportgenError, install_advice
 
 Table = Mapping[str, Sequence[Any]]
-"""Columns by name, all equally long."""
+"""Columns by name, all of the same length."""
 
 TABLE_NAMES = ("tokens", "steps", *(kind.table for kind in KINDS if kind.table))
 _DIGITS = 7
 
 
 def check_format(name: str) -> None:
-    """Check that a format can be written here.
+    """Check that the package that writes a format is installed.
 
     Raises:
-        ReportgenError: pyarrow, which writes Parquet, is not installed.
+        ReportgenError: the format is Parquet and pyarrow is not installed.
     """
     if name == "parquet" and find_spec("pyarrow") is None:
         raise ReportgenError(f"export: parquet needs pyarrow; {install_advice('parquet')}, or export csv")
 
 
 def make_tables(capture: Capture) -> dict[str, Table]:
-    """Return every table of a capture that it has numbers for.
+    """Return the tables of a capture that have rows.
 
     Returns:
-        ``tokens``: a row for each token. ``steps``: a row for each generated token. Then the tables of the evidence
-        that was measured, by the names of ``TABLE_NAMES``.
+        Tables by name: ``tokens`` with a row for each token, ``steps`` with a row for each generated token, then the
+        tables of the measured evidence. All names are in ``TABLE_NAMES``.
     """
     rows: dict[str, Iterable[Row]] = {"tokens": _token_rows(capture), "steps": _step_rows(capture)}
     rows |= {kind.table: kind.tabulate(capture, value) for kind, value in list_measured(capture) if kind.table}
-    tables = {name: _columns(list(some)) for name, some in rows.items()}
+    tables = {name: _columns(list(table_rows)) for name, table_rows in rows.items()}
     return {name: table for name, table in tables.items() if table}
 
 
 def encode_tables(capture: Capture, kind: str) -> dict[str, bytes]:
-    """Return the tables of a capture as files, by their names."""
+    """Return the tables of a capture as the content of files, by file name."""
     return {f"{name}.{kind}": encode_table(table, kind) for name, table in make_tables(capture).items()}
 
 
 def encode_table(table: Table, kind: str) -> bytes:
-    """Return a table as a file of a format.
+    """Return a table as the content of a file.
 
     Args:
-        table: the columns.
-        kind: of ``records.EXPORT_FORMATS``; CSV is UTF-8 with a header, numbers with seven significant digits.
+        table: columns of the table.
+        kind: format of the file, one of ``records.EXPORT_FORMATS``. CSV is UTF-8 with a header row, and numbers have
+            seven significant digits.
     """
     if kind == "parquet":
         import pyarrow
@@ -84,15 +85,15 @@ def _columns(rows: Sequence[Row]) -> Table:
 
 
 def _plain(value: Any) -> Any:
-    """Return a number of numpy as Python has it, ``None`` where it is undefined."""
+    """Return a NumPy number as a Python number; ``None`` for NaN."""
     if isinstance(value, np.floating):
         return None if np.isnan(value) else float(value)
     return value
 
 
 def _token_rows(capture: Capture) -> Iterator[dict[str, Any]]:
-    met: list[Prediction | None] = [None, *capture.prompt_predictions, *(step.raw for step in capture.steps)]
-    for position, (token, prediction) in enumerate(zip(capture.tokens, met, strict=True)):
+    predictions: list[Prediction | None] = [None, *capture.prompt_predictions, *(step.raw for step in capture.steps)]
+    for position, (token, prediction) in enumerate(zip(capture.tokens, predictions, strict=True)):
         yield {
             "position": position,
             "generated": position >= capture.num_prompt_tokens,

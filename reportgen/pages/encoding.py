@@ -1,9 +1,8 @@
-"""Arrays to the compact blocks that a page carries; ``templates/js/payload.js`` reads the very same format.
+"""Encode arrays and JSON as the compact blocks in a page; ``templates/js/payload.js`` decodes them.
 
-A block is bytes, deflated (zlib format, RFC 1950) and written in base64: either UTF-8 text (JSON or a script) or
-*codes* of attention weights, lower triangles of which are packed as ``triangles`` says.
-
-``reportgen.captures.quantization`` says what a code is.
+The content of a block is deflated (zlib format, RFC 1950) and encoded in base64. It is either UTF-8 text (JSON or a
+script), or *codes* of attention weights, as defined in ``reportgen.captures.quantization``. Lower triangles of codes
+are packed as described in ``triangles``.
 """
 
 from __future__ import annotations
@@ -28,23 +27,24 @@ from reportgen.records import Prediction
 from reportgen.records.json_values import describe_token, list_numbers, shorten
 
 THUMBNAIL_SIDE = 24
-"""Most cells along a side of one head's picture in the overview."""
+"""Maximum number of cells along a side of one head's picture in the overview."""
 _OWN_OVERVIEW = 64
-"""Up to so many tokens the overview has no block: all layers are hardly more, and the page's script shrinks them."""
+"""Number of tokens up to which a page has no overview block: the layers are then hardly larger than the overview, and
+the page's script makes the overview from them."""
 
 _LEVELS = (12, 10, 6)
-"""Of deflate, for small blocks, for larger ones and for the largest. Level 12 makes codes 4 % to 9 % smaller than
-level 6 and takes eight times as long or more, level 10 half or two thirds of that in a tenth to a half of the time."""
+"""Compression levels for small, larger and the largest blocks. Level 12 makes codes 4 % to 9 % smaller than level 6 and
+takes at least eight times as long. Level 10 saves half to two thirds as much, in a tenth to a half of that time."""
 _SIZES = (3 << 13, 1 << 17)
-"""Bytes from which on a block is a larger one, and one of the largest."""
+"""Minimum number of bytes of a larger block, and of one of the largest."""
 
 
 def encode_bytes(data: bytes, *, patient: bool = False) -> Markup:
     """Return bytes as a block.
 
     Args:
-        data: any bytes.
-        patient: take the time that makes any block smallest.
+        data: content of the block.
+        patient: whether to use the strongest compression, whatever the size of the data.
     """
     level = _LEVELS[0 if patient else bisect_right(_SIZES, len(data))]
     return Markup(b64encode(deflate.zlib_compress(data, level)).decode("ascii"))
@@ -54,14 +54,14 @@ def encode_json(value: Any) -> Markup:
     """Return a JSON value as a block; keys keep their order.
 
     Raises:
-        ValueError: the value holds NaN or an infinity, which JSON does not have.
+        ValueError: the value contains NaN or an infinity, which JSON cannot represent.
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return encode_bytes(text.encode("utf-8"))
 
 
 def encode_layer(capture: Capture, layer: int, precision: Precision = FULL) -> Markup:
-    """Return the block of one layer: for each captured head the codes of its lower triangle."""
+    """Return the block of one layer: the codes of the lower triangle of each captured head."""
     return _encode_triangles(capture.attention[capture.layers.index(layer)], precision)
 
 
@@ -83,7 +83,7 @@ def encode_row_sums(sums: Mapping[str, NDArray[np.float32]]) -> dict[str, Markup
 
 
 def measure_triangles(triangles: Iterable[NDArray[Any]], precision: Precision) -> int:
-    """Return how many bytes a block of triangles, ``[cell]`` each, takes on a page."""
+    """Return the approximate size in bytes of a block of triangles, each ``[cell]``."""
     return len(deflate.zlib_compress(_pack(triangles, precision), _LEVELS[-1])) * 4 // 3
 
 
@@ -92,8 +92,9 @@ def _encode_triangles(triangles: Iterable[NDArray[Any]], precision: Precision) -
 
 
 def _pack(triangles: Iterable[NDArray[Any]], precision: Precision) -> bytes:
-    """Return codes as triangles are packed; of 16 bits the high ones so, and behind them the low ones as they are."""
-    codes = (quantize(triangle, precision) for triangle in triangles)  # one by one: all would take much memory
+    """Return packed codes; of 16-bit codes the high bytes are packed, and the low bytes follow unchanged."""
+    # A generator, because all codes at once would take much memory.
+    codes = (quantize(triangle, precision) for triangle in triangles)
     if precision.bits == 8:
         return pack_triangles(codes)
     fine = list(codes)
@@ -102,16 +103,16 @@ def _pack(triangles: Iterable[NDArray[Any]], precision: Precision) -> bytes:
 
 
 def thumbnail_side(num_tokens: int) -> int:
-    """Return the side, in cells, of one head's picture in the overview."""
+    """Return the side length in cells of one head's picture in the overview."""
     return min(num_tokens, THUMBNAIL_SIDE)
 
 
 def shrink(pattern: NDArray[Any], side: int) -> NDArray[Any]:
-    """Return a pattern with at most ``side`` cells along each axis, each the strongest of the cells it stands for.
+    """Downsample a pattern to at most ``side`` cells along each axis by taking the maximum of each group of cells.
 
     Args:
-        pattern: ``[query_pos, key_pos]``.
-        side: side of the result; the pattern itself comes back where it is no larger.
+        pattern: weights or codes, ``[query_pos, key_pos]``.
+        side: side length of the result in cells; a pattern that is not larger is returned unchanged.
 
     Returns:
         ``[side, side]``; cell ``(i, j)`` covers the positions from ``i * n // side`` up to ``(i + 1) * n // side``.
@@ -124,7 +125,7 @@ def shrink(pattern: NDArray[Any], side: int) -> NDArray[Any]:
 
 
 def has_overview(capture: Capture) -> bool:
-    """Say whether a page carries the overview beside the layers that it is made from."""
+    """Return whether a page has an overview block, in addition to the layers that the overview is made from."""
     return capture.num_tokens > _OWN_OVERVIEW
 
 
@@ -132,7 +133,7 @@ def encode_overview(capture: Capture) -> Markup:
     """Return the block of the overview.
 
     Returns:
-        Codes ``[layer, head, row, column]``, ``thumbnail_side`` rows and columns each, zeros above the diagonal.
+        Codes ``[layer, head, row, column]`` with ``thumbnail_side`` rows and columns, and zeros above the diagonal.
     """
     side = thumbnail_side(capture.num_tokens)
     patterns = [shrink(capture.pattern(layer, head), side) for layer in capture.layers for head in capture.heads]
@@ -140,11 +141,11 @@ def encode_overview(capture: Capture) -> Markup:
 
 
 def describe_capture(capture: Capture, precision: Precision = FULL) -> dict[str, Any]:
-    """Return what the page's script reads beside the blocks, as JSON values.
+    """Return the facts about a capture that the page's script reads, as JSON values.
 
     Returns:
-        Layers, heads, tokens as ``[token_id, shown, special]``, the predictions of each prompt token after the first,
-        per step ``raw`` and ``filtered`` predictions, and ``scores`` by name, ``[layer][head]``, null where undefined.
+        Layers, heads, tokens as ``[token_id, shown, special]``, the prediction of each prompt token after the first,
+        ``raw`` and ``filtered`` predictions of each step, and ``scores`` by name, ``[layer][head]``, null if undefined.
     """
     return {
         "layers": list(capture.layers),

@@ -1,8 +1,8 @@
-"""Evidence as blocks of a page; ``templates/js/evidence.js`` reads the same format.
+"""Encode evidence as blocks of a page; ``templates/js/evidence.js`` decodes them.
 
-What is looked up goes as JSON, block ``evidence``. Numbers for each head and step, *grids*, go as one block: 16-bit
-signed numbers, ``value / scale * 32767``, all high bytes first, then all low ones; -32768 means that there is no value.
-Each kind encodes its other arrays itself.
+The block ``evidence`` is JSON with the values that the script looks up. The block ``grids`` holds the numbers for each
+head and step, called *grids*: 16-bit signed integers, ``value / scale * 32767``, first all high bytes, then all low
+bytes; -32768 means that there is no value. Each kind of evidence encodes its other arrays itself.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _NO_GRID_VALUE = -(2**15)
 
 
 def list_heatmap_modes(capture: Capture) -> list[str]:
-    """Return what a heatmap of a head can show: ``weight``, and what the evidence adds to it."""
+    """Return the modes of a head's heatmap: ``weight``, and those of the measured evidence."""
     return ["weight", *(mode for kind, value in list_measured(capture) for mode in kind.list_modes(value))]
 
 
 def list_grids(capture: Capture) -> dict[str, NDArray[np.float32]]:
-    """Return the numbers for every head at every step, ``[step, layer, head]``, by name."""
+    """Return the grids of the measured evidence, ``[step, layer, head]`` each, by name."""
     return {name: grid for kind, value in list_measured(capture) for name, grid in kind.list_grids(value).items()}
 
 
 def make_evidence_blocks(capture: Capture) -> dict[str, Markup]:
-    """Return the blocks that hold for all layers, by name; evidence that was not measured has none."""
+    """Return the evidence blocks that apply to all layers, by name; evidence that was not measured has none."""
     grids = list_grids(capture)
     arrays: dict[str, bytes] = {}
     if grids:
@@ -48,13 +48,13 @@ def make_evidence_blocks(capture: Capture) -> dict[str, Markup]:
 
 
 def encode_sources(capture: Capture) -> Iterator[Markup | None]:
-    """Yield the block of what each layer's heads wrote from each token, ``None`` where it is not known."""
+    """Yield the block of the attribution of each layer's heads by key; ``None`` if it is unknown."""
     for codes in attribution.encode_sources(capture):
         yield None if codes is None else encode_bytes(codes.tobytes())
 
 
 def describe_evidence(capture: Capture) -> Mapping[str, Any]:
-    """Return what the page's script looks up, and the scales of the arrays, as JSON."""
+    """Return the evidence that the page's script looks up, and the scales of the arrays, as JSON values."""
     described: dict[str, Any] = {"missing": dict(capture.evidence.missing)}
     for kind, value in list_measured(capture):
         described |= kind.describe(capture, value)
@@ -64,12 +64,12 @@ def describe_evidence(capture: Capture) -> Mapping[str, Any]:
 
 
 def _encode_grid(grid: NDArray[np.float32]) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
-    """Return numbers ``[step, layer, head]`` and the scale of each step."""
+    """Return the codes of a grid, ``[step, layer, head]``, and the scale of each step."""
     scales = find_largest(grid, (1, 2))
     codes = np.nan_to_num(np.rint(32767 * scale_by(grid, scales[:, None, None])), nan=_NO_GRID_VALUE)
     return codes.astype(np.int16), scales
 
 
 def _split_bytes(numbers: NDArray[np.int16]) -> bytes:
-    """Return the high bytes of numbers, which deflate somewhat, then the low ones."""
+    """Return all high bytes, which can be compressed a little, followed by all low bytes."""
     return (numbers >> 8).astype(np.int8).tobytes() + numbers.astype(np.uint8).tobytes()

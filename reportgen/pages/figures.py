@@ -1,9 +1,9 @@
 """Bokeh figures without their data: axes, images, marks and tools, as JSON items with stable ids.
 
-The page's script fills in the arrays, sizes and colours, so a figure is a few kilobytes however long the prompt is. It
-finds the models by their names: ``<figure>``, ``<figure>.image``, ``<figure>.frame`` and so on.
+The page's script fills in the arrays, sizes and colours, so a figure takes a few kilobytes whatever the length of the
+prompt. The script finds the Bokeh models by name: ``<figure>``, ``<figure>.image``, ``<figure>.frame`` and so on.
 
-Every heatmap has its rows downwards: the range of y is reversed and an image starts at its top left corner.
+Rows of a heatmap are counted from the top: the y range is reversed, and an image starts at its top left corner.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', mono
 
 
 def draw_pattern(name: str, *, tools: bool = False, shaded: bool = False) -> Plot:
-    """Return a heatmap of query positions down and key positions across."""
+    """Return a heatmap with query positions as rows and key positions as columns."""
     plot = _heatmap(name, "key: the token attended to", "query: the token that attends", tools=tools)
     _shade(plot, shaded)
-    # Zoomed, they must stay inside the frame, which clips glyphs alone; they still lie on the image, drawn before.
+    # At the level glyph, the plot frame clips them after zooming; the image was added first and stays below them.
     _lines(plot, "divider", "glyph")
     _frames(plot, "frame", "glyph")
     _marks(plot)
@@ -46,11 +46,11 @@ def draw_pattern(name: str, *, tools: bool = False, shaded: bool = False) -> Plo
 
 
 def draw_overview(name: str = "overview", *, with_gaps: bool = False) -> Plot:
-    """Return the overview: the pattern of every layer and head in one image, layers down, heads across.
+    """Return the overview: the patterns of all heads in one image, with layers as rows and heads as columns.
 
     Args:
-        name: of the figure.
-        with_gaps: whether layers without attention stand between the others, each with its name.
+        name: name of the figure.
+        with_gaps: whether there are labelled rows for layers without attention.
     """
     plot = _heatmap(name, "head", "layer", side="above")
     if with_gaps:
@@ -64,7 +64,7 @@ def draw_overview(name: str = "overview", *, with_gaps: bool = False) -> Plot:
 
 
 def draw_tiles(name: str, *, shaded: bool = False) -> Plot:
-    """Return a row of patterns side by side in one figure, each with a label above it."""
+    """Return one figure with several patterns in a row, each with a label above it."""
     plot = _heatmap(name, None, None)
     _shade(plot, shaded)
     plot.xaxis.visible = plot.yaxis.visible = False
@@ -79,7 +79,7 @@ def draw_tiles(name: str, *, shaded: bool = False) -> Plot:
 
 
 def draw_rows(name: str, row_label: str, *, shaded: bool = False) -> Plot:
-    """Return the attention of one query position: context across, one row per layer or per head."""
+    """Return a heatmap of the attention of one query position: one row per layer or head, one column per key."""
     plot = _heatmap(name, "context", row_label)
     _shade(plot, shaded)
     _lines(plot, "divider")
@@ -98,7 +98,7 @@ def draw_heatmap(heatmap: Heatmap) -> Plot:
 
 
 def draw_logprobs() -> Plot:
-    """Return the chart of the chosen token's log-probability over generation steps."""
+    """Return the chart of the log-probability of the chosen token at each generation step."""
     plot = _figure("logprobs", "step and its token", "log-probability (nats)")
     bars = ColumnDataSource({"step": [], "logprob": [], "color": []}, name="logprobs.bars")
     plot.vbar(x="step", top="logprob", width=0.72, fill_color="color", line_color=None, source=bars)
@@ -113,15 +113,16 @@ def draw_logprobs() -> Plot:
 def make_figures(
     *, with_steps: bool, evidence: Sequence[Heatmap] = (), marks: frozenset[str] = frozenset()
 ) -> dict[str, Any]:
-    """Return every figure of a page as a JSON item, ids renamed in order of appearance.
+    """Return every figure of a page as a JSON item, with ids renamed in order of appearance.
 
     Args:
-        with_steps: whether tokens were generated; the figures of steps are left out otherwise.
-        evidence: figures of the evidence that there is.
-        marks: what only some models need: ``shade`` of cells outside a window, ``gaps`` between layers.
+        with_steps: whether tokens were generated; otherwise the figures of generation steps are left out.
+        evidence: heatmaps of the measured evidence.
+        marks: marks that only some models need: ``shade`` for cells outside a window, ``gaps`` for layers without
+            attention.
 
     Returns:
-        Name of the figure to its item, as ``Bokeh.embed.embed_item`` takes it.
+        Items for ``Bokeh.embed.embed_item``, by name of the figure.
     """
     shaded = "shade" in marks
     drawings: dict[str, Callable[[], Plot]] = {
@@ -140,23 +141,23 @@ def make_figures(
 
 
 _TOGETHER = ("aggregate", "pinned", "difference")
-"""Patterns that are made of those of several heads."""
+"""Patterns that combine several heads."""
 
 
 def make_compare_figures(marks: Sequence[frozenset[str]], *, with_difference: bool) -> dict[str, Any]:
     """Return every figure of a comparison as a JSON item.
 
     Args:
-        marks: what the figures of each side need, as ``make_figures`` takes it.
-        with_difference: whether there are positions to take the difference of.
+        marks: marks of each side, as in ``make_figures``.
+        with_difference: whether the captures can be aligned, so that there is a difference to show.
 
     Returns:
-        ``head_a``, ``head_b``, ``overview_a``, ``overview_b`` and ``difference`` to their items.
+        The items ``head_a``, ``head_b``, ``overview_a``, ``overview_b`` and, with a difference, ``difference``.
     """
     drawings: dict[str, Plot] = {}
-    for side, needed in zip("ab", marks, strict=True):
-        drawings[f"head_{side}"] = draw_pattern(f"head_{side}", tools=True, shaded="shade" in needed)
-        drawings[f"overview_{side}"] = draw_overview(f"overview_{side}", with_gaps="gaps" in needed)
+    for side, side_marks in zip("ab", marks, strict=True):
+        drawings[f"head_{side}"] = draw_pattern(f"head_{side}", tools=True, shaded="shade" in side_marks)
+        drawings[f"overview_{side}"] = draw_overview(f"overview_{side}", with_gaps="gaps" in side_marks)
     if with_difference:
         drawings["difference"] = draw_pattern("difference", tools=True)
     return {name: rename_ids(json_item(plot), prefix=name) for name, plot in drawings.items()}  # pyright: ignore
@@ -165,7 +166,7 @@ def make_compare_figures(marks: Sequence[frozenset[str]], *, with_difference: bo
 def rename_ids(item: Any, prefix: str) -> Any:
     """Return a JSON item with its ids replaced by ``<prefix>-0``, ``<prefix>-1`` … in order of appearance.
 
-    Bokeh numbers models through the life of a process; a page must not depend on what was drawn before it.
+    Bokeh numbers its models throughout a process, but a page must not depend on the pages that were drawn before it.
     """
     names: dict[str, str] = {}
 
@@ -215,9 +216,9 @@ def _heatmap(name: str, x_label: str | None, y_label: str | None, *, side: str =
         plot.toolbar.active_drag = drag
         plot.toolbar.active_scroll = wheel
         plot.toolbar_location = "above"
-        # Left to itself, Bokeh takes too little room for its buttons and puts the last one into a menu.
+        # By default Bokeh reserves too little width for its buttons and moves the last one into a menu.
         plot.toolbar.styles = {"min-width": "160px", "margin-left": "-25px"}
-        # Colours of the theme, and nothing on paper. Bokeh's own style comes first and is as specific.
+        # The theme's colours, and no toolbar in print. Bokeh's own rule has the same specificity, hence !important.
         plot.toolbar.stylesheets = [
             ":host > .bk-divider { background-color: var(--line) !important; }",
             "@media print { :host { visibility: hidden; } }",
@@ -226,7 +227,7 @@ def _heatmap(name: str, x_label: str | None, y_label: str | None, *, side: str =
 
 
 def _bar(plot: Any) -> None:
-    """The colours and what they stand for."""
+    """Add the colour bar."""
     bar = ColorBar(
         name=f"{plot.name}.bar",
         color_mapper=plot.select_one({"name": f"{plot.name}.mapper"}),
@@ -238,7 +239,7 @@ def _bar(plot: Any) -> None:
 
 
 def _shade(plot: Any, there: bool) -> None:
-    """Hatching over cells that a query cannot see although they come before it."""
+    """Add hatching over the cells of earlier keys that a query cannot see."""
     if not there:
         return
     source = ColumnDataSource({"xs": [], "ys": []}, name=f"{plot.name}.shade")
@@ -249,7 +250,7 @@ def _shade(plot: Any, there: bool) -> None:
 
 
 def _frames(plot: Any, suffix: str, level: str = "overlay") -> None:
-    """Outlines of what is selected, as rectangles by their edges."""
+    """Add rectangles that outline the selected cells, given by their edges."""
     source = ColumnDataSource({"left": [], "right": [], "top": [], "bottom": []}, name=f"{plot.name}.{suffix}")
     plot.quad(
         left="left", right="right", top="top", bottom="bottom", source=source, fill_alpha=0, line_width=2,
@@ -258,13 +259,13 @@ def _frames(plot: Any, suffix: str, level: str = "overlay") -> None:
 
 
 def _marks(plot: Any) -> None:
-    """A ring on one key of each row."""
+    """Add a ring that marks one key of each row."""
     source = ColumnDataSource({"x": [], "y": []}, name=f"{plot.name}.marks")
     plot.scatter(x="x", y="y", source=source, line_width=1.25, name=f"{plot.name}.marks_glyph")
 
 
 def _lines(plot: Any, suffix: str, level: str = "overlay") -> None:
-    """Lines between the prompt and what was generated."""
+    """Add dashed lines that separate the prompt from the generated tokens."""
     source = ColumnDataSource({"xs": [], "ys": []}, name=f"{plot.name}.{suffix}")
     plot.multi_line(
         xs="xs", ys="ys", source=source, line_width=1.25, line_dash=[3, 3], level=level,

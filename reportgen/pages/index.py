@@ -1,8 +1,8 @@
-"""Cards to the HTML of the index.
+"""Render the index from the cards of its pages.
 
-The first cards stand in the page. Of the others it has links for readers without scripts, in an element that browsers
-with scripts never read, and a block from which ``templates/js/index.js`` makes cards as they are asked for: an element
-for each of ten thousand pages would take a second to open. Their pictures stand last.
+The page contains the first cards as HTML. For the others it has plain links in an element that browsers use only if
+scripts are off, and a block from which ``templates/js/index.js`` makes cards on demand: with an element for each of ten
+thousand pages, the index would take a second to open. The thumbnails of these cards are at the end of the page.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from reportgen.pages.links import Link
 from reportgen.pages.templates import GENERATOR, render
 
 CARDS_AT_ONCE = 60
-"""How many cards stand in the page; so many more appear when the reader comes to their end."""
+"""Number of cards in the HTML of the page, and of those that are added when the reader scrolls to the end."""
 
 
 @dataclass(frozen=True)
 class IndexContext:
-    """All that ``index.html.jinja2`` reads."""
+    """Data for ``index.html.jinja2``."""
 
     link: Link | None
     cards: Sequence[Card | FailureCard]
@@ -41,7 +41,12 @@ class IndexContext:
 
 
 def render_index(cards: Sequence[Card | FailureCard], link: Link | None = None) -> str:
-    """Return the index of a site, cards in the order given; ``link`` says where it will be published."""
+    """Return the HTML of the index of a site.
+
+    Args:
+        cards: cards of pages and failures, in the order in which they are shown.
+        link: link metadata of the index; ``None`` if the site's URL is unknown.
+    """
     script = read_scripts(INDEX_SCRIPTS)
     others = cards[CARDS_AT_ONCE:]
     return render(
@@ -62,7 +67,7 @@ def render_index(cards: Sequence[Card | FailureCard], link: Link | None = None) 
 
 
 def describe_card(card: Card | FailureCard) -> dict[str, Any]:
-    """Return what the index's script reads of a card, as JSON values; what it lacks is left out."""
+    """Return the data of a card for the index's script, as JSON values; empty values are left out."""
     if isinstance(card, FailureCard):
         values = {"title": card.title, "facts": card.facts, "model": card.model, "error": card.error}
         return values | ({"earlier_page": card.earlier_page} if card.earlier_page else {})

@@ -1,4 +1,4 @@
-"""What is special about a model's attention, as a page says it; ``templates/js/kinds.js`` reads the same."""
+"""Describe the special features of a model's attention for a page and for ``templates/js/kinds.js``."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from reportgen.records.attention_features import (
 
 @dataclass(frozen=True)
 class TraitView:
-    """A trait of the model and what it amounts to there, in a few words."""
+    """A feature of the model's attention, and a short text with its numbers for this model."""
 
     trait: AttentionFeature
     says: str
 
 
 def describe_layer_types(capture: Capture) -> dict[str, Any]:
-    """Return what the page's script looks up, as JSON values.
+    """Return the facts about layers that the page's script reads, as JSON values.
 
     Returns:
-        ``layer_types``, one for each captured layer, with what differs from a plain layer; ``gaps``, the selected
-        without attention, each run of them once; ``num_heads`` of a layer, captured or not; whether heads are
-        ``paired``.
+        ``layer_types``: for each captured layer, its differences from a plain layer. ``gaps``: each run of selected
+        layers without attention. ``num_heads``: number of heads of a layer, captured or not. ``paired``: whether heads
+        form pairs, as in differential attention.
     """
     return {
         "num_heads": capture.model.num_heads,
@@ -47,29 +47,29 @@ def describe_layer_types(capture: Capture) -> dict[str, Any]:
 
 
 def list_marks(capture: Capture) -> frozenset[str]:
-    """Return what only some models' figures need: ``shade`` of cells outside a window, ``gaps`` between layers."""
+    """Return the marks for ``make_figures``: ``shade`` for hatched cells, ``gaps`` for layers without attention."""
     last = capture.num_tokens - 1
     shaded = any(capture.layer_type(layer).first_key(last) for layer in capture.layers)
-    there = {"shade": shaded, "gaps": bool(_list_gaps(capture))}
-    return frozenset(name for name, is_there in there.items() if is_there)
+    needed = {"shade": shaded, "gaps": bool(_list_gaps(capture))}
+    return frozenset(name for name, is_needed in needed.items() if is_needed)
 
 
 def name_shade(capture: Capture) -> str:
-    """Return what hatched cells are, in words; empty where no picture has any."""
+    """Return a description of the hatched cells; empty if no heatmap has any."""
     if "shade" not in list_marks(capture):
         return ""
     return "in an earlier chunk" if CHUNK.name in capture.model.features else "outside the layer's window"
 
 
 def make_sink_blocks(capture: Capture) -> dict[str, Markup]:
-    """Return the block of what learned sinks take, codes ``[layer, head, query_pos]``; none where no layer has any."""
+    """Return the block of the weights of learned sinks, codes ``[layer, head, query_pos]``; empty if there are none."""
     if capture.sink_mass is None:
         return {}
     return {"sinks": encode_bytes(quantize_sqrt(capture.sink_mass).tobytes())}
 
 
 def make_trait_views(capture: Capture) -> list[TraitView]:
-    """Return what is special about the model, in the order of ``features.FEATURES``."""
+    """Return the features of the model's attention, in the order of ``attention_features.FEATURES``."""
     return [
         TraitView(trait, _count_out(capture, trait))
         for name, trait in FEATURES.items()
@@ -78,7 +78,7 @@ def make_trait_views(capture: Capture) -> list[TraitView]:
 
 
 def make_layer_type_rows(capture: Capture) -> list[tuple[str, str]]:
-    """Return what differs from layer to layer, as names and values."""
+    """Return the differences between layers, as rows of name and value."""
     layer_types = [kind for kind in capture.layer_types if kind.has_attention]
     without = [kind for kind in capture.layer_types if not kind.has_attention]
     rows = [
@@ -91,8 +91,8 @@ def make_layer_type_rows(capture: Capture) -> list[tuple[str, str]]:
             for length in _lengths(layer_types, "chunk")
         ),
         *(
-            (f"layers without attention{what and ', '}{what}", _ranges(k.layer for k in without if k.what == what))
-            for what in dict.fromkeys(kind.what for kind in without)
+            (f"layers without attention{mixer and ', '}{mixer}", _ranges(k.layer for k in without if k.what == mixer))
+            for mixer in dict.fromkeys(kind.what for kind in without)
         ),
         *((f"layer {kind.layer}", kind.note) for kind in layer_types if kind.note),
     ]
@@ -100,7 +100,7 @@ def make_layer_type_rows(capture: Capture) -> list[tuple[str, str]]:
 
 
 def group_heads(capture: Capture) -> dict[int, list[int]]:
-    """Return the captured heads by the key head that they share; none where they share none, or layers differ."""
+    """Return the captured heads grouped by the key head that they share; empty if they share none or layers differ."""
     counts = {capture.layer_type(layer).num_kv_heads for layer in capture.layers}
     num_heads, num_kv_heads = capture.model.num_heads, min(counts)
     groups: dict[int, list[int]] = {}
@@ -112,7 +112,7 @@ def group_heads(capture: Capture) -> dict[int, list[int]]:
 
 
 def name_reach(kind: LayerType) -> str:
-    """Return how far a layer's queries see, in words; empty where they see all."""
+    """Return a description of the keys that a layer's queries can see; empty if they see all earlier ones."""
     if kind.chunk is not None:
         return f"chunks of {kind.chunk}"
     return "" if kind.window is None else f"window {kind.window}"
@@ -126,7 +126,7 @@ def _describe(kind: LayerType) -> dict[str, Any]:
 
 
 def _list_gaps(capture: Capture) -> list[list[LayerType]]:
-    """The selected layers without attention, those of one kind that follow one another together."""
+    """Return the selected layers without attention, in runs of consecutive layers of the same kind."""
     runs: list[list[LayerType]] = []
     if not capture.layer_types:
         return runs
@@ -173,7 +173,7 @@ def _join(numbers: Sequence[int]) -> str:
 
 
 def _ranges(numbers: Iterable[int]) -> str:
-    """``[0, 1, 2, 5]`` to ``0–2, 5``."""
+    """Return numbers as ranges, such as ``0–2, 5`` for ``[0, 1, 2, 5]``."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and runs[-1][-1] == number - 1:

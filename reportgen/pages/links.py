@@ -1,4 +1,4 @@
-"""How a published page is linked to: its address, and what search engines and the cards of links show of it."""
+"""Link metadata of published pages: canonical URLs, link previews and the sitemap."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from reportgen.pages.templates import GENERATOR
 from reportgen.records.errors import OptionError
 
 PREVIEW_SIZE = (1200, 630)
-"""Width and height of a preview, in pixels, as Open Graph's readers show it uncut."""
+"""Width and height of a preview in pixels; sites that read Open Graph tags show this size without cropping."""
 PREVIEWS_FOLDER = "previews"
 _DESCRIPTION = 200
 _MOST_ADDRESSES = 50_000
-"""A sitemap with more is not read."""
+"""Maximum number of URLs in a sitemap; search engines do not read a longer one."""
 
 
 @dataclass(frozen=True)
 class Link:
-    """What the head of a published page says of it.
+    """Link metadata in the head of a published page.
 
     Attributes:
-        url: its one address, whatever others lead to it.
-        title: its name, alone.
-        description: a line of text.
-        picture: address of its preview; empty where there is none.
-        kind: what Open Graph calls it, ``article`` or ``website``.
+        url: canonical URL of the page.
+        title: title of the page.
+        description: one line of text.
+        picture: URL of the preview picture; empty if there is none.
+        kind: Open Graph type, ``article`` or ``website``.
+        picture_size: width and height of the preview picture in pixels.
     """
 
     url: str
@@ -40,26 +41,26 @@ class Link:
 
 
 def key_at(key: str, site_url: str) -> str:
-    """Return the key of a page that says where it will be published.
+    """Return the cache key of a page that contains its URL.
 
-    It is made of the key of the same page without that, so that a page is made again for another address from its
-    capture alone.
+    The key is derived from the key of the page without a URL. So if only the URL changes, the page can be rendered
+    again from its capture.
 
     Args:
-        key: as ``build.cache_key`` makes it.
-        site_url: as ``check_site_url`` returns it; empty leaves the key as it is.
+        key: cache key from ``build.cache_key``.
+        site_url: URL of the site, as returned by ``check_site_url``; if it is empty, the key is returned unchanged.
     """
     return hashlib.sha256(f"{key} {site_url}".encode()).hexdigest() if key and site_url else key
 
 
 def check_site_url(url: str) -> str:
-    """Return the address of a site as others are appended to it; the empty text for none.
+    """Check the URL of a site and return it with a slash at its end; an empty text is returned unchanged.
 
     Args:
-        url: where the folder will be published, such as ``https://ada.github.io/heads/``.
+        url: URL where the folder will be published, such as ``https://ada.github.io/heads/``.
 
     Raises:
-        OptionError: it is no web address of a folder.
+        OptionError: it is not an HTTP or HTTPS URL of a folder.
     """
     if not url:
         return ""
@@ -67,32 +68,32 @@ def check_site_url(url: str) -> str:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise _wrong(url, f"is no address: {error}") from error
+        raise _wrong(url, f"is not a valid URL: {error}") from error
     if parts.scheme not in ("http", "https") or not host:
-        raise _wrong(url, "is no web address")
+        raise _wrong(url, "is not a web address")
     if any(character.isspace() or not character.isprintable() or character in '"<>\\^`{|}' for character in url):
-        raise _wrong(url, "holds characters that no address has")
+        raise _wrong(url, "contains characters that a URL cannot have")
     if parts.username is not None or parts.query or parts.fragment or url.endswith(("?", "#")):
-        raise _wrong(url, "holds more than a site and a folder")
+        raise _wrong(url, "contains more than a site and a folder")
     if parts.path.endswith((".html", ".htm")):
-        raise _wrong(url, "is a page")
+        raise _wrong(url, "is the URL of a page")
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}/"
 
 
 def _wrong(url: str, what: str) -> OptionError:
     return OptionError(
-        "--site-url", f"{url!r} {what}; write the address of the folder, such as https://name.github.io/project/"
+        "--site-url", f"{url!r} {what}; write the URL of the folder, such as https://name.github.io/project/"
     )
 
 
 def make_link(site_url: str, slug: str, title: str, description: str) -> Link | None:
-    """Return what a page says of itself; ``None`` where it is not known where it will be published.
+    """Return the link metadata of a page; ``None`` if the site's URL is unknown.
 
     Args:
-        site_url: as ``check_site_url`` returns it.
-        slug: of the page.
-        title: of the page.
-        description: cut after 200 characters, white space as spaces.
+        site_url: URL of the site, as returned by ``check_site_url``.
+        slug: slug of the page.
+        title: title of the page.
+        description: description of the page; white space is collapsed, and the text is cut to 200 characters.
     """
     if not site_url:
         return None
@@ -102,11 +103,11 @@ def make_link(site_url: str, slug: str, title: str, description: str) -> Link | 
 
 
 def make_index_link(site_url: str, pictured: str) -> Link | None:
-    """Return what the index says of itself; ``None`` where it is not known where it will be published.
+    """Return the link metadata of the index; ``None`` if the site's URL is unknown.
 
     Args:
-        site_url: as ``check_site_url`` returns it.
-        pictured: slug of the page whose preview stands for the site; empty for none.
+        site_url: URL of the site, as returned by ``check_site_url``.
+        pictured: slug of the page whose preview is used for the index; empty for none.
     """
     if not site_url:
         return None
@@ -116,11 +117,11 @@ def make_index_link(site_url: str, pictured: str) -> Link | None:
 
 
 def make_sitemap(site_url: str, pages: Iterable[str]) -> str:
-    """Return a list of a site's addresses for search engines: the index, then pages, 50,000 in all at most.
+    """Return the sitemap of a site, which lists the index and then the pages, at most 50,000 URLs in total.
 
     Args:
-        site_url: as ``check_site_url`` returns it.
-        pages: addresses relative to it.
+        site_url: URL of the site, as returned by ``check_site_url``.
+        pages: URLs of the pages, relative to the site.
 
     Returns:
         A sitemap (sitemaps.org, version 0.9). It has no dates, so that the same pages give the same text.

@@ -1,4 +1,4 @@
-"""How pages are drawn, and what is written beside them."""
+"""Options of pages and of the files next to them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PageOptions:
-    """How a page is drawn, and what is written beside it.
+    """Options of a page and of the files next to it.
 
     Attributes:
         export_data: also write the tables of numbers, as ``csv`` or ``parquet``; empty writes none.

@@ -1,4 +1,4 @@
-"""Captures to HTML text: one frozen dataclass holds all that the page's templates read."""
+"""Render a capture as an HTML page. One frozen dataclass holds the data for the page's templates."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ from reportgen.pages.words import find_words
 
 @dataclass(frozen=True)
 class PageContext:
-    """All that ``page.html.jinja2`` and its parts read."""
+    """Data for ``page.html.jinja2`` and the templates that it includes."""
 
     capture: Capture
     description: str
@@ -128,12 +128,12 @@ def render_page(capture: Capture, options: PageOptions = PageOptions(), *, preci
     """Return the page of one capture, whatever its size.
 
     Args:
-        capture: data to show.
-        options: how to draw the page; the maximum size and the precision are not used.
-        precision: how finely the page holds weights.
+        capture: capture to show.
+        options: options of the page; its maximum size and precision are ignored.
+        precision: precision of the weights on the page.
 
     Returns:
-        The whole HTML document; the same capture gives the same text.
+        The HTML document; the same capture gives the same text.
     """
     return render("page.html.jinja2", make_page_context(capture, options, precision))
 
@@ -141,12 +141,12 @@ def render_page(capture: Capture, options: PageOptions = PageOptions(), *, preci
 def draw_page(
     capture: Capture, options: PageOptions = PageOptions(), *, key: str = "", has_index: bool = True
 ) -> tuple[str, Precision]:
-    """Return the page of one capture, no larger than the options allow, and how finely it holds weights.
+    """Return the page of one capture within the maximum page size, and the precision of its weights.
 
     Args:
-        capture: data to show.
-        options: how to draw the page.
-        key: cache key that the page carries; empty for none.
+        capture: capture to show.
+        options: options of the page.
+        key: cache key to store in the page; empty for none.
         has_index: whether the page links to the index next to it.
     """
 
@@ -163,7 +163,7 @@ def draw_page(
 def make_page_context(
     capture: Capture, options: PageOptions = PageOptions(), precision: Precision = FULL
 ) -> PageContext:
-    """Return all that the page's templates read."""
+    """Return the data for the page's templates."""
     program = make_program(PAGE_SCRIPTS, shared_assets=options.shared_assets)
     dropped = measure_dropped_mass(capture, precision)
     description = f"Attention of {capture.model.title} on: {excerpt(capture)}"
@@ -214,13 +214,13 @@ def _encode_row_sums(capture: Capture, dropped: NDArray[np.float32] | None) -> d
 
 
 def _encode_layers(capture: Capture, precision: Precision) -> Iterable[tuple[int, Markup, Markup | None]]:
-    """Return each layer with the blocks of its weights and of its attribution by key."""
+    """Return the number of each layer with the blocks of its weights and of its attribution by key."""
     weights = (encode_layer(capture, layer, precision) for layer in capture.layers)
     return zip(capture.layers, weights, encode_sources(capture), strict=True)
 
 
 def _make_titles(metrics: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Return the titles of modes, columns and metrics; the page's script names the runners-up of the chosen step."""
+    """Return the titles of modes, columns and metrics; the page's script adds the runners-up of the selected step."""
     ablations = {kind.name: kind.title for kind in ABLATIONS}
     known = {"attribution": "attribution, against the mean of the vocabulary", **ablations}
     return {
@@ -256,7 +256,7 @@ def _make_blocks(capture: Capture, precision: Precision) -> dict[str, Markup]:
 
 
 def _list_sections(capture: Capture) -> list[Kind]:
-    """Return the kinds of evidence that have a section of the page, if only to say why they are missing."""
+    """Return the kinds of evidence with a section on the page; the section may only say why the evidence is missing."""
     return [
         kind
         for kind in KINDS
@@ -272,7 +272,7 @@ def _list_heatmaps(capture: Capture) -> tuple[Heatmap, ...]:
 
 @cache
 def _figures_block(with_steps: bool, evidence: tuple[Heatmap, ...], marks: frozenset[str]) -> Markup:
-    # Only now: Bokeh's models take most of the time of a run that finds all pages up to date.
+    # Imported here, because importing Bokeh's models takes most of the time of a run with all pages up to date.
     from reportgen.pages.figures import make_figures
 
     return encode_json(make_figures(with_steps=with_steps, evidence=evidence, marks=marks))

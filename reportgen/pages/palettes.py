@@ -1,11 +1,11 @@
-"""Perceptually uniform colour ramps for weights, one that starts at paper white and one that starts at night black.
+"""Perceptually uniform colour maps for weights, one for the light and one for the dark theme.
 
-The light ramp is made in OKLab (Ottosson 2020, "A perceptual color space for image processing"): lightness falls in
-equal steps, so that equal differences of weight look equally large. The dark one is matplotlib's magma, which has that
-property and ships with Bokeh.
+The light colour map is made in OKLab (Ottosson 2020, "A perceptual color space for image processing"): lightness falls
+in equal steps, so that equal differences of weight look equally large. The dark one is matplotlib's magma, which has
+that property and comes with Bokeh.
 
-What can be for or against something is drawn on a ramp with two arms, rose and blue, from paper white or night black in
-the middle; at the same distance from it both arms are equally light.
+Signed values use a diverging colour map from rose to blue, with white or black in the middle. Colours at the same
+distance from the middle are equally light.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _CONE_TO_LINEAR_RGB = np.array(
 
 
 def make_blues(count: int = 256) -> tuple[str, ...]:
-    """Return a ramp from near white to deep blue, equal steps of OKLab lightness.
+    """Return a colour map from near white to deep blue in equal steps of OKLab lightness.
 
     Args:
-        count: how many colours.
+        count: number of colours.
 
     Returns:
         Colours as ``#rrggbb``, lightest first.
@@ -50,20 +50,20 @@ def make_blues(count: int = 256) -> tuple[str, ...]:
 
 
 def make_diverging(middle: float, end: float, count: int = 255) -> tuple[str, ...]:
-    """Return a ramp from rose over a nearly grey middle to blue, equal steps of OKLab lightness on both arms.
+    """Return a diverging colour map from rose through nearly grey to blue, in equal steps of OKLab lightness.
 
     Args:
-        middle: lightness of the middle.
-        end: lightness of both ends.
-        count: how many colours; odd, so that one is the middle's.
+        middle: OKLab lightness of the middle.
+        end: OKLab lightness of both ends.
+        count: number of colours; odd, so that one colour is exactly the middle.
 
     Returns:
-        Colours as ``#rrggbb``, what is most against first.
+        Colours as ``#rrggbb``, from the most negative value to the most positive one.
     """
     along = np.linspace(-1, 1, count)
-    far = np.abs(along)
-    lightness = middle + (end - middle) * far
-    chroma = 0.006 + 0.16 * np.sin(np.pi / 2 * far) - 0.02 * far**3
+    distance = np.abs(along)
+    lightness = middle + (end - middle) * distance
+    chroma = 0.006 + 0.16 * np.sin(np.pi / 2 * distance) - 0.02 * distance**3
     hue = np.deg2rad(np.where(along < 0, 12, 255))
     return _to_hex(np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], axis=1))
 
@@ -84,14 +84,17 @@ PALETTES: dict[str, tuple[str, ...]] = {
     "viridis": tuple(Viridis256),
     "cividis": tuple(Cividis256),
 }
-"""The ramps that a page offers, 256 colours each, weakest first."""
+"""Colour maps that a page offers, 256 colours each, from the smallest weight to the largest."""
 
 DIVERGING: dict[str, tuple[str, ...]] = {"light": make_diverging(0.985, 0.44), "dark": make_diverging(0.16, 0.78)}
-"""The ramps of values with a sign, by theme, 255 colours each, what is most against first."""
+"""Colour maps of signed values by theme, 255 colours each, from the most negative value to the most positive one."""
 
 
 def describe_ramps(ramps: Mapping[str, Sequence[str]]) -> dict[str, list[list[int]]]:
-    """Return ramps as the page's script reads them: of red, green and blue the steps from colour to colour, from 0."""
+    """Return colour maps for the page's script: for red, green and blue, the differences between successive colours.
+
+    The first difference of each is from 0.
+    """
     return {
         name: np.diff([list(bytes.fromhex(colour[1:])) for colour in ramp], axis=0, prepend=0).T.tolist()
         for name, ramp in ramps.items()

@@ -1,4 +1,4 @@
-"""How finely a page holds attention weights, and what it leaves out so that it does not grow too heavy."""
+"""Precision of the attention weights on a page, and the weights that it leaves out to limit its size."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ _CODES = {8: np.uint8, 16: np.uint16}
 
 @dataclass(frozen=True)
 class Precision:
-    """How finely a page holds weights.
+    """Precision of the weights on a page.
 
     Attributes:
-        bits: of a code, 8 or 16; a code is the square root of the weight, from 0 to the largest code.
-        threshold: the smallest code, of 8 bits, that is kept; weights with a smaller one are 0 on the page.
+        bits: number of bits of a code, 8 or 16; a code is the square root of the weight, scaled to the range from 0 to
+            the largest code.
+        threshold: smallest 8-bit code that is kept; weights with a smaller code are 0 on the page.
     """
 
     bits: int = 8
@@ -29,23 +30,23 @@ class Precision:
 
     @property
     def min_weight(self) -> float:
-        """The smallest weight that is kept."""
+        """Smallest weight that is kept."""
         return max(0.0, (self.threshold - 0.5) / 255) ** 2 if self.threshold else 0.0
 
 
 FULL = Precision()
-"""What a page holds unless it is asked for less, or more."""
+"""Default precision: 8 bits, and no weights left out."""
 
 
 def quantize(weights: NDArray[Any], precision: Precision) -> NDArray[Any]:
     """Return the codes of weights.
 
     Args:
-        weights: 0..1, or codes of 8 bits, any shape.
-        precision: how finely.
+        weights: weights from 0 to 1, or 8-bit codes; any shape.
+        precision: number of bits, and smallest code to keep.
 
     Returns:
-        uint8 or uint16 of the same shape.
+        Codes of the same shape, uint8 or uint16.
     """
     codes = quantize_sqrt(weights)
     kept = codes >= precision.threshold
@@ -56,7 +57,7 @@ def quantize(weights: NDArray[Any], precision: Precision) -> NDArray[Any]:
 
 
 def measure_dropped_mass(capture: Capture, precision: Precision) -> NDArray[np.float32] | None:
-    """Return how much of each row a page leaves out.
+    """Return the attention mass of each row that a page leaves out.
 
     Returns:
         ``[layer, head, query_pos]``, the sum of the weights that are 0 on the page because they are below the
@@ -101,15 +102,15 @@ def _sum_rows(triangle: NDArray[Any], num_tokens: int) -> NDArray[np.float64]:
 
 
 def describe_precision(capture: Capture, precision: Precision) -> str:
-    """Return in words how far weights on a page are from those of the capture's pass."""
+    """Return a description of the rounding error of the weights on a page."""
     if precision.bits == 16 and capture.attention.dtype != np.uint8:
         return "16 bits on a square-root scale, as finely as the capture has them (error at most 0.0003)"
-    held = ", as the capture has them" if precision.bits == 16 else ""
-    return f"8 bits on a square-root scale{held} (error at most 0.004; below 4·10⁻⁶ shows as 0)"
+    suffix = ", as the capture has them" if precision.bits == 16 else ""
+    return f"8 bits on a square-root scale{suffix} (error at most 0.004; below 4·10⁻⁶ shows as 0)"
 
 
 def describe_dropped_mass(dropped: NDArray[np.float32] | None, precision: Precision) -> str:
-    """Return in words what ``measure_dropped_mass`` found; empty where that is nothing."""
+    """Return a description of the result of ``measure_dropped_mass``; empty if the page leaves out no weights."""
     if dropped is None:
         return ""
     return (

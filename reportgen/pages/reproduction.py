@@ -1,4 +1,4 @@
-"""What it takes to make a page again: a prompt file of one prompt, and the command that reads it."""
+"""Write the prompt file and the command that reproduce a page."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from reportgen.records import Generation, ModelInfo, Prompt
 
 _DTYPES = ("float32", "bfloat16", "float16")
 _GIVEN = ("title", "slug", "note", "adapter", "max_new_tokens", "add_special_tokens", "evidence", "tags", "tools")
-"""Keys of a prompt that are written out where they are not as they are by default; others need more than that."""
+"""Keys of a prompt that are written unchanged if they differ from the default; the other keys need a conversion."""
 
 
 def make_prompt_file(capture: Capture) -> str:
-    """Return a prompt file that makes a capture's page again, as YAML; the versions and the command stand before it.
+    """Return a prompt file in YAML that reproduces the page of a capture.
 
-    A hub model is pinned to the commit that was used. A model that was handed over in memory has no name that could be
-    loaded; its name stands there all the same.
+    The file begins with comments that name the versions of the packages and the command to run. A hub model is pinned
+    to the commit that was used. A model that was passed in memory is named too, although that name cannot be loaded.
     """
     file = f"{capture.prompt.slug or 'prompts'}.yaml"
     versions = ", ".join(f"{name} {version}" for name, version in capture.versions.items())
@@ -29,7 +29,7 @@ def make_prompt_file(capture: Capture) -> str:
 
 
 def make_command(model: ModelInfo, file: str) -> str:
-    """Return the command that builds a page on the same kind of device, with numbers of the same format."""
+    """Return the command that builds a page on the same type of device with the same dtype."""
     command = ["reportgen", "build", file]
     device = model.device.partition(":")[0]
     if "," in model.device:
@@ -42,7 +42,7 @@ def make_command(model: ModelInfo, file: str) -> str:
 
 
 def _keys_of(capture: Capture) -> dict[str, Any]:
-    prompt, usual = capture.prompt, Prompt()
+    prompt, defaults = capture.prompt, Prompt()
     keys: dict[str, Any] = {"model": _pin(prompt.model, capture.model.revision)}
     if prompt.messages:
         keys["messages"] = [dict(message) for message in prompt.messages]
@@ -52,15 +52,15 @@ def _keys_of(capture: Capture) -> dict[str, Any]:
     keys |= {
         key: list(value) if isinstance(value, tuple) else value
         for key in _GIVEN
-        if (value := getattr(prompt, key)) != getattr(usual, key)
+        if (value := getattr(prompt, key)) != getattr(defaults, key)
     }
-    chosen = {item.name: getattr(prompt.generation, item.name) for item in fields(Generation)}
-    chosen = {name: value for name, value in chosen.items() if value != getattr(Generation(), name)}
-    return keys | ({"generation": chosen} if chosen else {})
+    generation = {item.name: getattr(prompt.generation, item.name) for item in fields(Generation)}
+    generation = {name: value for name, value in generation.items() if value != getattr(Generation(), name)}
+    return keys | ({"generation": generation} if generation else {})
 
 
 def _pin(name: str, revision: str) -> str:
-    """Return a model's name with the commit that it stood for; the name as it is where there is none."""
+    """Return a model's name with the commit as revision; unchanged if the commit is unknown."""
     if not revision:
         return name
     repo, colon, file = name.rpartition(":") if name.lower().endswith(".gguf") else (name, "", "")

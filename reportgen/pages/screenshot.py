@@ -1,6 +1,7 @@
-"""A view of a page as a picture, drawn in a local Chromium by the page's own script: the one that the page saves.
+"""Export a view of a page as a picture.
 
-Playwright drives the browser; it comes with the extra ``export`` and is imported when first used.
+The page's own script draws the picture in a local Chromium, so it is the picture that the page itself saves. Playwright
+controls the browser. It is installed with the extra ``export`` and imported on first use.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _NAMES = (
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
 )  # fmt: skip
 _OF_A_PIN = ("pinned", "difference")
-"""Views that are there once a head is pinned."""
+"""Views that exist only if a head is pinned."""
 _FLAGS = ("--disable-gpu", "--disable-background-networking", "--no-first-run")
 _OTHER = {"query": "step", "step": "query"}
 _OPEN_MILLISECONDS = 60_000
@@ -51,12 +52,12 @@ _KNOWN = """() => ({
 
 @dataclass(frozen=True)
 class View:
-    """What to draw of a page.
+    """A view of a page to draw.
 
     Attributes:
-        name: of the view, such as ``head`` or ``overview``.
-        selection: over what the page's address says: ``layer``, ``head``, ``query`` or ``step``, and any other key that
-            a page's address has.
+        name: name of the view, such as ``head`` or ``overview``.
+        selection: values that override those in the fragment of the page's URL, by key: ``layer``, ``head``, ``query``,
+            ``step``, or any other key of that fragment.
         theme: ``light`` or ``dark``.
     """
 
@@ -69,44 +70,51 @@ def draw_picture(page: str, view: View, picture_format: str, browser: str = "") 
     """Return a view of a page as a picture.
 
     Args:
-        page: a page's file, or its address; what follows ``#`` selects, as in the browser.
-        view: what of it.
+        page: path or ``file:`` URL of the page; a fragment after ``#`` selects as in the browser.
+        view: view to draw.
         picture_format: one of ``FORMATS``.
-        browser: program of a Chromium; empty to look for one.
+        browser: path or name of a Chromium-based browser; empty to search for one.
+
+    Returns:
+        The content of the picture file.
 
     Raises:
-        PictureError: there is no such page, view or selection, no browser, or no Playwright.
+        PictureError: the page, view or selection does not exist, or no browser or no Playwright is installed.
     """
-    file, _, given = page.partition("#")
+    file, _, fragment = page.partition("#")
     path = _path_of(file)
-    # A step that is asked for takes the place of the address's query, and the other way round.
-    kept = {key: value for key, value in parse_qsl(given) if _OTHER.get(key) not in view.selection}
+    # A step in the view replaces a query in the URL and vice versa, because both select a row.
+    kept = {key: value for key, value in parse_qsl(fragment) if _OTHER.get(key) not in view.selection}
     selection = {**kept, **view.selection}
     with _open_browser(browser) as chromium:
         tab = chromium.new_page(color_scheme=view.theme, viewport={"width": 1280, "height": 900})  # pyright: ignore[reportArgumentType]
         _open_page(tab, path, selection)
         _check(tab.evaluate(_KNOWN), path, view.name, selection)
-        drawn = tab.evaluate(_DRAW, [view.name, "png" if picture_format == "png" else "svg"])
-        picture = base64.b64decode(drawn.partition(",")[2])
+        data_url = tab.evaluate(_DRAW, [view.name, "png" if picture_format == "png" else "svg"])
+        picture = base64.b64decode(data_url.partition(",")[2])
         return _print(chromium, picture) if picture_format == "pdf" else picture
 
 
 def find_browser(asked: str = "") -> str:
-    """Return the program of a Chromium.
+    """Return the path of a Chromium-based browser.
 
     Args:
-        asked: its path or name; empty for the environment's ``CHROMIUM``, and else for the usual names.
+        asked: path or name of the browser; if empty, the environment variable ``CHROMIUM`` is used, and if that is
+            empty too, the usual names are tried.
+
+    Returns:
+        The path of the program.
 
     Raises:
-        PictureError: it is not there, or none is.
+        PictureError: the named browser does not exist, or none was found.
     """
     named = asked or os.environ.get("CHROMIUM", "")
     for name in (named,) if named else _NAMES:
-        if found := shutil.which(name):
-            return found
+        if program := shutil.which(name):
+            return program
     if named:
         where = "--browser" if asked else "CHROMIUM"
-        raise PictureError(f"{where}: no program {named!r}; name that of a Chromium, Chrome or Edge")
+        raise PictureError(f"{where}: there is no program {named!r}; name a Chromium, Chrome or Edge")
     raise PictureError(
         f"no browser: none of {', '.join(_NAMES[:5])} is on this machine; install Chromium, or name one with --browser "
         "or in CHROMIUM"
@@ -117,7 +125,7 @@ def _path_of(page: str) -> Path:
     address = urlsplit(page)
     path = Path(url2pathname(address.path) if address.scheme == "file" else page.partition("?")[0])
     if not path.is_file():
-        raise PictureError(f"{page}: no such file; name a page that reportgen build wrote, as results/cat.html")
+        raise PictureError(f"{page}: no such file; name a page that reportgen build wrote, such as results/cat.html")
     return path
 
 
@@ -130,13 +138,13 @@ def _open_browser(asked: str) -> Iterator[Browser]:
     program = find_browser(asked)
     with sync_playwright() as playwright:
         try:
-            # As root, as in most containers, Chromium has no sandbox; the pages are our own.
+            # Chromium's sandbox does not work as root, the user of most containers. The pages are our own.
             browser = playwright.chromium.launch(
                 executable_path=program, args=list(_FLAGS), chromium_sandbox=not _is_root()
             )
         except Error as error:
             reason = error.message.strip().splitlines()[0]
-            raise PictureError(f"{program}: does not start as a Chromium does ({reason}); name another one") from error
+            raise PictureError(f"{program}: cannot be started as Chromium ({reason}); name another browser") from error
         try:
             yield browser
         finally:
@@ -152,39 +160,41 @@ def _open_page(tab: Page, path: Path, selection: Mapping[str, str]) -> None:
 
     tab.goto(f"{path.resolve().as_uri()}#{urlencode(selection)}")
     if not tab.locator("script#card").count():
-        raise PictureError(f"{path}: not a page of a prompt; name one that reportgen build wrote, as results/cat.html")
+        raise PictureError(
+            f"{path}: not the page of a prompt; name one that reportgen build wrote, such as results/cat.html"
+        )
     try:
         tab.wait_for_selector("html[data-ready], .wait.error", state="attached", timeout=_OPEN_MILLISECONDS)
     except TooLate as error:
-        raise PictureError(f"{path}: does not draw within a minute; open it in a browser to see why") from error
-    if said := tab.locator(".wait.error").all_inner_texts():
-        raise PictureError(f"{path}: {said[0]}")
+        raise PictureError(f"{path}: was not drawn within a minute; open it in a browser to see why") from error
+    if errors := tab.locator(".wait.error").all_inner_texts():
+        raise PictureError(f"{path}: {errors[0]}")
     if not tab.evaluate("() => '__studio' in globalThis"):
-        raise PictureError(f"{path}: an earlier reportgen wrote it, which drew no pictures; build it anew")
+        raise PictureError(f"{path}: written by an earlier reportgen that could not draw pictures; build it again")
 
 
 def _check(known: Mapping[str, Any], path: Path, view: str, selection: Mapping[str, str]) -> None:
-    """Refuse what the page would silently leave out."""
+    """Raise if the view or the selection does not exist, because the page would ignore it silently."""
     if view not in known["views"]:
         raise PictureError(f"{path}: no view {view!r}; it has {', '.join(known['views'])}")
     if view in _OF_A_PIN and "pin" not in selection:
-        raise PictureError(f"{path}: no head is pinned; name one behind the page, as {path.name}#pin=3.7")
+        raise PictureError(f"{path}: no head is pinned; name one after the page, as in {path.name}#pin=3.7")
     for key in ("layer", "head"):
         if key in selection and selection[key] not in known[key]:
             raise PictureError(f"{path}: no {key} {selection[key]}; it has {', '.join(known[key])}")
     for key in ("query", "step"):
         if key in selection and not (selection[key].isdecimal() and int(selection[key]) < known[key]):
-            there = f"it has 0 to {known[key] - 1}" if known[key] else "nothing was generated"
-            raise PictureError(f"{path}: no {key} {selection[key]}; {there}")
+            advice = f"it has 0 to {known[key] - 1}" if known[key] else "nothing was generated"
+            raise PictureError(f"{path}: no {key} {selection[key]}; {advice}")
 
 
 def _print(chromium: Browser, picture: bytes) -> bytes:
-    """Return an SVG as a PDF of one page, as large as it is."""
+    """Return an SVG as a PDF with one page of the same size."""
     tab = chromium.new_page()
-    drawn = picture.decode("utf-8").partition("?>")[2]
-    tab.set_content(f"<!doctype html><style>*{{margin:0}}svg{{display:block}}</style>{drawn}")
+    svg = picture.decode("utf-8").partition("?>")[2]
+    tab.set_content(f"<!doctype html><style>*{{margin:0}}svg{{display:block}}</style>{svg}")
     width, height = tab.evaluate(
         "() => ['width', 'height'].map((name) => document.querySelector('svg')[name].baseVal.value)"
     )
-    # A fraction of a pixel over, and there would be a second page.
+    # One pixel more than the height, because rounding could otherwise add a second page.
     return tab.pdf(width=f"{width}px", height=f"{height + 1}px", print_background=True)

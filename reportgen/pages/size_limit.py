@@ -1,4 +1,4 @@
-"""Pages no heavier than they may be: which weights are so weak that they are left out."""
+"""Limit the size of a page by leaving out its smallest attention weights."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from reportgen.pages.options import PageOptions
 from reportgen.pages.precision import Precision
 
 _SAMPLED = 16
-"""So many heads of a capture stand for all while a threshold is looked for."""
+"""Number of heads per capture from which the size of a page is estimated."""
 _MARGIN = 0.96
-"""Of what is free for weights, since the heads that are not looked at may deflate less."""
+"""Fraction of the available size to use, because the heads outside the sample may compress less."""
 _THRESHOLDS = range(256)
 _REST, _REST_OF_TOKEN = 1_200_000, 5_000
-"""No page of a model of this size was seen to have more bytes beside its weights, and more for each of its tokens."""
+"""Upper bounds, observed on pages, of the bytes besides the weights: per page, and in addition per token."""
 
 
 def render_within(
@@ -29,27 +29,30 @@ def render_within(
     options: PageOptions,
     draw: Callable[..., str],
 ) -> tuple[str, Precision]:
-    """Return a page that is no heavier than it may be, and how finely it holds weights.
+    """Return a page within the maximum page size, and the precision of its weights.
+
+    If no threshold is high enough, the page with the highest threshold is returned.
 
     Args:
-        captures: all that the page shows.
-        options: its limit, and how many bits weights have.
-        draw: makes the page at a precision; without the weights of its layers with ``with_layers=False``.
+        captures: captures that the page shows.
+        options: options with the maximum size of the page and the number of bits of its weights.
+        draw: function that renders the page at a precision; with ``with_layers=False``, without the weights of its
+            layers.
     """
-    bits, most = options.precision, 1e6 * options.max_page_mb
+    bits, max_bytes = options.precision, 1e6 * options.max_page_mb
     precision = Precision(bits)
-    if most and not _is_light(captures, bits, most):
+    if max_bytes and not _is_light(captures, bits, max_bytes):
         fixed_bytes = len(draw(Precision(bits, threshold=1), with_layers=False).encode())
-        precision = _choose_precision(captures, bits, most - fixed_bytes)
+        precision = _choose_precision(captures, bits, max_bytes - fixed_bytes)
     page = draw(precision)
-    while most and precision.threshold < _THRESHOLDS[-1] and len(page.encode()) > most:
+    while max_bytes and precision.threshold < _THRESHOLDS[-1] and len(page.encode()) > max_bytes:
         precision = replace(precision, threshold=precision.threshold + 1)
         page = draw(precision)
     return page, precision
 
 
 def _choose_precision(captures: Sequence[Capture], bits: int, free: float) -> Precision:
-    """Return the lowest threshold with which weights are expected to fit; where none is low enough, the highest."""
+    """Return the precision with the lowest threshold at which the weights are expected to fit, or else the highest."""
     threshold = bisect_left(
         _THRESHOLDS, True, key=lambda threshold: _estimate_bytes(captures, Precision(bits, threshold)) <= _MARGIN * free
     )  # fmt: skip
@@ -57,14 +60,14 @@ def _choose_precision(captures: Sequence[Capture], bits: int, free: float) -> Pr
 
 
 def _is_light(captures: Sequence[Capture], bits: int, free: float) -> bool:
-    """Say whether a page is within its limit whatever its numbers are; most are, and need no closer look."""
-    codes = sum(capture.attention.size for capture in captures) * bits / 6  # base64 of bytes that did not deflate
+    """Return whether a page fits whatever its weights are; most pages do, and need no estimate."""
+    codes = sum(capture.attention.size for capture in captures) * bits / 6  # size in base64 without any compression
     rest = sum(_REST + _REST_OF_TOKEN * capture.num_tokens for capture in captures)
     return codes + rest <= free
 
 
 def _estimate_bytes(captures: Sequence[Capture], precision: Precision) -> float:
-    """Return about how many bytes the blocks of all layers take, from some heads of each capture."""
+    """Return the estimated size in bytes of the blocks of all layers, from a sample of heads of each capture."""
     total = 0.0
     for capture in captures:
         sample = _sample(capture)
@@ -73,7 +76,7 @@ def _estimate_bytes(captures: Sequence[Capture], precision: Precision) -> float:
 
 
 def _sample(capture: Capture) -> list[NDArray[Any]]:
-    """Return triangles of some heads, ``[cell]`` each, evenly over layers and heads."""
+    """Return the triangles of a sample of heads, each ``[cell]``, evenly spaced over layers and heads."""
     num_layers, num_heads = capture.attention.shape[:2]
-    places = np.linspace(0, num_layers * num_heads - 1, min(_SAMPLED, num_layers * num_heads)).round().astype(int)
-    return [capture.attention[divmod(int(place), num_heads)] for place in places]
+    indices = np.linspace(0, num_layers * num_heads - 1, min(_SAMPLED, num_layers * num_heads)).round().astype(int)
+    return [capture.attention[divmod(int(index), num_heads)] for index in indices]

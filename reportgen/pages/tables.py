@@ -1,4 +1,4 @@
-"""A capture as rows of text: what a page shows with scripts off, and what a screen reader reads."""
+"""Rows of text for the tables of a page, which also serve readers without scripts and screen readers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LAST_LAYERS = 4
 
 @dataclass(frozen=True)
 class TokenView:
-    """One token of the text strip; ``prob`` is set for generated tokens alone."""
+    """One token of the text strip; ``prob`` is set only for generated tokens."""
 
     position: int
     shown: str
@@ -35,7 +35,7 @@ class TokenView:
 
 @dataclass(frozen=True)
 class PromptRow:
-    """One token of the prompt and the probability it met; empty texts for the first, which nothing predicts."""
+    """One token of the prompt and its predicted probability; the first token is not predicted, so it has none."""
 
     position: int
     token: Token
@@ -60,7 +60,7 @@ class StepRow:
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """One head score and the heads where it is largest, as ``(layer, head, value)``; none where it is undefined."""
+    """One head score and the heads with its largest values, ``(layer, head, value)`` each; none if undefined."""
 
     score: HeadScore
     strongest: tuple[tuple[int, int, str], ...]
@@ -68,15 +68,15 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class EvidenceRow:
-    """What there is to say for one generated token; empty where it is not known.
+    """Evidence for one generated token; unknown fields are empty.
 
     Attributes:
-        step: 0-based.
-        token: that the step chose.
-        check: the sum of all parts beside the logit that the model gave, or why they are withheld.
-        strongest_for: heads that wrote most for the token, ``("L3 H7", "+0.512")`` each.
-        strongest_against: heads that wrote most against it.
-        last_layers: ``("L28", token, probability)`` of the best token after each of the last layers.
+        step: 0-based number of the generation step.
+        token: token that the step chose.
+        check: sum of all attribution parts and the logit that it must equal, or why the parts are withheld.
+        strongest_for: heads with the largest positive attribution, ``("L3 H7", "+0.512")`` each.
+        strongest_against: heads with the largest negative attribution, in the same form.
+        last_layers: most probable token after each of the last layers, ``("L28", token, probability)`` each.
     """
 
     step: int
@@ -88,7 +88,7 @@ class EvidenceRow:
 
 
 def make_evidence_rows(capture: Capture) -> list[EvidenceRow]:
-    """Return a row for each generated token; none where there is neither attribution nor a lens."""
+    """Return a row for each generated token; no rows if there is neither attribution nor a lens."""
     attribution, lens = capture.evidence.attribution, capture.evidence.lens
     if attribution is None and lens is None:
         return []
@@ -109,7 +109,7 @@ def make_evidence_rows(capture: Capture) -> list[EvidenceRow]:
 
 
 def describe_check(attribution: Attribution, step: int) -> str:
-    """Return how far the parts of a step are from the logit that they must add up to, in words."""
+    """Return a text that compares the sum of a step's parts with the logit that it must equal."""
     residual = float(attribution.residuals[step])
     if not residual <= SUM_TOLERANCE:
         return f"withheld: the parts add up to within {residual:.1e}, more than {SUM_TOLERANCE:g}"
@@ -130,7 +130,7 @@ def make_score_rows(capture: Capture) -> list[ScoreRow]:
 
 
 def make_token_views(capture: Capture) -> list[TokenView]:
-    """Return every token of the strip."""
+    """Return the tokens of the text strip."""
     probs = [math.exp(step.raw.logprob) for step in capture.steps]
     prompt_end = capture.num_prompt_tokens
     return [
@@ -150,9 +150,15 @@ def make_prompt_rows(capture: Capture) -> list[PromptRow]:
     """Return a row for each token of the prompt."""
     first, *rest = capture.tokens[: capture.num_prompt_tokens]
     rows = [PromptRow(0, first)]
-    for position, (token, met) in enumerate(zip(rest, capture.prompt_predictions, strict=True), start=1):
+    for position, (token, prediction) in enumerate(zip(rest, capture.prompt_predictions, strict=True), start=1):
         rows.append(
-            PromptRow(position, token, format_prob(met.logprob), format_logprob(met.logprob), str(met.rank + 1))
+            PromptRow(
+                position,
+                token,
+                prob=format_prob(prediction.logprob),
+                logprob=format_logprob(prediction.logprob),
+                rank=str(prediction.rank + 1),
+            )
         )
     return rows
 
@@ -175,7 +181,7 @@ def make_step_rows(capture: Capture) -> list[StepRow]:
 
 
 def make_settings(capture: Capture) -> list[tuple[str, str]]:
-    """Return what it takes to make this page again, as names and values."""
+    """Return the settings that are needed to reproduce the page, as rows of name and value."""
     prompt, model, generation = capture.prompt, capture.model, capture.prompt.generation
     rows = [
         ("model", model.name),
@@ -198,22 +204,22 @@ def make_settings(capture: Capture) -> list[tuple[str, str]]:
 
 
 def summarize_settings(capture: Capture) -> str:
-    """Return, in a line, what ran and how its tokens were chosen."""
+    """Return one line with the model, its dtype and device, and how tokens were chosen."""
     model, generation = capture.model, capture.prompt.generation
     kinds = ["sampled" if generation.do_sample else "greedy"]
     if generation.num_beams > 1:
         kinds.append(f"{generation.num_beams} beams")
-    given = [
+    settings = [
         f"{name} {value}" for name, value in generation.settings().items() if name not in {"do_sample", "num_beams"}
     ]
     if generation.do_sample:
-        given.append(f"seed {generation.seed}")
-    chosen = ", ".join((*kinds, *given)) if capture.prompt.max_new_tokens else "forward pass alone"
+        settings.append(f"seed {generation.seed}")
+    chosen = ", ".join((*kinds, *settings)) if capture.prompt.max_new_tokens else "forward pass alone"
     return " · ".join((model.architecture, f"{model.dtype} on {model.device}", chosen))
 
 
 def describe_drift(capture: Capture) -> str:
-    """Return how far the pass that gave the attention was from the generation, in words."""
+    """Return a description of the largest log-probability drift between the attention pass and the generation."""
     if not capture.steps:
         return ""
     return (
@@ -223,7 +229,7 @@ def describe_drift(capture: Capture) -> str:
 
 
 def warn_of_drift(capture: Capture) -> str:
-    """Return what a reader must know where that pass was too far from the generation; empty where it was not."""
+    """Return a warning if the log-probability drift exceeds its limit; otherwise an empty text."""
     if capture.logprob_drift <= capture.drift_limit:
         return ""
     dtype = capture.model.dtype
@@ -239,23 +245,23 @@ def warn_of_drift(capture: Capture) -> str:
 
 
 def format_prob(logprob: float) -> str:
-    """Return a probability with three significant digits; ``0`` is said of an impossible token alone."""
+    """Return a probability with about three significant digits; only an impossible token gives ``0``."""
     prob = math.exp(logprob)
     return "0" if prob == 0 else f"{prob:.3f}" if prob >= 0.1 else f"{prob:.3g}"
 
 
 def format_logprob(logprob: float) -> str:
-    """Return a log-probability with three decimals."""
+    """Return a log-probability with three decimal places."""
     return f"{logprob:.3f}".replace("-inf", "−∞").replace("-", "−")
 
 
 def format_signed(value: float) -> str:
-    """Return a number with its sign and three decimals; n/a where it is undefined."""
+    """Return a number with its sign and three decimal places; ``n/a`` for NaN."""
     return "n/a" if math.isnan(value) else f"{value:+.3f}".replace("-", "−")
 
 
 def _name_tool(tool: Mapping[str, Any]) -> str:
-    """Return the name of a function, which stands in it or one level down."""
+    """Return the name of a tool, which is in its mapping or under ``function``."""
     inner = tool.get("function")
     return str((inner if isinstance(inner, Mapping) else tool).get("name", "unnamed"))
 
@@ -265,12 +271,12 @@ def _say(value: object) -> str:
 
 
 def _top_heads(capture: Capture, values: NDArray[np.float32], sign: int) -> tuple[tuple[str, str], ...]:
-    """Names and values of the heads ``[layer, head]`` that are farthest from 0 on the side of a sign."""
-    order = np.argsort(-sign * values, axis=None, kind="stable")[:_STRONGEST]  # NaN comes last
-    places = ((*divmod(int(cell), len(capture.heads)), float(values.flat[cell])) for cell in order)
+    """Return the names and values of the heads with the largest values of one sign; ``values``: ``[layer, head]``."""
+    order = np.argsort(-sign * values, axis=None, kind="stable")[:_STRONGEST]  # NaN is sorted last
+    entries = ((*divmod(int(cell), len(capture.heads)), float(values.flat[cell])) for cell in order)
     return tuple(
         (f"L{capture.layers[row]} H{capture.heads[column]}", format_signed(value))
-        for row, column, value in places
+        for row, column, value in entries
         if sign * value > 0
     )
 
@@ -282,11 +288,11 @@ def _last_layers(lens: Lens, step: int) -> tuple[tuple[str, Token, str], ...]:
 
 def _strongest_heads(capture: Capture, score: HeadScore) -> tuple[tuple[int, int, str], ...]:
     values = capture.evidence.scores[score.name]
-    order = np.argsort(-values, axis=None, kind="stable")[:_STRONGEST]  # NaN comes last
-    places = ((*divmod(int(cell), len(capture.heads)), float(values.flat[cell])) for cell in order)
+    order = np.argsort(-values, axis=None, kind="stable")[:_STRONGEST]  # NaN is sorted last
+    entries = ((*divmod(int(cell), len(capture.heads)), float(values.flat[cell])) for cell in order)
     return tuple(
         (capture.layers[row], capture.heads[column], f"{value:.3f}" if score.is_share else f"{value:.1f}")
-        for row, column, value in places
+        for row, column, value in entries
         if not math.isnan(value)
     )
 

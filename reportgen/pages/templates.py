@@ -1,4 +1,4 @@
-"""Templates to text; a name that a template asks for and its context lacks is an error."""
+"""Render templates; a name that is missing in the context is an error."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from reportgen import __version__
 from reportgen.paths import find_templates
 
 GENERATOR = f"reportgen {__version__}"
-"""What every page and index names as its maker."""
+"""Value of the ``generator`` meta tag of every page and index."""
 
 
 def render(template: str, context: Any) -> str:
-    """Return a template filled in with the fields of a dataclass.
+    """Render a template with the fields of a dataclass.
 
     Raises:
-        jinja2.UndefinedError: the template asks for what the dataclass lacks.
+        jinja2.UndefinedError: the template uses a name that is not a field of the dataclass.
     """
-    # Not asdict: it would copy every array and turn the records that templates read into dictionaries.
+    # asdict would copy every array and convert the records that templates use to dictionaries.
     return _environment().get_template(template).render({f.name: getattr(context, f.name) for f in fields(context)})
 
 
 def strip_margin(text: str) -> str:
-    """Return a script or a template without indentation and empty lines; no text in it goes over a line's end."""
+    """Return a script or a template without indentation and empty lines; string literals must not span lines."""
     return re.sub(r"^\s+", "", text, flags=re.MULTILINE)
 
 
 class _Loader(FileSystemLoader):
-    """Loads templates without their indentation, which no reader would see and every page would carry."""
+    """Loads templates without their indentation, which would only make every page larger."""
 
     def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
         source, path, is_current = super().get_source(environment, template)

@@ -1,4 +1,4 @@
-"""Tokens to words: which pieces stand for one word of the text."""
+"""Group tokens into words."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from collections.abc import Sequence
 from reportgen.records import Token
 
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
-"""Scripts that are written without spaces between words, by how Unicode's names of their letters begin."""
+"""Scripts that are written without spaces between words, as prefixes of the Unicode names of their letters."""
 
 
 def find_words(tokens: Sequence[Token], num_prompt_tokens: int) -> list[int]:
     """Return the position at which each word begins.
 
-    A word is a run of tokens without white space between them; a special token is one of its own, and one begins with
-    the first generated token. Letters and digits stand apart from punctuation, except for what is inside a word, as
-    ``don't``. In scripts without spaces each token is a word, since only a dictionary would tell more.
+    A word is a run of tokens without white space between them. A special token is a word of its own, and the first
+    generated token begins a word. Punctuation is separated from letters and digits, except an apostrophe as in
+    ``don't``. In scripts without spaces each token is a word, because finding words would need a dictionary.
+
+    Args:
+        tokens: tokens of the prompt and the generation.
+        num_prompt_tokens: number of tokens of the prompt.
     """
     return [position for position in range(len(tokens)) if _begins(tokens, position, num_prompt_tokens)]
 
@@ -28,13 +32,13 @@ def _begins(tokens: Sequence[Token], position: int, num_prompt_tokens: int) -> b
     if before.special or token.special:
         return True
     if not token.text or not before.text:
-        return False  # bytes of a character that another token completes
+        return False  # part of a character that another token completes
     last, first = before.text[-1], token.text[0]
     return last.isspace() or first.isspace() or _is_unspaced(first) or _is_word(last) != _is_word(first)
 
 
 def _is_word(character: str) -> bool:
-    """Whether a character is part of a word: a letter, a mark, a digit, or an apostrophe."""
+    """Return whether a character is a letter, mark, digit or apostrophe."""
     return character in "'’\ufffd" or unicodedata.category(character)[0] in "LMN"
 
 

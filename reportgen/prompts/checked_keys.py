@@ -33,21 +33,21 @@ def check_keys(
     except ValidationError as failure:
         for error in failure.errors(include_url=False):
             if problems.are_many:
-                problems.leave_untold()
+                problems.count_omitted()
                 continue
-            place, line = _find(node, error["loc"])
-            problems.add(line, explain(error, place, keys, where))
+            wrong_node, line = _find(node, error["loc"])
+            problems.add(line, explain(error, wrong_node, keys, where))
         return None
 
 
 def _find(node: yaml.Node, loc: tuple[str | int, ...]) -> tuple[yaml.Node | None, int]:
     """Return the node at pydantic's location, ``None`` if it is not in the file, and the nearest line."""
-    place: yaml.Node | None = node
+    current: yaml.Node | None = node
     line = line_of(node)
     for step in loc:
-        child = child_of(place, step) if place else None
+        child = child_of(current, step) if current else None
         if child is None:
             # A prompt that is a plain text has no child node for 'text'.
-            return (place if isinstance(place, yaml.ScalarNode) else None), line
-        place, line = child
-    return place, line
+            return (current if isinstance(current, yaml.ScalarNode) else None), line
+        current, line = child
+    return current, line

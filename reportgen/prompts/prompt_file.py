@@ -199,15 +199,15 @@ class _Defaults:
 
 
 def _read_head(data: Any, root: yaml.Node, problems: Problems) -> tuple[_Defaults, list[tuple[Any, yaml.Node]]]:
-    nothing = _Defaults({}, {}, False)
+    no_defaults = _Defaults({}, {}, False)
     if isinstance(data, list):
-        return nothing, _read_items(data, root, problems)
+        return no_defaults, _read_items(data, root, problems)
     if not isinstance(root, yaml.MappingNode):
         got = describe(data, root)
         problems.add(
             line_of(root), f"must be a list of prompts, or a mapping with 'prompts', got {got}; begin with '- '"
         )
-        return nothing, []
+        return no_defaults, []
     items: list[tuple[Any, yaml.Node]] = []
     prompts, defaults = child_of(root, "prompts"), child_of(root, "defaults")
     if prompts is None:

@@ -20,7 +20,7 @@ def check_unique(slugs: Iterable[tuple[str, str]]) -> list[tuple[int, str]]:
     """Find duplicate slugs, ignoring case as many file systems do.
 
     Args:
-        slugs: each slug, and where it is given, for the message.
+        slugs: pairs of a slug and a description of where it is used, for the message.
 
     Returns:
         For each repeated slug its index in ``slugs`` and an error message.
@@ -48,9 +48,9 @@ def name_pages(prompts: Sequence[Prompt]) -> tuple[Prompt, ...]:
     Raises:
         PromptFileError: a given slug is used twice.
     """
-    given = [prompt for prompt in prompts if prompt.slug]
-    _check_given(given)
-    taken = {prompt.slug.lower() for prompt in given} | RESERVED_SLUGS
+    with_slug = [prompt for prompt in prompts if prompt.slug]
+    _check_given(with_slug)
+    taken = {prompt.slug.lower() for prompt in with_slug} | RESERVED_SLUGS
     counts: dict[str, int] = {}
     named = []
     for number, prompt in enumerate(prompts, 1):
@@ -74,11 +74,11 @@ def name_comparisons(
         used, its index and an error message.
     """
     titles = {prompt.slug: prompt.title for prompt in prompts}
-    given = [(prompt.slug, f"by the prompt {prompt.title!r}") for prompt in prompts]
-    given += [(item.slug, f"at {item.place.of('slug')}") for item in comparisons if item.slug]
+    slugs = [(prompt.slug, f"by the prompt {prompt.title!r}") for prompt in prompts]
+    slugs += [(item.slug, f"at {item.place.of('slug')}") for item in comparisons if item.slug]
     owners = [-1] * len(prompts) + [i for i, item in enumerate(comparisons) if item.slug]
-    problems = [(owners[i], message) for i, message in check_unique(given) if owners[i] >= 0]
-    taken = {slug.lower() for slug, _ in given} | RESERVED_SLUGS
+    problems = [(owners[i], message) for i, message in check_unique(slugs) if owners[i] >= 0]
+    taken = {slug.lower() for slug, _ in slugs} | RESERVED_SLUGS
     counts: dict[str, int] = {}
     named = []
     for i, item in enumerate(comparisons):

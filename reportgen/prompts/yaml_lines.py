@@ -18,8 +18,8 @@ from reportgen.records.errors import OptionError, PromptFileError
 
 MAX_BYTES = 10_000_000
 MAX_DEPTH = 20
-MAX_SIZE = 200_000  # nodes after expanding aliases, plus one for every 100 characters of a scalar
-MAX_PROBLEMS = 200  # problems that are listed; further ones are only counted
+MAX_SIZE = 200_000  # number of nodes after expanding aliases, plus one for every 100 characters of a scalar
+MAX_PROBLEMS = 200  # number of problems that are listed; further ones are only counted
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -72,13 +72,13 @@ class Problems:
         self._append(place.line_of(key), place.of(key), message)
         self._only_options &= key in place.options
 
-    def leave_untold(self) -> None:
+    def count_omitted(self) -> None:
         """Count a problem without storing a message."""
         self._num_omitted += 1
 
     def _append(self, line: int, where: str, message: str) -> None:
         if self.are_many:
-            self.leave_untold()
+            self.count_omitted()
         else:
             self._problems.append((line, where, message))
 

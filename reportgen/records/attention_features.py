@@ -1,4 +1,4 @@
-"""Special features of a model's attention: names, definitions, and what they mean for a heatmap."""
+"""Special features of a model's attention: names, definitions and consequences for heatmaps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class AttentionFeature:
         name: name in ``ModelInfo.features``.
         title: title on pages.
         definition: definition of the feature.
-        caution: what the feature means for the views of a page.
+        caution: consequence of the feature for the views of a page.
     """
 
     name: str

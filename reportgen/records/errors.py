@@ -2,10 +2,10 @@
 
     ReportgenError
     ├── PromptFileError     prompts.yaml cannot be read; holds every problem found, each with its line
-    ├── OptionError         an option of the command line selects layers or heads that a model lacks
+    ├── OptionError         an option of the command line is wrong, such as layers that a model lacks
     ├── ModelError          a model cannot be used
     │   ├── ModelNotFound       neither a hub name, a folder, a GGUF file nor a bundled model
-    │   └── UnsupportedModel    found, but its attention cannot be captured; says which part
+    │   └── UnsupportedModel    found, but its attention cannot be captured; the message says which part
     ├── PromptError         one prompt failed; the run goes on and the index shows it
     │   ├── PromptTooLong       more tokens than the model's context window
     │   ├── NotEnoughMemory     its attention does not fit into the free memory
@@ -17,9 +17,9 @@
     ├── SiteError           the results folder cannot be written, or a file in it is not from reportgen
     │   ├── InTheWay            a file or folder that reportgen did not create is in the place of its file
     │   └── SiteInUse           another run writes into the folder
-    └── TemplatesNotFound   names every folder that was searched
+    └── TemplatesNotFound   the page templates cannot be found; the message names every folder that was searched
 
-A message has the form *where: what is wrong, what was got; what to do*. Only ``reportgen.cli`` prints errors; the other
+A message has the form *where: what is wrong, actual value; what to do*. Only ``reportgen.cli`` prints errors; the other
 packages raise them.
 """
 
@@ -35,27 +35,27 @@ class ReportgenError(Exception):
 
 
 class PromptFileError(ReportgenError):
-    """The prompt file is wrong.
+    """The prompt file cannot be read or has problems.
 
     Attributes:
         problems: one line each, ``file:line: what is wrong; what to do``, in the order of the file.
     """
 
     def __init__(self, problems: Iterable[str]) -> None:
-        """Join the problems into one message, a line each."""
+        """Join the problems into one message with one line each."""
         self.problems = tuple(problems)
         super().__init__("\n".join(self.problems))
 
 
 class OptionError(ReportgenError):
-    """An option of the command line selects layers or heads that a model lacks.
+    """An option of the command line is wrong, such as layers that a model lacks or an invalid ``--site-url``.
 
     Attributes:
         option: name of the option, such as ``--layers``.
     """
 
     def __init__(self, option: str, message: str) -> None:
-        """Store both, and put the option in front of the message."""
+        """Store the option and the message, and begin the error text with the option."""
         self.option, self.message = option, message
         super().__init__(f"{option}: {message}")
 

@@ -1,7 +1,7 @@
-"""Evidence of a capture: numbers next to the weights that say what a head does, and whether it matters.
+"""Evidence of a capture: numbers in addition to the weights that show what a head does and whether it matters.
 
-No kind of evidence is known here. ``reportgen.evidence.kinds`` enters them, so that a capture holds any kind and a file
-keeps it.
+This module defines no kind of evidence. ``reportgen.evidence.kinds`` registers the kinds, so that a capture and its
+file can hold any of them.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ class Sizes:
 
     @property
     def num_cells(self) -> int:
-        """Cells of the lower triangle of ``[query_pos, key_pos]``."""
+        """Number of cells in the lower triangle of ``[query_pos, key_pos]``."""
         return self.num_tokens * (self.num_tokens + 1) // 2
 
 
 class EvidenceType:
-    """What one kind of evidence holds.
+    """Name and type of one kind of evidence.
 
     Attributes:
-        name: attribute of ``Evidence`` that holds its value.
-        annotation: type of that value, of arrays, texts, numbers and frozen dataclasses of these.
-        empty: value where it was not measured.
+        name: name of the attribute of ``Evidence`` that holds the value.
+        annotation: type of the value: arrays, texts, numbers, or frozen dataclasses of these.
+        empty: value if the evidence was not measured.
     """
 
     name: str
@@ -58,17 +58,17 @@ class EvidenceType:
 
 
 EVIDENCE_TYPES: dict[str, EvidenceType] = {}
-"""By name; entered by ``reportgen.evidence.kinds``."""
+"""Kinds of evidence by name, registered by ``reportgen.evidence.kinds``."""
 
 
 class Evidence:
-    """All evidence of one capture, an attribute for each kind, such as ``evidence.lens`` and ``evidence.scores``.
+    """All evidence of one capture, with an attribute for each kind, such as ``evidence.lens`` and ``evidence.scores``.
 
-    A kind that was not measured has its empty value, ``None`` or an empty mapping. Axes ``layer`` and ``head`` follow
-    those of the capture.
+    A kind that was not measured has its empty value, ``None`` or an empty mapping. The axes ``layer`` and ``head`` of
+    arrays are those of the capture.
 
     Attributes:
-        missing: why a kind could not be measured, by its name.
+        missing: reasons why kinds could not be measured, by name of the kind.
         measured: values of the kinds that were measured, by name.
     """
 
@@ -76,7 +76,11 @@ class Evidence:
     measured: Mapping[str, Any]
 
     def __init__(self, *, missing: Mapping[str, str] | None = None, **kinds: Any) -> None:
-        """Hold values by the names of their kinds; ``None`` counts as not measured.
+        """Store the values of kinds of evidence.
+
+        Args:
+            missing: reasons why kinds could not be measured, by name of the kind.
+            kinds: value of each kind by name; ``None`` means not measured.
 
         Raises:
             TypeError: there is no kind of that name.
@@ -101,7 +105,7 @@ class Evidence:
         return f"Evidence({', '.join(self.measured)})"
 
     def replace(self, **changes: Any) -> Evidence:
-        """Return a copy in which some kinds, or ``missing``, have other values."""
+        """Return a copy with other values of some kinds or of ``missing``."""
         return Evidence(**{"missing": self.missing, **self.measured, **changes})
 
 

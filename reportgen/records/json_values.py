@@ -1,4 +1,4 @@
-"""Values as the JSON that the scripts of a page read."""
+"""Convert values to JSON for the scripts of a page."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from reportgen.records.prediction import Token
 
 DIGITS = 5
-"""Significant digits of a number: more than a page shows."""
+"""Number of significant digits; more than a page shows."""
 
 
 def shorten(number: float, digits: int = DIGITS) -> float | None:
-    """Return a number with so many significant digits; ``None`` where it is not finite, since JSON has no NaN."""
+    """Return a number rounded to significant digits; ``None`` if it is not finite, because JSON has no NaN."""
     return float(f"{number:.{digits}g}") if isfinite(number) else None
 
 
 def list_numbers(values: NDArray[Any], digits: int = DIGITS) -> list[Any]:
-    """Return an array as nested lists of short numbers, ``None`` where a value is not finite."""
+    """Return an array as nested lists of rounded numbers; ``None`` for values that are not finite."""
     return [list_numbers(item, digits) if item.ndim else shorten(float(item), digits) for item in values]
 
 

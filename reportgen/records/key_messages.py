@@ -36,24 +36,24 @@ _HOMES = (
 
 
 def check_record(record: Any, keys: type[Keys], names: Mapping[str, str] = {}) -> dict[str, Any]:
-    """Check the values of a record by the keys of a prompt file.
+    """Check the values of a record against the keys of a prompt file.
 
     Args:
         record: a ``Prompt`` or ``Comparison``.
         keys: the model of the allowed keys.
-        names: keys of fields that have another name in the file.
+        names: keys in the file of fields that have another name there, by field.
 
     Returns:
-        The values that are not the defaults, converted to the types of the keys, by field.
+        The values that differ from the defaults, converted to the types of the keys, by field.
 
     Raises:
-        PromptError: a value is wrong; names the first.
+        PromptError: a value is wrong; the message names the first one.
     """
-    given = {item.name: getattr(record, item.name) for item in fields(record) if item.name != "place"}
+    field_values = {item.name: getattr(record, item.name) for item in fields(record) if item.name != "place"}
     values = {
-        names.get(item.name, item.name): _plain(given[item.name])
+        names.get(item.name, item.name): _plain(field_values[item.name])
         for item in fields(record)
-        if item.name in given and not _is_default(given[item.name], item.default)
+        if item.name in field_values and not _is_default(field_values[item.name], item.default)
     }
     for key, value in values.items():
         if value is None:
@@ -72,7 +72,7 @@ def _is_default(value: Any, default: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as a file has it: lists for tuples, mappings for records, plain numbers for those of NumPy."""
+    """Return a value as in a file: tuples as lists, records as mappings, NumPy integers as Python integers."""
     if isinstance(value, tuple | list | range):
         return [_plain(item) for item in value]
     if isinstance(value, Mapping):
@@ -119,8 +119,8 @@ def explain(error: Any, node: yaml.Node | None, keys: type[BaseModel], where: st
     Args:
         error: the error, as pydantic lists it.
         node: the YAML node of the wrong value; ``None`` if it is not in a file.
-        keys: the model of the allowed keys.
-        where: name of the mapping, such as ``prompt 3``; empty for the only one.
+        keys: the pydantic model of the allowed keys.
+        where: name of the mapping, such as ``prompt 3``; empty if there is only one.
     """
     kind, loc, value = error["type"], error["loc"], error["input"]
     if kind == "extra_forbidden":

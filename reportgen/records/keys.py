@@ -1,6 +1,6 @@
 """The keys of a prompt: their types, bounds and descriptions, and the JSON Schema of ``prompts.yaml`` made from them.
 
-A prompt file and ``Prompt`` in Python are checked by the same keys.
+The same keys check a prompt file, and a ``Prompt`` created in Python.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ Layers = Annotated[Selection, PlainValidator(_select), WithJsonSchema(_SELECTION
 
 
 class Keys(BaseModel):
-    """Base of all mappings: no unknown keys, no conversions. ``None`` means not given; the file cannot contain it."""
+    """Base class of all mappings: no unknown keys, no conversions. ``None`` means not given; files cannot have it."""
 
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 

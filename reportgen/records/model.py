@@ -41,7 +41,7 @@ class ModelInfo:
 
     @property
     def title(self) -> str:
-        """Names of model and adapter."""
+        """Name of the model, followed by that of its adapter if it has one."""
         return name_with_adapter(self.name, self.adapter)
 
 
@@ -52,7 +52,7 @@ def name_with_adapter(model: str, adapter: str) -> str:
 
 @dataclass(frozen=True)
 class LayerType:
-    """Type of one layer of a model: which keys its queries can see, and what it has besides attention.
+    """Type of one layer of a model: the keys that its queries can see, and its mixer other than attention.
 
     Attributes:
         layer: number of the layer.
@@ -62,7 +62,7 @@ class LayerType:
         chunk: length in tokens of the chunks to which attention is limited; ``None`` if there are none.
         has_sink: whether a learned sink, which is not a token, takes part of the weight of each row.
         what: mixer other than attention in this layer, such as ``Mamba``; empty if there is none or it is unknown.
-        note: why a statement of the model's config is not used; usually empty.
+        note: reason why a value in the model's config is ignored; usually empty.
     """
 
     layer: int

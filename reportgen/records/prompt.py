@@ -131,7 +131,7 @@ class Prompt:
 
     @property
     def runs_on(self) -> str:
-        """Names of model and adapter."""
+        """Name of the model, followed by that of its adapter if it has one."""
         return name_with_adapter(self.model, self.adapter)
 
     def _wrong(self, message: str, key: str) -> PromptError:
@@ -152,12 +152,13 @@ def _texts_in(value: Any) -> Iterable[str]:
 
 @dataclass(frozen=True)
 class EncodedPrompt:
-    """A prompt with its tokens in one model.
+    """A prompt and its tokens for one model.
 
     Attributes:
         prompt: the prompt.
-        token_ids: ids of its tokens; none if it cannot be encoded.
-        error: why it cannot be encoded, or its tokens do not fit into the context window.
+        token_ids: ids of its tokens; empty if the prompt cannot be encoded.
+        error: error if the prompt cannot be encoded or its tokens do not fit into the context window; otherwise
+            ``None``.
     """
 
     prompt: Prompt

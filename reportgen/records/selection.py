@@ -24,7 +24,7 @@ class Selection:
     ranges: tuple[tuple[int, int], ...] | None = None
 
     def __str__(self) -> str:
-        """Return the selection as a person would write it."""
+        """Return the selection in the notation of a prompt file."""
         if self.ranges is None:
             return "all"
         return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in self.ranges)

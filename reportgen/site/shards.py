@@ -54,7 +54,7 @@ def write_part(
         "generator": GENERATOR,
         "shard": [shard.number, shard.count],
         "keep_earlier": keep_earlier,
-        "prompts": [{**outcome, "place": place} for place, outcome in zip(cards, outcomes, strict=True)],
+        "prompts": [{**outcome, "place": position} for position, outcome in zip(cards, outcomes, strict=True)],
         "run": run.totals,
         "site_url": run.site_url,
     }

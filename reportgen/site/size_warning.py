@@ -23,7 +23,7 @@ def size_warning(folder: Path, limit: int = _WARN_FROM) -> str:
         return ""
     advice = [
         "" if (folder / BOKEH_FILE).exists() else "build with --shared-assets, which takes 0.4 MB off each page",
-        f"leave {'captures'}/ out of what is published" if (folder / "captures").is_dir() else "",
+        "leave captures/ out of what is published" if (folder / "captures").is_dir() else "",
         "show fewer --layers or --heads",
         "or make several sites",
     ]

@@ -93,33 +93,33 @@ def test_address_of_a_site_ends_in_its_folder(given: str, meant: str) -> None:
 @pytest.mark.parametrize(
     ("given", "what"),
     [
-        ("ada.github.io/heads", "is no web address"),
-        ("ftp://ada.github.io", "is no web address"),
-        ("javascript:alert(1)", "is no web address"),
-        ("https://", "is no web address"),
-        ("https://[::1", "is no address"),
-        ("https://ada.github.io:x/", "is no address"),
-        ("https://ada.github.io/a b", "holds characters that no address has"),
-        ('https://ada.github.io/"><script>', "holds characters that no address has"),
-        ("https://ada.github.io/\nheads", "holds characters that no address has"),
-        ("https://ada:secret@github.io/", "holds more than a site and a folder"),
-        ("https://ada.github.io/?a=b", "holds more than a site and a folder"),
-        ("https://ada.github.io/#top", "holds more than a site and a folder"),
-        ("https://ada.github.io/index.html", "is a page"),
+        ("ada.github.io/heads", "is not a web address"),
+        ("ftp://ada.github.io", "is not a web address"),
+        ("javascript:alert(1)", "is not a web address"),
+        ("https://", "is not a web address"),
+        ("https://[::1", "is not a valid URL"),
+        ("https://ada.github.io:x/", "is not a valid URL"),
+        ("https://ada.github.io/a b", "contains characters that a URL cannot have"),
+        ('https://ada.github.io/"><script>', "contains characters that a URL cannot have"),
+        ("https://ada.github.io/\nheads", "contains characters that a URL cannot have"),
+        ("https://ada:secret@github.io/", "contains more than a site and a folder"),
+        ("https://ada.github.io/?a=b", "contains more than a site and a folder"),
+        ("https://ada.github.io/#top", "contains more than a site and a folder"),
+        ("https://ada.github.io/index.html", "is the URL of a page"),
     ],
 )
 def test_what_is_no_address_of_a_site_is_refused(given: str, what: str) -> None:
     with pytest.raises(OptionError) as caught:
         check_site_url(given)
     assert str(caught.value).startswith(f"--site-url: {given!r} {what}")
-    assert str(caught.value).endswith("; write the address of the folder, such as https://name.github.io/project/")
+    assert str(caught.value).endswith("; write the URL of the folder, such as https://name.github.io/project/")
 
 
 def test_a_wrong_address_ends_the_command_before_anything_is_written(here: Path) -> None:
     for command in (["build"], ["render", "captures"], ["index"]):
         done = call(*command, "--site-url", "heads")
         assert done.exit_code == 2
-        assert "Invalid value for '--site-url': 'heads' is no web address; write" in done.stderr
+        assert "Invalid value for '--site-url': 'heads' is not a web address; write" in done.stderr
     assert not (here / "results").exists()
 
 
