@@ -1,5 +1,6 @@
-"""Runs prompts and keeps what happened.
+"""Run prompts on a model and record the results.
 
-Comes in: a loaded model, prompts, and collectors of evidence.
-Goes out: captures: tokens, attention weights, predictions and evidence of each prompt, and the file that holds one.
+Input: a loaded model, prompts, and collectors of evidence.
+Output: captures, which hold the tokens, attention weights, predictions and evidence of a prompt, and the file format
+of a capture.
 """

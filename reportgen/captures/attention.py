@@ -2,7 +2,7 @@
 
 This is the second half of a capture; ``generation`` is the first. Row ``num_prompt_tokens - 1 + step`` of this pass is
 the attention of generation step ``step``. Only a few query rows of one layer are in memory at a time: they are checked,
-packed and released.
+packed into the result and released.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from reportgen.records.errors import CaptureMismatch, UnsupportedModel
 _ROW_SUM_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
 _HALF_TOLERANCE = 2e-2
 _WIDE_BYTES = 1 << 31
-"""Largest size in bytes of the float16 weights of a capture; larger captures are quantised to one byte per weight."""
+"""Largest size in bytes of the float16 weights of a capture; larger captures are quantized to one byte per weight."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class CaptureRequest:
         layers: layers to capture; layers without attention are skipped.
         heads: heads to capture.
         rows: positions whose residual stream the observers receive.
-        observers: further observers of the pass; they receive the weights before quantisation.
+        observers: further observers of the pass; they receive the weights before quantization.
     """
 
     token_ids: Sequence[int]
@@ -89,7 +89,7 @@ def attend(network: PreTrainedModel, texts: Sequence[CaptureRequest], num_heads:
         for text, packer in zip(texts, packers, strict=True)
     ]
     logits = run_pass(network, traced, fast=strategy.fast, chunked_logits=strategy.chunked_logits)
-    return [packer.finish(of_text) for packer, of_text in zip(packers, logits, strict=True)]
+    return [packer.finish(text_logits) for packer, text_logits in zip(packers, logits, strict=True)]
 
 
 def find_capture_strategy(network: PreTrainedModel) -> CaptureStrategy:
@@ -101,7 +101,7 @@ def find_capture_strategy(network: PreTrainedModel) -> CaptureStrategy:
     strategy = find_strategy(network)
     if not strategy.layers:
         raise UnsupportedModel(
-            f"{type(network).__name__}: no part of it gives attention weights in eager mode; "
+            f"{type(network).__name__}: none of its modules returns attention weights in eager mode; "
             "use a model with softmax attention"
         )
     return strategy
@@ -110,13 +110,13 @@ def find_capture_strategy(network: PreTrainedModel) -> CaptureStrategy:
 def choose_dtype(num_layers: int, num_heads: int, length: int) -> type[np.float16] | type[np.uint8]:
     """Return the dtype in which the weights of a capture are stored.
 
-    It depends only on their number, so that a prompt gives the same page on every machine.
+    The dtype depends only on the number of weights, so that a prompt gives the same page on every machine.
     """
     return np.float16 if 2 * num_layers * num_heads * count_cells(length) <= _WIDE_BYTES else np.uint8
 
 
 def count_cells(length: int) -> int:
-    """Return the number of cells of a lower triangle."""
+    """Return the number of cells of a lower triangle with ``length`` rows, including the diagonal."""
     return length * (length + 1) // 2
 
 
@@ -131,9 +131,9 @@ def count_bytes(length: int, num_layers: int, num_heads: int, *, fast: bool) -> 
             copy are in memory.
     """
     cells = num_layers * num_heads * count_cells(length)
-    kept = cells * np.dtype(choose_dtype(num_layers, num_heads, length)).itemsize
-    whole = 0 if fast else 3 * 4 * num_heads * length * length
-    return kept + max(whole, cells)  # the page holds one byte per cell, compressed
+    stored = cells * np.dtype(choose_dtype(num_layers, num_heads, length)).itemsize
+    eager = 0 if fast else 3 * 4 * num_heads * length * length
+    return stored + max(eager, cells)  # the page holds one byte per cell, compressed
 
 
 class _Packer(Observer):
@@ -150,65 +150,69 @@ class _Packer(Observer):
     def see_heads(self, trace: HeadTrace) -> None:
         layer = trace.layer
         if layer in self._seen:
-            raise CaptureMismatch(f"layer {layer}: it gives attention more than once; take a model that does so once")
+            raise CaptureMismatch(
+                f"layer {layer}: it returned attention more than once; use a model that returns it once per layer"
+            )
         self._seen.add(layer)
         expected = (self._num_heads, self._length, self._length)
         if layer in self._layers and trace.shape != expected:
             raise CaptureMismatch(
-                f"layer {layer}: attention has shape {trace.shape}, not {expected}; take a model whose layers are alike"
+                f"layer {layer}: attention has shape {trace.shape}, not {expected}; use a model whose layers all have "
+                "the same shape of attention"
             )
 
     def see_rows(self, trace: RowTrace) -> None:
         if trace.layer in self._layers:
             _check(trace)
-            chosen = trace.weights if len(self._heads) == self._num_heads else trace.weights[self._heads]
-            place = self._layers.index(trace.layer)
-            self._pack(place, trace.first, chosen)
+            weights = trace.weights if len(self._heads) == self._num_heads else trace.weights[self._heads]
+            index = self._layers.index(trace.layer)
+            self._pack(index, trace.first, weights)
             if has_sink(trace.module):
-                self._measure_sink(place, trace.first, chosen)
+                self._measure_sink(index, trace.first, weights)
 
     def _pack(self, place: int, first: int, weights: torch.Tensor) -> None:
         # Convert the whole block at once; slicing the rows in numpy costs little.
-        narrow: NDArray[Any] = (
+        packed: NDArray[Any] = (
             weights.half().cpu().numpy()
             if self._attention.dtype == np.float16
             else quantize_sqrt(weights.float().cpu().numpy())
         )
-        for row in range(narrow.shape[1]):
+        for row in range(packed.shape[1]):
             query_pos = first + row
             start = count_cells(query_pos)
-            self._attention[place, :, start : start + query_pos + 1] = narrow[:, row, : query_pos + 1]
+            self._attention[place, :, start : start + query_pos + 1] = packed[:, row, : query_pos + 1]
 
     def _measure_sink(self, place: int, first: int, weights: torch.Tensor) -> None:
-        """Store 1 minus the sum of each row, which is the weight of a learned sink; 0 in layers without one."""
+        """Store the weight of a learned sink, which is 1 minus the sum of the row; it is 0 in layers without one."""
         if self._sinks is None:
             self._sinks = np.zeros((*self._attention.shape[:2], self._length), np.float32)
-        taken = (1 - weights.sum(-1, dtype=torch.float32)).clamp(0, 1)
-        self._sinks[place, :, first : first + taken.shape[1]] = taken.cpu().numpy()
+        sink_mass = (1 - weights.sum(-1, dtype=torch.float32)).clamp(0, 1)
+        self._sinks[place, :, first : first + sink_mass.shape[1]] = sink_mass.cpu().numpy()
 
     def finish(self, logits: Logits) -> AttentionResult:
         missing = [layer for layer in self._layers if layer not in self._seen]
         if missing:
             raise CaptureMismatch(
-                f"layer {missing[0]}: it returned attention for a few test tokens, but none for this text; leave "
-                "the layer out"
+                f"layer {missing[0]}: it returned attention for a few test tokens, but none for this text; do not "
+                "select this layer"
             )
         return AttentionResult(tuple(self._layers), self._attention, logits, self._sinks)
 
 
 def _check(trace: RowTrace) -> None:
-    where = f"layer {trace.layer}"
+    layer = f"layer {trace.layer}"
     weights, last = trace.weights, trace.first + trace.weights.shape[1]
     tolerance = _ROW_SUM_TOLERANCE.get(trace.dtype, _HALF_TOLERANCE)
     sums = weights.sum(-1, dtype=torch.float32)
-    least, most = float(sums.min()), float(sums.max())
+    smallest, largest = float(sums.min()), float(sums.max())
     if not torch.isfinite(sums).all():
-        raise CaptureMismatch(f"{where}: attention holds NaN or infinity; try --dtype float32")
+        raise CaptureMismatch(f"{layer}: attention holds NaN or infinity; try --dtype float32")
     if weights[:, :, last:].any() or weights[:, :, trace.first : last].triu(1).any():
-        raise CaptureMismatch(f"{where}: a position attends to a later one; take a causal model")
+        raise CaptureMismatch(f"{layer}: a position attends to a later one; use a causal model")
     # A learned sink may take any part of the weight.
     lowest = -tolerance if has_sink(trace.module) else 1 - tolerance
-    if most > 1 + tolerance or least < lowest:
+    if largest > 1 + tolerance or smallest < lowest:
         raise CaptureMismatch(
-            f"{where}: rows of attention sum to {least:.4f} … {most:.4f}, not to 1; take a model with softmax attention"
+            f"{layer}: rows of attention sum to {smallest:.4f} … {largest:.4f}, not to 1; use a model with softmax "
+            "attention"
         )

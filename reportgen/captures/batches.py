@@ -14,28 +14,28 @@ from reportgen.models.model import LoadedModel
 from reportgen.records import EncodedPrompt, Prompt
 
 _PROMPTS = 16
-"""Most prompts in a batch; larger batches are not faster on a CPU, and repeating them after an error costs more."""
+"""Maximum number of prompts in a batch; larger ones are not faster on a CPU and cost more to repeat after an error."""
 _POSITIONS = 1024
-"""Most positions in a batch, including padding; longer texts use the whole CPU without batching."""
+"""Maximum number of positions in a batch, including padding; longer texts use the whole CPU without batching."""
 _PADDED = 1.5
-"""Largest ratio of the longest to the shortest text of a batch."""
+"""Maximum ratio of the longest to the shortest text in a batch."""
 
 
 def make_batches(model: LoadedModel, prompts: Sequence[Prompt], batch_size: int = 0) -> list[list[EncodedPrompt]]:
     """Tokenize the prompts of one model and group them into batches.
 
     Args:
-        model: the model that they run on.
+        model: the model that runs the prompts.
         prompts: all prompts of the model.
-        batch_size: maximum size of a batch; 1 disables batching, 0 chooses the size by the lengths of the prompts.
+        batch_size: maximum size of a batch; 1 disables batching, 0 derives the size from the lengths of the prompts.
 
     Returns:
         Batches in the order of their first prompts; the prompts of a batch keep their order. A prompt with sampling,
-        beam search, a repetition penalty or additional evidence, or that cannot be encoded, is a batch of its own.
+        beam search, a repetition penalty or additional evidence, or that cannot be encoded, forms a batch alone.
     """
     encoded = [encode_prompt(model, prompt) for prompt in prompts]
     if batch_size == 1 or not _can_pad(model):
-        return [[one] for one in encoded]
+        return [[prompt] for prompt in encoded]
     settings = [_settings_of(prompt) for prompt in prompts]
     order = sorted(range(len(encoded)), key=lambda index: (repr(settings[index]), len(encoded[index].token_ids), index))
     batches: list[list[int]] = []

@@ -1,6 +1,7 @@
-"""A model and a prompt to a capture: tokens, attention and predictions.
+"""Run prompts on a model and capture tokens, attention and predictions.
 
-Text is generated with the model's fast attention, then one pass over prompt and generated tokens gives the weights.
+Text is generated with the model's fast attention. One forward pass over prompt and generated tokens then gives the
+attention weights.
 """
 
 from __future__ import annotations
@@ -43,22 +44,22 @@ from reportgen.records.errors import (
 from reportgen.records.selection import Selection
 
 _ROWS = 64
-"""Positions whose logits are worked out at once."""
+"""Number of positions whose logits are computed at a time."""
 
 _NO_MEMORY = re.compile("out of memory|DefaultCPUAllocator|bad_alloc|[Cc]annot allocate memory|ALLOC_FAILED")
-"""What torch says where memory is full; only CUDA's has an error class of its own."""
+"""Out-of-memory messages of torch, which has a separate error class only for devices such as CUDA."""
 
 
 def capture(
     model: LoadedModel, prompt: Prompt, make_collector: MakeCollector, watch: Watch = lambda *_: None
 ) -> Capture:
-    """Run one prompt; ``build.capture`` documents the result and the errors.
+    """Run one prompt and return its capture; ``build.capture`` documents the result and the errors.
 
     Args:
         model: model to run the prompt on; the network is not changed.
         prompt: prompt to run; its ``model`` is ignored.
-        make_collector: creates what measures the evidence.
-        watch: receives the progress of ablation, if requested.
+        make_collector: creates the collector that measures the evidence.
+        watch: progress callback of ablation; called only if the prompt requests ablation.
     """
     return _Capturer(model, make_collector, lambda _: watch).capture_all([encode_prompt(model, prompt)])[0]
 
@@ -70,36 +71,37 @@ def capture_in_turn(
     watch: Callable[[Prompt], Watch] = lambda _: lambda *_: None,
     wanted: Callable[[Prompt], bool] = lambda _: True,
 ) -> Iterator[Capture | PromptError | ModelError]:
-    """Run the prompts of one batch, as ``make_batches`` returns it.
+    """Run the prompts of one batch of ``make_batches`` and yield their captures one by one.
 
-    No capture is kept after it is taken, because the next one may need its memory.
+    No capture is kept after it is yielded, because the next one may need its memory.
 
     Args:
         model: as in ``capture``.
         prompts: prompts that can be continued together.
-        make_collector: creates what measures the evidence of each.
-        watch: returns what receives the progress of a prompt's ablation.
-        wanted: returns whether the capture of a prompt is requested. The others run too, so that the numbers of these
-            do not depend on which pages exist already.
+        make_collector: creates the collector that measures the evidence of a prompt.
+        watch: returns the progress callback for the ablation of a prompt.
+        wanted: returns whether the capture of a prompt is requested. The other prompts run too, so that the numbers
+            of the requested ones do not depend on which pages already exist.
 
     Yields:
-        For each requested prompt its capture, or the error that ``capture`` would raise: a prompt that fails does not
-        fail the others. If memory does not hold all, halves of the batch are tried, and a prompt that fails alone is
-        tried once more.
+        For each requested prompt its capture, or the error that ``capture`` would raise. An error in one prompt does
+        not affect the others. If the batch does not fit into memory, it is split in halves; a single prompt that does
+        not fit is tried once more.
     """
     yield from _Capturer(model, make_collector, watch, wanted).capture_in_turn(prompts)
 
 
 def free_memory() -> None:
-    """Give back what nobody holds any more: hooks make circles of a network, and CUDA keeps what it once had."""
-    gc.collect()
+    """Release unused memory."""
+    gc.collect()  # hooks create reference cycles in a network
+    # The allocator of torch keeps freed CUDA memory for itself.
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
 
 
 @dataclass(frozen=True)
 class _PreparedPrompt:
-    """A prompt in numbers of the model: its layers, its heads, its tokens."""
+    """A prompt with its layer numbers, head numbers and token ids for one model."""
 
     prompt: Prompt
     layers: tuple[int, ...]
@@ -126,32 +128,35 @@ class _Capturer:
     wanted: Callable[[Prompt], bool] = lambda _: True
 
     def capture_in_turn(self, prompts: Sequence[EncodedPrompt]) -> Iterator[Capture | PromptError | ModelError]:
-        made = self._try_all(prompts) if len(prompts) > 1 else None
-        if isinstance(made, list):
-            while made:
-                yield made.pop(0)
-        elif isinstance(made, NotEnoughMemory):
+        result = self._try_all(prompts) if len(prompts) > 1 else None
+        if isinstance(result, list):
+            while result:
+                yield result.pop(0)
+        elif isinstance(result, NotEnoughMemory):
             free_memory()
             middle = len(prompts) // 2
             for half in (prompts[:middle], prompts[middle:]):
                 if any(self.wanted(encoded.prompt) for encoded in half):
                     yield from self.capture_in_turn(half)
-        else:  # there is one prompt, or one fails: running each alone tells which
+        else:  # there is only one prompt, or one of them fails; running each alone shows which one
             for encoded in prompts:
                 if self.wanted(encoded.prompt):
                     yield self._capture_alone(encoded)
 
     def _capture_alone(self, encoded: EncodedPrompt) -> Capture | PromptError | ModelError:
-        made = self._try_all([encoded])
-        if isinstance(made, NotEnoughMemory):
+        result = self._try_all([encoded])
+        if isinstance(result, NotEnoughMemory):
             free_memory()
-            made = self._try_all([encoded])
-        return made[0] if isinstance(made, list) else made
+            result = self._try_all([encoded])
+        return result[0] if isinstance(result, list) else result
 
     def _try_all(
         self, prompts: Sequence[EncodedPrompt]
     ) -> list[Capture | PromptError | ModelError] | PromptError | ModelError:
-        """Run prompts together; return an error without the frames that hold the memory of the run."""
+        """Run prompts together and return their captures, or the error that occurred.
+
+        The frames of the traceback are cleared, because their local variables keep the memory of the run in use.
+        """
         try:
             return [*self.capture_all(prompts)]
         except (PromptError, ModelError) as error:
@@ -166,7 +171,7 @@ class _Capturer:
         prepared = [_prepare(self.model, encoded) for encoded in prompts]
         model, network = self.model, self.model.network
         with _prompt_errors(prepared[0].prompt), _evaluating(network), quiet():
-            strategy = find_capture_strategy(network)  # before anything is generated
+            strategy = find_capture_strategy(network)  # raise before generation, which takes time
             _check_memory(prepared, fast=strategy.fast)
             settings = prepared[0].prompt.max_new_tokens, prepared[0].prompt.generation
             generated = generate(model, [one.token_ids for one in prepared], *settings)
@@ -174,8 +179,8 @@ class _Capturer:
             inputs = [_make_input(network, *pair, layer_types) for pair in zip(prepared, generated, strict=True)]
             collectors = [self.make_collector(given) for given in inputs]
             requests = [
-                CaptureRequest(collector.token_ids, one.layers, one.heads, collector.rows, (collector,))
-                for one, collector in zip(prepared, collectors, strict=True)
+                CaptureRequest(collector.token_ids, prompt.layers, prompt.heads, collector.rows, (collector,))
+                for prompt, collector in zip(prepared, collectors, strict=True)
             ]
             results = attend(network, requests, model.info.num_heads)
             parts = zip(prepared, generated, collectors, results, strict=True)
@@ -213,9 +218,9 @@ class _Capturer:
 
 def _check_memory(prepared: Sequence[_PreparedPrompt], *, fast: bool) -> None:
     needed = 0
-    for one in prepared:
-        length = len(one.token_ids) + one.prompt.max_new_tokens
-        needed += check_memory(one.prompt, length, len(one.layers), len(one.heads), fast=fast, others=needed)
+    for item in prepared:
+        length = len(item.token_ids) + item.prompt.max_new_tokens
+        needed += check_memory(item.prompt, length, len(item.layers), len(item.heads), fast=fast, others=needed)
 
 
 def _make_input(
@@ -232,12 +237,12 @@ def _versions() -> dict[str, str]:
 
 
 def _predict_prompt(predictor: Predictor, logits: Logits, prompt_ids: list[int]) -> tuple[Prediction, ...]:
-    chosen = prompt_ids[1:]
-    made: list[Prediction] = []
-    for first in range(0, len(chosen), _ROWS):
-        some = chosen[first : first + _ROWS]
-        made += predictor.predict_all(logits.read(slice(first, first + len(some)))[0], some)
-    return tuple(made)
+    next_ids = prompt_ids[1:]
+    predictions: list[Prediction] = []
+    for first in range(0, len(next_ids), _ROWS):
+        chosen = next_ids[first : first + _ROWS]
+        predictions += predictor.predict_all(logits.read(slice(first, first + len(chosen)))[0], chosen)
+    return tuple(predictions)
 
 
 def _predict_steps(
@@ -254,7 +259,7 @@ def _predict_steps(
     for step, token_id in enumerate(generated.token_ids):
         difference = abs(raw[step].logprob - float(replayed[step, token_id]))
         if isnan(difference):
-            raise ValueError("the logits of the pass that attention is taken from are not finite, try --dtype float32")
+            raise ValueError("the logits of the attention pass are not finite, try --dtype float32")
         steps.append(Step(step, raw[step], filtered[step], difference))
     return tuple(steps)
 
@@ -279,7 +284,7 @@ def _evaluating(network: PreTrainedModel) -> Iterator[None]:
 
 @contextmanager
 def _prompt_errors(prompt: Prompt) -> Iterator[None]:
-    """What goes wrong inside the model is this prompt's failure, not the run's."""
+    """Turn errors of the model inside a ``with`` block into errors of a prompt, so that other prompts still run."""
     where = prompt.place.of()
     try:
         yield
@@ -287,7 +292,7 @@ def _prompt_errors(prompt: Prompt) -> Iterator[None]:
         raise CaptureMismatch(f"{where}: {error}") from error
     except ReportgenError:
         raise
-    except BaseException as error:  # a network may bring its own code, which may raise anything
+    except BaseException as error:  # custom code of a model may raise any exception
         if isinstance(error, KeyboardInterrupt | GeneratorExit):
             raise
         if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):

@@ -20,13 +20,13 @@ Watch = Callable[[int, int, float], None]
 
 @dataclass(frozen=True)
 class CollectorInput:
-    """What is known of one text before the pass in which its evidence is measured.
+    """Input of a collector: one text, before the pass in which its evidence is measured.
 
     Attributes:
-        network: the network that runs.
+        network: the network that runs the text.
         token_ids: ids of prompt and generated tokens.
-        layers: captured layers.
-        heads: captured heads.
+        layers: numbers of the captured layers.
+        heads: numbers of the captured heads.
         runners_up: ids of the most probable tokens that each step did not choose, ``[step, rank]``.
         layer_types: what the model's modules and config say of each of its layers.
     """
@@ -56,11 +56,20 @@ class Collector(Observer):
 
     @abstractmethod
     def ablate(self, methods: Sequence[str], watch: Watch) -> None:
-        """Ablate each captured head, by methods of ``records.EXTRA_EVIDENCE``; may run the network again."""
+        """Ablate each captured head by each method; may run the network again.
+
+        Args:
+            methods: names of the ablation methods, from ``records.EXTRA_EVIDENCE``.
+            watch: progress callback.
+        """
 
     @abstractmethod
     def finish(self, make_token: Callable[[int], Token]) -> Evidence:
-        """Return the evidence, with a reason for each kind that is not available."""
+        """Return the evidence, with a reason for each kind that is not available.
+
+        Args:
+            make_token: returns the token for a token id.
+        """
 
 
 MakeCollector = Callable[[CollectorInput], Collector]

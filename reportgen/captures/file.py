@@ -1,7 +1,7 @@
-"""Captures as files: arrays as safetensors, everything else as JSON in the header. docs/capture-format.md describes it.
+"""Save and load captures: arrays as safetensors, everything else as JSON in the header.
 
-The annotations of the records decide what a file may contain, so a new field is written and read without a line here.
-Nothing in a file is ever run: there is no pickle.
+docs/capture-format.md describes the format. The type annotations of the records define what a file may contain, so a
+new field needs no code here. Loading a file never executes code from it, because pickle is not used.
 """
 
 from __future__ import annotations
@@ -28,21 +28,24 @@ from reportgen.records.errors import CaptureFileError, ReportgenError
 from reportgen.records.evidence import EVIDENCE_TYPES, Evidence
 
 KEY = "reportgen.capture"
-"""The one entry of a file's metadata: with two, their order would differ from run to run."""
+"""Key of the only entry in a file's metadata; the order of several entries would differ between runs."""
 VERSION = 1
 MAX_HEADER = 100_000_000
-"""Maximum size of a header in bytes; safetensors reads no larger one. 100,000 tokens take half of it."""
+"""Maximum size of a header in bytes, which is the limit of safetensors; 100,000 tokens take half of it."""
 _ARRAY = "$array"
-"""Key of the mapping that stands for an array in JSON; its value is the array's name in the file."""
+"""Key of the mapping that represents an array in JSON; its value is the array's name in the file."""
 _NUMBER = "$number"
-"""Key of the mapping that stands for a number that JSON does not have; its value is one of these names."""
+"""Key of the mapping that represents a number that JSON lacks; its value is a key of ``_NUMBERS``."""
 _NUMBERS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _T = TypeVar("_T")
 _CONFIG = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
 
 def save_record(record: Any, path: Path, key: str = "") -> None:
-    """Write a capture to a file, or leave the old file unchanged; ``Capture.save`` documents the arguments."""
+    """Write a capture to a file; an existing file is unchanged if this fails.
+
+    ``Capture.save`` documents the arguments.
+    """
     arrays: dict[str, NDArray[Any]] = {}
     evidence = {
         name: _adapter(EVIDENCE_TYPES[name].annotation).dump_python([value])[0]
@@ -57,20 +60,23 @@ def save_record(record: Any, path: Path, key: str = "") -> None:
 
 
 def load_record(kind: type[_T], path: Path, check: Callable[[_T], None]) -> tuple[_T, str]:
-    """Read a capture from a file, and the key that it was saved with.
+    """Read a capture and its cache key from a file.
 
     Args:
-        kind: type of the capture.
+        kind: class of the capture.
         path: the file.
-        check: raises ``ValueError`` if the fields do not fit together.
+        check: raises ``ValueError`` if the fields are inconsistent with one another.
+
+    Returns:
+        The capture, and the key that it was saved with.
 
     Raises:
-        CaptureFileError: the file does not exist, is not a capture, is cut short, or has another version of the format.
+        CaptureFileError: the file does not exist, is not a capture, is truncated, or has another version of the format.
     """
     with _reading(path):
         _check_header(path)
         with safe_open(path, framework="numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is not a mapping)
             content = _read_content(path, file.metadata() or {}, arrays)
         values = content["capture"]
         record = _validate(kind, {**values, "evidence": _read_evidence(values["evidence"])})
@@ -79,10 +85,10 @@ def load_record(kind: type[_T], path: Path, check: Callable[[_T], None]) -> tupl
 
 
 def load_prompt(path: Path) -> Prompt:
-    """Read the prompt of a capture alone, without its arrays.
+    """Read only the prompt of a capture, without its arrays.
 
     Raises:
-        CaptureFileError: as ``load_record``.
+        CaptureFileError: as in ``load_record``.
     """
     with _reading(path):
         _check_header(path)
@@ -93,34 +99,36 @@ def load_prompt(path: Path) -> Prompt:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turn every exception into an error that names the file."""
+    """Turn exceptions inside a ``with`` block into errors that name the file."""
     try:
         yield
     except OSError as error:
         raise CaptureFileError(f"{path}: cannot be read, {error.strerror or error}") from error
     except (SafetensorError, EOFError) as error:
-        raise CaptureFileError(f"{path}: is no capture, or is cut short ({error}); make it again") from error
+        raise CaptureFileError(f"{path}: is not a capture, or is cut short ({error}); build it again") from error
     except CaptureFileError:
         raise
     except (ReportgenError, ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
-        raise CaptureFileError(f"{path}: does not hold what a capture must: {error}; make it again") from error
+        raise CaptureFileError(f"{path}: is not a valid capture: {error}; build it again") from error
 
 
 def _check_header(path: Path) -> None:
-    """Check the length of the header before memory is taken for it."""
+    """Check the length of the header before memory is allocated for it."""
     with path.open("rb") as file:
         start = file.read(9)
         size = os.fstat(file.fileno()).st_size
     if len(start) < 9 or start[8:] != b"{":
-        raise EOFError("it does not begin as a safetensors file does")
+        raise EOFError("it does not begin like a safetensors file")
     (length,) = struct.unpack("<Q", start[:8])
     if length > min(MAX_HEADER, size - 8):
-        raise EOFError(f"its header would be {length:,} bytes long")
+        raise EOFError(f"its header claims a length of {length:,} bytes")
 
 
 def _read_content(path: Path, metadata: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     if KEY not in metadata:
-        raise CaptureFileError(f"{path}: is a safetensors file, but no capture; name a file of --keep-captures")
+        raise CaptureFileError(
+            f"{path}: is a safetensors file, but not a capture; name a file written with --keep-captures"
+        )
 
     def unpack(value: dict[str, Any]) -> Any:
         if value.keys() == {_ARRAY}:
@@ -130,19 +138,19 @@ def _read_content(path: Path, metadata: Mapping[str, str], arrays: Mapping[str, 
     content = _validate(dict[str, Any], json.loads(metadata[KEY], parse_constant=_refuse, object_hook=unpack))
     if (version := content.get("version")) != VERSION:
         raise CaptureFileError(
-            f"{path}: has version {version!r} of the format, and this reportgen reads version {VERSION}; take the "
+            f"{path}: has version {version!r} of the format, and this reportgen reads version {VERSION}; use the "
             "reportgen that wrote it, or build again with --keep-captures"
         )
     return content
 
 
 def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not valid JSON")
 
 
 def _read_evidence(values: Mapping[str, Any]) -> Evidence:
     if unknown := values.keys() - {"missing", *EVIDENCE_TYPES}:
-        raise ValueError(f"it has evidence called {min(unknown)!r}, which this reportgen does not know")
+        raise ValueError(f"it has evidence called {min(unknown)!r}, which this version of reportgen does not know")
     measured = {name: value for name, value in values.items() if name != "missing"}
     measured = {name: _validate(EVIDENCE_TYPES[name].annotation, value) for name, value in measured.items()}
     return Evidence(missing=_validate(dict[str, str], values["missing"]), **measured)
@@ -150,15 +158,18 @@ def _read_evidence(values: Mapping[str, Any]) -> Evidence:
 
 @cache
 def _adapter(annotation: Any) -> TypeAdapter[list[Any]]:
-    """Return what converts values of an annotated type; in a list, because pydantic takes no config for a dataclass."""
+    """Return a converter for lists of an annotated type.
+
+    The type is wrapped in a list because pydantic accepts no config for a dataclass.
+    """
     return TypeAdapter(list[annotation], config=_CONFIG)  # pyright: ignore[reportInvalidTypeForm]
 
 
 def _validate(annotation: Any, value: Any) -> Any:
-    """Return a value of an annotated type.
+    """Convert a value to an annotated type.
 
     Raises:
-        ValueError: it is none; names the place and what is wrong.
+        ValueError: the value does not have this type; the message names the field and the reason.
     """
     try:
         return _adapter(annotation).validate_python([value])[0]
@@ -168,7 +179,7 @@ def _validate(annotation: Any, value: Any) -> Any:
 
 
 def _pack(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
-    """Return a value as JSON has it, and put its arrays aside under dotted names."""
+    """Return a value in JSON types, and move its arrays to ``arrays`` under dotted names."""
     dot = f"{name}." if name else ""
     match value:
         case np.ndarray():
@@ -181,5 +192,5 @@ def _pack(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
         case Mapping():
             return {str(key): _pack(item, f"{dot}{key}", arrays) for key, item in value.items()}
         case tuple() | list():
-            return [_pack(item, f"{dot}{place}", arrays) for place, item in enumerate(value)]
-    raise TypeError(f"{name} is a {type(value).__name__}, which no capture file holds")
+            return [_pack(item, f"{dot}{index}", arrays) for index, item in enumerate(value)]
+    raise TypeError(f"{name} is a {type(value).__name__}, which a capture file cannot hold")

@@ -1,4 +1,4 @@
-"""Generate new tokens with ``generate`` and the model's fast attention, which is the first half of a capture."""
+"""Generate new tokens with the model's ``generate`` method and fast attention, the first half of a capture."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reportgen.records import Generation
 from reportgen.records.errors import UnsupportedModel
 
 _RUNNERS_UP = 3
-"""Number of tokens that the chosen token of a step is compared with."""
+"""Number of alternative tokens that the chosen token of a step is compared with."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class GenerationResult:
 def can_share(generation: Generation) -> bool:
     """Return whether batching leaves the generated tokens unchanged.
 
-    It does not with sampling, which uses one random number generator for the batch, nor with beam search and repetition
-    penalty, which include the padding.
+    Sampling uses one random number generator for the whole batch, and beam search and repetition penalty include the
+    padding; all three change the tokens.
     """
     return not generation.do_sample and generation.num_beams == 1 and generation.repetition_penalty is None
 
@@ -60,7 +60,7 @@ def generate(
         The new tokens of each prompt with their logits.
 
     Raises:
-        UnsupportedModel: the model predicts after tokens that are not in the text.
+        UnsupportedModel: the model appends tokens to the text before it predicts the next one.
     """
     if max_new_tokens == 0:
         return [GenerationResult() for _ in texts]
@@ -83,8 +83,8 @@ def generate(
         )
         stops = config.eos_token_id
     return [
-        _take(output, place, output.sequences[place, length:].tolist(), stops if isinstance(stops, list) else [stops])
-        for place in range(len(texts))
+        _take(output, index, output.sequences[index, length:].tolist(), stops if isinstance(stops, list) else [stops])
+        for index in range(len(texts))
     ]
 
 
@@ -125,7 +125,7 @@ def _positions(network: PreTrainedModel, mask: torch.Tensor) -> dict[str, torch.
 
 
 def _settings(generation: Generation) -> dict[str, Any]:
-    """Return the settings for ``generate``; its default of ``top_k=50`` is switched off."""
+    """Return the arguments of ``generate``; its default of ``top_k=50`` is disabled."""
     settings = generation.settings()
     return {"top_k": 0, **settings} if generation.do_sample else settings
 
@@ -138,7 +138,7 @@ def _rows_of(output: object, place: int, count: int) -> list[int]:
 
 @contextmanager
 def _own_config(model: LoadedModel) -> Iterator[GenerationConfig]:
-    """Replace the model's generation config inside a ``with`` block by one that has only its special tokens."""
+    """Replace the model's generation config inside a ``with`` block by one with only its special tokens."""
     shipped = model.network.generation_config
     own = model.network.generation_config = GenerationConfig(
         eos_token_id=_first(getattr(shipped, "eos_token_id", None), model.tokenizer.eos_token_id),
@@ -157,7 +157,10 @@ def _first(*values: Any) -> Any:
 
 @contextmanager
 def _checked_inputs(network: PreTrainedModel, num_prompt_tokens: int) -> Iterator[None]:
-    """Check that the model reads only the prompt: XLM and XLNet append a token at which they predict the next one."""
+    """Check inside a ``with`` block that the model reads only the prompt.
+
+    XLM and XLNet append a token to the text and predict the next token at its position.
+    """
 
     def check(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         hook.remove()  # later steps read only the new tokens
@@ -165,7 +168,7 @@ def _checked_inputs(network: PreTrainedModel, num_prompt_tokens: int) -> Iterato
         if isinstance(input_ids, torch.Tensor) and input_ids.shape[-1] > num_prompt_tokens:
             raise UnsupportedModel(
                 f"{type(network).__name__}: it predicts after a token that is not in the text, so that no row of "
-                "attention belongs to a step; set max_new_tokens to 0, or take a decoder such as GPT-2 or Llama"
+                "attention belongs to a step; set max_new_tokens to 0, or use a decoder such as GPT-2 or Llama"
             )
 
     hook = network.register_forward_pre_hook(check, with_kwargs=True)

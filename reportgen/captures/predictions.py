@@ -1,4 +1,4 @@
-"""Compute predictions from logits: log-probability and rank of the next token, entropy and alternatives."""
+"""Compute predictions from logits: log-probability and rank of the next token, entropy, and alternatives."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ class Predictor:
             raise ValueError("the model's logits are not finite, try --dtype float32")
         logprobs = logits.log_softmax(-1)
         entropies = torch.special.entr(logprobs.exp()).sum(-1).clamp(min=0)
-        own = logprobs.gather(-1, torch.tensor(chosen, device=logits.device)[:, None])
-        ranks = (logprobs > own).sum(-1)
+        chosen_logprobs = logprobs.gather(-1, torch.tensor(chosen, device=logits.device)[:, None])
+        ranks = (logprobs > chosen_logprobs).sum(-1)
         alternatives = self._alternatives(logprobs)
-        rows = zip(own[:, 0].tolist(), ranks.tolist(), entropies.tolist(), alternatives, strict=True)
+        rows = zip(chosen_logprobs[:, 0].tolist(), ranks.tolist(), entropies.tolist(), alternatives, strict=True)
         return (Prediction(*row) for row in rows)
 
     def _alternatives(self, logprobs: torch.Tensor) -> Iterator[tuple[tuple[Token, float], ...]]:

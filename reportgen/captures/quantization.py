@@ -1,4 +1,4 @@
-"""Quantise attention weights to one byte, for pages and for captures that are too large for two bytes per weight.
+"""Quantize attention weights to one byte, for pages and for captures that are too large for two bytes per weight.
 
 A code is 255 times the square root of the weight, rounded. The square root is used because most weights are small: with
 a linear scale, more than half of them would become 0. The error of a weight ``w`` is at most
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 
 def quantize_sqrt(weights: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return the codes of attention weights.
+    """Quantize attention weights to one byte.
 
     Args:
         weights: weights from 0 to 1, of any shape; uint8 codes are returned unchanged.
@@ -31,7 +31,14 @@ def quantize_sqrt(weights: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def dequantize_sqrt(codes: NDArray[Any]) -> NDArray[Any]:
-    """Return the weights of codes, float32 ``(code / 255) ** 2``; float weights are returned unchanged."""
+    """Convert codes of ``quantize_sqrt`` back to weights.
+
+    Args:
+        codes: uint8 codes of any shape; float weights are returned unchanged.
+
+    Returns:
+        float32 of the same shape, ``(code / 255) ** 2``.
+    """
     if codes.dtype != np.uint8:
         return codes
     return np.square(codes.astype(np.float32) / np.float32(255))

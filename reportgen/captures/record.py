@@ -1,4 +1,4 @@
-"""The record of one run."""
+"""The record of one run of a prompt on a model."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from reportgen.captures.quantization import dequantize_sqrt
 from reportgen.records import LayerType, ModelInfo, Prediction, Prompt, Step, Token
 from reportgen.records.evidence import EVIDENCE_TYPES, Evidence, Shape, Sizes
 
-# How far the log-probabilities of generation and of the pass that gave the attention may be apart by rounding alone.
-# On SmolLM2 they are by up to 2e-5 in float32, 0.03 in float16 and 0.23 in bfloat16; what is farther apart than these
-# was computed otherwise, or has lost what a page should show.
+# Largest difference between the log-probabilities of generation and of the attention pass that rounding can explain.
+# On SmolLM2 the difference is up to 2e-5 in float32, 0.03 in float16 and 0.23 in bfloat16. A larger one means that the
+# two passes computed different things, or that the values of the attention pass are too imprecise for a page.
 DRIFT_LIMIT = 0.01
 HALF_DRIFT_LIMIT = 0.5
 
@@ -26,22 +26,23 @@ class Capture:
     """The record of one run: tokens, attention and predictions.
 
     Attributes:
-        prompt: what was run.
-        model: what it was run on.
+        prompt: the prompt that was run.
+        model: the model that ran the prompt.
         tokens: prompt tokens, then generated tokens, ``[position]``.
-        num_prompt_tokens: how many of them are the prompt's.
-        layers: the model's own numbers of the captured layers, those that have attention and were selected.
-        heads: the captured heads.
-        attention: weights as float16, or as the codes of ``captures.codes`` where that would be over 2 GiB,
-            ``[layer, head, cell]``, the lower triangle of ``[query_pos, key_pos]`` row by row; axes 0 and 1 follow
-            ``layers`` and ``heads``.
-        prompt_predictions: the raw distribution that each prompt token after the first met, ``[position - 1]``.
-        steps: one for each generated token.
-        versions: name and version of the packages that the numbers depend on.
-        evidence: what stands beside the weights.
-        layer_types: what is special about each layer of the model, captured or not, in order; none where nobody looked.
-        sink_mass: what a learned sink took of each row, float32 ``[layer, head, query_pos]``, measured before weights
-            were rounded; ``None`` where no layer has one.
+        num_prompt_tokens: number of prompt tokens.
+        layers: numbers of the captured layers in the model, which are the selected layers that have attention.
+        heads: numbers of the captured heads.
+        attention: attention weights as float16, or as the uint8 codes of ``captures.quantization`` if float16 would
+            take over 2 GiB, ``[layer, head, cell]``: the lower triangle of ``[query_pos, key_pos]``, row by row. Axes 0
+            and 1 follow ``layers`` and ``heads``.
+        prompt_predictions: prediction of each prompt token after the first, from the raw distribution,
+            ``[position - 1]``.
+        steps: generation steps, one for each generated token.
+        versions: versions, by name, of the packages that the numbers depend on.
+        evidence: evidence about the heads, in addition to the weights.
+        layer_types: type of each layer of the model in order, captured or not; empty if the types were not detected.
+        sink_mass: weight of the learned sink in each row, float32 ``[layer, head, query_pos]``, measured before the
+            weights were rounded; ``None`` if no captured layer has one.
     """
 
     prompt: Prompt
@@ -60,21 +61,21 @@ class Capture:
 
     @property
     def num_tokens(self) -> int:
-        """Prompt and generated tokens together: the side of every pattern."""
+        """Number of prompt and generated tokens, which is the side length of every attention pattern."""
         return len(self.tokens)
 
     @property
     def logprob_drift(self) -> float:
-        """The largest of all steps; 0 without steps."""
+        """Largest log-probability drift of all steps; 0 if there are no steps."""
         return max((step.logprob_drift for step in self.steps), default=0.0)
 
     @property
     def drift_limit(self) -> float:
-        """How large that may be by rounding alone, in the number format of the model."""
+        """Largest log-probability drift that rounding can explain, for the dtype of the model."""
         return DRIFT_LIMIT if self.model.dtype in ("float32", "float64") else HALF_DRIFT_LIMIT
 
     def save(self, path: Path | str, key: str = "") -> None:
-        """Write the capture to a file, whose format docs/capture-format.md describes.
+        """Write the capture to a file; docs/capture-format.md describes the format.
 
         Args:
             path: the file, usually called ``NAME.safetensors``; an existing file is replaced.
@@ -91,22 +92,22 @@ class Capture:
         """Read a capture from a file that ``save`` wrote.
 
         Returns:
-            A capture equal to the one that was saved, to the last bit.
+            A capture that equals the saved one bit by bit.
 
         Raises:
-            CaptureFileError: the file does not exist, is not a capture, is cut short, or has another version of the
+            CaptureFileError: the file does not exist, is not a capture, is truncated, or has another version of the
                 format.
         """
         return load_with_key(path)[0]
 
     def query_pos_of_step(self, step: int) -> int:
-        """Return the position whose row of attention predicted the token of a step.
+        """Return the query position whose output predicted the token of a step.
 
         Args:
             step: 0-based generation step.
 
         Returns:
-            The query position; the token of that step stands one further.
+            The query position; the token of the step is at the next position.
 
         Raises:
             IndexError: there is no such step.
@@ -116,22 +117,22 @@ class Capture:
         return self.num_prompt_tokens - 1 + step
 
     def layer_type(self, layer: int) -> LayerType:
-        """Return the kind of a layer; where nobody looked, one that is like the model."""
-        found = {kind.layer: kind for kind in self.layer_types}.get(layer, LayerType(layer))
-        return found if found.num_kv_heads else replace(found, num_kv_heads=self.model.num_kv_heads)
+        """Return the type of a layer; if it was not detected, a default type with the model's key/value heads."""
+        layer_type = {kind.layer: kind for kind in self.layer_types}.get(layer, LayerType(layer))
+        return layer_type if layer_type.num_kv_heads else replace(layer_type, num_kv_heads=self.model.num_kv_heads)
 
     def pattern(self, layer: int, head: int) -> NDArray[np.float32]:
-        """Return the attention of one head.
+        """Return the attention pattern of one head.
 
         Args:
-            layer: the model's own number of the layer.
-            head: the model's own number of the head.
+            layer: number of the layer in the model.
+            head: number of the head in the model.
 
         Returns:
-            ``[query_pos, key_pos]`` float32, 0 above the diagonal.
+            Attention weights, float32 ``[query_pos, key_pos]``; 0 above the diagonal.
 
         Raises:
-            KeyError: that layer or head was not captured.
+            KeyError: the layer or head was not captured.
         """
         if layer not in self.layers or head not in self.heads:
             raise KeyError(f"L{layer} H{head} was not captured; layers {self.layers}, heads {self.heads}")
@@ -142,20 +143,23 @@ class Capture:
 
 
 def load_with_key(path: Path | str) -> tuple[Capture, str]:
-    """Read a capture from a file, as ``Capture.load`` does, and the key that it was saved with."""
+    """Read a capture from a file like ``Capture.load``, and return it with the key that it was saved with."""
     return load_record(Capture, Path(path), _check_shapes)
 
 
 def _check_shapes(capture: Capture) -> None:
-    """Check that the arrays fit the tokens, layers and heads of a capture.
+    """Check that the arrays of a capture match its numbers of tokens, layers, heads and steps.
 
     Raises:
-        ValueError: one does not.
+        ValueError: an array has the wrong shape or dtype, or the numbers contradict one another.
     """
     num_tokens, steps = capture.num_tokens, len(capture.steps)
     grid = (len(capture.layers), len(capture.heads))
     if not 0 < capture.num_prompt_tokens == num_tokens - steps or not all(grid):
-        raise ValueError(f"{num_tokens} tokens cannot be {capture.num_prompt_tokens} of a prompt and {steps} generated")
+        raise ValueError(
+            f"{num_tokens} tokens cannot be {capture.num_prompt_tokens} prompt tokens and {steps} generated tokens, or "
+            "no layers or heads were captured"
+        )
     if len(capture.prompt_predictions) != capture.num_prompt_tokens - 1:
         raise ValueError(f"{len(capture.prompt_predictions)} predictions for {capture.num_prompt_tokens} prompt tokens")
     sizes = Sizes(*grid, num_tokens, steps)

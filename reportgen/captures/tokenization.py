@@ -1,4 +1,4 @@
-"""Tokenize prompts, and check that they fit into the context window and the memory."""
+"""Tokenize prompts, and check that they fit into the context window and into memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reportgen.records.errors import NotEnoughMemory, PromptError, PromptTooLong
 
 
 def tokenize(model: LoadedModel, prompt: Prompt) -> list[int]:
-    """Return the ids of a prompt's tokens.
+    """Return the token ids of a prompt.
 
     Args:
         model: the model with its tokenizer.
@@ -23,36 +23,36 @@ def tokenize(model: LoadedModel, prompt: Prompt) -> list[int]:
 
     Raises:
         PromptError: the tokenizer cannot encode it, or returns no tokens.
-        PromptTooLong: prompt and generated tokens do not fit the model's context window.
+        PromptTooLong: prompt and generated tokens do not fit into the model's context window.
     """
     where = prompt.place.of(_key(prompt))
     tokenizer: Any = model.tokenizer
     if prompt.messages and not tokenizer.chat_template:
-        raise PromptError(f"{where}: {model.info.name} has no chat template; write text, or take a model for chats")
+        raise PromptError(f"{where}: {model.info.name} has no chat template; write text, or use a chat model")
     try:
         if prompt.messages:
             encoded = _apply_template(tokenizer, prompt)
         else:
             encoded = tokenizer(prompt.text, add_special_tokens=prompt.add_special_tokens, verbose=False)
-    except BaseException as error:  # tokenizers and templates may raise anything, also panics of Rust code
+    except BaseException as error:  # tokenizers and templates may raise anything, including Rust panics
         if isinstance(error, KeyboardInterrupt | GeneratorExit):
             raise
         raise PromptError(f"{where}: {model.info.name}'s tokenizer cannot encode it, {first_line(error)}") from error
     token_ids = list(encoded["input_ids"])
     if not token_ids:
-        raise PromptError(f"{where}: it has no tokens in {model.info.name}; give it some text")
+        raise PromptError(f"{where}: it has no tokens in {model.info.name}; write some text")
     if prompt.tools and token_ids == list(_apply_template(tokenizer, replace(prompt, tools=()))["input_ids"]):
         where = prompt.place.of("tools")
         raise PromptError(
-            f"{where}: {model.info.name}'s chat template has no place for tools; leave them out, or take a model that "
-            "was trained to call them"
+            f"{where}: {model.info.name}'s chat template does not use tools; leave them out, or use a model that was "
+            "trained to call them"
         )
     _check_window(model, prompt, len(token_ids))
     return token_ids
 
 
 def encode_prompt(model: LoadedModel, prompt: Prompt) -> EncodedPrompt:
-    """Return a prompt with its tokens, or with the reason why ``tokenize`` raises an error."""
+    """Return a prompt with its token ids, or with the error that ``tokenize`` raises for it."""
     try:
         return EncodedPrompt(prompt, array("L", tokenize(model, prompt)))
     except PromptError as error:
@@ -76,24 +76,27 @@ def _check_window(model: LoadedModel, prompt: Prompt, num_prompt_tokens: int) ->
     where, window = prompt.place.of(_key(prompt)), model.info.context_window
     if window is not None and num_prompt_tokens + prompt.max_new_tokens > window:
         raise PromptTooLong(
-            f"{where}: {num_prompt_tokens} prompt tokens and {prompt.max_new_tokens} to generate do not fit "
+            f"{where}: {num_prompt_tokens} prompt tokens and {prompt.max_new_tokens} to generate do not fit into "
             f"{model.info.name}'s context window of {window}; shorten the text or lower max_new_tokens"
         )
 
 
 def check_memory(prompt: Prompt, length: int, num_layers: int, num_heads: int, *, fast: bool, others: int = 0) -> int:
-    """Return the estimated bytes that capturing a prompt takes; raise if they do not fit into the free memory.
+    """Estimate the memory of a capture, and check that it is free.
 
     Args:
-        prompt: the prompt, for the message.
+        prompt: the prompt, named in the error message.
         length: number of prompt and generated tokens.
         num_layers: number of captured layers.
         num_heads: number of captured heads.
         fast: whether fast attention is used, as in ``count_bytes``.
-        others: bytes that the other prompts of the batch take.
+        others: memory of the other prompts of the batch, in bytes.
+
+    Returns:
+        The estimate in bytes, without the other prompts.
 
     Raises:
-        NotEnoughMemory: there is too little free memory.
+        NotEnoughMemory: there is not enough free memory.
     """
     needed, free = count_bytes(length, num_layers, num_heads, fast=fast), psutil.virtual_memory().available
     if needed + others > free:

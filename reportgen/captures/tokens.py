@@ -1,4 +1,4 @@
-"""Convert token ids to text, exact and for display.
+"""Convert token ids to exact text, and to text for display.
 
 ``tokenizer`` is any object with the methods ``decode`` and ``convert_ids_to_tokens`` of a transformers tokenizer.
 """
@@ -17,7 +17,7 @@ _UNKNOWN = "\ufffd"
 """Replacement character, which decoders return for bytes that are not valid UTF-8."""
 
 _LONGEST_WAIT = 32
-"""Most tokens to wait for the rest of a character; one character is split over at most four tokens."""
+"""Maximum number of tokens to wait for the rest of a character; one character spans at most four."""
 
 _VISIBLE = {" ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍"}
 _INVISIBLE = {"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp", "Zs"}
@@ -35,8 +35,8 @@ def make_tokens(tokenizer: Any, token_ids: Sequence[int]) -> tuple[Token, ...]:
     """Return the tokens of a sequence.
 
     Args:
-        tokenizer: tokenizer of the ids.
-        token_ids: the sequence.
+        tokenizer: the tokenizer that the ids belong to.
+        token_ids: ids of the sequence.
 
     Returns:
         A token for each id; their joined texts are the decoded sequence. A character that is split over several tokens
@@ -141,7 +141,7 @@ def _show_bytes(letters: str) -> str:
 
 
 def _bytes_of(piece: str) -> bytes:
-    """Return the bytes that a vocabulary entry stands for; empty if it consists of characters."""
+    """Return the bytes that a vocabulary entry represents; empty if it consists of characters."""
     if match := _BYTE_PIECE.fullmatch(piece):
         return bytes.fromhex(match[1])
     if all(character in _BYTE_OF for character in piece):

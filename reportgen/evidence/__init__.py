@@ -1,5 +1,5 @@
-"""Measures evidence: what a head does, and whether it matters.
+"""Measure evidence: what a head does, and whether it matters.
 
-Comes in: traces of a run, layer by layer.
-Goes out: a value for each kind of ``kinds``, with its definition, unit and source, or the reason why it is missing.
+Input: traces of a run, layer by layer.
+Output: a value for each kind in ``kinds``, with its definition, unit and source, or the reason why it is missing.
 """

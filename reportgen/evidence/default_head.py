@@ -1,4 +1,4 @@
-"""The head that a page opens on."""
+"""Choose the head that a page shows first."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from reportgen.captures.quantization import dequantize_sqrt
 from reportgen.captures.record import Capture
 
 _CELLS = 1 << 14
-"""Cells that are looked at together, or those of one head if these are more: a compromise of time and memory."""
+"""Number of cells processed at a time, but at least those of one head; a compromise between time and memory."""
 
 
 def find_default_head(capture: Capture) -> tuple[int, int]:
-    """Return the head that a page opens on: the one that singles out a token where most heads do not look.
+    """Return the head that a page shows first: the one that singles out a token to which most heads give no weight.
 
-    Most heads put most of their weight on the first token, on the query itself or on the token before it. Among the
-    other keys each query has one that it reads most beyond what that key gets from all queries; the page opens on the
-    head where this surplus is the largest, as the mean over the queries that have such keys. Neither a head that
-    spreads its weight nor one that always reads the same token is one to open on.
+    Most heads put most of their weight on the first token, on the query itself or on the token before it. The other
+    keys of a query are its candidates. The surplus of a candidate is its weight minus the mean weight that the same key
+    gets from all queries of which it is a candidate. The returned head has the largest surplus: the maximum over the
+    candidates of a query, averaged over the queries that have candidates. The surplus is small for a head that spreads
+    its weight, and for a head that always attends to the same token.
 
     Returns:
-        ``(layer, head)``; the first captured one where no two queries have such keys.
+        ``(layer, head)``; the first captured one if no key is a candidate of two queries.
     """
-    if capture.num_tokens < 5:  # up to the fourth token no key is read by two queries and is none of the three
+    if capture.num_tokens < 5:  # with fewer tokens, no key is a candidate of two queries
         return capture.layers[0], capture.heads[0]
     surplus = np.concatenate(list(_measure_surplus(capture)))
     layer, head = divmod(int(surplus.argmax()), len(capture.heads))
@@ -34,15 +35,15 @@ def find_default_head(capture: Capture) -> tuple[int, int]:
 
 
 def _measure_surplus(capture: Capture) -> Iterator[NDArray[np.floating]]:
-    """Yield, of some heads after the other, the mean over queries of the largest weight beyond its key's mean."""
+    """Yield the surplus of each head, ``[head]``, for one block of heads after the other."""
     query_pos, key_pos = np.tril_indices(capture.num_tokens)
     elsewhere = np.flatnonzero((key_pos >= 1) & (key_pos <= query_pos - 2))
     query_pos, key = query_pos[elsewhere], key_pos[elsewhere] - 1
     rows, by_key = np.flatnonzero(np.diff(query_pos, prepend=0)), np.argsort(key, kind="stable")
     counts = np.bincount(key)
     columns = np.cumsum(counts) - counts
-    some = max(1, _CELLS // len(elsewhere))
-    for layer, start in product(range(len(capture.layers)), range(0, len(capture.heads), some)):
-        weights = dequantize_sqrt(capture.attention[layer, start : start + some][:, elsewhere]).astype(np.float32)
+    block_size = max(1, _CELLS // len(elsewhere))
+    for layer, start in product(range(len(capture.layers)), range(0, len(capture.heads), block_size)):
+        weights = dequantize_sqrt(capture.attention[layer, start : start + block_size][:, elsewhere]).astype(np.float32)
         means = np.add.reduceat(weights[:, by_key], columns, axis=1) / counts
         yield np.maximum.reduceat(weights - means[:, key], rows, axis=1).mean(axis=1)

@@ -1,4 +1,4 @@
-"""All evidence of one run, measured during its pass; for what cannot be measured there is a reason."""
+"""Measure all evidence of one run during its forward pass, or record why a kind of evidence is missing."""
 
 from __future__ import annotations
 
@@ -22,10 +22,16 @@ _T = TypeVar("_T")
 
 
 class EvidenceCollector(Collector):
-    """Measures every kind of evidence in the pass that attention is taken from."""
+    """Measures every kind of evidence during the forward pass that captures attention.
+
+    Attributes:
+        token_ids: ids of prompt and generated tokens.
+        rows: positions whose residual stream is needed.
+        missing: reason why a kind of evidence is missing, by the name of the kind.
+    """
 
     def __init__(self, given: CollectorInput) -> None:
-        """Get ready for the pass."""
+        """Create the collector of each kind that the run can have."""
         self._run = TracedRun(given)
         self.token_ids, self.rows = given.token_ids, self._run.rows
         self.missing: dict[str, str] = {}
@@ -39,13 +45,13 @@ class EvidenceCollector(Collector):
                 self._collectors[kind.name] = collector
 
     def _try(self, name: str, action: Callable[[], _T]) -> _T | None:
-        """Do something for one kind; if it fails, keep the reason and end that kind."""
+        """Run an action of one kind; if it fails, record the reason and stop measuring this kind."""
         try:
             with torch.inference_mode():
                 return action()
         except NoEvidence as error:
             reason = str(error)
-        except Exception as error:  # evidence may be missing; a capture must not be lost for it
+        except Exception as error:  # missing evidence must not prevent the capture
             reason = f"it could not be computed, {type(error).__name__}: {str(error)[:200]}"
         self.missing[name] = f"not available for {type(self._run.network).__name__}: {reason}"
         self._collectors.pop(name, None)
@@ -56,32 +62,32 @@ class EvidenceCollector(Collector):
             self._try(name, lambda collector=collector: action(collector))
 
     def see_heads(self, trace: HeadTrace) -> None:
-        """Hand a layer's heads on."""
+        """Pass the heads of a layer to the collectors."""
         self._for_each(lambda collector: collector.see_heads(trace))
         self._run.forget_heads()
 
     def see_rows(self, trace: RowTrace) -> None:
-        """Hand some query rows of a layer on."""
+        """Pass a block of query rows of a layer to the collectors."""
         self._for_each(lambda collector: collector.see_rows(trace))
 
     def see_layer(self, trace: LayerTrace) -> None:
-        """Hand what a layer did to the residual stream on."""
+        """Pass the residual stream before and after a layer to the collectors."""
         self._for_each(lambda collector: collector.see_layer(trace))
 
     def end(self, logits: Logits) -> None:
-        """Take the logits of the pass, which is over."""
+        """Receive the logits at the end of the pass."""
         self._run.end(logits)
 
     def ablate(self, methods: Sequence[str], watch: Watch) -> None:
-        """Measure the extra evidence that was asked for."""
+        """Ablate each captured head by each method; does nothing without methods."""
         if methods:
             self._for_each(lambda collector: collector.run_again(methods, watch))
 
     def finish(self, make_token: Callable[[int], Token]) -> Evidence:
-        """Return the evidence of a pass that is over.
+        """Return the evidence after the pass.
 
         Args:
-            make_token: a token of the tokenizer by its id.
+            make_token: returns the token for a token id.
         """
         self._run.make_token = make_token
         values = {name: self._try(name, collector.finish) for name, collector in list(self._collectors.items())}

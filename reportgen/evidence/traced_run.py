@@ -1,4 +1,4 @@
-"""One run under measurement: what the collectors of all kinds share, and what a collector is."""
+"""The state of one measured run, shared by all collectors, and the base class of the collectors."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from reportgen.records.errors import NoEvidence
 
 
 class TracedRun:
-    """What the collectors of one run share: its tokens, and what is found once for all of them.
+    """State that the collectors of one run share: its tokens, and values that are computed once for all collectors.
 
     Attributes:
-        network: that runs.
-        token_ids: prompt and generated tokens.
-        layers: captured ones.
-        heads: captured ones.
-        runners_up: ids of the most probable other tokens, ``[step, rank]``.
+        network: the network that runs the text.
+        token_ids: ids of prompt and generated tokens.
+        layers: numbers of the captured layers.
+        heads: numbers of the captured heads.
+        runners_up: ids of the most probable tokens that each step did not choose, ``[step, rank]``.
         chosen: ids of the tokens that the steps chose, ``[step]``.
-        rows: query positions that predicted them; without steps the one before the last token.
-        device: where tensors of the pass are.
-        make_token: makes a token of its id; set when the pass is over.
+        rows: query positions that predicted the chosen tokens; without steps, the position before the last token.
+        device: device of the tensors of the pass.
+        make_token: returns the token for a token id; set after the pass.
     """
 
     make_token: Callable[[int], Token]
 
     def __init__(self, given: CollectorInput) -> None:
-        """Take what is known before the pass."""
+        """Store the input of the run."""
         self.network, self.token_ids, self.runners_up = given.network, given.token_ids, given.runners_up
         self.layers, self.heads = given.layers, list(given.heads)
         self._layer_types = {layer_type.layer: layer_type for layer_type in given.layer_types}
@@ -51,10 +51,10 @@ class TracedRun:
 
     @cached_property
     def unembed(self) -> Unembedding:
-        """Final norm and unembedding.
+        """Final norm and unembedding of the network.
 
         Raises:
-            NoEvidence: they were not found.
+            NoEvidence: the norm or the unembedding was not found.
         """
         return Unembedding.find(self.network)
 
@@ -63,74 +63,80 @@ class TracedRun:
         return self._layer_types.get(layer)
 
     def split(self, trace: HeadTrace) -> SplitHeads:
-        """Return the heads of a layer one by one.
+        """Return the split heads of a layer; cached until ``forget_heads``.
 
         Raises:
-            NoEvidence: they cannot be split.
+            NoEvidence: the heads cannot be split.
         """
         if self._split is None or self._split[0] is not trace:
             self._split = trace, split_heads(trace, self.rows)
         return self._split[1]
 
     def measure_norms(self, trace: HeadTrace) -> torch.Tensor:
-        """Return ``‖v_k W_O‖`` of a layer's heads, ``[head, key_pos]``.
+        """Return ``‖v_k W_O‖`` of the heads of a layer, ``[head, key_pos]``; cached until ``forget_heads``.
 
         Raises:
-            NoEvidence: it cannot be measured.
+            NoEvidence: the norms cannot be measured.
         """
         if self._norms is None or self._norms[0] is not trace:
             self._norms = trace, measure_value_norms(self.split(trace))
         return self._norms[1]
 
     def forget_heads(self) -> None:
-        """Let go of a layer's heads: the next layer needs the memory."""
+        """Release the cached heads of a layer, because the next layer needs the memory."""
         self._split = self._norms = None
 
     def end(self, logits: Logits) -> None:
-        """Take the logits of the pass, which is over."""
+        """Receive the logits at the end of the pass."""
         self._logits = logits
 
     @cached_property
     def output(self) -> tuple[torch.Tensor, torch.Tensor, LogitScale]:
-        """What the unembedding read at ``rows``, the logits there, and how the network scales these.
+        """Inputs of the unembedding at ``rows``, the logits at ``rows``, and the scale of the logits.
 
         Raises:
-            NoEvidence: the unembedding was not seen to run, or does not give these logits.
+            NoEvidence: the unembedding did not run during the pass, or its output does not explain the logits.
         """
         logits, unembedded = (None, None) if self._logits is None else self._logits.read(self.rows)
         if logits is None or unembedded is None:
-            raise NoEvidence("its unembedding was not seen to run")
+            raise NoEvidence("its unembedding did not run during the pass")
         return unembedded, logits, LogitScale.fit(self.network, self.unembed, unembedded, logits)
 
 
 class KindCollector(Observer):
     """Measures one kind of evidence in one run.
 
-    Query rows of a layer come in blocks of any size, ``see_rows``; head outputs and the residual stream come at
-    single positions. A method that raises ends this kind, not the run, and the reason is kept.
+    ``see_rows`` receives the query rows of a layer in blocks of any size. Head outputs and the residual stream are
+    available only at the requested positions. If a method raises an exception, only this kind of evidence is missing,
+    and the reason is recorded.
 
     Attributes:
-        kind: name of the kind.
-        run: the run that is measured.
+        kind: name of the kind of evidence.
+        run: the measured run.
     """
 
     kind: str
 
     def __init__(self, run: TracedRun) -> None:
-        """Get ready for the pass.
+        """Prepare for the forward pass.
 
         Raises:
-            NoEvidence: the kind cannot be measured on this network.
+            NoEvidence: this kind of evidence cannot be measured on the network.
         """
         self.run = run
 
     def run_again(self, methods: Sequence[str], watch: Watch) -> None:
-        """Run the network again, after the pass, for extra evidence that was asked for."""
+        """Measure requested evidence that needs more runs of the network, after the forward pass.
+
+        Args:
+            methods: names of the ablation methods, from ``records.EXTRA_EVIDENCE``.
+            watch: progress callback.
+        """
 
     def finish(self) -> Any:
-        """Return the value of the kind; ``None`` where it was not asked for.
+        """Return the measured value; ``None`` if it was not requested or nothing was measured.
 
         Raises:
-            NoEvidence: it could not be measured.
+            NoEvidence: the value could not be measured.
         """
         raise NotImplementedError

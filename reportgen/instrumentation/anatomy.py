@@ -14,17 +14,17 @@ from transformers.pytorch_utils import Conv1D
 from reportgen.records.errors import NoEvidence
 
 _NUMBERS = {torch.float32, torch.float64, torch.float16, torch.bfloat16}
-"""Dtypes of weights that are not quantised; integer and 8-bit float weights have a separate scale."""
+"""Dtypes of weights that are not quantized; integer and 8-bit float weights have a separate scale."""
 
 
 def tolerance_of(dtype: torch.dtype) -> float:
-    """Return the accepted rounding difference of two computations, relative to the largest value."""
+    """Return the accepted rounding difference between two computations, relative to the largest value."""
     return 1e-3 if dtype == torch.float32 else 3e-2
 
 
 _ATTENTION: WeakKeyDictionary[PreTrainedModel, list[tuple[int, nn.Module]]] = WeakKeyDictionary()
 _LAYERS: WeakKeyDictionary[PreTrainedModel, dict[int, nn.Module]] = WeakKeyDictionary()
-"""Caches: a walk through all modules takes as long as several layers take on a short text."""
+"""Caches, because a walk through all modules takes as long as several layers on a short text."""
 
 
 def is_close(found: torch.Tensor, expected: torch.Tensor, tolerance: float) -> bool:
@@ -45,7 +45,7 @@ def find_attention(network: PreTrainedModel) -> list[tuple[int, nn.Module]]:
 
 def _find_attention(network: PreTrainedModel) -> list[tuple[int, nn.Module]]:
     declared = tuple(_declared_classes(network))
-    found = [
+    candidates = [
         (path, module)
         for path, module in network.named_modules()
         if _number_in(path) is not None
@@ -53,11 +53,11 @@ def _find_attention(network: PreTrainedModel) -> list[tuple[int, nn.Module]]:
     ]
     decoder = network.get_decoder()
     inside = set(decoder.modules()) if isinstance(decoder, nn.Module) else set()
-    found = [(path, module) for path, module in found if module in inside] or found
-    depth = min((_stack_of(path).count(".") for path, _ in found), default=0)
-    found = [(path, module) for path, module in found if _stack_of(path).count(".") == depth]
-    modules: set[nn.Module] = {module for _, module in found}
-    return [(_number_of(network, path, modules), module) for path, module in found]
+    candidates = [(path, module) for path, module in candidates if module in inside] or candidates
+    depth = min((_stack_of(path).count(".") for path, _ in candidates), default=0)
+    candidates = [(path, module) for path, module in candidates if _stack_of(path).count(".") == depth]
+    modules: set[nn.Module] = {module for _, module in candidates}
+    return [(_number_of(network, path, modules), module) for path, module in candidates]
 
 
 def find_layers(network: PreTrainedModel) -> dict[int, nn.Module]:
@@ -71,15 +71,15 @@ def find_layers(network: PreTrainedModel) -> dict[int, nn.Module]:
 
 
 def _find_layers(network: PreTrainedModel) -> dict[int, nn.Module]:
-    found = find_attention(network)
-    attention = {module for _, module in found}
+    numbered = find_attention(network)
+    attention = {module for _, module in numbered}
     stacks = {_stack_of(path) for path, module in network.named_modules() if module in attention}
     if len(stacks) != 1:
         return {}
     stack = network.get_submodule(stacks.pop())
     layers = {int(name): layer for name, layer in stack.named_children() if name.isdigit()}
-    agree = all(module in set(layers[number].modules()) for number, module in found if number in layers)
-    return layers if agree and len(layers) > max(number for number, _ in found) else {}
+    agree = all(module in set(layers[number].modules()) for number, module in numbered if number in layers)
+    return layers if agree and len(layers) > max(number for number, _ in numbered) else {}
 
 
 def has_sink(module: nn.Module) -> bool:
@@ -108,7 +108,7 @@ def weight_of(linear: nn.Module) -> torch.Tensor:
     """Return the weight of a linear map as float32 ``[in, out]``, which is the layout of transformers' Conv1D.
 
     Raises:
-        NoEvidence: the weight is quantised or not in memory.
+        NoEvidence: the weight is quantized or not in memory.
     """
     weight = readable_weight(linear)
     return (weight if isinstance(linear, Conv1D) else weight.T).float()
@@ -118,7 +118,7 @@ def readable_weight(linear: nn.Module) -> torch.Tensor:
     """Return the weight of a linear map in the network's dtype and layout; load it first if it is offloaded.
 
     Raises:
-        NoEvidence: the weight is quantised or not in memory.
+        NoEvidence: the weight is quantized or not in memory.
     """
     weight = _fetch(linear, "weight")
     if not isinstance(weight, torch.Tensor) or weight.dtype not in _NUMBERS:
@@ -159,9 +159,9 @@ def _device_of(module: nn.Module | None) -> torch.device | None:
 
 
 def outer_leaves(network: PreTrainedModel) -> list[nn.Module]:
-    """Return the modules without submodules outside the layers, in the order of their creation.
+    """Return the leaf modules outside the layers, in the order of their creation.
 
-    Modules next to the layers or in a parent of theirs come last, after those of image and audio encoders.
+    Modules next to the layers, or in a parent module of the layers, come last, after those of image and audio encoders.
     """
     layers = find_layers(network).values()
     inside = {part for layer in layers for part in layer.modules()}

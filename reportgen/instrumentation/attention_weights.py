@@ -2,7 +2,7 @@
 
 Eager attention returns all weights of a layer in one tensor. Fast attention (SDPA) does not return weights; they are
 computed from its queries, keys and mask, a few rows at a time, so that the weights of a layer are never in memory as a
-whole. ``reportgen.instrumentation.strategy`` checks that both agree before the second is used.
+whole. ``reportgen.instrumentation.strategy`` checks that both methods agree before fast attention is used.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class EagerWeights:
     """Attention weights returned by the module.
 
     Attributes:
-        weights: ``[head, query_pos, key_pos]``.
-        values: as in ``Weighing``.
+        weights: attention weights, ``[head, query_pos, key_pos]``.
+        values: values, as in ``Weighing``.
     """
 
     weights: torch.Tensor
@@ -73,11 +73,11 @@ class SdpaWeights:
     The weights are softmax(scale · q kᵀ + mask), as in the documentation of torch.
 
     Attributes:
-        query: ``[head, query_pos, size]``.
-        key: ``[key/value head, key_pos, size]``; consecutive query heads share a key/value head.
-        value: ``[key/value head, key_pos, size]``.
-        mask: ``[1 or head, query_pos, key_pos]``; a boolean mask is true where a query may attend to a key, a float
-            mask is added to the scores; ``None`` for no mask.
+        query: queries, ``[head, query_pos, size]``.
+        key: keys, ``[key/value head, key_pos, size]``; consecutive query heads share a key/value head.
+        value: values, ``[key/value head, key_pos, size]``.
+        mask: attention mask, ``[1 or head, query_pos, key_pos]``; a boolean mask is true if a query may attend to a
+            key, a float mask is added to the scores; ``None`` if there is no mask.
         is_causal: whether later keys are masked.
         scale: factor of the dot products.
     """
@@ -125,7 +125,7 @@ class SdpaWeights:
         """Return the weights of one text of a call.
 
         Args:
-            arguments: the call's arguments by name.
+            arguments: arguments of the call by name.
             text: index of the text in the batch.
             length: number of positions of the text; the positions after it are padding.
         """

@@ -36,11 +36,11 @@ def split_heads(trace: HeadTrace, rows: slice) -> SplitHeads:
 
     Args:
         trace: the trace of the module.
-        rows: query positions to return, those of the trace's weights.
+        rows: query positions of the trace's weights, at which the outputs are returned.
 
     Returns:
-        The heads. Their outputs were checked to be attention weights times values, optionally times a gate between 0
-        and 1; only then does a slice of the projection's input belong to one head.
+        The split heads. Each slice of the projection's input was checked to be the output of one head: attention
+        weights times values, optionally times a gate between 0 and 1.
 
     Raises:
         NoEvidence: the heads cannot be split.
@@ -63,12 +63,16 @@ def split_heads(trace: HeadTrace, rows: slice) -> SplitHeads:
 
 
 def _check_attn_out(trace: HeadTrace, rows: slice, weight: torch.Tensor, bias: torch.Tensor) -> None:
-    """Raise if the projection is not ``z @ weight + bias``, as with an unmerged adapter or an extra scale."""
+    """Check that the projection is ``z @ weight + bias``, without an unmerged adapter or an extra scale.
+
+    Raises:
+        NoEvidence: it is not.
+    """
     z, attn_out = trace.z[rows].float(), trace.attn_out[rows].float()
     if z.shape[-1] != len(weight) or attn_out.shape[-1] != len(bias):
         raise NoEvidence("its output projection does not have the shape of its weight")
     if (z @ weight + bias - attn_out).abs().max() > tolerance_of(trace.z.dtype) * attn_out.abs().max():
-        raise NoEvidence("its output projection does more than multiply with its weight")
+        raise NoEvidence("its output projection does more than multiply by its weight")
 
 
 def _by_head(z: torch.Tensor, num_heads: int) -> torch.Tensor:
@@ -87,19 +91,19 @@ def _gates(mixture: torch.Tensor, outputs: torch.Tensor, dtype: torch.dtype) -> 
 
 
 def measure_value_norms(heads: SplitHeads) -> torch.Tensor:
-    """Return ``‖v_k W_O‖``, the length of what a head writes per unit of weight on a key.
+    """Return ``‖v_k W_O‖``, the norm of the vector that a head writes per unit of weight on a key.
 
     Args:
-        heads: of one layer.
+        heads: split heads of one layer.
 
     Returns:
         float32 ``[head, key_pos]``.
 
     Raises:
-        NoEvidence: heads are gated, so that the length depends on the query too.
+        NoEvidence: the heads are gated, so that the norm also depends on the query.
     """
     if heads.gates is not None:
-        raise NoEvidence("its heads are gated before the output projection, so their length differs by query")
-    # ‖v W‖² = v (W Wᵀ) vᵀ: the product in the middle is as small as a head.
+        raise NoEvidence("its heads are gated before the output projection, so that the norm depends on the query")
+    # ‖v W‖² = v (W Wᵀ) vᵀ; the product W Wᵀ is small, [size, size] per head.
     gram = heads.weight @ heads.weight.transpose(1, 2)
     return (heads.values @ gram * heads.values).sum(-1).clamp(min=0).sqrt()

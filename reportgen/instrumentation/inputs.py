@@ -14,7 +14,7 @@ from reportgen.instrumentation.anatomy import first_position, input_device
 
 
 def make_inputs(network: PreTrainedModel, texts: Sequence[Sequence[int]]) -> dict[str, Any]:
-    """Return the keyword arguments of a forward pass over some texts, with explicit positions and without a cache.
+    """Return the keyword arguments of a forward pass over a batch, with explicit positions and without a cache.
 
     Shorter texts are padded on the right with their first token; causal attention does not see later positions.
     """
@@ -34,7 +34,7 @@ def positions_behind(network: PreTrainedModel, mask: torch.Tensor) -> torch.Tens
     """Return the position ids of left-padded texts, as if there were no padding; those of the padding are arbitrary.
 
     Args:
-        network: positions begin at 0, except in RoBERTa-like models; see ``first_position``.
+        network: the network; its positions begin at 0, except in RoBERTa-like models, see ``first_position``.
         mask: 0 at padding and 1 at tokens, ``[batch, position]``.
     """
     return first_position(network) + (mask.cumsum(-1) - 1).clamp(min=0)

@@ -1,4 +1,4 @@
-"""Detect the type of each layer and special features of the attention, from the modules or else from the config.
+"""Detect the type of each layer and special features of the attention, from the modules or from the config.
 
 Window sizes in a config are not always used by the code; ``confirm_layer_types`` checks them against the captured
 weights.
@@ -35,7 +35,7 @@ _MIXERS = {
     r"delta_?net|linear_?att|lightning": "linear attention",
     r"recurrent|rg_?lru": "recurrence",
 }
-"""Mixers other than attention, by a pattern of the name and the class of a layer's submodule."""
+"""Token mixers other than attention, by a regex that matches the name and the class of a layer's submodule."""
 _LAYER_TYPES = {
     "mamba": "Mamba",
     "conv": "convolution",
@@ -44,7 +44,7 @@ _LAYER_TYPES = {
     "mlp": "MLP alone",
     "moe": "experts alone",
 }
-"""The same by the layer types in configs."""
+"""Names of layers without attention, by the layer types in configs."""
 _SLIDING = "sliding"
 _CHUNKED = "chunked_attention"
 _ALIBI_BUILDERS = ("build_alibi_tensor", "build_mpt_alibi_tensor")
@@ -55,7 +55,7 @@ def detect_layer_types(network: PreTrainedModel, info: ModelInfo) -> tuple[Layer
 
     Args:
         network: the network.
-        info: facts about the model; its numbers of layers and heads are used.
+        info: information about the model, of which the numbers of layers and heads are used.
     """
     modules: dict[int, list[nn.Module]] = {}
     for layer, module in find_attention(network):
@@ -68,26 +68,26 @@ def detect_layer_types(network: PreTrainedModel, info: ModelInfo) -> tuple[Layer
 def confirm_layer_types(
     layer_types: Sequence[LayerType], layers: Sequence[int], attention: NDArray[Any], num_tokens: int
 ) -> tuple[LayerType, ...]:
-    """Return the layer types without windows and chunks that the attention weights contradict.
+    """Return the layer types, without the windows and chunks that the attention weights contradict.
 
     Args:
-        layer_types: the types according to modules and config.
+        layer_types: layer types according to the modules and the config.
         layers: numbers of the captured layers.
-        attention: their attention, ``[layer, head, cell]``.
+        attention: attention weights or codes of the captured layers, ``[layer, head, cell]``.
         num_tokens: number of positions.
     """
     confirmed = []
     for kind in layer_types:
         if kind.layer in layers and _reaches_out(kind, attention[layers.index(kind.layer)], num_tokens):
-            claim = f"a window of {kind.window}" if kind.chunk is None else f"chunks of {kind.chunk}"
-            note = f"its config says {claim} tokens, but its weights reach further back"
+            span = f"a window of {kind.window}" if kind.chunk is None else f"chunks of {kind.chunk}"
+            note = f"its config says {span} tokens, but its weights reach further back"
             kind = replace(kind, window=None, chunk=None, note=note)
         confirmed.append(kind)
     return tuple(confirmed)
 
 
 def _reaches_out(kind: LayerType, attention: NDArray[Any], num_tokens: int) -> bool:
-    """Return whether a query in ``[head, cell]`` has weight on a key before its window."""
+    """Return whether any query has weight on a key before its window; ``attention`` is ``[head, cell]``."""
     firsts = ((position, kind.first_key(position)) for position in range(num_tokens))
     starts = ((position * (position + 1) // 2, first) for position, first in firsts if first)
     return any(attention[:, start : start + first].any() for start, first in starts)
@@ -114,11 +114,11 @@ def find_features(network: PreTrainedModel, layer_types: Sequence[LayerType], nu
 def _detect(
     number: int, modules: Sequence[nn.Module], layer: nn.Module | None, text: Any, info: ModelInfo
 ) -> LayerType:
-    what = _name_mixer(layer, modules)
+    mixer = _name_mixer(layer, modules)
     if not modules:
-        named = (_entry(text, key, number) for key in ("layers_block_type", "layer_types"))
-        what = what or next((_LAYER_TYPES[name] for name in named if name in _LAYER_TYPES), "")
-        return LayerType(number, has_attention=False, what=what)
+        names = (_entry(text, key, number) for key in ("layers_block_type", "layer_types"))
+        mixer = mixer or next((_LAYER_TYPES[name] for name in names if name in _LAYER_TYPES), "")
+        return LayerType(number, has_attention=False, what=mixer)
     window, chunk = _find_window(number, modules, text)
     return LayerType(
         number,
@@ -126,12 +126,15 @@ def _detect(
         window=window,
         chunk=chunk,
         has_sink=any(map(has_sink, modules)),
-        what=what,
+        what=mixer,
     )
 
 
 def _count_kv_heads(modules: Sequence[nn.Module], info: ModelInfo) -> int:
-    """Return the number of key/value heads from the modules, because layers may differ, or else from the model."""
+    """Return the number of key/value heads of a layer from its modules if known, or from the model.
+
+    The modules are preferred because layers may differ.
+    """
     for module in modules:
         groups: Any = getattr(module, "num_key_value_groups", None)
         if isinstance(groups, int) and groups > 0:
@@ -140,29 +143,29 @@ def _count_kv_heads(modules: Sequence[nn.Module], info: ModelInfo) -> int:
 
 
 def _find_window(number: int, modules: Sequence[nn.Module], text: Any) -> tuple[int | None, int | None]:
-    """Return window and chunk of a layer; at most one of them is set."""
+    """Return the window and the chunk size of a layer; at most one of them is set."""
     kind = _entry(text, "layer_types", number)
     if kind == _CHUNKED:
         return None, _length(text, "attention_chunk_size", number)
-    of_config = _length(text, "sliding_window", number)
+    config_window = _length(text, "sliding_window", number)
     for module in modules:
         if getattr(module, "attention_type", None) == "local":
             return _length(text, "window_size", number), None
         if hasattr(module, "sliding_window"):
-            own = _as_length(module.sliding_window)
-            # Some modules store a window that is larger by one than the config's, from which the mask is made.
-            return (None if own is None else min(own, of_config or own)), None
+            window = _as_length(module.sliding_window)
+            # Some modules store a window that is larger by one than that of the config, which defines the mask.
+            return (None if window is None else min(window, config_window or window)), None
     if kind is not None:
-        return (of_config if _SLIDING in kind else None), None
-    return (None if getattr(text, "use_sliding_window", None) is False else of_config), None
+        return (config_window if _SLIDING in kind else None), None
+    return (None if getattr(text, "use_sliding_window", None) is False else config_window), None
 
 
 def _name_mixer(layer: nn.Module | None, modules: Sequence[nn.Module]) -> str:
-    """Return the name of a layer's mixer other than attention; empty if it has none that is known."""
+    """Return the name of a layer's token mixer other than attention; empty if no known one was found."""
     for name, part in () if layer is None else layer.named_children():
-        for pattern, what in _MIXERS.items():
+        for pattern, mixer in _MIXERS.items():
             if part not in modules and re.search(pattern, f"{name} {type(part).__name__}", re.IGNORECASE):
-                return what
+                return mixer
     return ""
 
 

@@ -1,4 +1,7 @@
-"""Logits of a pass, computed in parts: with a large vocabulary, those of a long text do not fit into memory."""
+"""Compute the logits of a pass in parts.
+
+With a large vocabulary, the logits of a long text do not fit into memory.
+"""
 
 from __future__ import annotations
 
@@ -15,26 +18,26 @@ from reportgen.instrumentation.observer import TracedText
 from reportgen.instrumentation.trace import trace
 
 _CELLS = 1 << 22
-"""Most logits kept in memory; below this number, the unembedding takes about as long as for one position."""
+"""Maximum number of logits kept in memory; below it, the unembedding takes about as long as for one position."""
 
 
 class Logits:
-    """Logits of one text, at each position."""
+    """Logits of one text at all positions, which are computed when they are read."""
 
     def __init__(self, ending: _Ending, place: int, length: int, vocabulary: int) -> None:
-        """Store the end of the pass, which the texts of a batch share; compute the logits of a short text now."""
+        """Store the end of the pass, which the texts of a batch share; compute the logits of a short text at once."""
         self._ending, self._place = ending, place
         self._read = ending.read(place, slice(0, length)) if length * vocabulary <= _CELLS else None
 
     def read(self, rows: slice) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return the logits at some positions, and the inputs of the unembedding there.
+        """Return the logits and the inputs of the unembedding at the given positions.
 
         Args:
-            rows: positions.
+            rows: the positions.
 
         Returns:
-            ``[row, vocabulary]`` and ``[row, width]``; the second is ``None`` if the network has no
-            unembedding module.
+            Logits, ``[row, vocabulary]``, and inputs of the unembedding, ``[row, width]``; the second is ``None`` if
+            the network has no unembedding module.
         """
         if self._read is None:
             return self._ending.read(self._place, rows)
@@ -66,7 +69,7 @@ def run_pass(
             output = trace(network, texts, fast=fast)
         ending = _Whole(output.logits, read[-1] if read else None)
     vocabulary = network.config.get_text_config(decoder=True).vocab_size
-    return [Logits(ending, place, len(text.token_ids), vocabulary) for place, text in enumerate(texts)]
+    return [Logits(ending, index, len(text.token_ids), vocabulary) for index, text in enumerate(texts)]
 
 
 def can_read_in_parts(network: PreTrainedModel) -> bool:
@@ -76,7 +79,7 @@ def can_read_in_parts(network: PreTrainedModel) -> bool:
 
 
 class _Ending:
-    """End of a pass: from the output of the base model to the logits."""
+    """End of a pass, from the output of the base model to the logits."""
 
     def read(self, place: int, rows: slice) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return the same as ``Logits.read``, for the text at index ``place`` of the batch."""

@@ -14,14 +14,14 @@ _TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class LinearNorm:
-    """A norm as ``scale · weight ⊙ (x − mean(x)) + bias``, or without the mean, with a scale for each row.
+    """A norm in the form ``scale · weight ⊙ (x − mean(x)) + bias``, or without the mean, with a scale for each row.
 
     Weight and bias are measured by calling the module, because its attributes vary: the weight of an RMSNorm may be
     stored as its difference from 1, and eps has several names.
 
     Attributes:
-        weight: float32 ``[width]``.
-        bias: float32 ``[width]``.
+        weight: weight of the norm, float32 ``[width]``.
+        bias: bias of the norm, float32 ``[width]``.
         centers: whether the mean is subtracted, as in LayerNorm.
     """
 
@@ -31,7 +31,7 @@ class LinearNorm:
 
     @classmethod
     def probe(cls, module: nn.Module, width: int, like: torch.Tensor) -> LinearNorm | None:
-        """Return a module as a linear norm, or ``None`` if it is not a norm over a last axis of that width.
+        """Return a module as a linear norm, or ``None`` if it is not a norm over a last axis of the given width.
 
         Args:
             module: any module.
@@ -56,11 +56,11 @@ class LinearNorm:
         """Return the scale of each row of a run, or ``None`` if these outputs are not those of this norm.
 
         Args:
-            inputs: ``[row, width]``.
-            outputs: ``[row, width]``.
+            inputs: inputs of the norm, ``[row, width]``.
+            outputs: outputs of the norm, ``[row, width]``.
 
         Returns:
-            ``[row]``, the least-squares fit.
+            Scale of each row by a least-squares fit, ``[row]``.
         """
         tolerance = tolerance_of(outputs.dtype)
         inputs, outputs = inputs.float(), outputs.float()

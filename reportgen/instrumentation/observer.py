@@ -37,14 +37,15 @@ class HeadTrace:
 
 @dataclass(frozen=True)
 class RowTrace:
-    """Some query rows of the weights of one attention module.
+    """A block of query rows of the weights of one attention module.
 
     Attributes:
         layer: number of the layer.
         module: the attention module.
         dtype: dtype in which the module computed; the weights may have higher precision.
-        first: the first query position.
-        weights: ``[head, row, key_pos]``; trailing keys that none of the rows can attend to may be left out.
+        first: first query position of the block.
+        weights: attention weights, ``[head, row, key_pos]``; trailing keys that none of the rows can attend to may be
+            left out.
     """
 
     layer: int
@@ -56,7 +57,13 @@ class RowTrace:
 
 @dataclass(frozen=True)
 class Call:
-    """Input (``given``) and output (``gave``) of a submodule of a layer at some positions, ``[row, …]`` each."""
+    """A call of a submodule of a layer, at the requested positions.
+
+    Attributes:
+        module: the submodule.
+        given: input of the submodule, ``[row, …]``.
+        gave: output of the submodule, ``[row, …]``.
+    """
 
     module: nn.Module
     given: torch.Tensor
@@ -84,27 +91,27 @@ class Observer:
     """Base class of observers; a method that is not overridden does nothing."""
 
     def see_heads(self, trace: HeadTrace) -> None:
-        """Receive the activations of an attention module; its rows follow."""
+        """Receive the activations of an attention module; ``see_rows`` is called next for its rows."""
 
     def see_rows(self, trace: RowTrace) -> None:
-        """Receive some query rows of the last attention module; rows arrive from the last to the first.
+        """Receive a block of query rows of the last attention module; blocks arrive from the last to the first.
 
         A row depends only on the same and earlier positions of the layer before. In this order, the results of a layer
         can therefore overwrite those of the layer before.
         """
 
     def see_layer(self, trace: LayerTrace) -> None:
-        """Receive the residual stream of a layer."""
+        """Receive the residual stream before and after a layer."""
 
 
 @dataclass(frozen=True)
 class TracedText:
-    """A text of a pass, and its observers.
+    """A text of a traced forward pass, and its observers.
 
     Attributes:
         token_ids: ids of prompt and generated tokens.
         rows: positions whose residual stream is recorded.
-        observers: called in this order for every attention module and layer; an exception in one ends the pass.
+        observers: observers, called in this order for every attention module and layer; an exception ends the pass.
     """
 
     token_ids: Sequence[int]

@@ -1,4 +1,4 @@
-"""Run a network again from one of its layers on, on a batch of edited versions of one text."""
+"""Run a network again, starting at one of its layers, on a batch of edited copies of one text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PartialForward:
     """
 
     def __init__(self, network: PreTrainedModel, token_ids: list[int]) -> None:
-        """Run the network once, with its usual attention, and record the inputs of each layer."""
+        """Run the network once with its default attention implementation, and record the inputs of each layer."""
         self._network, self._token_ids = network, token_ids
         self._layers = find_layers(network)
         self._given: dict[int, tuple[tuple[Any, ...], dict[str, Any]]] = {}
@@ -37,9 +37,9 @@ class PartialForward:
 
     def _note(self, layer: int) -> Callable[..., None]:
         def note(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-            rest = {name: value for name, value in named.items() if name != "hidden_states"}
+            arguments = {name: value for name, value in named.items() if name != "hidden_states"}
             self.stream[layer] = (given[0] if given else named["hidden_states"]).clone()
-            self._given[layer] = given[1:], rest
+            self._given[layer] = given[1:], arguments
 
         return note
 
@@ -72,8 +72,8 @@ def edited(projection: nn.Module | None, edit: Edit | None, length: int) -> Iter
     """Edit the input of a linear map inside a ``with`` block.
 
     Args:
-        projection: the map; ``None`` edits nothing.
-        edit: maps the input ``[batch, position, size]`` to a tensor of the same shape.
+        projection: the linear map; ``None`` edits nothing.
+        edit: maps the input ``[batch, position, size]`` to a tensor of the same shape; ``None`` edits nothing.
         length: number of positions.
     """
     if projection is None or edit is None:

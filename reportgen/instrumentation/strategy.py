@@ -1,4 +1,4 @@
-"""Choose how to capture a network's attention, by a test on a few tokens, once for each network."""
+"""Choose how to capture the attention of a network, with a test on a few tokens once for each network."""
 
 from __future__ import annotations
 
@@ -52,17 +52,17 @@ def find_strategy(network: PreTrainedModel) -> CaptureStrategy:
 
 def _find_strategy(network: PreTrainedModel) -> CaptureStrategy:
     vocabulary = network.config.get_text_config(decoder=True).vocab_size
-    token_ids = [(7 + 31 * place) % vocabulary for place in range(_LENGTH)]
+    token_ids = [(7 + 31 * position) % vocabulary for position in range(_LENGTH)]
     rows = slice(0, _LENGTH)
-    eager, usual = _Keeper(), _Keeper()
-    logits = run_pass(network, [TracedText(token_ids, rows, [eager])])[0].read(rows)[0]
+    eager_weights, fast_weights = _Keeper(), _Keeper()
+    logits = run_pass(network, [TracedText(token_ids, rows, [eager_weights])])[0].read(rows)[0]
     try:
-        again = run_pass(network, [TracedText(token_ids, rows, [usual])], fast=True)[0].read(rows)[0]
-        fast = _is_close(again, logits) and usual.agrees_with(eager)
+        fast_logits = run_pass(network, [TracedText(token_ids, rows, [fast_weights])], fast=True)[0].read(rows)[0]
+        fast = _is_close(fast_logits, logits) and fast_weights.agrees_with(eager_weights)
     except Exception:  # a network without fast attention may raise any error
         fast = False
     return CaptureStrategy(
-        layers=tuple(sorted(eager.seen)),
+        layers=tuple(sorted(eager_weights.seen)),
         fast=fast,
         chunked_logits=_reads_in_parts(network, token_ids, logits),
         supports_left_padding=_supports_left_padding(network, token_ids, logits[-1]),
@@ -81,7 +81,7 @@ def _reads_in_parts(network: PreTrainedModel, token_ids: list[int], logits: torc
 
 
 def _supports_left_padding(network: PreTrainedModel, token_ids: list[int], last: torch.Tensor) -> bool:
-    """Return whether the last logits stay the same with padding before the text, as ``generate`` adds it."""
+    """Return whether the last logits stay the same if the text is padded on the left, as in ``generate``."""
     inputs = make_inputs(network, [[token_ids[0]] * _PADDING + token_ids])
     mask = inputs["attention_mask"]
     mask[:, :_PADDING] = 0
@@ -95,7 +95,7 @@ def _supports_left_padding(network: PreTrainedModel, token_ids: list[int], last:
 
 
 class _Keeper(Observer):
-    """Stores all weights of a short pass."""
+    """Observer that stores all weights of a short pass."""
 
     def __init__(self) -> None:
         self.seen: dict[int, list[HeadTrace]] = {}
@@ -108,7 +108,7 @@ class _Keeper(Observer):
         if self.seen.keys() != other.seen.keys() or any(len(traces) > 1 for traces in self.seen.values()):
             return False
         pairs = ((traces[0].weights, other.seen[layer][0].weights) for layer, traces in self.seen.items())
-        return all(ours.shape == theirs.shape and _is_close(ours, theirs) for ours, theirs in pairs)
+        return all(left.shape == right.shape and _is_close(left, right) for left, right in pairs)
 
 
 def _is_close(found: torch.Tensor, expected: torch.Tensor) -> bool:

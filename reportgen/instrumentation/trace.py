@@ -1,8 +1,8 @@
 """Run one forward pass with hooks that pass the activations of attention modules and layers to observers.
 
-Hooks pass on the weights of each attention module, a few query rows at a time, and release them before the next layer.
-The values are taken from the matrix product with the weights, independent of their name in the network. A batch may
-contain texts of different lengths; each text has its own observers, which see only that text.
+Hooks pass the weights of each attention module to the observers, a few query rows at a time, and release them before
+the next layer. The values are taken from the matrix product with the weights, independent of their name in the network.
+A batch may contain texts of different lengths. The observers of a text receive only the activations of that text.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _SOFTMAXES = {functional.softmax, torch.softmax, torch.Tensor.softmax, torch.log
 _FAST_ATTENTION = functional.scaled_dot_product_attention
 _FAST_ARGUMENTS = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
 _CELLS = 1 << 19
-"""Number of weights computed at a time from queries and keys; few enough to stay in the CPU's cache."""
+"""Maximum number of weights computed at a time from queries and keys; few enough to stay in the CPU's cache."""
 
 
 def trace(network: PreTrainedModel, texts: Sequence[TracedText], *, fast: bool = False, **options: Any) -> Any:
@@ -47,7 +47,7 @@ def trace(network: PreTrainedModel, texts: Sequence[TracedText], *, fast: bool =
         texts: the batch; shorter texts are padded on the right, where causal attention does not see the padding.
         fast: use ``scaled_dot_product_attention`` and compute the weights from its queries and keys; otherwise use
             eager attention, which returns them.
-        **options: further arguments of the network's forward.
+        **options: further arguments of the network's ``forward`` method.
 
     Returns:
         The output of the network, including padding.
@@ -123,15 +123,15 @@ class _Watch(TorchFunctionMode):
 
         def leave(module: nn.Module, _: Any, output: Any) -> Any:
             self._inside = False
-            several = isinstance(output, tuple | list)
-            given = [part for part in output if is_attention(part)] if several and self._softmaxed else []
-            for place, text in enumerate(self._texts):
-                for weighing in self._weighings(given, place, len(text.token_ids)):
-                    self._notify(layer, module, place, weighing)
+            is_sequence = isinstance(output, tuple | list)
+            weights = [part for part in output if is_attention(part)] if is_sequence and self._softmaxed else []
+            for index, text in enumerate(self._texts):
+                for weighing in self._weighings(weights, index, len(text.token_ids)):
+                    self._notify(layer, module, index, weighing)
             self._forget()
             # No later module reads the weights; empty tensors keep them from accumulating over the layers.
             emptied = (part.new_empty(0) if is_attention(part) else part for part in output)
-            return _make_like(output, emptied) if given else output
+            return _make_like(output, emptied) if weights else output
 
         def note(linear: nn.Module, given: tuple[Any, ...], gave: torch.Tensor) -> None:
             if given:
@@ -143,18 +143,18 @@ class _Watch(TorchFunctionMode):
         self._add(module.register_forward_hook(leave))
 
     def _forget(self) -> None:
-        for noted in (self._products, self._fast_calls, self._linear_calls):
-            noted.clear()
+        for records in (self._products, self._fast_calls, self._linear_calls):
+            records.clear()
 
     def _weighings(self, given: Sequence[torch.Tensor], place: int, length: int) -> Iterator[Weighing]:
-        """Yield the module's weights on one text: returned by it, or computed from its fast attention calls."""
+        """Yield the module's weights on one text, which it returned or which its fast attention calls give."""
         for weights in () if self._fast else given:
             values = self._values_of(weights)
             per_text = weights.shape[1]
-            own = None if values is None else values[place * per_text : (place + 1) * per_text, :length]
+            text_values = None if values is None else values[place * per_text : (place + 1) * per_text, :length]
             # Only padding is cut off; a tensor of another shape keeps it, so that observers can report it.
             rows, keys = (slice(length if size == self._length else size) for size in weights.shape[2:])
-            yield EagerWeights(weights[place, :, rows, keys], own)
+            yield EagerWeights(weights[place, :, rows, keys], text_values)
         for call, mixture in self._fast_calls if self._fast else ():
             if call["query"].ndim == 4 and call["query"].shape[2] == call["key"].shape[2] == self._length:
                 weighing = SdpaWeights.of_call(call, place, length)
@@ -166,15 +166,15 @@ class _Watch(TorchFunctionMode):
         at_rows = _whole_rows(weighing, *text.rows.indices(length)[:2]).to(self._home)
         values = weighing.values
         values = None if values is None else values.to(self._home)
-        nothing = at_rows.new_empty(0, 1)
-        projection, *maps = self._linear_calls[-1] if self._linear_calls else (None, nothing, nothing)
-        z, attn_out = (self._own(part, place).to(self._home) if self._is_of_all(part) else nothing for part in maps)
+        empty = at_rows.new_empty(0, 1)
+        projection, *tensors = self._linear_calls[-1] if self._linear_calls else (None, empty, empty)
+        z, attn_out = (self._own(part, place).to(self._home) if self._is_of_all(part) else empty for part in tensors)
         heads = HeadTrace(layer, module, weighing.shape, at_rows, values, projection, z, attn_out)
         for observer in text.observers:
             observer.see_heads(heads)
-        at_once = max(1, _CELLS // (weighing.shape[0] * length))
-        for first in reversed(range(0, length, at_once)):
-            weights = weighing.rows(first, min(first + at_once, length)).to(self._home)
+        block_size = max(1, _CELLS // (weighing.shape[0] * length))
+        for first in reversed(range(0, length, block_size)):
+            weights = weighing.rows(first, min(first + block_size, length)).to(self._home)
             rows = RowTrace(layer, module, weighing.dtype, first, weights)
             for observer in text.observers:
                 observer.see_rows(rows)
@@ -213,16 +213,16 @@ class _Watch(TorchFunctionMode):
             resid_post = self._rows_of(output)
             if self._resid_pre is None or resid_post is None:
                 return
-            for place, text in enumerate(self._texts):
-                calls = tuple(Call(part, rows[place], made[place]) for part, rows, made in self._calls)
-                seen = LayerTrace(layer, self._resid_pre[place], resid_post[place], calls)
+            for index, text in enumerate(self._texts):
+                calls = tuple(Call(part, inputs[index], outputs[index]) for part, inputs, outputs in self._calls)
+                layer_trace = LayerTrace(layer, self._resid_pre[index], resid_post[index], calls)
                 for observer in text.observers:
-                    observer.see_layer(seen)
+                    observer.see_layer(layer_trace)
 
         def note(part: nn.Module, given: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
-            rows, made = self._rows_of(_first(given, named)), self._rows_of(output)
-            if rows is not None and made is not None:
-                self._calls.append((part, rows, made))
+            inputs, outputs = self._rows_of(_first(given, named)), self._rows_of(output)
+            if inputs is not None and outputs is not None:
+                self._calls.append((part, inputs, outputs))
 
         self._add(module.register_forward_pre_hook(enter, with_kwargs=True))
         for part in module.children():
@@ -235,11 +235,11 @@ class _Watch(TorchFunctionMode):
         if not isinstance(value, torch.Tensor) or value.ndim not in (2, 3) or not self._is_of_all(value):
             return None
         # Clones, because networks modify the residual stream in place, and a slice keeps all positions in memory.
-        return [self._own(value, place)[text.rows].clone().to(self._home) for place, text in enumerate(self._texts)]
+        return [self._own(value, index)[text.rows].clone().to(self._home) for index, text in enumerate(self._texts)]
 
 
 def _whole_rows(weighing: Weighing, first: int, last: int) -> torch.Tensor:
-    """Return some rows over all keys; keys that were left out get zeros."""
+    """Return the rows ``first .. last - 1`` over all keys; keys that were left out have weight 0."""
     rows = weighing.rows(first, max(first, last))
     return nn.functional.pad(rows, (0, weighing.shape[-1] - rows.shape[-1]))
 
@@ -248,11 +248,11 @@ def _check_mixture(weighing: SdpaWeights, mixture: torch.Tensor) -> None:
     """Check the computed weights against the output of fast attention, at the last position."""
     last = weighing.shape[1] - 1
     expected = mixture[:, last].float()
-    found = (_whole_rows(weighing, last, last + 1) @ weighing.values.float())[:, 0]
-    error = float((found - expected).abs().max()) / max(float(expected.abs().max()), torch.finfo(torch.float32).tiny)
+    computed = (_whole_rows(weighing, last, last + 1) @ weighing.values.float())[:, 0]
+    error = float((computed - expected).abs().max()) / max(float(expected.abs().max()), torch.finfo(torch.float32).tiny)
     if not error <= tolerance_of(weighing.dtype):
         raise CaptureMismatch(
-            f"weights computed from queries and keys are {error:.1%} away from the output of fast attention; "
+            f"weights computed from queries and keys differ by {error:.1%} from the output of fast attention; "
             "load the model with attn_implementation='eager'"
         )
 
@@ -266,9 +266,9 @@ def _ask_for_weights(module: nn.Module, given: tuple[Any, ...], named: dict[str,
     names = list(inspect.signature(module.forward).parameters)
     if "output_attentions" not in names:
         return None
-    place = names.index("output_attentions")
-    if place < len(given):
-        return (*given[:place], True, *given[place + 1 :]), named
+    index = names.index("output_attentions")
+    if index < len(given):
+        return (*given[:index], True, *given[index + 1 :]), named
     return given, {**named, "output_attentions": True}
 
 

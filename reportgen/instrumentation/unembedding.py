@@ -1,4 +1,4 @@
-"""From the last residual stream to the logits: final norm, unembedding, and scale or soft cap of the logits."""
+"""Map the last residual stream to logits: final norm, unembedding, and scale or soft cap of the logits."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Unembedding:
 
 
 _MEANS = WeakTensorKeyDictionary()
-"""By unembedding weight: its version when the mean of its rows was computed, and that mean."""
+"""Cache by unembedding weight: version of the weight when the mean of its rows was computed, and that mean."""
 
 
 def _mean_row(weight: torch.Tensor) -> torch.Tensor:
@@ -102,7 +102,7 @@ class LogitScale:
     """Scale and soft cap between the unembedding and the logits of a network.
 
     Attributes:
-        factor: factor of the logits.
+        factor: factor that multiplies the logits.
         cap: ``cap`` in ``cap · tanh(logit / cap)``; ``None`` if there is no soft cap.
     """
 
@@ -117,7 +117,7 @@ class LogitScale:
 
         Args:
             network: the network; its config may have a soft cap.
-            unembed: its unembedding.
+            unembed: final norm and unembedding of the network.
             unembedded: inputs of the unembedding, ``[row, width]``.
             logits: logits of the network, ``[row, vocabulary]``.
 
@@ -134,9 +134,9 @@ class LogitScale:
         for scale in (*(cls(1.0, cap) for cap in caps), cls(1.0), cls(factor)):
             if is_close(scale.apply(before), after, tolerance):
                 return scale
-        raise NoEvidence("its logits are neither those of its unembedding, nor a multiple, nor softly capped")
+        raise NoEvidence("its logits are not those of its unembedding, with or without a factor or a soft cap")
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return the network's logits for logits of the unembedding."""
+        """Return the logits of the network, given the logits of the unembedding."""
         scaled = logits if self.factor == 1 else self.factor * logits
         return scaled if self.cap is None else self.cap * torch.tanh(scaled / self.cap)

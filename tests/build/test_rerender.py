@@ -125,7 +125,7 @@ def test_a_broken_file_is_told_and_the_index_shows_what_was_made(built: Path) ->
     path = built / "captures" / "b.safetensors"
     whole = path.read_bytes()
     path.write_bytes(whole[:-10])
-    with pytest.raises(CaptureFileError, match=r"b\.safetensors: is no capture, or is cut short"):
+    with pytest.raises(CaptureFileError, match=r"b\.safetensors: is not a capture, or is cut short"):
         render_site([built], built.parent / "again")
     assert not (built.parent / "again").exists()
 

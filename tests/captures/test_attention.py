@@ -125,7 +125,7 @@ def test_layers_of_linear_attention_are_passed_over() -> None:
         attended = attend_alone(make_network("minimax"), TOKEN_IDS[:length], (0, 1, 2, 3), (0,), 4)
         assert attended.layers == (0, 2)
     network = make_network("minimax", layer_types=["linear_attention"] * 4)
-    with pytest.raises(UnsupportedModel, match="MiniMaxForCausalLM: no part of it gives attention"):
+    with pytest.raises(UnsupportedModel, match="MiniMaxForCausalLM: none of its modules returns attention"):
         attend_alone(network, TOKEN_IDS, (0, 1, 2, 3), (0,), 4)
 
 
@@ -145,7 +145,7 @@ def test_modules_that_keep_their_weights_to_themselves_are_asked(family: str) ->
 
 
 def test_network_without_attention_is_refused_by_name() -> None:
-    with pytest.raises(UnsupportedModel, match="Lfm2ForCausalLM: no part of it gives attention.*; use"):
+    with pytest.raises(UnsupportedModel, match="Lfm2ForCausalLM: none of its modules returns attention.*; use"):
         attend_alone(make_lfm2("conv", "conv"), TOKEN_IDS, (0, 1), (0,), 4)
 
 
@@ -315,7 +315,7 @@ def set_cell(value: float, query_pos: int, key_pos: int) -> Callable[[torch.Tens
 def test_what_is_not_causal_attention_is_refused(change: Callable, message: str) -> None:
     """By the number of the layer, with advice; the network is left as it was."""
     network = spoil(make_llama(), change)
-    with pytest.raises(CaptureMismatch, match=f"^layer 1: .*{message}.*; (take|try) "):
+    with pytest.raises(CaptureMismatch, match=f"^layer 1: .*{message}.*; (use|try) "):
         attend_alone(network, TOKEN_IDS, (0, 1, 2), (0,), 4)
     assert network.config._attn_implementation == "sdpa"
     assert [len(module._forward_hooks) for module in network.modules() if module._forward_hooks] == [1]
@@ -326,7 +326,7 @@ def test_layers_that_share_one_attention_are_refused() -> None:
     network = make_llama()
     layers: nn.ModuleList = network.model.layers
     layers[2].self_attn = layers[1].self_attn
-    with pytest.raises(CaptureMismatch, match="layer 1: it gives attention more than once; take"):
+    with pytest.raises(CaptureMismatch, match="layer 1: it returned attention more than once; use"):
         attend_alone(network, TOKEN_IDS, (0, 1, 2), (0,), 4)
 
 

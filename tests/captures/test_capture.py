@@ -402,7 +402,7 @@ def test_special_tokens_of_a_chat_with_tools_are_marked() -> None:
 
 def test_tools_that_the_template_passes_over_are_an_error(tiny_llama: LoadedModel) -> None:
     """A page would claim that the model knew of them."""
-    with pytest.raises(PromptError, match="^prompts.yaml:5: tiny-llama's chat template has no place for tools; leave"):
+    with pytest.raises(PromptError, match="^prompts.yaml:5: tiny-llama's chat template does not use tools; leave"):
         capture(tiny_llama, Prompt(messages=TOOL_CHAT, tools=TOOLS, place=replace(PLACE, key_lines={"tools": 5})))
     with_tools = capture(make_tool_model(), Prompt(messages=TOOL_CHAT, tools=TOOLS, max_new_tokens=0))
     without = capture(make_tool_model(), Prompt(messages=TOOL_CHAT, max_new_tokens=0))
@@ -463,7 +463,7 @@ def test_special_tokens_are_added_as_asked() -> None:
     [
         (Prompt(text="a" * 500, max_new_tokens=13), PromptTooLong, "5: 500 prompt tokens and 13 .* 512; shorten"),
         (Prompt(text="a" * 513, max_new_tokens=0), PromptTooLong, "5: 513 prompt tokens and 0 .* 512; shorten"),
-        (Prompt(text=""), PromptError, "5: it has no tokens in tiny-llama; give it some text"),
+        (Prompt(text=""), PromptError, "5: it has no tokens in tiny-llama; write some text"),
         (Prompt(text="a", layers=parse_selection("1-3")), PromptError, "6: layers 1-3: there is no 3: .* 0 to 2"),
         (Prompt(text="a", heads=parse_selection(-5)), PromptError, "7: heads -5: there is no -5: .* has 4, 0 to 3"),
         (Prompt(text="a", layers=parse_selection("2--3")), PromptError, "6: .*backwards"),

@@ -151,15 +151,15 @@ def content_of(path: Path) -> str:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"version":2}', "has version 2 of the format, and this reportgen reads version 1; take the reportgen that"),
+        ('{"version":2}', "has version 2 of the format, and this reportgen reads version 1; use the reportgen that"),
         ('{"version":"1"}', "has version '1' of the format"),
         ("{}", "has version None of the format"),
-        ("{", "does not hold what a capture must"),
+        ("{", "is not a valid capture"),
         ("[]", "Input should be a valid dictionary"),
-        ('{"version":1}', "does not hold what a capture must: 'capture'"),
+        ('{"version":1}', "is not a valid capture: 'capture'"),
         ('{"version":1,"key":"","capture":{}}', "'evidence'"),
-        ("[" * 100_000, "does not hold what a capture must"),
-        ("NaN", "NaN is no JSON"),
+        ("[" * 100_000, "is not a valid capture"),
+        ("NaN", "NaN is not valid JSON"),
     ],
 )
 def test_another_header_is_told(path: Path, content: str, message: str) -> None:
@@ -171,7 +171,7 @@ def test_another_header_is_told(path: Path, content: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"num_prompt_tokens":5', '"num_prompt_tokens":4', "8 tokens cannot be 4 of a prompt and 3 generated"),
+        ('"num_prompt_tokens":5', '"num_prompt_tokens":4', "8 tokens cannot be 4 prompt tokens and 3 generated"),
         ('"num_prompt_tokens":5', '"num_prompt_tokens":"x"', "num_prompt_tokens: Input should be a valid integer"),
         ('"num_prompt_tokens":5', '"num_prompt_token":5', "num_prompt_tokens: Field required"),
         (
@@ -190,13 +190,13 @@ def test_content_that_is_no_capture_is_told(path: Path, old: str, new: str, mess
     content = content_of(path)
     assert old in content
     rewrite(path, content.replace(old, new, 1))
-    with pytest.raises(CaptureFileError, match=rf"a\.safetensors: does not hold what a capture must: .*{message}"):
+    with pytest.raises(CaptureFileError, match=rf"a\.safetensors: is not a valid capture: .*{message}"):
         Capture.load(path)
 
 
 def test_arrays_of_something_else_are_told(path: Path) -> None:
     rewrite(path, content_of(path), "format")
-    with pytest.raises(CaptureFileError, match=r"a\.safetensors: is a safetensors file, but no capture; name a"):
+    with pytest.raises(CaptureFileError, match=r"a\.safetensors: is a safetensors file, but not a capture; name a"):
         Capture.load(path)
 
 
@@ -204,7 +204,7 @@ def test_a_file_cut_short_anywhere_is_told(path: Path) -> None:
     whole = path.read_bytes()
     for length in range(0, len(whole), 1_009):
         path.write_bytes(whole[:length])
-        with pytest.raises(CaptureFileError, match=r"a\.safetensors: is no capture, or is cut short"):
+        with pytest.raises(CaptureFileError, match=r"a\.safetensors: is not a capture, or is cut short"):
             Capture.load(path)
 
 
@@ -213,7 +213,7 @@ def test_a_file_cut_short_anywhere_is_told(path: Path) -> None:
 )
 def test_another_file_is_told(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    with pytest.raises(CaptureFileError, match="is no capture, or is cut short"):
+    with pytest.raises(CaptureFileError, match="is not a capture, or is cut short"):
         Capture.load(path)
 
 
@@ -241,7 +241,7 @@ def test_a_spoilt_file_is_told_or_loads(path: Path, data: st.DataObject) -> None
 def test_an_old_file_stays_where_the_new_one_cannot_be_written(path: Path) -> None:
     before = path.read_bytes()
     broken = replace(make_capture(), versions={"a": object()})  # pyright: ignore[reportArgumentType]
-    with pytest.raises(TypeError, match=r"versions\.a is a object, which no capture file holds"):
+    with pytest.raises(TypeError, match=r"versions\.a is a object, which a capture file cannot hold"):
         broken.save(path)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["a.safetensors"]

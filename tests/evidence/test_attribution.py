@@ -215,7 +215,7 @@ def test_layer_that_adds_something_else_is_refused() -> None:
     made = run(network)
     assert made.evidence.attribution is None
     assert made.evidence.missing["attribution"] == (
-        "not available for LlamaForCausalLM: layer 1 is not seen to add what its heads wrote to the residual stream"
+        "not available for LlamaForCausalLM: layer 1 does not add the output of its heads to the residual stream"
     )
 
 

@@ -40,7 +40,7 @@ def test_ends_that_are_more_than_norm_and_unembedding_are_refused(family: str) -
     """BERT has a layer of its own between the two, BART and TrOCR no norm behind their layers but one before them."""
     evidence = captured(family).evidence
     assert evidence.lens is None
-    assert evidence.missing["lens"].endswith("what its unembedding reads is not the normed residual stream")
+    assert evidence.missing["lens"].endswith("the input of its unembedding is not the normed residual stream")
 
 
 @pytest.mark.parametrize("num_tokens", [259, 2048, 2049, 5003])

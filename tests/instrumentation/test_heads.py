@@ -71,7 +71,7 @@ def test_projection_whose_weight_does_not_say_what_it_does_is_refused() -> None:
     network = make_network("llama")
     attention = network.model.layers[1].self_attn
     for dtype, reason in (
-        (torch.float32, "its output projection does more than multiply with its weight"),
+        (torch.float32, "its output projection does more than multiply by its weight"),
         (torch.float8_e4m3fn, "its weights are quantised"),
         (torch.int8, "its weights are quantised"),
     ):

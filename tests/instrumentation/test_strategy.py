@@ -104,7 +104,7 @@ def test_weights_must_give_what_the_fast_attention_gave(monkeypatch: pytest.Monk
         "reportgen.instrumentation.attention_weights.SdpaWeights.values",
         property(lambda weighing: 1.5 * weighing.value),
     )
-    with pytest.raises(CaptureMismatch, match=r"computed from queries and keys are 50.0% away from .*; load"):
+    with pytest.raises(CaptureMismatch, match=r"computed from queries and keys differ by 50.0% from .*; load"):
         run_pass(network, [TracedText(TOKEN_IDS)], fast=True)
 
 

@@ -1,7 +1,7 @@
-"""Collectors: one file for each kind of evidence, which measures it during a run.
+"""Collectors, one file per kind of evidence, which measure it during a run.
 
-Input: attention, head outputs and residual streams of a run, as they pass.
-Output: the value of the kind. A new file here needs no entry anywhere else.
+Input: attention, head outputs and residual streams, as the forward pass of a run computes them.
+Output: the value of the kind of evidence. A new file in this folder is registered automatically.
 """
 
 from __future__ import annotations
@@ -15,4 +15,4 @@ for _module in iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")
 
 COLLECTORS: dict[str, type[KindCollector]] = {collector.kind: collector for collector in KindCollector.__subclasses__()}
-"""By the name of the kind."""
+"""Collector classes by the name of the kind of evidence."""

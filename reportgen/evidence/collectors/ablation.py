@@ -1,7 +1,7 @@
-"""Ablation: what becomes of the generated tokens' log-probabilities when one head is taken out.
+"""Ablation: change of the log-probabilities of the generated tokens when one head is removed.
 
-The text is held as it was generated (teacher forcing). Each head's run starts at the residual stream before its own
-layer, since nothing earlier changes, and the heads of a layer run side by side.
+The text is kept as it was generated (teacher forcing). The run of each head starts at the residual stream before the
+head's layer, because nothing before that changes, and the heads of a layer run as a batch.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from reportgen.instrumentation.unembedding import LogitScale, Unembedding
 from reportgen.records.errors import NoEvidence
 
 _POSITIONS = 8192
-"""Of all versions of the text that run side by side: enough to keep a processor busy, few enough to fit."""
+"""Maximum number of positions in a batch; enough to keep the processor busy, and few enough to fit into memory."""
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
 _HALF_TOLERANCE = 5e-2
 
 
 class Ablator:
-    """Takes heads out of one network on one text."""
+    """Ablates heads of one network on one text."""
 
     def __init__(
         self,
@@ -42,14 +42,15 @@ class Ablator:
         unembed: Unembedding | None,
         scale: LogitScale | None,
     ) -> None:
-        """Run the text once.
+        """Run the text once without ablation.
 
         Args:
             network: in evaluation mode.
-            token_ids: prompt and generated tokens.
+            token_ids: ids of prompt and generated tokens.
             rows: query positions of the steps.
-            unembed: final norm and unembedding; ``None`` where they are not known, and every run is a whole pass.
-            scale: what the network does to logits behind them; ``None`` likewise.
+            unembed: final norm and unembedding; ``None`` if they are unknown, so that every run is a full forward pass.
+            scale: scale and soft cap of the logits after the unembedding; ``None`` if it is unknown, with the same
+                effect.
         """
         self._network, self._token_ids, self._rows = network, token_ids, rows
         self._unembed, self._scale = unembed, scale
@@ -67,32 +68,33 @@ class Ablator:
         method: str,
         watch: Watch,
     ) -> NDArray[np.float32]:
-        """Return the change of each step's log-probability by head.
+        """Return the change of each step's log-probability without each head.
 
         Args:
-            projections: the map that reads the heads, by layer.
-            heads: which to take out.
-            num_heads: how many a layer has.
+            projections: output projection of the heads, by layer number.
+            heads: numbers of the heads to ablate.
+            num_heads: number of heads per layer.
             method: ``ablation`` sets a head to zero, ``mean-ablation`` to its mean over the positions of the text.
-            watch: told before the first head and after each batch.
+            watch: progress callback, called before the first head and after each batch.
 
         Returns:
-            ``[step, layer, head]``: below 0 where the token becomes less probable without the head.
+            Change of the log-probability, float32 ``[step, layer, head]``; negative if the token is less probable
+            without the head.
         """
         runs = [
             (layer, list(heads[start : start + self._batch]))
-            for layer in sorted(projections, reverse=True)  # the short runs first
+            for layer in sorted(projections, reverse=True)  # the shortest runs first
             for start in range(0, len(heads), self._batch)
         ]
-        # In whole passes over one text.
-        costs = [len(some) * self._share(layer) for layer, some in runs]
+        # The unit is one full forward pass over one text.
+        costs = [len(ablated) * self._share(layer) for layer, ablated in runs]
         done, total, start = 0, len(projections) * len(heads), time.perf_counter()
         watch(0, total, sum(costs) * self._seconds)
         changes: dict[int, list[torch.Tensor]] = {layer: [] for layer in projections}
-        for number, (layer, some) in enumerate(runs, 1):
-            changed = self._run(layer, len(some), projections[layer], _take_out(some, num_heads, method))
-            changes[layer].append(changed - self._usual)
-            done += len(some)
+        for number, (layer, ablated) in enumerate(runs, 1):
+            logprobs = self._run(layer, len(ablated), projections[layer], _take_out(ablated, num_heads, method))
+            changes[layer].append(logprobs - self._usual)
+            done += len(ablated)
             speed = (time.perf_counter() - start) / sum(costs[:number])
             watch(done, total, speed * sum(costs[number:]))
         by_layer = [torch.cat(changes[layer]) for layer in sorted(projections)]
@@ -103,21 +105,21 @@ class Ablator:
         return max(1, _POSITIONS // len(self._token_ids))
 
     def _share(self, layer: int) -> float:
-        """Share of the network that a run from a layer on takes."""
+        """Return the share of all layers that a run from the given layer includes."""
         if self._partial is None:
             return 1
         return sum(other >= layer for other in self._partial.stream) / len(self._partial.stream)
 
     def _make_partial_forward(self) -> PartialForward | None:
-        """Return the layers to start from, if starting there gives what the whole network gives."""
+        """Return the partial forward pass, or ``None`` if its results differ from those of the whole network."""
         try:
             partial = PartialForward(self._network, self._token_ids)
             for first in {min(partial.stream), max(partial.stream)}:
-                again = self._read(partial.run(first, 2)[:, self._rows])
+                logprobs = self._read(partial.run(first, 2)[:, self._rows])
                 tolerance = _TOLERANCE.get(self._network.dtype, _HALF_TOLERANCE)
-                if not torch.allclose(again, self._usual.expand(2, -1), atol=tolerance, rtol=tolerance):
+                if not torch.allclose(logprobs, self._usual.expand(2, -1), atol=tolerance, rtol=tolerance):
                     return None
-        except Exception:  # whatever layers of unknown make do not take; a whole pass they all do
+        except Exception:  # layers of an unknown architecture may raise anything; a full pass always works
             return None
         return partial
 
@@ -128,20 +130,20 @@ class Ablator:
 
     def _run_whole(self, batch: int, projection: nn.Module | None = None, edit: Edit | None = None) -> torch.Tensor:
         inputs = make_inputs(self._network, [self._token_ids])
-        wide = {name: value.expand(batch, -1) if torch.is_tensor(value) else value for name, value in inputs.items()}
+        batched = {name: value.expand(batch, -1) if torch.is_tensor(value) else value for name, value in inputs.items()}
         with edited(projection, edit, len(self._token_ids)):
-            logits = self._network(**wide).logits[:, self._rows].to(self._chosen.device)
+            logits = self._network(**batched).logits[:, self._rows].to(self._chosen.device)
         return logits.float().log_softmax(-1).gather(-1, self._chosen.expand(batch, -1)[..., None])[..., 0]
 
     def _read(self, stream: torch.Tensor) -> torch.Tensor:
         if self._unembed is None or self._scale is None:
-            raise ValueError("the end of the network is not known")
-        read = read_lens(self._unembed, self._scale, stream.flatten(0, 1), self._chosen.repeat(len(stream)))
-        return read.logprobs.reshape(len(stream), -1)
+            raise ValueError("the final norm and the unembedding of the network are unknown")
+        readings = read_lens(self._unembed, self._scale, stream.flatten(0, 1), self._chosen.repeat(len(stream)))
+        return readings.logprobs.reshape(len(stream), -1)
 
 
 def _take_out(heads: Sequence[int], num_heads: int, method: str) -> Edit:
-    """Return an edit that takes head ``heads[i]`` out of the version ``i`` of the text."""
+    """Return an edit that ablates head ``heads[i]`` in copy ``i`` of the text."""
 
     def edit(read: torch.Tensor) -> torch.Tensor:
         by_head = read.clone().reshape(*read.shape[:2], num_heads, -1)
@@ -154,12 +156,12 @@ def _take_out(heads: Sequence[int], num_heads: int, method: str) -> Edit:
 
 
 class AblationCollector(KindCollector):
-    """Notes which linear map reads the heads of each layer, and runs the network again without them if asked to."""
+    """Records the output projection of each layer, and ablates the heads after the pass if this is requested."""
 
     kind = "ablations"
 
     def __init__(self, run: TracedRun) -> None:
-        """Begin before the first layer."""
+        """Prepare for the forward pass."""
         super().__init__(run)
         self._projections: dict[int, nn.Module] = {}
         self._num_heads = 0
@@ -167,22 +169,22 @@ class AblationCollector(KindCollector):
         self._changes: dict[str, NDArray[np.float32]] = {}
 
     def see_heads(self, trace: HeadTrace) -> None:
-        """Note the map of a captured layer."""
+        """Record the output projection of a captured layer."""
         if trace.layer not in self.run.layers:
             return
         try:
             self.run.split(trace)
-        except NoEvidence as error:  # it matters only if ablation is asked for
+        except NoEvidence as error:  # raised later, if ablation is requested
             self._reason = str(error)
         if trace.projection is not None:
             self._projections[trace.layer] = trace.projection
             self._num_heads = trace.shape[0]
 
     def run_again(self, methods: Sequence[str], watch: Watch) -> None:
-        """Ablate each captured head, by each method.
+        """Ablate each captured head by each method.
 
         Raises:
-            NoEvidence: the heads of a layer cannot be told apart.
+            NoEvidence: the heads of a layer cannot be split.
         """
         if self._reason:
             raise NoEvidence(self._reason)
@@ -193,9 +195,9 @@ class AblationCollector(KindCollector):
     def _find_output(self) -> tuple[Unembedding | None, LogitScale | None]:
         try:
             return self.run.unembed, self.run.output[2]
-        except NoEvidence:  # every run is then a whole pass
+        except NoEvidence:  # every run is then a full forward pass
             return None, None
 
     def finish(self) -> dict[str, NDArray[np.float32]] | None:
-        """Return the changes by method, ``[step, layer, head]``."""
+        """Return the changes by method, float32 ``[step, layer, head]`` each; ``None`` if nothing was ablated."""
         return self._changes or None

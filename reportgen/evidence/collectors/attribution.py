@@ -1,9 +1,9 @@
-"""Direct logit attribution, summed up layer by layer while a pass streams by.
+"""Compute direct logit attribution layer by layer during a forward pass.
 
-Elhage et al. 2021: the residual stream is the sum of what embedding, heads and MLPs wrote into it, and the logits are
-linear in it once the final norm's scale is held at what it was. So a token's logit, against the mean over the
-vocabulary or against a runner-up, is a sum over those parts. Nothing here is taken on trust: that the layer added
-what its heads wrote is checked at every layer, and that the parts give back the logit at every step.
+Elhage et al. 2021: the residual stream is the sum of the outputs of embedding, heads and MLPs, and the logits are
+linear in it if the scale of the final norm is frozen at its value in the run. The logit of a token, minus the mean over
+the vocabulary or minus the logit of a runner-up, is therefore a sum over these parts. Two assumptions are checked: that
+each layer adds the output of its heads to the residual stream, and that the parts of each step add up to the logit.
 """
 
 from __future__ import annotations
@@ -32,7 +32,14 @@ _TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class _Written:
-    """How what an attention module wrote reached the residual stream: a norm of its own, then a factor."""
+    """How a layer added the output of its attention module to the residual stream.
+
+    Attributes:
+        factor: factor of the added vector.
+        norm: norm between the attention module and the residual stream; ``None`` if there is none.
+        scales: scale of that norm in this run, ``[step]``; ``None`` if there is no norm.
+        given: added vector before the factor, after the norm, ``[step, width]``.
+    """
 
     factor: float
     norm: LinearNorm | None
@@ -40,14 +47,22 @@ class _Written:
     given: torch.Tensor
 
     def pull_back(self, directions: torch.Tensor) -> torch.Tensor:
-        """Return directions in the residual stream as directions right behind the output projection."""
+        """Map directions in the residual stream to directions in the output of the output projection."""
         if self.norm is not None and self.scales is not None:
             directions = self.norm.pull_back(directions) * self.scales[:, None]
         return self.factor * directions
 
 
 class Attributor:
-    """Collects the parts of one pass; the final norm's scale, known at its end alone, is multiplied in last."""
+    """Collects the parts of one forward pass.
+
+    The scale of the final norm is known only after the pass, so all parts are multiplied by it in ``finish``.
+
+    Attributes:
+        heads: contributions of all heads before that scale, ``[contrast, step, head]``, by layer number.
+        other_parts: contribution of each layer without its heads before that scale, ``[contrast, step]``, by layer
+            number.
+    """
 
     def __init__(
         self,
@@ -57,14 +72,14 @@ class Attributor:
         layers: Sequence[int],
         kept: Sequence[int],
     ) -> None:
-        """Set out the directions.
+        """Compute the logit directions of the steps.
 
         Args:
             unembed: final norm and unembedding.
             chosen: ids of the tokens that the steps chose, ``[step]``.
-            runners_up: ids of other tokens, ``[step, rank]``.
-            layers: whose heads' sources are kept.
-            kept: those heads.
+            runners_up: ids of the tokens to compare with, ``[step, rank]``.
+            layers: numbers of the layers whose contributions by source token are stored.
+            kept: numbers of the heads whose contributions by source token are stored.
         """
         self._unembed, self._chosen, self._runners_up = unembed, chosen, runners_up
         self._sources = TokenAttribution(layers, kept)
@@ -78,20 +93,24 @@ class Attributor:
         self.other_parts: dict[int, torch.Tensor] = {}
 
     def add_heads(self, heads: SplitHeads, weights: torch.Tensor, attn_out: torch.Tensor) -> None:
-        """Take what the attention module of the layer at work did.
+        """Store the output of the attention module of the current layer until ``add_layer`` is called.
 
         Args:
-            heads: at the query positions of the steps.
-            weights: attention there, ``[head, step, key_pos]``.
-            attn_out: what the output projection gave there, ``[step, width]``.
+            heads: split heads at the query positions of the steps.
+            weights: attention weights at these positions, ``[head, step, key_pos]``.
+            attn_out: output of the output projection at these positions, ``[step, width]``.
         """
         self._pending = heads, weights.float(), attn_out
 
     def add_layer(self, trace: LayerTrace) -> None:
-        """Take what a layer added to the residual stream, that of its heads among it.
+        """Add the contributions of a layer and of its heads.
+
+        Args:
+            trace: residual stream before and after the layer.
 
         Raises:
-            NoEvidence: it is not seen to add what its heads wrote.
+            NoEvidence: the layer does not continue the residual stream of the layer before, or does not add the output
+                of its heads to it.
         """
         self._check_stream(trace)
         added = trace.resid_post.float() - trace.resid_pre.float()
@@ -106,7 +125,7 @@ class Attributor:
         if self._stream is None:
             self._embedding = self._project(trace.resid_pre.float())
         elif not torch.equal(self._stream, trace.resid_pre):
-            raise NoEvidence(f"layer {trace.layer} does not go on from what the layer before it left")
+            raise NoEvidence(f"layer {trace.layer} does not continue the residual stream of the layer before it")
         self._stream = trace.resid_post
 
     def _project(self, written: torch.Tensor) -> torch.Tensor:
@@ -123,21 +142,21 @@ class Attributor:
         self._sources.add(layer, heads, weights, along[0] if heads.gates is None else along[0] * heads.gates)
 
     def finish(self, unembedded: torch.Tensor, logits: torch.Tensor, scale: LogitScale) -> _Finished:
-        """Multiply the final norm's scale in.
+        """Multiply all parts by the scale of the final norm and return them.
 
         Args:
-            unembedded: what the unembedding read, ``[step, width]``.
-            logits: what the network gave there, but for a soft cap, ``[step, vocabulary]``.
-            scale: by what the network multiplies what comes out of its unembedding.
+            unembedded: inputs of the unembedding, ``[step, width]``.
+            logits: logits of the network before a soft cap, ``[step, vocabulary]``.
+            scale: scale and soft cap of the logits after the unembedding.
 
         Raises:
-            NoEvidence: the final norm did not make what the unembedding read.
+            NoEvidence: the inputs of the unembedding are not the output of the final norm.
         """
         if self._stream is None or self._embedding is None:
-            raise NoEvidence("its layers were not seen to pass a residual stream on")
+            raise NoEvidence("its layers do not pass on a residual stream that can be recorded")
         scales = self._unembed.norm.scales(self._stream, unembedded)
         if scales is None:
-            raise NoEvidence("what its unembedding reads is not the normed residual stream")
+            raise NoEvidence("the input of its unembedding is not the normed residual stream")
         by_step = scale.factor * scales
         constants = scale.factor * ((self._unembed.norm.bias * self._logit_directions).sum(-1) + self._bias)
         compared = torch.stack([logits.mean(-1), *logits.gather(1, self._runners_up).T])
@@ -154,45 +173,45 @@ class Attributor:
 
 
 class AttributionCollector(KindCollector):
-    """Feeds an ``Attributor`` while the pass runs."""
+    """Passes the traces of a forward pass to an ``Attributor``."""
 
     kind = "attribution"
 
     def __init__(self, run: TracedRun) -> None:
-        """Find the unembedding."""
+        """Prepare for the forward pass: find the unembedding and the logit directions."""
         super().__init__(run)
         self._attributor = Attributor(run.unembed, run.chosen, run.runners_up, run.layers, run.heads)
         self._layers: list[int] = []
 
     def see_heads(self, trace: HeadTrace) -> None:
-        """Take the heads of a layer at the steps."""
+        """Add the heads of a layer at the steps."""
         if trace.layer in self.run.layers:
             self._layers.append(trace.layer)
         self._attributor.add_heads(self.run.split(trace), trace.weights, trace.attn_out[self.run.rows].clone())
 
     def see_layer(self, trace: LayerTrace) -> None:
-        """Take what a layer added to the residual stream."""
+        """Add the contribution of a layer to the residual stream."""
         self._attributor.add_layer(trace)
 
     def finish(self) -> Attribution:
-        """Return the parts of every step's logit."""
+        """Return the parts of the logit of each step."""
         unembedded, logits, scale = self.run.output
-        # A cap cannot be taken off where it holds; what comes out of the unembedding has none.
+        # A soft cap cannot be inverted once it saturates, so compute the logits before the cap from the unembedding.
         uncapped = logits.float() if scale.cap is None else self.run.unembed.logits(unembedded)
-        make = self.run.make_token
-        runners_up = tuple(tuple(make(token_id) for token_id in row) for row in self.run.runners_up.tolist())
+        make_token = self.run.make_token
+        runners_up = tuple(tuple(make_token(token_id) for token_id in row) for row in self.run.runners_up.tolist())
         finished = self._attributor.finish(unembedded, uncapped, scale)
         return finished.record(runners_up, sorted(self._layers), self.run.heads)
 
 
 @dataclass(frozen=True)
 class _Finished:
-    """All parts of one pass, as ``Attribution`` names them, by layer and over all heads."""
+    """All parts of one forward pass, named as in ``Attribution``, for all layers and heads."""
 
     heads: dict[int, torch.Tensor]  # [contrast, step, head]
     other_parts: dict[int, torch.Tensor]  # [contrast, step]
-    sources: TokenAttribution  # before the final norm's scale
-    by_step: torch.Tensor  # that scale
+    sources: TokenAttribution  # not yet multiplied by the scale of the final norm
+    by_step: torch.Tensor  # scale of the final norm and of the logits, [step]
     embedding: torch.Tensor
     biases: torch.Tensor
     logits: torch.Tensor
@@ -204,27 +223,27 @@ class _Finished:
         """Return the record for the layers and heads that a capture keeps.
 
         Args:
-            runners_up: of each step.
-            layers: kept ones, all of them with attention.
-            heads: kept ones.
+            runners_up: runners-up of each step, ``[step][rank]``.
+            layers: numbers of the captured layers, which must have attention.
+            heads: numbers of the captured heads.
         """
-        everything = torch.stack([part.sum(-1) for part in self.heads.values()]).sum(0)
+        all_heads = torch.stack([part.sum(-1) for part in self.heads.values()]).sum(0)
         kept = torch.stack([self.heads[layer][..., list(heads)] for layer in layers], 2)
         other_parts = torch.stack([self.other_parts[layer] for layer in sorted(self.other_parts)], 2)
-        total = everything + other_parts.sum(-1) + self.embedding + self.biases
+        total = all_heads + other_parts.sum(-1) + self.embedding + self.biases
         parts = [self.logits.abs(), kept.abs().amax((2, 3)), other_parts.abs().amax(-1), self.embedding.abs()]
         residuals = ((total - self.logits).abs() / torch.stack(parts).amax(0)).amax(0)
-        hold = torch.where(residuals <= SUM_TOLERANCE, 1.0, torch.nan)
+        mask = torch.where(residuals <= SUM_TOLERANCE, 1.0, torch.nan)  # NaN withholds a step
         return Attribution(
             runners_up=runners_up,
-            heads=_array(kept * hold[:, None, None]),
-            other_parts=_array(other_parts * hold[:, None]),
-            embedding=_array(self.embedding * hold),
-            biases=_array(self.biases * hold),
-            other_heads=_array((everything - kept.sum((2, 3))) * hold),
-            logits=_array(self.logits * hold),
+            heads=_array(kept * mask[:, None, None]),
+            other_parts=_array(other_parts * mask[:, None]),
+            embedding=_array(self.embedding * mask),
+            biases=_array(self.biases * mask),
+            other_heads=_array((all_heads - kept.sum((2, 3))) * mask),
+            logits=_array(self.logits * mask),
             residuals=_array(residuals),
-            sources=self.sources.scale(self.by_step * hold),
+            sources=self.sources.scale(self.by_step * mask),
             note=self.note,
         )
 
@@ -234,34 +253,39 @@ def _array(values: torch.Tensor) -> NDArray[np.float32]:
 
 
 def _find_written(trace: LayerTrace, attn_out: torch.Tensor) -> _Written:
-    """Find how the output projection's result reached the residual stream, and see that it did."""
+    """Find how a layer added the output of its output projection to the residual stream, and check the result.
+
+    Raises:
+        NoEvidence: the layer does not add this output, with or without a norm and a factor.
+    """
     before, added = trace.resid_pre.float(), trace.resid_post.float() - trace.resid_pre.float()
-    norm, scales, given = None, None, attn_out.float()
+    norm, scales, written = None, None, attn_out.float()
     for call in trace.calls:
-        normed = call.given.shape == attn_out.shape and torch.equal(call.given, attn_out)
-        if normed and not torch.equal(call.given, call.gave):
+        reads_heads = call.given.shape == attn_out.shape and torch.equal(call.given, attn_out)
+        if reads_heads and not torch.equal(call.given, call.gave):
             norm = LinearNorm.probe(call.module, attn_out.shape[-1], attn_out)
             scales = norm.scales(call.given, call.gave) if norm else None
-            given = call.gave.float()
+            written = call.gave.float()
             if scales is None:
-                raise NoEvidence(f"layer {trace.layer}: what follows its heads is no norm")
+                raise NoEvidence(f"layer {trace.layer}: the module after its heads is not a norm")
             break
     tolerance = tolerance_of(trace.resid_post.dtype)
     for find_factor in (_factor_in_sequence, _factor_side_by_side):
-        for call in reversed(trace.calls):  # what comes after the heads shows it, and stands further back
-            factor = find_factor(call, before, added, given)
+        for call in reversed(trace.calls):  # modules that run after the heads are the last ones
+            factor = find_factor(call, before, added, written)
             if factor is not None and factor[0] and is_close(*factor[1:], tolerance):
-                return _Written(factor[0], norm, scales, given)
-    raise NoEvidence(f"layer {trace.layer} is not seen to add what its heads wrote to the residual stream")
+                return _Written(factor[0], norm, scales, written)
+    raise NoEvidence(f"layer {trace.layer} does not add the output of its heads to the residual stream")
 
 
 def _factor_in_sequence(
     call: Call, before: torch.Tensor, _: torch.Tensor, written: torch.Tensor
 ) -> tuple[float, torch.Tensor, torch.Tensor] | None:
-    """A later part of the layer was given the residual stream with the heads' part in it, times a factor: mostly 1.
+    """Fit the factor if a later module of the layer reads the residual stream after the heads' output was added.
 
     Returns:
-        The factor, what was added by it, and what was added in truth.
+        The factor, which is usually 1, the change of the residual stream that it predicts, and the observed change;
+        ``None`` if the inputs of the module have another shape.
     """
     if call.given.shape != before.shape:
         return None
@@ -273,16 +297,20 @@ def _factor_in_sequence(
 def _factor_side_by_side(
     call: Call, _: torch.Tensor, added: torch.Tensor, written: torch.Tensor
 ) -> tuple[float, torch.Tensor, torch.Tensor] | None:
-    """The layer added the heads' part and what another part of it gave, each times a factor; returns as above."""
+    """Fit the factor if the layer adds the output of its heads and that of another module, each times a factor.
+
+    Returns:
+        As ``_factor_in_sequence``; ``None`` if the module cannot be the other one.
+    """
     if call.gave.shape != added.shape or torch.equal(call.gave.float(), written):
         return None
     columns = torch.stack([written.flatten(), call.gave.float().flatten()], 1)
-    solved = torch.linalg.lstsq(columns.cpu(), added.flatten()[:, None].cpu()).solution[:, 0]
-    factor, other = (_snap(float(value)) for value in solved)
+    factors = torch.linalg.lstsq(columns.cpu(), added.flatten()[:, None].cpu()).solution[:, 0]
+    factor, other = (_snap(float(value)) for value in factors)
     return factor, factor * written + other * call.gave.float(), added
 
 
 def _snap(factor: float) -> float:
-    """A factor that differs from 1 by rounding alone is 1, and one of nothing is 0."""
+    """Return the nearest integer if the factor differs from it only by rounding; otherwise the factor."""
     nearest = round(factor) if isfinite(factor) else 0
     return float(nearest) if abs(factor - nearest) < _TOLERANCE else factor

@@ -1,4 +1,4 @@
-"""Attention entropy, from blocks of query rows in any order."""
+"""Measure attention entropy from blocks of query rows, which may arrive in any order."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from reportgen.instrumentation.observer import RowTrace
 
 
 class EntropyCollector(KindCollector):
-    """Measures the rows of the captured heads."""
+    """Measures the attention entropy of each query of the captured heads."""
 
     kind = "entropy"
 
     def __init__(self, run: TracedRun) -> None:
-        """Begin before the first row."""
+        """Prepare for the forward pass."""
         super().__init__(run)
         self._entropies: dict[int, NDArray[np.float32]] = {}
 
     def see_rows(self, trace: RowTrace) -> None:
-        """Measure some query rows of a layer."""
+        """Measure the entropy of a block of query rows."""
         if trace.layer not in self.run.layers:
             return
         shape = len(self.run.heads), len(self.run.token_ids)
@@ -30,6 +30,6 @@ class EntropyCollector(KindCollector):
         entropies[:, trace.first : trace.first + rows.shape[1]] = rows.cpu().numpy()
 
     def finish(self) -> NDArray[np.float32] | None:
-        """Return ``[layer, head, query_pos]``."""
+        """Return the entropy in nats, float32 ``[layer, head, query_pos]``; ``None`` if no layer was seen."""
         layers = sorted(self._entropies)
         return np.stack([self._entropies[layer] for layer in layers]) if layers else None

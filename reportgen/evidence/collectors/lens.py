@@ -1,4 +1,4 @@
-"""Logit lens (nostalgebraist 2020): what a network would say if it stopped after a layer."""
+"""Compute the logit lens (nostalgebraist 2020): predictions of a network if it stopped after a given layer."""
 
 from __future__ import annotations
 
@@ -15,12 +15,19 @@ from reportgen.records import Token
 from reportgen.records.errors import NoEvidence
 
 _VOCABULARY = 2048
-"""Tokens at a time: their logits for some hundred rows stay in the processor's cache, which halves the time."""
+"""Vocabulary entries per chunk; the logits of a few hundred rows stay in the CPU's cache, which halves the time."""
 
 
 @dataclass(frozen=True)
 class Readings:
-    """What the lens says of each row, ``[row]`` each: of the chosen token, and of the most probable one."""
+    """Predictions of the lens for rows of the residual stream.
+
+    Attributes:
+        logprobs: log-probability of the chosen token, ``[row]``.
+        ranks: rank of the chosen token, 0 for the most probable, ``[row]``.
+        best_ids: id of the most probable token, ``[row]``.
+        best_logprobs: log-probability of the most probable token, ``[row]``.
+    """
 
     logprobs: torch.Tensor
     ranks: torch.Tensor
@@ -29,12 +36,14 @@ class Readings:
 
 
 def matches_output(unembed: Unembedding, last: torch.Tensor, unembedded: torch.Tensor) -> bool:
-    """Say whether the lens shows the network itself behind the last layer; else it would show nothing of earlier ones.
+    """Return whether the lens after the last layer gives the network's own output.
+
+    If it does not, the lens is also meaningless for earlier layers.
 
     Args:
         unembed: final norm and unembedding.
-        last: residual stream behind the last layer, ``[row, width]``.
-        unembedded: what the unembedding read, ``[row, width]``.
+        last: residual stream after the last layer, ``[row, width]``.
+        unembedded: inputs of the unembedding, ``[row, width]``.
     """
     if last.shape[-1] != unembedded.shape[-1]:
         return False
@@ -42,27 +51,29 @@ def matches_output(unembed: Unembedding, last: torch.Tensor, unembedded: torch.T
 
 
 def read_lens(unembed: Unembedding, scale: LogitScale, stream: torch.Tensor, chosen: torch.Tensor) -> Readings:
-    """Read the residual stream through final norm and unembedding.
+    """Apply the final norm and the unembedding to the residual stream.
+
+    The logits are computed for one chunk of the vocabulary at a time, with a running softmax.
 
     Args:
-        unembed: final norm and unembedding; the norm is applied once, with the scale of the stream that it is given.
-        scale: what the network does to logits behind them.
+        unembed: final norm and unembedding; the norm uses the scale of ``stream``, not that of the last layer.
+        scale: scale and soft cap of the logits after the unembedding.
         stream: residual stream, ``[row, width]``.
-        chosen: id of a token for each row.
+        chosen: id of the chosen token of each row, ``[row]``.
 
     Returns:
-        Natural logarithms of probabilities, and ranks from 0.
+        Log-probabilities (natural logarithms) and ranks from 0.
     """
     normed = unembed.norm_module(stream[None])[0].to(unembed.weight)
     chosen_logits = _chosen_logits(unembed, scale, normed, chosen)
     best = torch.full_like(chosen_logits, -torch.inf)
     best_chunk = torch.zeros_like(chosen)
     total, ranks = torch.zeros_like(chosen_logits), torch.zeros_like(chosen_logits)
-    room = unembed.weight.new_empty(len(normed) * _VOCABULARY)
+    buffer = unembed.weight.new_empty(len(normed) * _VOCABULARY)
     for start in range(0, len(unembed.weight), _VOCABULARY):
-        logits = _chunk(unembed, scale, normed, start, room)
+        logits = _chunk(unembed, scale, normed, start, buffer)
         inside = ((chosen >= start) & (chosen < start + logits.shape[1])).nonzero()[:, 0]
-        # To the last digit what it is compared with: rounding must not let a token outrank itself.
+        # Use the same value on both sides of the comparison, so that rounding cannot let a token outrank itself.
         logits[inside, chosen[inside] - start] = chosen_logits[inside]
         largest = logits.amax(-1)
         ranks += (logits > chosen_logits[:, None]).sum(-1, dtype=ranks.dtype)
@@ -80,18 +91,21 @@ def _chosen_logits(unembed: Unembedding, scale: LogitScale, normed: torch.Tensor
 
 
 def _best_ids(unembed: Unembedding, scale: LogitScale, normed: torch.Tensor, chunks: torch.Tensor) -> torch.Tensor:
-    """Look for the largest logit's token in the chunk that held it; to note it on the way costs as much again."""
-    found = torch.empty_like(chunks)
+    """Return the token with the largest logit of each row, from the chunk that contains it.
+
+    Recording the token for every chunk would take as long again as computing the logits.
+    """
+    best_ids = torch.empty_like(chunks)
     for start in chunks.unique().tolist():
         rows = chunks == start
-        found[rows] = start + _chunk(unembed, scale, normed[rows], start).argmax(-1)
-    return found
+        best_ids[rows] = start + _chunk(unembed, scale, normed[rows], start).argmax(-1)
+    return best_ids
 
 
 def _chunk(
     unembed: Unembedding, scale: LogitScale, normed: torch.Tensor, start: int, room: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Return logits of a part of the vocabulary; ``room`` is written over, which spares the memory's page faults."""
+    """Return the logits of one chunk of the vocabulary; reusing ``room`` as a buffer avoids page faults."""
     part = slice(start, start + _VOCABULARY)
     if room is None or unembed.bias is not None:
         return scale.apply(unembed.logits(normed, part))
@@ -101,41 +115,41 @@ def _chunk(
 
 
 class LensCollector(KindCollector):
-    """Keeps the residual stream of the steps after each layer, and reads it when the pass is over."""
+    """Stores the residual stream after each layer at the steps, and applies the lens after the pass."""
 
     kind = "lens"
 
     def __init__(self, run: TracedRun) -> None:
-        """Find the unembedding."""
+        """Prepare for the forward pass: find the unembedding."""
         super().__init__(run)
         self._unembed = run.unembed
         self._resid: dict[int, torch.Tensor] = {}
 
     def see_layer(self, trace: LayerTrace) -> None:
-        """Keep what a layer left."""
+        """Store the residual stream after a layer."""
         self._resid[trace.layer] = trace.resid_post
 
     def finish(self) -> Lens:
-        """Read the residual stream.
+        """Apply the lens to the stored residual streams.
 
         Raises:
             NoEvidence: the lens does not show the network's own output after the last layer.
         """
         unembedded, _, scale = self.run.output
         if not self._resid:
-            raise NoEvidence("its layers were not seen to pass a residual stream on")
+            raise NoEvidence("its layers do not pass on a residual stream that can be recorded")
         layers = sorted(self._resid)
         if not matches_output(self._unembed, self._resid[layers[-1]], unembedded):
-            raise NoEvidence("what its unembedding reads is not the normed residual stream")
+            raise NoEvidence("the input of its unembedding is not the normed residual stream")
         resid = torch.stack([self._resid[layer] for layer in layers])
-        read = read_lens(self._unembed, scale, resid.flatten(0, 1), self.run.chosen.repeat(len(layers)))
+        readings = read_lens(self._unembed, scale, resid.flatten(0, 1), self.run.chosen.repeat(len(layers)))
         shape = len(layers), -1
         return Lens(
             layers=tuple(layers),
-            logprobs=read.logprobs.reshape(shape).cpu().numpy(),
-            ranks=read.ranks.reshape(shape).cpu().numpy(),
-            best=tuple(self._make_tokens(row) for row in read.best_ids.reshape(shape)),
-            best_logprobs=read.best_logprobs.reshape(shape).cpu().numpy(),
+            logprobs=readings.logprobs.reshape(shape).cpu().numpy(),
+            ranks=readings.ranks.reshape(shape).cpu().numpy(),
+            best=tuple(self._make_tokens(row) for row in readings.best_ids.reshape(shape)),
+            best_logprobs=readings.best_logprobs.reshape(shape).cpu().numpy(),
         )
 
     def _make_tokens(self, token_ids: torch.Tensor) -> tuple[Token, ...]:

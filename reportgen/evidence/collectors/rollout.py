@@ -1,4 +1,4 @@
-"""Attention rollout (Abnar and Zuidema 2020), from blocks of query rows in any order."""
+"""Compute attention rollout (Abnar and Zuidema 2020) from blocks of query rows, which may arrive in any order."""
 
 from __future__ import annotations
 
@@ -11,37 +11,42 @@ from reportgen.instrumentation.observer import RowTrace
 
 
 class RolloutCollector(KindCollector):
-    """Keeps the mean over heads of each layer, and multiplies the layers when all rows were seen."""
+    """Stores the mean over the heads of each layer, and multiplies the layers after the pass."""
 
     kind = "rollout"
 
     def __init__(self, run: TracedRun) -> None:
-        """Begin before the first row."""
+        """Prepare for the forward pass."""
         super().__init__(run)
         self._means: dict[int, torch.Tensor] = {}
 
     def see_rows(self, trace: RowTrace) -> None:
-        """Add some query rows of a layer."""
+        """Add a block of query rows of a layer."""
         self.add(trace.layer, trace.first, trace.weights)
 
     def add(self, layer: int, first: int, weights: torch.Tensor) -> None:
-        """Add some query rows of a layer.
+        """Add a block of query rows of a layer.
 
         Args:
-            layer: its number.
-            first: the first query position.
-            weights: attention of all heads, ``[head, row, key_pos]``; keys that no row sees can be left out at the end.
+            layer: number of the layer.
+            first: first query position of the block.
+            weights: attention of all heads, ``[head, row, key_pos]``; trailing keys that none of the rows can attend to
+                may be left out.
         """
         last = first + weights.shape[1]
         mixed = weights[:, :, :last].mean(0, dtype=torch.float32)
-        mixed.diagonal(first).add_(1)  # half of it stays in the residual stream
+        mixed.diagonal(first).add_(1)  # the residual connection, with the same weight as attention
         if layer not in self._means:
             length = len(self.run.token_ids)
             self._means[layer] = mixed.new_zeros(length, length)
         self._means[layer][first:last, : mixed.shape[1]] = mixed / mixed.sum(-1, keepdim=True)
 
     def multiply(self) -> torch.Tensor | None:
-        """Return the product of all layers, ``[query_pos, key_pos]``, rows summing to 1; ``None`` without layers."""
+        """Multiply all stored layers and release them.
+
+        Returns:
+            The product, ``[query_pos, key_pos]``, with rows that sum to 1; ``None`` if no layer is stored.
+        """
         product = None
         for layer in sorted(self._means):
             mean = self._means.pop(layer)
@@ -49,6 +54,6 @@ class RolloutCollector(KindCollector):
         return product
 
     def finish(self) -> NDArray[np.float32] | None:
-        """Return the lower triangle, ``[cell]``."""
+        """Return the lower triangle of the rollout, float32 ``[cell]``; ``None`` if no layer was seen."""
         product = self.multiply()
         return None if product is None else product.cpu().numpy()[np.tri(len(product), dtype=bool)]

@@ -1,6 +1,6 @@
-"""Scores of heads, measured in float32 on the weights of one layer while they stream by.
+"""Measure the scores of heads in float32, from blocks of query rows of one layer at a time.
 
-``reportgen.evidence.kinds.scores`` says in words what each score means and where it comes from.
+``reportgen.evidence.kinds.scores`` has the definition and the source of each score.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class HeadMeasurer:
     """Measures the heads of one capture, layer by layer."""
 
     def __init__(self, token_ids: list[int], device: torch.device) -> None:
-        """Find the pairs of equal tokens, which are the same in every layer."""
+        """Find the pairs of equal tokens, which all layers share."""
         ids = torch.tensor(token_ids, device=device)
-        # [2, pair], ascending by query: each query position with each earlier position of the same token.
+        # [2, pair], ascending by query position: each query position with each earlier position of the same token.
         self.duplicates = (ids[:, None] == ids[None, :]).tril(-1).nonzero().T
         query_pos, key_pos = self.duplicates
         followed = key_pos + 1 < query_pos
@@ -56,7 +56,7 @@ class HeadMeasurer:
 
 
 class LayerMeasurer:
-    """Adds up the scores of one layer's heads, some query rows at a time."""
+    """Sums up the scores of one layer's heads over blocks of query rows."""
 
     def __init__(
         self,
@@ -74,11 +74,12 @@ class LayerMeasurer:
         self._windowed = None if first_keys is None else _Sums(num_heads, first_keys)
 
     def add(self, first: int, weights: torch.Tensor) -> None:
-        """Take some query rows.
+        """Add a block of query rows.
 
         Args:
-            first: their first query position.
-            weights: attention, ``[head, row, key_pos]``; keys that no row sees can be left out at the end.
+            first: first query position of the block.
+            weights: attention weights, ``[head, row, key_pos]``; trailing keys that none of the rows can attend to may
+                be left out.
         """
         weights = weights.float()
         if self._windowed is not None:
@@ -90,10 +91,10 @@ class LayerMeasurer:
             sums.add(first, weights, self._pairs, self._norms, has_sink=self._has_sink)
 
     def result(self) -> dict[str, NDArray[np.float32]]:
-        """Return the scores, once all rows were seen.
+        """Return the scores after all rows were added.
 
         Returns:
-            By the names of ``kinds.scores.HEAD_SCORES``, ``[head]`` each; NaN where a score is undefined.
+            Scores by the names of ``kinds.scores.HEAD_SCORES``, ``[head]`` each; NaN if a score is undefined.
         """
         scores = (self._windowed or self._all).result()
         if self._norms is None:
@@ -165,13 +166,13 @@ class ScoresCollector(KindCollector):
     kind = "scores"
 
     def __init__(self, run: TracedRun) -> None:
-        """Find the equal tokens of the text."""
+        """Prepare for the forward pass: find the equal tokens of the text."""
         super().__init__(run)
         self._measurer = HeadMeasurer(run.token_ids, run.device)
         self._layers: dict[int, LayerMeasurer] = {}
 
     def see_heads(self, trace: HeadTrace) -> None:
-        """Begin with a layer."""
+        """Create a measurer for a captured layer."""
         if trace.layer in self.run.layers:
             self._layers[trace.layer] = self._measurer.begin(
                 len(self.run.heads),
@@ -181,19 +182,19 @@ class ScoresCollector(KindCollector):
             )
 
     def _find_norms(self, trace: HeadTrace) -> torch.Tensor | None:
-        """Scores other than the weighted one need no norms."""
+        """Return the norms of the captured heads, or ``None``: all scores but the weighted one work without them."""
         try:
             return self.run.measure_norms(trace)[self.run.heads]
         except NoEvidence:
             return None
 
     def see_rows(self, trace: RowTrace) -> None:
-        """Add some query rows."""
+        """Add a block of query rows of a captured layer."""
         if trace.layer in self._layers:
             heads, weights = self.run.heads, trace.weights
             self._layers[trace.layer].add(trace.first, weights if len(heads) == len(weights) else weights[heads])
 
     def finish(self) -> dict[str, NDArray[np.float32]] | None:
-        """Return the scores by name, ``[layer, head]``."""
+        """Return the scores by name, float32 ``[layer, head]`` each; ``None`` if no layer was seen."""
         layers = [self._layers[layer].result() for layer in sorted(self._layers)]
         return {name: np.stack([scores[name] for scores in layers]) for name in layers[0]} if layers else None

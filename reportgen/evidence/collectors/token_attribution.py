@@ -1,4 +1,4 @@
-"""What heads wrote from each token towards the tokens of the steps, gathered layer by layer."""
+"""Collect, layer by layer, the logit attribution of heads by the token that they read."""
 
 from __future__ import annotations
 
@@ -12,23 +12,26 @@ from reportgen.instrumentation.heads import SplitHeads
 
 
 class TokenAttribution:
-    """One array for all layers: kept in a tensor for each, they would leave memory full of holes."""
+    """Logit attribution of heads by source token, in one array for all layers.
+
+    One tensor per layer would fragment the memory.
+    """
 
     def __init__(self, layers: Sequence[int], heads: Sequence[int]) -> None:
-        """Begin before the first layer, to keep some layers and heads."""
+        """Prepare to store the given layers and heads."""
         self._layers, self._heads = layers, list(heads)
         self._count = 0
         self._lengths = torch.zeros(0, dtype=torch.long)
         self._cells = np.empty((0, 0, 0), np.float32)
 
     def add(self, layer: int, heads: SplitHeads, weights: torch.Tensor, along: torch.Tensor) -> None:
-        """Add a layer, if it is one of those that are kept; layers come in order.
+        """Add a layer if it is one of the stored layers; layers must be added in ascending order.
 
         Args:
-            layer: its number.
-            heads: taken apart.
-            weights: ``[head, step, key_pos]``.
-            along: the direction asked for, as each head's values have it, ``[head, step, size]``.
+            layer: number of the layer.
+            heads: split heads of the layer.
+            weights: attention weights, ``[head, step, key_pos]``.
+            along: logit direction, mapped back to the space of each head's values, ``[head, step, size]``.
         """
         if layer not in self._layers:
             return
@@ -43,7 +46,14 @@ class TokenAttribution:
         self._count += 1
 
     def scale(self, factors: torch.Tensor) -> NDArray[np.float32]:
-        """Return ``[layer, head, cell]``, multiplied with a factor for each step."""
+        """Multiply the stored values in place by a factor for each step, and return them.
+
+        Args:
+            factors: factor of each step, ``[step]``.
+
+        Returns:
+            float32 ``[layer, head, cell]``.
+        """
         cells = self._cells[: self._count]
         cells *= factors.float().cpu().numpy().repeat(self._lengths.numpy())
         return cells

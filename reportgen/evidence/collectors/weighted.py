@@ -1,4 +1,4 @@
-"""Weighted attention: the length of what a head writes from each key (Kobayashi et al. 2020)."""
+"""Measure the norms for weighted attention (Kobayashi et al. 2020): what each head writes from each key."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from reportgen.instrumentation.observer import HeadTrace
 
 
 class ValueNormsCollector(KindCollector):
-    """Keeps the norms of the captured heads."""
+    """Measures ``‖v_k W_O‖`` of the captured heads."""
 
     kind = "value_norms"
 
     def __init__(self, run: TracedRun) -> None:
-        """Begin before the first layer."""
+        """Prepare for the forward pass."""
         super().__init__(run)
         self._norms: dict[int, NDArray[np.float32]] = {}
 
     def see_heads(self, trace: HeadTrace) -> None:
-        """Measure the heads of a layer."""
+        """Measure the norms of a captured layer."""
         if trace.layer in self.run.layers:
             self._norms[trace.layer] = self.run.measure_norms(trace)[self.run.heads].cpu().numpy()
 
     def finish(self) -> NDArray[np.float32] | None:
-        """Return ``[layer, head, key_pos]``."""
+        """Return the norms, float32 ``[layer, head, key_pos]``; ``None`` if no layer was seen."""
         return np.stack([self._norms[layer] for layer in sorted(self._norms)]) if self._norms else None
 
 
@@ -34,8 +34,9 @@ def weighted_sink(weights: torch.Tensor, norms: torch.Tensor) -> torch.Tensor:
     """Return the share of weighted attention on the first token.
 
     Args:
-        weights: float32 ``[head, row, key_pos]``; keys that no row sees can be left out at the end.
-        norms: ``[head, key_pos]``.
+        weights: attention weights, float32 ``[head, row, key_pos]``; trailing keys that none of the rows can attend to
+            may be left out.
+        norms: norms ``‖v_k W_O‖``, ``[head, key_pos]``.
 
     Returns:
         ``[head, row]``; NaN for a row in which nothing is written.

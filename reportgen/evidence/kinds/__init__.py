@@ -1,7 +1,7 @@
-"""Every kind of evidence, one file each, and the registry of them.
+"""The kinds of evidence, one per file, and their registry.
 
-A new kind is a class in a file here with an entry below, and a file in ``evidence.collectors`` that measures it;
-docs/numbers.md has its row.
+To add a kind, write a class in a new file here and add it to ``KINDS``, write a collector that measures it in
+``evidence.collectors``, and add a row to docs/numbers.md.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["DEFINITIONS", "KINDS", "Capture", "Definition", "Kind", "list_measur
 KINDS: tuple[Kind, ...] = (
     HeadScores(), ValueNorms(), LogitAttribution(), Ablations(), LogitLens(), Rollout(), AttentionEntropy(),
 )  # fmt: skip
-"""In the order in which they are measured, and stand on a page."""
+"""All kinds, in the order of measurement and of the sections of a page."""
 
 DEFINITIONS: dict[str, Definition] = {definition.name: definition for kind in KINDS for definition in kind.definitions}
 
@@ -33,7 +33,7 @@ EVIDENCE_TYPES.update({kind.name: kind for kind in KINDS})
 
 
 def list_measured(capture: Capture) -> Iterator[tuple[Kind, Any]]:
-    """Yield the kinds that a capture has, with their values."""
+    """Yield each kind of evidence that a capture has, with its value."""
     for kind in KINDS:
         if kind.name in capture.evidence.measured:
             yield kind, capture.evidence.measured[kind.name]

@@ -1,4 +1,4 @@
-"""Ablation: what becomes of the tokens' log-probabilities without one head."""
+"""Ablation: change of the log-probabilities of the generated tokens when one head is removed."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ ABLATIONS = (
 
 
 class Ablations(Kind):
-    """Change of the log-probability of each step's token without a head, float32 ``[step, layer, head]``.
+    """Change of the log-probability of each step's token without one head, float32 ``[step, layer, head]``.
 
-    By the names of ``records.EXTRA_EVIDENCE``; only those that a prompt asks for.
+    The value maps the names of the methods that a prompt requests, from ``records.EXTRA_EVIDENCE``, to such arrays.
     """
 
     name = "ablations"
@@ -43,7 +43,7 @@ class Ablations(Kind):
     table = "ablation"
 
     def list_grids(self, value: Any) -> Mapping[str, NDArray[np.float32]]:
-        """Return the change by method."""
+        """Return the change of the log-probability by method."""
         return {kind.name: value[kind.name] for kind in ABLATIONS if kind.name in value}
 
     def tabulate(self, capture: Capture, value: Any) -> Iterable[Row]:
@@ -59,6 +59,6 @@ class Ablations(Kind):
                 }
 
     def shapes(self, value: Any, sizes: Sizes) -> Iterable[Shape]:
-        """Return the shapes that its arrays must have."""
+        """Return the required shapes of the value's arrays."""
         shape = sizes.num_steps, sizes.num_layers, sizes.num_heads
         return [Shape(name, changes, shape) for name, changes in value.items()]

@@ -1,4 +1,4 @@
-"""Direct logit attribution (Elhage et al. 2021): what each part of the network added to a token's logit."""
+"""Direct logit attribution (Elhage et al. 2021): contribution of each part of the network to a token's logit."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from reportgen.records.evidence import Shape, Sizes
 from reportgen.records.json_values import describe_token, list_numbers
 
 SUM_TOLERANCE = 1e-3
-"""How far the parts may be from what they must add up to, relative to the largest of them."""
+"""Accepted difference between the sum of the parts and the logit, relative to the largest part."""
 
 SOURCE_THRESHOLD = 1e-3
-"""Share of a step's strongest cell under which a cell is 0 on the page."""
+"""Threshold, as a share of a step's strongest cell, below which a cell is shown as 0 on the page."""
 
 _SUM_DIGITS = 8
-"""Of what the page adds up and compares with the model's logit."""
+"""Number of digits of the values that the page adds up and compares with the model's logit."""
 _NO_SOURCE = -128
 
 ATTRIBUTION = Definition(
@@ -38,26 +38,28 @@ ATTRIBUTION = Definition(
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """Direct logit attribution: what each part of the network wrote towards the token that a step chose.
+    """Direct logit attribution: contribution of each part of the network to the logit of each step's chosen token.
 
-    Every value is a share of a logit, against what the step's token is compared with. *Contrast* 0 compares it with
-    the mean over the vocabulary, contrast ``1 + i`` with runner-up ``i`` of that step; NaN where a step has fewer
-    runners-up or was withheld, because its parts did not add up.
+    Every value is a part of a logit difference: the logit of the chosen token minus that of a comparison. *Contrast* 0
+    compares with the mean over the vocabulary, contrast ``1 + i`` with runner-up ``i`` of the step. A value is NaN if
+    the step has fewer runners-up, or if its values are withheld because the parts did not add up.
 
     Attributes:
-        runners_up: the most probable other tokens of each step, best first, ``[step][runner_up]``.
-        heads: captured heads, float32 ``[contrast, step, layer, head]``.
-        other_parts: what each of the model's layers wrote beside its heads, mostly its MLP, float32
-            ``[contrast, step, layer]``, axis 2 over all layers of the model.
-        embedding: what stood in the residual stream before the first layer, float32 ``[contrast, step]``.
-        biases: of output projections, final norm and unembedding, float32 ``[contrast, step]``.
-        other_heads: heads that were not captured, together, float32 ``[contrast, step]``.
-        logits: what the parts must add up to, float32 ``[contrast, step]``.
-        residuals: how far the parts were from that, relative to the largest of parts and sum, float32 ``[step]``.
-        sources: what each head wrote towards the token from each token that it read, against the mean over the
-            vocabulary, float32 ``[layer, head, cell]``: the rows of the steps one after the other, keys from 0 to the
-            row's query; ``None`` where heads cannot be taken apart by what they read.
-        note: what a reader must know beside that, such as a soft cap after the sum; mostly empty.
+        runners_up: most probable tokens that each step did not choose, best first, ``[step][runner_up]``.
+        heads: contributions of the captured heads, float32 ``[contrast, step, layer, head]``.
+        other_parts: contribution of each layer without its heads, mostly its MLP, float32
+            ``[contrast, step, layer]``; axis 2 covers all layers of the model.
+        embedding: contribution of the residual stream before the first layer, float32 ``[contrast, step]``.
+        biases: contribution of the biases of output projections, final norm and unembedding, float32
+            ``[contrast, step]``.
+        other_heads: sum of the contributions of the heads that were not captured, float32 ``[contrast, step]``.
+        logits: logit difference that the parts must add up to, float32 ``[contrast, step]``.
+        residuals: absolute difference between the sum of the parts and ``logits``, relative to the largest part or
+            ``logits``, float32 ``[step]``.
+        sources: contribution of each head by the token that it reads, against the mean over the vocabulary, float32
+            ``[layer, head, cell]``: the rows of the steps one after the other, each with keys from 0 to the row's
+            query; ``None`` if the heads cannot be split by the tokens that they read.
+        note: further information for the reader, such as a soft cap after the sum; usually empty.
     """
 
     runners_up: tuple[tuple[Token, ...], ...]
@@ -73,7 +75,7 @@ class Attribution:
 
 
 class LogitAttribution(Kind):
-    """Direct logit attribution, an ``Attribution``."""
+    """Direct logit attribution; the value is an ``Attribution``."""
 
     name = "attribution"
     annotation = Attribution
@@ -85,20 +87,23 @@ class LogitAttribution(Kind):
     table = "attribution"
 
     def has_heatmap(self, capture: Capture) -> bool:
-        """Return whether there is attribution or ablation: both have a number for each head and step."""
+        """Return whether the capture has attribution or ablation, which both have a number for each head and step."""
         return bool({"attribution", "ablations"} & capture.evidence.measured.keys())
 
     def list_modes(self, value: Attribution) -> tuple[str, ...]:
-        """Return ``attribution``, by the token that a head reads."""
+        """Return the mode ``attribution``, the contribution by the token that a head reads; none without sources."""
         return () if value.sources is None else ("attribution",)
 
     def list_grids(self, value: Attribution) -> Mapping[str, NDArray[np.float32]]:
-        """Return ``attribution`` against the mean of the vocabulary, ``runner-up-1`` … against the runners-up."""
+        """Return the heads' contributions by contrast.
+
+        ``attribution`` compares with the mean over the vocabulary, ``runner-up-1`` and so on with the runners-up.
+        """
         names = ("attribution", *(f"runner-up-{rank}" for rank in range(1, len(value.heads))))
         return dict(zip(names, value.heads, strict=True))
 
     def describe(self, capture: Capture, value: Attribution) -> Mapping[str, Any]:
-        """Return every part by contrast and step; heads as their sum, since grids hold them one by one."""
+        """Return the parts by contrast and step; heads only as their sum, because the grids hold each head."""
         parts = {
             "heads": value.heads.sum((2, 3)),
             "other_heads": value.other_heads,
@@ -120,7 +125,7 @@ class LogitAttribution(Kind):
         }
 
     def tabulate(self, capture: Capture, value: Attribution) -> Iterable[Row]:
-        """Return a row for each step, contrast and part."""
+        """Return a table row for each step, contrast and part."""
         for step, runners_up in enumerate(value.runners_up):
             for contrast, token in enumerate((None, *runners_up)):
                 against = {
@@ -132,7 +137,7 @@ class LogitAttribution(Kind):
                     yield {**against, "part": part, "layer": layer, "head": head, "logit": logit}
 
     def shapes(self, value: Attribution, sizes: Sizes) -> Iterable[Shape]:
-        """Return the shapes that its arrays must have."""
+        """Return the required shapes of the value's arrays."""
         contrasts, steps = len(value.heads), sizes.num_steps
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(
             ("embedding", "biases", "other_heads", "logits"), (contrasts, steps)
@@ -142,12 +147,12 @@ class LogitAttribution(Kind):
 
 
 def encode_sources(capture: Capture) -> Iterator[NDArray[np.int8] | None]:
-    """Yield what each layer's heads wrote from each token, ``None`` where it is not known.
+    """Quantize the contributions of each layer's heads by source token to one byte each.
 
     Yields:
-        For each captured head the rows of all steps one after the other: signed bytes, 127 times the square root of
-        ``|value| / scale`` with the value's sign. Cells under ``SOURCE_THRESHOLD`` of the step's strongest are 0; the
-        most negative number means that there is no value.
+        For each captured layer an array ``[head, cell]`` with the rows of all steps one after the other, or ``None`` if
+        the contributions are unknown. A code is 127 times the square root of ``|value| / scale``, with the sign of the
+        value. Cells below ``SOURCE_THRESHOLD`` of the step's strongest cell are 0; -128 means that there is no value.
     """
     attribution: Attribution | None = capture.evidence.attribution
     if attribution is None or attribution.sources is None:
@@ -162,14 +167,14 @@ def encode_sources(capture: Capture) -> Iterator[NDArray[np.int8] | None]:
 
 
 def _scale_sources(capture: Capture, sources: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the strongest cell of each step over all heads, ``[step]``."""
+    """Return the largest absolute value of each step over all heads, ``[step]``."""
     lengths = _row_lengths(capture)
     starts = np.cumsum(lengths) - lengths
     return np.maximum.reduceat(find_largest(sources, (0, 1)), starts)
 
 
 def _row_lengths(capture: Capture) -> NDArray[np.int64]:
-    """Return how many keys the row of each step has."""
+    """Return the number of keys in the row of each step, ``[step]``."""
     return np.array([capture.query_pos_of_step(step.step) + 1 for step in capture.steps])
 
 

@@ -1,4 +1,4 @@
-"""Attention entropy of each query: over how many tokens a head spreads its weight."""
+"""Attention entropy of each query, which measures over how many tokens a head spreads its weight."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ class AttentionEntropy(Kind):
     table = "entropy"
 
     def describe(self, capture: Capture, value: Any) -> Mapping[str, Any]:
-        """Return the largest entropy, which is the scale of the block, and the unit."""
+        """Return the largest entropy, which scales the encoded values, and the unit."""
         return {"entropy": {"largest": shorten(_find_scale(value), 9), "unit": "nats"}}
 
     def encode(self, capture: Capture, value: Any) -> Mapping[str, NDArray[Any]]:
-        """Return ``entropy``: little-endian 16-bit numbers, ``value / largest * 65535``."""
+        """Return ``entropy``: little-endian uint16 codes, ``value / largest * 65535``."""
         share = scale_by(np.nan_to_num(value), np.array(_find_scale(value), np.float32))
         return {"entropy": np.rint(65535 * share).astype("<u2")}
 
     def tabulate(self, capture: Capture, value: Any) -> Iterable[Row]:
-        """Return a row for each head and query."""
+        """Return a table row for each head and query position."""
         for row, column, query_pos in np.ndindex(value.shape):
             yield {
                 "layer": capture.layers[row],
@@ -54,7 +54,7 @@ class AttentionEntropy(Kind):
             }
 
     def shapes(self, value: Any, sizes: Sizes) -> Iterable[Shape]:
-        """Return the shape that its array must have."""
+        """Return the required shape of the value's array."""
         return [Shape("", value, (sizes.num_layers, sizes.num_heads, sizes.num_tokens))]
 
 

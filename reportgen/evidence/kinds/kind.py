@@ -1,4 +1,4 @@
-"""A kind of evidence: all that the program knows of it, in one class."""
+"""Base class of the kinds of evidence, and the records that describe their numbers and figures."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from reportgen.captures.record import Capture
 from reportgen.records.evidence import EvidenceType
 
 Row = Mapping[str, Any]
-"""A row of a table, values by column."""
+"""A table row: values by column name."""
 
 
 @dataclass(frozen=True)
 class Definition:
-    """A number, as pages and documents name it.
+    """Definition of a number, as shown on pages and in the documentation.
 
     Attributes:
         name: key of the number in Python and in JSON.
-        title: what a reader sees.
-        definition: the formula in words; ``a`` is attention, ``q`` the query's position, ``k`` the key's.
-        source: who defined it.
-        caution: how it misleads.
+        title: title shown to the reader.
+        definition: the formula in words; ``a`` is attention, ``q`` the query position, ``k`` the key position.
+        source: publication that defined the number.
+        caution: how the number can mislead.
     """
 
     name: str
@@ -37,13 +37,13 @@ class Definition:
 
 @dataclass(frozen=True)
 class Heatmap:
-    """A figure of a kind, as ``pages.figures`` draws it.
+    """Heatmap of a kind of evidence, drawn by ``pages.figures``.
 
     Attributes:
-        name: of the figure and of the script's function that fills it.
-        x_label: title of its columns; empty for a pattern of query and key positions.
-        y_label: title of its rows.
-        x_side: where the labels of columns are, ``above`` or ``below``.
+        name: name of the figure, and of the script function that draws its cells.
+        x_label: title of the columns; empty for a pattern of query and key positions.
+        y_label: title of the rows.
+        x_side: position of the column labels, ``above`` or ``below``.
     """
 
     name: str
@@ -53,15 +53,15 @@ class Heatmap:
 
 
 class Kind(EvidenceType):
-    """A kind of evidence. The base class measures nothing and shows nothing.
+    """Base class of the kinds of evidence; by default, a kind has no figure, no page section and no table.
 
     Attributes:
-        definitions: of its numbers.
-        needs_steps: it says something of generated tokens only.
-        heatmap: its own figure; ``None`` where it has none.
-        template: section of the page, a file of ``templates/``; empty where it has none.
-        scripts: files of ``templates/js`` that draw it, in the order in which they run.
-        table: name of its table of numbers; empty where it has none.
+        definitions: definitions of the numbers of this kind.
+        needs_steps: whether the kind needs generated tokens.
+        heatmap: heatmap of the kind; ``None`` if there is none.
+        template: template of the page section, a file in ``templates/``; empty if there is none.
+        scripts: files in ``templates/js`` that draw the section, in the order of execution.
+        table: name of the table of numbers; empty if there is none.
     """
 
     definitions: tuple[Definition, ...] = ()
@@ -72,25 +72,25 @@ class Kind(EvidenceType):
     table: str = ""
 
     def has_heatmap(self, capture: Capture) -> bool:
-        """Return whether its figure has something to show."""
+        """Return whether the heatmap of this kind has data in a capture."""
         return self.heatmap is not None and self.name in capture.evidence.measured
 
     def list_modes(self, value: Any) -> tuple[str, ...]:
-        """Return what it adds to the modes of a head's heatmap."""
+        """Return the names of the modes that this kind adds to the heatmap of a head."""
         return ()
 
     def list_grids(self, value: Any) -> Mapping[str, NDArray[np.float32]]:
-        """Return its numbers for every head and step, ``[step, layer, head]``, by name."""
+        """Return arrays with a number for each step and head, ``[step, layer, head]``, by name."""
         return {}
 
     def describe(self, capture: Capture, value: Any) -> Mapping[str, Any]:
-        """Return what the page's script looks up, as JSON."""
+        """Return the values that the scripts of the page need, as JSON."""
         return {}
 
     def encode(self, capture: Capture, value: Any) -> Mapping[str, NDArray[Any]]:
-        """Return arrays of whole numbers that the page carries, by the name of the block."""
+        """Return the integer arrays that are embedded in the page, by name."""
         return {}
 
     def tabulate(self, capture: Capture, value: Any) -> Iterable[Row]:
-        """Return the rows of its table."""
+        """Return the rows of the table of this kind."""
         return ()

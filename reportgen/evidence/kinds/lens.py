@@ -1,4 +1,4 @@
-"""Logit lens (nostalgebraist 2020): what the model would predict if it stopped after a layer."""
+"""Logit lens (nostalgebraist 2020): prediction of the model if it stopped after a given layer."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ LENS = Definition(
 
 @dataclass(frozen=True, eq=False)
 class Lens:
-    """What the model would predict after each layer.
+    """Predictions of the logit lens after each layer.
 
     Attributes:
-        layers: the model's own numbers of the layers, all of them.
-        logprobs: of the token that each step chose, float32 ``[layer, step]``.
-        ranks: of that token, 0 for the most probable, int64 ``[layer, step]``.
-        best: the most probable token, ``[layer][step]``.
-        best_logprobs: float32 ``[layer, step]``.
+        layers: numbers of the layers, all of the model.
+        logprobs: log-probability of the token that each step chose, float32 ``[layer, step]``.
+        ranks: rank of that token, 0 for the most probable, int64 ``[layer, step]``.
+        best: most probable token, ``[layer][step]``.
+        best_logprobs: log-probability of the most probable token, float32 ``[layer, step]``.
     """
 
     layers: tuple[int, ...]
@@ -43,7 +43,7 @@ class Lens:
 
 
 class LogitLens(Kind):
-    """The logit lens, a ``Lens``."""
+    """Logit lens; the value is a ``Lens``."""
 
     name = "lens"
     annotation = Lens
@@ -55,7 +55,7 @@ class LogitLens(Kind):
     table = "lens"
 
     def describe(self, capture: Capture, value: Lens) -> Mapping[str, Any]:
-        """Return all of it: it has a few numbers for each step."""
+        """Return all values of the lens, which are only a few for each step."""
         return {
             "lens": {
                 "layers": list(value.layers),
@@ -67,7 +67,7 @@ class LogitLens(Kind):
         }
 
     def tabulate(self, capture: Capture, value: Lens) -> Iterable[Row]:
-        """Return a row for each layer and step."""
+        """Return a table row for each layer and step."""
         for row, layer in enumerate(value.layers):
             for step in range(len(capture.steps)):
                 token = value.best[row][step]
@@ -82,7 +82,7 @@ class LogitLens(Kind):
                 }
 
     def shapes(self, value: Lens, sizes: Sizes) -> Iterable[Shape]:
-        """Return the shapes that its arrays must have."""
+        """Return the required shapes of the value's arrays."""
         shape = len(value.layers), sizes.num_steps
         floats = [Shape(name, getattr(value, name), shape) for name in ("logprobs", "best_logprobs")]
         return [*floats, Shape("ranks", value.ranks, shape, np.int64)]

@@ -22,7 +22,7 @@ ROLLOUT = Definition(
 
 
 class Rollout(Kind):
-    """Attention rollout, float32 ``[cell]``, the lower triangle of ``[query_pos, key_pos]`` row by row."""
+    """Attention rollout, float32 ``[cell]``: the lower triangle of ``[query_pos, key_pos]``, row by row."""
 
     name = "rollout"
     annotation = NDArray[np.float32]
@@ -34,11 +34,11 @@ class Rollout(Kind):
     def encode(self, capture: Capture, value: Any) -> Mapping[str, NDArray[Any]]:
         """Return ``rollout``: 16-bit codes.
 
-        The eight bits of attention would be too few: on SmolLM2 all that does not go to the first token is some
+        The eight bits used for attention are too few: on SmolLM2, the weight that is not on the first token is a few
         ten-thousandths.
         """
         return {"rollout": encode_roots(np.nan_to_num(value))}
 
     def shapes(self, value: Any, sizes: Sizes) -> Iterable[Shape]:
-        """Return the shape that its array must have."""
+        """Return the required shape of the value's array."""
         return [Shape("", value, (sizes.num_cells,))]

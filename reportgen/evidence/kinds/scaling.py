@@ -1,4 +1,4 @@
-"""Arrays divided by their largest value, which then fit a few bits."""
+"""Scale arrays by their largest value, so that they can be stored in a few bits."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 
 def find_largest(values: NDArray[np.float32], axes: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return the largest absolute value over some axes; what is not finite counts as 0."""
+    """Return the largest absolute value over the given axes; non-finite values count as 0."""
     return np.abs(np.nan_to_num(values, nan=0, posinf=0, neginf=0)).max(axis=axes, initial=0)
 
 
 def scale_by(values: NDArray[np.float32], scales: NDArray[Any]) -> NDArray[np.float32]:
-    """Return values divided by scales; 0 where the scale is 0."""
+    """Return values divided by scales as float32; 0 divided by a scale of 0 is 0."""
     return (values / np.maximum(scales, np.finfo(np.float32).tiny)).astype(np.float32, copy=False)
 
 

@@ -1,4 +1,4 @@
-"""Head scores: what each head attends to on average."""
+"""Head scores, which summarize what each head attends to on average."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from reportgen.evidence.kinds.kind import Kind, Row
 from reportgen.records.evidence import Shape, Sizes
 
 LABEL_FROM = 0.5
-"""Share of the weight from which a head is named after what it does."""
+"""Score, as a share of the attention weight, from which a head gets a label."""
 
 
 @dataclass(frozen=True)
 class HeadScore:
-    """One score, as pages and tables name it.
+    """Definition of one score, as shown on pages and in tables.
 
     Attributes:
-        name: key of ``evidence.scores``.
-        title: what a reader sees.
-        definition: the formula in words; ``a`` is attention, ``q`` the query's position, ``k`` the key's.
-        source: who defined it, or why it is defined so.
-        is_share: whether it is a share between 0 and 1; else it counts tokens.
-        label: what a head is called whose score is ``LABEL_FROM`` or more; empty where no score earns a name.
+        name: key of the score in ``evidence.scores``.
+        title: title shown to the reader.
+        definition: the formula in words; ``a`` is attention, ``q`` the query position, ``k`` the key position.
+        source: publication that defined the score, or the reason for the definition.
+        is_share: whether the score is a share between 0 and 1; otherwise it is a number of tokens.
+        label: label of a head whose score is ``LABEL_FROM`` or more; empty if this score gives no label.
     """
 
     name: str
@@ -93,7 +93,7 @@ HEAD_SCORES = (
 
 
 class HeadScores(Kind):
-    """Scores of each head by the names of ``HEAD_SCORES``, float32 ``[layer, head]``; NaN where one is undefined."""
+    """Scores by the names of ``HEAD_SCORES``, float32 ``[layer, head]`` each; NaN if a score is undefined."""
 
     name = "scores"
     annotation = Mapping[str, NDArray[np.float32]]
@@ -101,11 +101,11 @@ class HeadScores(Kind):
     table = "heads"
 
     def tabulate(self, capture: Capture, value: Any) -> Iterable[Row]:
-        """Return a row for each head, a column for each score."""
+        """Return a table row for each head, with a column for each score."""
         for row, layer in enumerate(capture.layers):
             for column, head in enumerate(capture.heads):
                 yield {"layer": layer, "head": head} | {name: values[row, column] for name, values in value.items()}
 
     def shapes(self, value: Any, sizes: Sizes) -> Iterable[Shape]:
-        """Return the shapes that its arrays must have."""
+        """Return the required shapes of the value's arrays."""
         return [Shape(name, scores, (sizes.num_layers, sizes.num_heads)) for name, scores in value.items()]

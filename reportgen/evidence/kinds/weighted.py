@@ -1,4 +1,4 @@
-"""Weighted attention: the weight times the length of what the head writes from that key (Kobayashi et al. 2020)."""
+"""Weighted attention: the weight times the norm of the transformed value of the key (Kobayashi et al. 2020)."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ WEIGHTED = Definition(
 
 
 class ValueNorms(Kind):
-    """``‖v_k W_O‖``, length of what a head writes per unit of weight, float32 ``[layer, head, key_pos]``."""
+    """Norm of the vector that a head writes per unit of weight, ``‖v_k W_O‖``, float32 ``[layer, head, key_pos]``."""
 
     name = "value_norms"
     annotation = NDArray[np.float32]
     definitions = (WEIGHTED,)
 
     def list_modes(self, value: Any) -> tuple[str, ...]:
-        """Return ``weighted``, the share of each key in what the head writes."""
+        """Return the mode ``weighted``, the share of each key in the norms of the vectors that a head writes."""
         return ("weighted",)
 
     def describe(self, capture: Capture, value: Any) -> Mapping[str, Any]:
-        """Return the scale of each head."""
+        """Return the largest norm of each head, which scales the encoded norms."""
         return {"norm_scales": list_numbers(find_largest(value, (2,)))}
 
     def encode(self, capture: Capture, value: Any) -> Mapping[str, NDArray[Any]]:
@@ -43,5 +43,5 @@ class ValueNorms(Kind):
         return {"norms": encode_roots(np.nan_to_num(scale_by(value, scales[:, :, None])))}
 
     def shapes(self, value: Any, sizes: Sizes) -> Iterable[Shape]:
-        """Return the shape that its array must have."""
+        """Return the required shape of the value's array."""
         return [Shape("", value, (sizes.num_layers, sizes.num_heads, sizes.num_tokens))]
