@@ -82,11 +82,11 @@ def make_evidence(
 ) -> Evidence:
     """Return evidence that a person can check.
 
-    A first token is written from with a quarter of the length of the others. Head ``h`` of the captured layer ``l``
-    writes ``(l + 1) * (1 - h)`` tenths of a logit at step 0, twice that at step 1 and so on, half of it against each
-    rival, from the tokens as it reads them. An MLP writes 1, the embedding 2, biases 0.5, other heads -1. The lens
-    gives the chosen token the probability ``(l + 1) / (num_layers + 1)``. Without head ``h`` the log-probability of
-    the token of step ``s`` falls by ``0.1 * h * (s + 1)``.
+    The first token is written from with a quarter of the length of the others. Head ``h`` of the captured layer ``l``
+    adds ``(l + 1) * (1 - h)`` tenths of a logit at step 0, twice that at step 1 and so on, half of it against the mean
+    and each runner-up, from the tokens as it reads them. An MLP adds 1, the embedding 2, biases 0.5, other heads -1.
+    The lens gives the chosen token the probability ``(l + 1) / (num_layers + 1)``. Without head ``h`` the
+    log-probability of the token of step ``s`` falls by ``0.1 * h * (s + 1)``.
     """
     num_steps = len(tokens) - num_prompt_tokens
     shape = patterns.shape[:2]
@@ -100,7 +100,7 @@ def make_evidence(
         return Evidence(scores=scores, value_norms=norms, rollout=rollout, entropy=entropy, missing=missing)
     layer, head = np.indices(shape)
     step = np.arange(num_steps)[:, None, None]
-    share = np.array([1.0, *(0.5 for _ in runners_up)])[:, None, None, None]
+    share = np.array([1.0, 0.5, *(0.5 for _ in runners_up)])[:, None, None, None]
     heads = (share * (step + 1) * (layer + 1) * (1 - head) / 10).astype(np.float32)
     ones = np.ones(heads.shape[:2], np.float32)
     mlps = np.ones((*heads.shape[:2], num_layers), np.float32)
@@ -114,8 +114,13 @@ def make_evidence(
         biases=0.5 * ones,
         other_heads=-ones,
         logits=(heads.sum((2, 3)) + mlps.sum(2) + 1.5).astype(np.float32),
-        residuals=np.full(num_steps, 1e-6, np.float32),
+        rounding=np.full(ones.shape, 1e-6, np.float32),
+        log_odds=(heads[0].sum((1, 2)) + mlps[0].sum(1) - 0.5).astype(np.float32),
+        entropy=np.full(num_steps, 2, np.float32),
+        soft_cap=np.zeros(num_steps, np.float32),
+        withheld=(("",) * num_steps,) * len(heads),
         sources=np.concatenate(rows, axis=2).astype(np.float32),
+        read=np.concatenate(rows, axis=2).sum((0, 1)).astype(np.float32),
     )
     grown = (np.arange(num_layers)[:, None] + np.ones(num_steps)) / (num_layers + 1)
     chosen = tokens[num_prompt_tokens:]

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
+import numpy as np
 
 if TYPE_CHECKING:
     from reportgen import Capture
+    from reportgen.evidence.kinds.attribution import Attribution
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "families.md"
@@ -131,7 +133,7 @@ def describe(family: str, capture: Capture) -> tuple[str, ...]:
         "yes" if evidence.scores else "no",
         "yes" if evidence.value_norms is not None else reason(evidence.missing["value_norms"]),
         "yes" + (", before the soft cap" if found.note else "") if found else reason(evidence.missing["attribution"]),
-        f"{magnitude(float(found.residuals.max()))}" if found else "",
+        f"{magnitude(measure_residual(found))}" if found else "",
         "yes" if evidence.lens else reason(evidence.missing["lens"]),
         "yes" if evidence.ablations else reason(evidence.missing["ablations"]),
     )
@@ -166,6 +168,11 @@ def first_sentence(error: Exception) -> str:
 def reason(missing: str) -> str:
     """Return why, without the name of the class, which stands in the row."""
     return f"no: {missing.partition(': ')[2]}"
+
+
+def measure_residual(found: Attribution) -> float:
+    """Return how far the parts of the worst step are from the logit, relative to the largest logit."""
+    return float(np.abs(found.rounding).max() / np.abs(found.logits).max())
 
 
 def magnitude(residual: float) -> str:

@@ -14,6 +14,8 @@ from reportgen.instrumentation.norms import LinearNorm
 from reportgen.records.errors import NoEvidence
 
 _CAPS = ("final_logit_softcapping", "logits_soft_cap")
+_CHUNK = 8192
+"""Number of rows of the unembedding that are converted to float32 at a time."""
 _SAMPLE = 1024
 """Number of vocabulary entries on which the network's logits are compared with those of the unembedding."""
 
@@ -63,23 +65,32 @@ class Unembedding:
         bias = None if self.bias is None else self.bias[tokens]
         return nn.functional.linear(unembedded.to(self.weight.dtype), self.weight[tokens], bias).float()
 
-    def directions(self, chosen: torch.Tensor, runners_up: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def directions(
+        self, chosen: torch.Tensor, alternatives: torch.Tensor, runners_up: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the directions in the normed residual stream that separate a chosen token from others.
 
         Args:
             chosen: ids of the chosen tokens, ``[row]``.
+            alternatives: weights of the vocabulary that sum to 1, float32 ``[row, vocabulary]``.
             runners_up: ids of the tokens to compare with, ``[row, runner-up]``.
 
         Returns:
-            ``[contrast, row, width]``: the chosen token's row of the unembedding minus the mean over the vocabulary,
-            then minus the row of each runner-up; and the same differences of the bias, ``[contrast, row]``.
+            ``[contrast, row, width]``: the chosen token's row of the unembedding minus the mean of all rows by the
+            weights of the alternatives, then minus the mean over the vocabulary, then minus the row of each runner-up;
+            and the same differences of the bias, ``[contrast, row]``.
         """
         weight, rows = self.weight, self.weight[chosen].float()
-        against = torch.stack([_mean_row(weight).expand_as(rows), *weight[runners_up.T].float()])
+        mixed = torch.zeros_like(rows)
+        for start in range(0, len(weight), _CHUNK):  # in parts: the whole weight in float32 may not fit into memory
+            part = slice(start, start + _CHUNK)
+            mixed += alternatives[:, part] @ weight[part].float()
+        against = torch.stack([mixed, _mean_row(weight).expand_as(rows), *weight[runners_up.T].float()])
         if self.bias is None:
             return rows - against, rows.new_zeros(against.shape[:2])
         bias = self.bias.float()
-        return rows - against, bias[chosen] - torch.stack([bias.mean().expand(len(chosen)), *bias[runners_up.T]])
+        compared = [alternatives @ bias, bias.mean().expand(len(chosen)), *bias[runners_up.T]]
+        return rows - against, bias[chosen] - torch.stack(compared)
 
 
 _MEANS = WeakTensorKeyDictionary()

@@ -222,12 +222,16 @@ def _encode_layers(capture: Capture, precision: Precision) -> Iterable[tuple[int
 def _make_titles(metrics: Iterable[str]) -> dict[str, dict[str, str]]:
     """Return the titles of modes, columns and metrics; the page's script adds the runners-up of the selected step."""
     ablations = {kind.name: kind.title for kind in ABLATIONS}
-    known = {"attribution": "attribution, against the mean of the vocabulary", **ablations}
+    known = {
+        "attribution": "effect against the alternatives",
+        "attribution-mean": "effect against the vocabulary's mean",
+    }
+    known |= ablations
     return {
         "modes": {"weight": "weight", "weighted": DEFINITIONS["value_norms"].title, "attribution": "attribution"},
         "columns": {"weight": "weight", "weighted": "weighted", "attribution": "logits"},
         "overview": {"attribution": "attribution, this step", **ablations},
-        "metrics": {name: known.get(name, f"attribution, against {name.replace('up-', 'up ')}") for name in metrics},
+        "metrics": {name: known.get(name, f"effect against {name.replace('up-', 'up ')}") for name in metrics},
     }
 
 

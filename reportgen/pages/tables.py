@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reportgen.captures.record import DRIFT_LIMIT, Capture
-from reportgen.evidence.kinds.attribution import SUM_TOLERANCE, Attribution
+from reportgen.evidence.kinds.attribution import Attribution
 from reportgen.evidence.kinds.lens import Lens
 from reportgen.evidence.kinds.scores import HEAD_SCORES, HeadScore
 from reportgen.records import Prediction, Token
@@ -110,14 +110,14 @@ def make_evidence_rows(capture: Capture) -> list[EvidenceRow]:
 
 def describe_check(attribution: Attribution, step: int) -> str:
     """Return a text that compares the sum of a step's parts with the logit that it must equal."""
-    residual = float(attribution.residuals[step])
-    if not residual <= SUM_TOLERANCE:
-        return f"withheld: the parts add up to within {residual:.1e}, more than {SUM_TOLERANCE:g}"
+    if reason := attribution.withheld[0][step]:
+        return f"withheld: {reason}"
     parts = (attribution.embedding, attribution.biases, attribution.other_heads)
     total = sum(float(part[0, step]) for part in parts)
     total += float(attribution.heads[0, step].sum()) + float(attribution.other_parts[0, step].sum())
     logit = float(attribution.logits[0, step])
-    return f"parts {format_signed(total)}, logit {format_signed(logit)}, apart by {residual:.1e} of the largest"
+    rounding = float(attribution.rounding[0, step])
+    return f"parts {format_signed(total)}, logit {format_signed(logit)}, rounding {rounding:.1e}"
 
 
 def make_score_rows(capture: Capture) -> list[ScoreRow]:

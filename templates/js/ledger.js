@@ -4,11 +4,14 @@ globalThis.reportgen ??= {};
 reportgen.ledger = (() => {
   "use strict";
 
-  /** Which contrast of the attribution a measure is, 0 for the mean of the vocabulary; null for an ablation. */
+  const [ALTERNATIVES, MEAN] = [0, 1];
+
+  /** Which contrast of the attribution a measure is, first the alternatives, then the mean; null for an ablation. */
   function contrastOf(measure) {
-    if (measure === "attribution") return 0;
+    if (measure === "attribution") return ALTERNATIVES;
+    if (measure === "attribution-mean") return MEAN;
     const runnerUp = /^runner-up-(\d+)$/.exec(measure);
-    return runnerUp ? Number(runnerUp[1]) : null;
+    return runnerUp ? MEAN + Number(runnerUp[1]) : null;
   }
 
   /** What the values of a measure are counted in. */
@@ -16,19 +19,17 @@ reportgen.ledger = (() => {
     return contrastOf(measure) === null ? "nats" : "logits";
   }
 
-  /** The token that a step's token is compared with, as text; null for the mean of the vocabulary and for none. */
+  /** The token that a step's token is compared with, as text; null where that is no single token. */
   function runnerUpOf({ attribution }, measure, step) {
     const contrast = contrastOf(measure);
-    return (contrast && step !== null && attribution.runners_up[step][contrast - 1]?.[1]) || null;
+    return (contrast > MEAN && step !== null && attribution.runners_up[step][contrast - MEAN - 1]?.[1]) || null;
   }
 
   /** Why a step's attribution is not shown; empty where it is. */
   function withheld({ attribution }, measure, step) {
-    if (contrastOf(measure) === null) return "";
-    const residual = attribution.residuals[step];
-    if (residual === null) return "withheld: the sum of its parts is not a number";
-    if (residual <= attribution.tolerance) return "";
-    return `withheld: the parts add up to within ${residual.toExponential(1)}, more than ${attribution.tolerance}`;
+    const contrast = contrastOf(measure);
+    const reason = contrast === null ? "" : attribution.withheld[contrast]?.[step];
+    return reason ? `n/a: ${reason}` : "";
   }
 
   /** What the MLPs of the captured layers wrote; null for ablations, which leave them alone. */
@@ -50,14 +51,26 @@ reportgen.ledger = (() => {
       [gaps.length ? "MLPs, and layers without attention" : "MLPs of all layers", at("other_parts_sum")],
       ["embedding", at("embedding")],
       ["biases", at("biases")],
+      [`rounding of ${attribution.dtype}`, at("rounding")],
     ].map(([name, value]) => ({ name, value }));
     const total = parts.reduce((sum, { value }) => sum + value, 0);
     return {
       parts: parts.filter(({ name, value }) => name !== "heads not shown" || value !== 0),
       total,
       logit: at("logits"),
-      residual: attribution.residuals[step],
+      rounding: at("rounding"),
+      account: contrast === ALTERNATIVES ? accountOf(attribution, step) : [],
     };
+  }
+
+  /** From the logit over the alternatives to the log-odds of the token, `{name, value}` each. */
+  function accountOf(attribution, step) {
+    const lines = [
+      ["soft cap of the logits", attribution.soft_cap[step]],
+      ["less the entropy of the alternatives", -attribution.entropy[step]],
+      ["log-odds of the token, in nats", attribution.log_odds[step]],
+    ].map(([name, value]) => ({ name, value }));
+    return lines.filter(({ value }) => value !== 0);
   }
 
   /**
@@ -86,7 +99,7 @@ reportgen.ledger = (() => {
     return lastOther === ranks.length - 1 ? -1 : lastOther + 1;
   }
 
-  return { contrastOf, unitOf, runnerUpOf, withheld, mlpsOf, sumOf, rank, settledFrom };
+  return { ALTERNATIVES, MEAN, contrastOf, unitOf, runnerUpOf, withheld, mlpsOf, sumOf, rank, settledFrom };
 })();
 
 if (typeof module !== "undefined") module.exports = reportgen.ledger;

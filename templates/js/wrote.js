@@ -25,34 +25,35 @@ reportgen.wrote = (() => {
     place("most-title").textContent = isAblation ? "More probable without" : "Most for it";
     place("least-title").textContent = isAblation ? "Less probable without" : "Most against it";
     const largest = pattern.largest([...most, ...least].map(({ value }) => value)) || 1;
-    drawParts(place("most"), most, largest, select);
-    drawParts(place("least"), least, largest, select);
-    drawSum(
-      place("sum"),
-      why || step === null ? null : ledger.sumOf(facts, measure, step, content.gaps),
-      facts,
-      measure,
-      step,
-    );
+    const sum = why || step === null ? null : ledger.sumOf(facts, measure, step, content.gaps);
+    const rounding = Math.abs(sum?.rounding ?? 0);
+    drawParts(place("most"), most, largest, rounding, select);
+    drawParts(place("least"), least, largest, rounding, select);
+    drawSum(place("sum"), sum, facts, measure, step);
   }
 
   function nameStep(facts, measure, step, shown) {
     if (ledger.contrastOf(measure) === null)
       return `step ${step}: change of the log-probability of “${shown}” without a head; red where it falls`;
     const runnerUp = ledger.runnerUpOf(facts, measure, step);
-    if (ledger.contrastOf(measure) === 0) return `step ${step}: “${shown}” against the mean of the vocabulary`;
+    const contrast = ledger.contrastOf(measure);
+    if (contrast === ledger.ALTERNATIVES)
+      return `step ${step}: “${shown}” against the alternatives, by their probability`;
+    if (contrast === ledger.MEAN) return `step ${step}: “${shown}” against the mean of the vocabulary`;
     return runnerUp === null ? `step ${step} has no such runner-up` : `step ${step}: “${shown}” against “${runnerUp}”`;
   }
 
-  function drawParts(table, parts, largest, select) {
+  /** Values that rounding alone could make are pale, and say so. */
+  function drawParts(table, parts, largest, rounding, select) {
     table.tBodies[0].replaceChildren(
       ...parts.map(({ name, layer, head, value }) => {
         const button = head === null ? name : element("button", { type: "button", class: "link" }, name);
         if (head !== null) button.addEventListener("click", () => select(() => ({ layer, head })));
         const bar = { class: `bar ${value < 0 ? "against" : "for"}`, style: { "--share": Math.abs(value) / largest } };
+        const pale = { class: "within-rounding", title: `within rounding: ±${scale.formatFine(rounding)}` };
         return element(
           "tr",
-          {},
+          Math.abs(value) < rounding ? pale : {},
           element("td", {}, button),
           element("td", {}, element("span", bar)),
           element("td", { class: "number" }, scale.formatSigned(value, DECIMALS)),
@@ -65,7 +66,9 @@ reportgen.wrote = (() => {
     table.hidden = sum === null;
     if (sum === null) return;
     const runnerUp = ledger.runnerUpOf(facts, measure, step);
-    const than = runnerUp === null ? "the vocabulary's mean" : `that of “${runnerUp}”`;
+    const isMean = ledger.contrastOf(measure) === ledger.MEAN;
+    const than =
+      runnerUp !== null ? `that of “${runnerUp}”` : `the mean of the ${isMean ? "vocabulary" : "alternatives"}`;
     const line = (name, value, attributes = {}) =>
       element(
         "tr",
@@ -75,9 +78,8 @@ reportgen.wrote = (() => {
       );
     table.tBodies[0].replaceChildren(
       ...sum.parts.map(({ name, value }) => line(name, value)),
-      line("sum of the parts", sum.total, { class: "total" }),
-      line(`the model's logit, less ${than}`, sum.logit),
-      line("distance, relative to the largest part", sum.residual.toExponential(1)),
+      line(`the model's logit, less ${than}`, sum.total, { class: "total" }),
+      ...sum.account.map(({ name, value }) => line(name, value)),
     );
   }
 
@@ -91,10 +93,10 @@ reportgen.wrote = (() => {
       answer.hidden = answer.dataset.explains !== explainedBy(list.value);
     }
     for (const [i, measure] of measures.entries()) {
-      if (!ledger.contrastOf(measure)) continue;
+      if (!(ledger.contrastOf(measure) > ledger.MEAN)) continue;
       const runnerUp = ledger.runnerUpOf(facts, measure, step);
       list.options[i].textContent =
-        `attribution, against ${runnerUp === null ? `runner-up ${ledger.contrastOf(measure)}` : `“${runnerUp}”`}`;
+        `effect against ${runnerUp === null ? `runner-up ${ledger.contrastOf(measure) - ledger.MEAN}` : `“${runnerUp}”`}`;
     }
   }
 

@@ -22,8 +22,8 @@ def make_withheld() -> Capture:
     for name in ("heads", "other_parts", "logits"):
         changed[name][:, 1] = np.nan
     changed["sources"][:, :, 5:11] = np.nan
-    residuals = np.array([1e-6, 2.1e-2, 1e-6], np.float32)
-    withheld = replace(attribution, residuals=residuals, **changed)
+    reasons = ("", "its parts add up only to within 2.1e-02 of the largest", "")
+    withheld = replace(attribution, withheld=(reasons,) * len(attribution.heads), **changed)
     return replace(capture, evidence=capture.evidence.replace(attribution=withheld))
 
 

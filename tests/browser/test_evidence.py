@@ -143,7 +143,7 @@ def test_grid_shows_heads_and_mlps_of_the_step(cat: Reader) -> None:
     frame = {key: column[0] for key, column in cat.ask("data", "grid", "frame").items()}
     assert frame == {"left": 3, "right": 4, "top": 2, "bottom": 3}
     assert cat.ask("bar", "grid")[0] == "logits"
-    assert cat.page.locator("#wrote-of").inner_text() == "step 1: “␣And” against the mean of the vocabulary"
+    assert cat.page.locator("#wrote-of").inner_text() == "step 1: “␣And” against the alternatives, by their probability"
 
 
 def test_grid_names_what_is_under_the_pointer_and_a_click_selects_a_head(cat: Reader) -> None:
@@ -175,9 +175,10 @@ def test_parts_are_added_up_beside_what_the_model_gave(cat: Reader) -> None:
         ["MLPs of all layers", "+3.000"],
         ["embedding", "+2.000"],
         ["biases", "+0.500"],
-        ["sum of the parts", "+3.300"],
-        ["the model's logit, less the vocabulary's mean", "+3.300"],
-        ["distance, relative to the largest part", "1.0e-6"],
+        ["rounding of float32", "0.000"],
+        ["the model's logit, less the mean of the alternatives", "+3.300"],
+        ["less the entropy of the alternatives", "−2.000"],
+        ["log-odds of the token, in nats", "+1.300"],
     ]
 
 
@@ -185,9 +186,10 @@ def test_measure_is_chosen_and_named_by_its_token(cat: Reader) -> None:
     cat.go("#layer=0&head=0&step=1").look_at("grid")
     options = cat.page.locator("#measure option").all_inner_texts()
     assert options == [
-        "attribution, against the mean of the vocabulary",
-        "attribution, against “␣dog”",
-        "attribution, against “␣hat”",
+        "effect against the alternatives",
+        "effect against the vocabulary's mean",
+        "effect against “␣dog”",
+        "effect against “␣hat”",
         "ablation, head set to zero",
     ]
     cat.page.locator("#measure").select_option("runner-up-2")
@@ -223,7 +225,7 @@ def test_query_that_is_no_step_has_nothing_that_wrote_it(cat: Reader) -> None:
 def test_withheld_step_draws_nothing_and_says_why(new_reader: Callable[..., Reader], addresses) -> None:
     reader = new_reader().open(f"{addresses['file']}/withheld.html#layer=0&head=3&step=1&show=attribution")
     reader.look_at("grid")
-    said = "withheld: the parts add up to within 2.1e-2, more than 0.001"
+    said = "n/a: its parts add up only to within 2.1e-02 of the largest"
     assert reader.page.locator("#wrote-of").inner_text() == said
     assert image_of(reader, "grid") == [[None] * 4] * 3
     assert (rows_of(reader, "most"), reader.page.locator("#sum").is_hidden()) == ([], True)

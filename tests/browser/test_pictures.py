@@ -108,7 +108,7 @@ def test_caption_says_what_colours_show(reader: Reader) -> None:
     assert "linear scale · first token left out" in said
     assert "by induction" in plain(texts_of(make(reader, "overview")))
     assert "scale ·" not in plain(texts_of(make(reader, "overview")))
-    assert "attribution, against the mean of the vocabulary" in plain(texts_of(make(reader, "grid")))
+    assert "effect against the alternatives" in plain(texts_of(make(reader, "grid")))
 
 
 def test_picture_shows_what_is_zoomed(reader: Reader) -> None:

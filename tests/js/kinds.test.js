@@ -118,9 +118,11 @@ test("a sum that holds layers without attention says so", () => {
     other_parts_sum: [[1]],
     embedding: [[0]],
     biases: [[0]],
+    rounding: [[0]],
     logits: [[1]],
+    ...{ soft_cap: [0], entropy: [0], log_odds: [0], dtype: "float32" },
   };
-  const facts = { attribution: { ...zeros, residuals: [0] } };
+  const facts = { attribution: zeros };
   const names = (gaps) => ledger.sumOf(facts, "attribution", 0, gaps).parts.map(({ name }) => name);
   assert.ok(names([]).includes("MLPs of all layers"));
   assert.ok(names([{ layers: [0, 1], what: "Mamba" }]).includes("MLPs, and layers without attention"));

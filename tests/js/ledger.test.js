@@ -4,34 +4,48 @@ const { ledger } = require("./scripts.js");
 
 const { NaN: none } = Number;
 const content = { layers: [2, 5], heads: [1, 3] };
-/** One step against the mean and against one runner-up, and a second step that was withheld. */
+/** One step against the alternatives, the mean and one runner-up, and a second step that was withheld. */
 const facts = {
   attribution: {
     runners_up: [[[7, "␣dog", 0]], []],
     heads: [
       [3, null],
+      [2, null],
       [1, null],
     ],
     other_heads: [
+      [0, null],
       [0, null],
       [-1, null],
     ],
     other_parts_sum: [
       [2, null],
+      [2, null],
       [0.5, null],
     ],
     embedding: [
+      [1, null],
       [1, null],
       [0.25, null],
     ],
     biases: [
       [0.5, null],
+      [0.5, null],
       [0.25, null],
     ],
+    rounding: [
+      [-0.25, null],
+      [0, null],
+      [0, null],
+    ],
     logits: [
-      [6.5, null],
+      [6.25, null],
+      [5.5, null],
       [1, null],
     ],
+    log_odds: [4.25, null],
+    entropy: [2.5, null],
+    soft_cap: [0.5, null],
     other_parts: [
       [
         [9, 9, 0.5, 9, 9, -0.25],
@@ -41,15 +55,28 @@ const facts = {
         [0, 0, 1, 0, 0, 2],
         [null, null, null, null, null, null],
       ],
+      [
+        [0, 0, 1, 0, 0, 2],
+        [null, null, null, null, null, null],
+      ],
     ],
-    residuals: [1e-6, 2.1e-2],
-    tolerance: 1e-3,
+    withheld: [
+      ["", "its parts add up only to within 2.1e-02 of the largest"],
+      ["", "x"],
+      ["", "y"],
+    ],
+    dtype: "bfloat16",
   },
 };
 const names = (parts) => parts.map(({ name }) => name);
 
 test("a measure is a contrast, or an ablation, which counts in nats", () => {
-  assert.deepEqual(["attribution", "runner-up-1", "runner-up-12", "ablation"].map(ledger.contrastOf), [0, 1, 12, null]);
+  assert.deepEqual(["attribution", "attribution-mean", "runner-up-12", "ablation"].map(ledger.contrastOf), [
+    0,
+    1,
+    13,
+    null,
+  ]);
   assert.deepEqual(["attribution", "runner-up-1", "mean-ablation"].map(ledger.unitOf), ["logits", "logits", "nats"]);
 });
 
@@ -57,6 +84,7 @@ test("a runner-up is named where the step has it", () => {
   assert.equal(ledger.runnerUpOf(facts, "runner-up-1", 0), "␣dog");
   for (const [measure, step] of [
     ["attribution", 0],
+    ["attribution-mean", 0],
     ["ablation", 0],
     ["runner-up-1", 1],
     ["runner-up-2", 0],
@@ -68,22 +96,27 @@ test("a runner-up is named where the step has it", () => {
 
 test("a step whose parts do not add up is withheld, with the reason", () => {
   assert.equal(ledger.withheld(facts, "attribution", 0), "");
-  assert.equal(
-    ledger.withheld(facts, "attribution", 1),
-    "withheld: the parts add up to within 2.1e-2, more than 0.001",
-  );
+  assert.equal(ledger.withheld(facts, "attribution", 1), "n/a: its parts add up only to within 2.1e-02 of the largest");
+  assert.equal(ledger.withheld(facts, "runner-up-1", 1), "n/a: y");
   assert.equal(ledger.withheld(facts, "ablation", 1), "");
-  const broken = { attribution: { ...facts.attribution, residuals: [null] } };
-  assert.match(ledger.withheld(broken, "runner-up-1", 0), /not a number/);
 });
 
-test("parts of a sum are named, and heads that were left out only where there are any", () => {
+test("parts of a sum are named, rounding among them, and heads that were left out only where there are any", () => {
   const sum = ledger.sumOf(facts, "attribution", 0);
-  assert.deepEqual(names(sum.parts), ["heads", "MLPs of all layers", "embedding", "biases"]);
-  assert.deepEqual([sum.total, sum.logit, sum.residual], [6.5, 6.5, 1e-6]);
+  assert.deepEqual(names(sum.parts), ["heads", "MLPs of all layers", "embedding", "biases", "rounding of bfloat16"]);
+  assert.deepEqual([sum.total, sum.logit, sum.rounding], [6.25, 6.25, -0.25]);
   const against = ledger.sumOf(facts, "runner-up-1", 0);
   assert.equal(against.parts[1].name, "heads not shown");
   assert.equal(against.total, against.logit);
+});
+
+test("the account goes on from the sum to the log-odds of the token", () => {
+  const { total, account } = ledger.sumOf(facts, "attribution", 0);
+  const [cap, entropy, odds] = account.map(({ value }) => value);
+  assert.equal(total + cap + entropy, odds);
+  assert.deepEqual(ledger.sumOf(facts, "attribution-mean", 0).account, []);
+  const uncapped = { attribution: { ...facts.attribution, soft_cap: [0, null] } };
+  assert.equal(ledger.sumOf(uncapped, "attribution", 0).account.length, 2);
 });
 
 test("there is no sum of an ablation, nor of a step that was withheld", () => {

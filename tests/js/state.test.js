@@ -10,7 +10,7 @@ const bounds = {
   default_head: [5, 3],
   scores: ["sink", "induction"],
   heatmap_modes: ["weight", "weighted", "attribution"],
-  grid_metrics: ["attribution", "runner-up-1", "ablation"],
+  grid_metrics: ["attribution", "attribution-mean", "runner-up-1", "ablation"],
 };
 const forwardOnly = { ...bounds, numTokens: 5 };
 
@@ -70,7 +70,7 @@ test("every state has an address that leads back to it", () => {
                   assert.deepEqual(state.parse(state.format(given, bounds), bounds), given);
                   count++;
                 }
-  assert.equal(count, 11664);
+  assert.equal(count, 15552);
 });
 
 test("what is switched, pinned, cut out or put together has an address that leads back to it", () => {

@@ -25,19 +25,31 @@ def test_every_number_is_in_a_table() -> None:
     capture = make_capture(layers=(2, 5), heads=(1, 3))
     tables = make_tables(capture)
     lengths = {name: {len(column) for column in table.values()} for name, table in tables.items()}
-    parts = 2 * 2 + 6 + 4
+    parts, account = 2 * 2 + 6 + 5, 3 * 3 + 5 + 6 + 7
     assert lengths == {
-        "heads": {4}, "tokens": {8}, "steps": {3}, "attribution": {3 * 3 * parts}, "lens": {6 * 3}, "ablation": {3 * 4},
-        "entropy": {4 * 8},
+        "heads": {4}, "tokens": {8}, "steps": {3}, "attribution": {3 * 4 * parts + account}, "lens": {6 * 3},
+        "ablation": {3 * 4}, "entropy": {4 * 8},
     }  # fmt: skip
 
 
 def test_parts_of_a_step_add_up_in_the_table() -> None:
     rows = read_csv(encode_table(make_tables(make_capture())["attribution"], "csv"))
-    for against in ("", "90", "91"):
-        some = [row for row in rows if row["step"] == "1" and row["against_token_id"] == against]
+    for against, token_id in (("alternatives", ""), ("mean", ""), ("runner-up", "90"), ("runner-up", "91")):
+        some = [
+            row for row in rows
+            if (row["step"], row["against"], row["against_token_id"]) == ("1", against, token_id)
+        ]  # fmt: skip
         logits = {row["part"]: float(row["logit"]) for row in some if row["part"] == "all"}
         assert sum(float(row["logit"]) for row in some if row["part"] != "all") == pytest.approx(logits["all"])
+    logits = {row["part"]: float(row["logit"]) for row in rows if row["step"] == "1" and row["against"] == "account"}
+    total = [float(row["logit"]) for row in rows
+             if (row["step"], row["against"], row["part"]) == ("1", "alternatives", "all")]  # fmt: skip
+    assert total[0] + logits["soft cap"] - logits["entropy"] == pytest.approx(logits["log-odds"], abs=1e-5)
+    read = [row for row in rows if row["step"] == "1" and row["against"] == "alternatives, by token read"]
+    assert [row["key_pos"] for row in read] == [str(position) for position in range(6)]
+    heads = [float(row["logit"]) for row in rows
+             if (row["step"], row["against"], row["part"]) == ("1", "alternatives", "head")]  # fmt: skip
+    assert sum(float(row["logit"]) for row in read) == pytest.approx(sum(heads), abs=1e-6)
     (row,) = [row for row in rows if row["part"] == "head" and row["layer"] == "2" and row["head"] == "0"
               and row["step"] == "1" and row["against_text"] == " dog"]  # fmt: skip
     assert float(row["logit"]) == pytest.approx(0.5 * 2 * 3 / 10)

@@ -56,7 +56,7 @@ def test_metrics_are_contrasts_and_ablations() -> None:
     zero, mean = (kind.name for kind in ABLATIONS[:2])
     ablations = {mean: evidence.ablations[zero], zero: evidence.ablations[zero]}
     assert list(list_grids(with_evidence(evidence.replace(ablations=ablations)))) == [
-        "attribution", "runner-up-1", "runner-up-2", zero, mean,
+        "attribution", "attribution-mean", "runner-up-1", "runner-up-2", zero, mean,
     ]  # fmt: skip
     assert list(list_grids(with_evidence(evidence.replace(attribution=None)))) == [zero]
     assert list_grids(with_evidence(Evidence())) == {}
@@ -71,7 +71,14 @@ def test_nothing_known_makes_no_block() -> None:
 @pytest.mark.parametrize("generated", [(), (".", " And")])
 def test_each_kind_of_evidence_has_its_block(generated: tuple[str, ...]) -> None:
     blocks = make_evidence_blocks(make_capture(generated=generated))
-    assert list(blocks) == ["evidence", *["grids"] * bool(generated), "norms", "rollout", "entropy"]
+    assert list(blocks) == [
+        "evidence",
+        *["grids"] * bool(generated),
+        "norms",
+        *["read"] * bool(generated),
+        "rollout",
+        "entropy",
+    ]
 
 
 def grids_of(capture: Capture) -> np.ndarray:
@@ -82,7 +89,7 @@ def grids_of(capture: Capture) -> np.ndarray:
 
 def test_grids_come_back_to_a_part_in_32767_of_their_largest() -> None:
     capture = make_capture(layers=(2, 5), heads=(1, 3))
-    codes = grids_of(capture).reshape(4, 3, 2, 2)
+    codes = grids_of(capture).reshape(5, 3, 2, 2)
     scales = describe_evidence(capture)["grid_scales"]
     for number, (name, grid) in enumerate(list_grids(capture).items()):
         scale = np.array(scales[name])[:, None, None]
@@ -95,9 +102,9 @@ def test_withheld_step_has_no_values() -> None:
     heads = capture.evidence.attribution.heads.copy()
     heads[:, 1] = np.nan
     withheld = with_attribution(capture, heads=heads, logits=heads.sum((2, 3)))
-    codes = grids_of(withheld).reshape(4, 3, 3, 4)
-    assert (codes[:3, 1] == -32768).all()
-    assert (codes[:3, [0, 2]] > -32768).all()
+    codes = grids_of(withheld).reshape(5, 3, 3, 4)
+    assert (codes[:4, 1] == -32768).all()
+    assert (codes[:4, [0, 2]] > -32768).all()
     described = describe_evidence(withheld)
     assert described["grid_scales"]["attribution"][1] == 0
     assert described["attribution"]["logits"][0][1] is None
@@ -147,9 +154,18 @@ def test_parts_are_described_by_contrast_and_step() -> None:
     capture = make_capture()
     told = describe_evidence(capture)["attribution"]
     assert [[token[1] for token in runners_up] for runners_up in told["runners_up"]] == [["␣dog", "␣hat"]] * 3
-    parts = sum(np.array(told[name]) for name in ("heads", "other_heads", "other_parts_sum", "embedding", "biases"))
-    assert parts == pytest.approx(np.array(told["logits"]), abs=1e-5)
-    assert np.array(told["other_parts"]).shape == (3, 3, 3)
+    names = ("heads", "other_heads", "other_parts_sum", "embedding", "biases", "rounding")
+    assert sum(np.array(told[name]) for name in names) == pytest.approx(np.array(told["logits"]), abs=1e-5)
+    assert np.array(told["other_parts"]).shape == (4, 3, 3)
+    account = np.array(told["logits"])[0] + told["soft_cap"] - np.array(told["entropy"])
+    assert account == pytest.approx(np.array(told["log_odds"]), abs=1e-5)
+
+
+def test_tokens_read_have_full_precision() -> None:
+    capture = make_capture()
+    attribution = capture.evidence.attribution
+    assert attribution
+    assert (numbers_of(make_evidence_blocks(capture)["read"], "<f4") == attribution.read).all()
 
 
 def test_lens_is_described_by_layer_and_step() -> None:

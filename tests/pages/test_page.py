@@ -152,7 +152,7 @@ def test_blocks_hold_the_capture() -> None:
         "palettes": describe_ramps(PALETTES),
         "diverging": describe_ramps(DIVERGING),
         "heatmap_modes": ["weight", "weighted", "attribution"],
-        "grid_metrics": ["attribution", "runner-up-1", "runner-up-2", "ablation"],
+        "grid_metrics": ["attribution", "attribution-mean", "runner-up-1", "runner-up-2", "ablation"],
         "label_from": LABEL_FROM,
         "score_kinds": [asdict(score) for score in HEAD_SCORES if score.name in capture.evidence.scores],
     }
@@ -173,7 +173,7 @@ def test_data_stands_last() -> None:
     scripts = [script.attributes.get("id", "script") for script in page.find("script")]
     assert scripts == [
         "card", "block-script", "block-bokeh", "block-figures", "block-content", "block-default-head", "script",
-        "block-evidence", "block-grids", "block-norms", "block-rollout", "block-entropy", "block-layer-0",
+        "block-evidence", "block-grids", "block-norms", "block-read", "block-rollout", "block-entropy", "block-layer-0",
         "block-sources-0", "block-layer-3", "block-sources-3", "block-layer-4", "block-sources-4",
     ]  # fmt: skip
 

@@ -147,7 +147,7 @@ def test_evidence_names_heads_on_both_sides_and_what_the_last_layers_say() -> No
     assert row == EvidenceRow(
         step=0,
         token=dot,
-        check="parts +7.500, logit +7.500, apart by 1.0e-06 of the largest",
+        check="parts +7.500, logit +7.500, rounding 1.0e-06",
         strongest_for=(("L5 H0", "+0.200"), ("L2 H0", "+0.100")),
         strongest_against=(("L5 H3", "−0.200"), ("L2 H3", "−0.100")),
         last_layers=(("L2", dog, "0.750"), ("L3", dog, "0.750"), ("L4", dog, "0.750"), ("L5", dot, "0.750")),
@@ -159,11 +159,11 @@ def test_withheld_attribution_says_by_how_much_and_names_no_head() -> None:
     assert capture.evidence.attribution
     attribution = replace(
         capture.evidence.attribution,
-        residuals=np.array([2.1e-2, 1e-6, np.nan], np.float32),
+        withheld=(("its parts do not add up", "", "the sum of its parts is not a number"),) * 4,
         heads=np.full_like(capture.evidence.attribution.heads, np.nan),
     )
     rows = make_evidence_rows(replace(capture, evidence=capture.evidence.replace(attribution=attribution)))
-    assert rows[0].check == "withheld: the parts add up to within 2.1e-02, more than 0.001"
+    assert rows[0].check == "withheld: its parts do not add up"
     assert (rows[0].strongest_for, rows[0].strongest_against) == ((), ())
     assert describe_check(attribution, 2).startswith("withheld")
 

@@ -1,316 +1,313 @@
-"""Compute direct logit attribution layer by layer during a forward pass.
+"""Compute direct logit attribution after a forward pass, from activations that were recorded during it.
 
 Elhage et al. 2021: the residual stream is the sum of the outputs of embedding, heads and MLPs, and the logits are
-linear in it if the scale of the final norm is frozen at its value in the run. The logit of a token, minus the mean over
-the vocabulary or minus the logit of a runner-up, is therefore a sum over these parts. Two assumptions are checked: that
-each layer adds the output of its heads to the residual stream, and that the parts of each step add up to the logit.
+linear in it if the scale of the final norm is frozen at its value in the run. The logit of a token, minus that of what
+it is compared with, is therefore a sum over these parts. Two assumptions are checked: that each layer adds the output
+of its heads to the residual stream, and that the parts of each step add up to the logit. Sums are made in float32 on
+the recorded activations, so that what the rounding of the network's own dtype adds is a part of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import isnan
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
-from reportgen.evidence.collectors.token_attribution import TokenAttribution
+from reportgen.evidence.collectors.alternatives import Alternatives
 from reportgen.evidence.kinds.attribution import SUM_TOLERANCE, Attribution
 from reportgen.evidence.traced_run import KindCollector, TracedRun
-from reportgen.instrumentation.anatomy import is_close, tolerance_of
+from reportgen.instrumentation.anatomy import weight_of
 from reportgen.instrumentation.heads import SplitHeads
-from reportgen.instrumentation.norms import LinearNorm
-from reportgen.instrumentation.observer import Call, HeadTrace, LayerTrace
-from reportgen.instrumentation.unembedding import LogitScale, Unembedding
+from reportgen.instrumentation.observer import HeadTrace, LayerTrace
+from reportgen.instrumentation.residual import AddedHeads, find_added_heads, find_other_part, name_of
+from reportgen.instrumentation.unembedding import LogitScale
 from reportgen.records import Token
 from reportgen.records.errors import NoEvidence
 
-_TOLERANCE = 1e-3
 
-
-@dataclass(frozen=True)
-class _Written:
-    """How a layer added the output of its attention module to the residual stream.
+@dataclass
+class _Layer:
+    """What is recorded of one layer at the query positions of the steps.
 
     Attributes:
-        factor: factor of the added vector.
-        norm: norm between the attention module and the residual stream; ``None`` if there is none.
-        scales: scale of that norm in this run, ``[step]``; ``None`` if there is no norm.
-        given: added vector before the factor, after the norm, ``[step, width]``.
+        other_part: what the layer added to the residual stream without its heads, ``[step, width]``.
+        added: how the output of the heads was added; ``None`` if the layer has no attention, as for the rest.
+        projection: the output projection, whose weight is read again after the pass.
+        bias: its bias, ``[width]``.
+        outputs: input of the projection by head, ``[head, step, size]``.
+        values: values of the keys, ``[kv_head, key_pos, size]``.
+        gates: as in ``SplitHeads``.
+        weights: attention weights, ``[head, step, key_pos]``.
     """
 
-    factor: float
-    norm: LinearNorm | None
-    scales: torch.Tensor | None
-    given: torch.Tensor
-
-    def pull_back(self, directions: torch.Tensor) -> torch.Tensor:
-        """Map directions in the residual stream to directions in the output of the output projection."""
-        if self.norm is not None and self.scales is not None:
-            directions = self.norm.pull_back(directions) * self.scales[:, None]
-        return self.factor * directions
+    other_part: torch.Tensor
+    added: AddedHeads | None = None
+    projection: nn.Module | None = None
+    bias: torch.Tensor | None = None
+    outputs: torch.Tensor | None = None
+    values: torch.Tensor | None = None
+    gates: torch.Tensor | None = None
+    weights: torch.Tensor | None = None
 
 
-class Attributor:
-    """Collects the parts of one forward pass.
+class AttributionCollector(KindCollector):
+    """Records what heads and layers add to the residual stream, and compares it with logits when these are known."""
 
-    The scale of the final norm is known only after the pass, so all parts are multiplied by it in ``finish``.
+    kind = "attribution"
 
-    Attributes:
-        heads: contributions of all heads before that scale, ``[contrast, step, head]``, by layer number.
-        other_parts: contribution of each layer without its heads before that scale, ``[contrast, step]``, by layer
-            number.
-    """
+    def __init__(self, run: TracedRun) -> None:
+        """Check that the network has an unembedding after a norm.
 
-    def __init__(
-        self,
-        unembed: Unembedding,
-        chosen: torch.Tensor,
-        runners_up: torch.Tensor,
-        layers: Sequence[int],
-        kept: Sequence[int],
-    ) -> None:
-        """Compute the logit directions of the steps.
-
-        Args:
-            unembed: final norm and unembedding.
-            chosen: ids of the tokens that the steps chose, ``[step]``.
-            runners_up: ids of the tokens to compare with, ``[step, rank]``.
-            layers: numbers of the layers whose contributions by source token are stored.
-            kept: numbers of the heads whose contributions by source token are stored.
+        Raises:
+            NoEvidence: it has not.
         """
-        self._unembed, self._chosen, self._runners_up = unembed, chosen, runners_up
-        self._sources = TokenAttribution(layers, kept)
-        self._logit_directions, self._bias = unembed.directions(chosen, runners_up)
-        self._directions = unembed.norm.pull_back(self._logit_directions)  # [contrast, step, width]
-        self._pending: tuple[SplitHeads, torch.Tensor, torch.Tensor] | None = None
+        super().__init__(run)
+        self._unembed = run.unembed
+        self._layers: dict[int, _Layer] = {}
+        self._pending: tuple[HeadTrace, SplitHeads] | None = None
         self._embedding: torch.Tensor | None = None
         self._stream: torch.Tensor | None = None
-        self._biases = torch.zeros_like(self._bias)
-        self.heads: dict[int, torch.Tensor] = {}
-        self.other_parts: dict[int, torch.Tensor] = {}
 
-    def add_heads(self, heads: SplitHeads, weights: torch.Tensor, attn_out: torch.Tensor) -> None:
-        """Store the output of the attention module of the current layer until ``add_layer`` is called.
+    def see_heads(self, trace: HeadTrace) -> None:
+        """Keep the heads of a layer until ``see_layer`` is called for it."""
+        self._pending = trace, self.run.split(trace)
 
-        Args:
-            heads: split heads at the query positions of the steps.
-            weights: attention weights at these positions, ``[head, step, key_pos]``.
-            attn_out: output of the output projection at these positions, ``[step, width]``.
-        """
-        self._pending = heads, weights.float(), attn_out
-
-    def add_layer(self, trace: LayerTrace) -> None:
-        """Add the contributions of a layer and of its heads.
-
-        Args:
-            trace: residual stream before and after the layer.
+    def see_layer(self, trace: LayerTrace) -> None:
+        """Record what a layer and its heads added to the residual stream.
 
         Raises:
             NoEvidence: the layer does not continue the residual stream of the layer before, or does not add the output
                 of its heads to it.
         """
-        self._check_stream(trace)
-        added = trace.resid_post.float() - trace.resid_pre.float()
-        if self._pending is not None:
-            (heads, weights, attn_out), self._pending = self._pending, None
-            written = _find_written(trace, attn_out)
-            added = added - written.factor * written.given
-            self._attribute(trace.layer, heads, weights, written)
-        self.other_parts[trace.layer] = self._project(added)
-
-    def _check_stream(self, trace: LayerTrace) -> None:
         if self._stream is None:
-            self._embedding = self._project(trace.resid_pre.float())
+            self._embedding = trace.resid_pre.float()
         elif not torch.equal(self._stream, trace.resid_pre):
             raise NoEvidence(f"layer {trace.layer} does not continue the residual stream of the layer before it")
         self._stream = trace.resid_post
-
-    def _project(self, written: torch.Tensor) -> torch.Tensor:
-        return (written * self._directions).sum(-1)
-
-    def _attribute(self, layer: int, heads: SplitHeads, weights: torch.Tensor, written: _Written) -> None:
-        directions = written.pull_back(self._directions)
-        flat = directions.flatten(0, 1) @ heads.weight.flatten(0, 1).T  # [contrast * step, head * size]
-        along = flat.reshape(*directions.shape[:2], *heads.weight.shape[:2]).transpose(1, 2)
-        self.heads[layer] = (along * heads.outputs).sum(-1).transpose(1, 2)
-        self._biases += (heads.bias * directions).sum(-1)
-        if written.norm is not None:
-            self._biases += written.factor * (written.norm.bias * self._directions).sum(-1)
-        self._sources.add(layer, heads, weights, along[0] if heads.gates is None else along[0] * heads.gates)
-
-    def finish(self, unembedded: torch.Tensor, logits: torch.Tensor, scale: LogitScale) -> _Finished:
-        """Multiply all parts by the scale of the final norm and return them.
-
-        Args:
-            unembedded: inputs of the unembedding, ``[step, width]``.
-            logits: logits of the network before a soft cap, ``[step, vocabulary]``.
-            scale: scale and soft cap of the logits after the unembedding.
-
-        Raises:
-            NoEvidence: the inputs of the unembedding are not the output of the final norm.
-        """
-        if self._stream is None or self._embedding is None:
-            raise NoEvidence("its layers do not pass on a residual stream that can be recorded")
-        scales = self._unembed.norm.scales(self._stream, unembedded)
-        if scales is None:
-            raise NoEvidence("the input of its unembedding is not the normed residual stream")
-        by_step = scale.factor * scales
-        constants = scale.factor * ((self._unembed.norm.bias * self._logit_directions).sum(-1) + self._bias)
-        compared = torch.stack([logits.mean(-1), *logits.gather(1, self._runners_up).T])
-        return _Finished(
-            heads={layer: part * by_step[:, None] for layer, part in self.heads.items()},
-            other_parts={layer: part * by_step for layer, part in self.other_parts.items()},
-            sources=self._sources,
-            by_step=by_step,
-            embedding=self._embedding * by_step,
-            biases=self._biases * by_step + constants,
-            logits=logits.gather(1, self._chosen[:, None]).T - compared,
-            note="" if scale.cap is None else f"Parts of the logit before the model caps it at ±{scale.cap:g}.",
+        if self._pending is None:
+            self._layers[trace.layer] = _Layer(find_other_part(trace, None))
+            return
+        (heads_trace, heads), self._pending = self._pending, None
+        added = find_added_heads(trace, heads_trace.attn_out[self.run.rows])
+        self._layers[trace.layer] = _Layer(
+            other_part=find_other_part(trace, added),
+            added=added,
+            projection=heads_trace.projection,
+            bias=heads.bias.clone(),
+            outputs=heads.outputs.clone(),
+            values=_unrepeat(heads.values),
+            gates=None if heads.gates is None else heads.gates.clone(),
+            weights=heads_trace.weights.float(),
         )
-
-
-class AttributionCollector(KindCollector):
-    """Passes the traces of a forward pass to an ``Attributor``."""
-
-    kind = "attribution"
-
-    def __init__(self, run: TracedRun) -> None:
-        """Prepare for the forward pass: find the unembedding and the logit directions."""
-        super().__init__(run)
-        self._attributor = Attributor(run.unembed, run.chosen, run.runners_up, run.layers, run.heads)
-        self._layers: list[int] = []
-
-    def see_heads(self, trace: HeadTrace) -> None:
-        """Add the heads of a layer at the steps."""
-        if trace.layer in self.run.layers:
-            self._layers.append(trace.layer)
-        self._attributor.add_heads(self.run.split(trace), trace.weights, trace.attn_out[self.run.rows].clone())
-
-    def see_layer(self, trace: LayerTrace) -> None:
-        """Add the contribution of a layer to the residual stream."""
-        self._attributor.add_layer(trace)
 
     def finish(self) -> Attribution:
-        """Return the parts of the logit of each step."""
+        """Return the parts of the logit of each step.
+
+        Raises:
+            NoEvidence: the input of the unembedding is not the normed residual stream.
+        """
         unembedded, logits, scale = self.run.output
+        if self._stream is None or self._embedding is None:
+            raise NoEvidence("its layers do not pass on a residual stream that can be recorded")
+        norm_scales = self._unembed.norm.scales(self._stream, unembedded)
+        if norm_scales is None:
+            raise NoEvidence("the input of its unembedding is not the normed residual stream")
         # A soft cap cannot be inverted once it saturates, so compute the logits before the cap from the unembedding.
-        uncapped = logits.float() if scale.cap is None else self.run.unembed.logits(unembedded)
+        uncapped = logits.double() if scale.cap is None else scale.factor * self._unembed.logits(unembedded).double()
+        alternatives = Alternatives.of(logits.double(), uncapped, self.run.chosen)
+        directions, constants = self._unembed.directions(
+            self.run.chosen, alternatives.weights.float(), self.run.runners_up
+        )
+        by_step = scale.factor * norm_scales
+        constants = scale.factor * ((self._unembed.norm.bias * directions).sum(-1) + constants)
+        sums = _Sums(
+            self._unembed.norm.pull_back(directions) * by_step[:, None],
+            self.run,
+            [number for number, layer in self._layers.items() if layer.added],
+        )
+        for layer in sorted(self._layers):
+            sums.add(layer, self._layers.pop(layer))  # the next layer needs the memory
+        chosen = uncapped.gather(1, self.run.chosen[:, None])[:, 0]
+        compared = [alternatives.logit, uncapped.mean(-1), *uncapped.gather(1, self.run.runners_up).T]
+        return sums.record(
+            embedding=sums.project(self._embedding),
+            biases=sums.biases + constants,
+            logits=chosen - torch.stack(compared),
+            alternatives=alternatives,
+            runners_up=self._name_runners_up(),
+            dtype=self._stream.dtype,
+            note=_describe_cap(scale),
+        )
+
+    def _name_runners_up(self) -> tuple[tuple[Token, ...], ...]:
         make_token = self.run.make_token
-        runners_up = tuple(tuple(make_token(token_id) for token_id in row) for row in self.run.runners_up.tolist())
-        finished = self._attributor.finish(unembedded, uncapped, scale)
-        return finished.record(runners_up, sorted(self._layers), self.run.heads)
+        return tuple(tuple(make_token(token_id) for token_id in row) for row in self.run.runners_up.tolist())
 
 
-@dataclass(frozen=True)
-class _Finished:
-    """All parts of one forward pass, named as in ``Attribution``, for all layers and heads."""
+class _Sums:
+    """The parts of every step's logit, added up layer by layer."""
 
-    heads: dict[int, torch.Tensor]  # [contrast, step, head]
-    other_parts: dict[int, torch.Tensor]  # [contrast, step]
-    sources: TokenAttribution  # not yet multiplied by the scale of the final norm
-    by_step: torch.Tensor  # scale of the final norm and of the logits, [step]
-    embedding: torch.Tensor
-    biases: torch.Tensor
-    logits: torch.Tensor
-    note: str
-
-    def record(
-        self, runners_up: tuple[tuple[Token, ...], ...], layers: Sequence[int], heads: Sequence[int]
-    ) -> Attribution:
-        """Return the record for the layers and heads that a capture keeps.
+    def __init__(self, directions: torch.Tensor, run: TracedRun, layers: Sequence[int]) -> None:
+        """Start without parts.
 
         Args:
-            runners_up: runners-up of each step, ``[step][rank]``.
-            layers: numbers of the captured layers, which must have attention.
-            heads: numbers of the captured heads.
+            directions: logit directions in the last residual stream, ``[contrast, step, width]``.
+            run: the run, with the layers and heads that are kept.
+            layers: numbers of the layers that have attention.
         """
-        all_heads = torch.stack([part.sum(-1) for part in self.heads.values()]).sum(0)
-        kept = torch.stack([self.heads[layer][..., list(heads)] for layer in layers], 2)
-        other_parts = torch.stack([self.other_parts[layer] for layer in sorted(self.other_parts)], 2)
-        total = all_heads + other_parts.sum(-1) + self.embedding + self.biases
-        parts = [self.logits.abs(), kept.abs().amax((2, 3)), other_parts.abs().amax(-1), self.embedding.abs()]
-        residuals = ((total - self.logits).abs() / torch.stack(parts).amax(0)).amax(0)
-        mask = torch.where(residuals <= SUM_TOLERANCE, 1.0, torch.nan)  # NaN withholds a step
+        self._directions, self._kept_heads = directions, run.heads
+        num_steps, length = directions.shape[1], len(run.token_ids)
+        self._lengths = torch.arange(length - num_steps, length)  # the last position predicts nothing
+        self._seen = torch.arange(length) < self._lengths[:, None]
+        self._kept_layers = [layer for layer in sorted(layers) if layer in run.layers]
+        num_cells = int(self._lengths.sum())
+        # One array, because one tensor per layer would fragment the memory.
+        self._sources = np.zeros((len(self._kept_layers), len(run.heads), num_cells), np.float32)
+        self._read = np.zeros(num_cells, np.float64)
+        self._heads: list[torch.Tensor] = []
+        self._others: list[torch.Tensor] = []
+        self._other_heads = directions.new_zeros(directions.shape[:2])
+        self._most = directions.new_zeros(directions.shape[:2])
+        self.biases = directions.new_zeros(directions.shape[:2])
+
+    def project(self, written: torch.Tensor) -> torch.Tensor:
+        """Return the part of a vector in the residual stream, ``[contrast, step]``, from ``[step, width]``."""
+        return (written * self._directions).sum(-1)
+
+    def add(self, number: int, layer: _Layer) -> None:
+        """Add the parts of a layer."""
+        self._others.append(self.project(layer.other_part))
+        if layer.added is None:
+            return
+        assert layer.projection is not None
+        assert layer.bias is not None
+        assert layer.outputs is not None
+        directions = layer.added.pull_back(self._directions)
+        weight = weight_of(layer.projection).to(directions.device).float()
+        num_heads, _, size = layer.outputs.shape
+        along = (directions.flatten(0, 1) @ weight.T).reshape(*directions.shape[:2], num_heads, size).transpose(1, 2)
+        heads = (along * layer.outputs).sum(-1).transpose(1, 2)  # [contrast, step, head]
+        self._most = torch.maximum(self._most, heads.abs().amax(-1))
+        self.biases += (layer.bias * directions).sum(-1)
+        if layer.added.norm is not None:
+            self.biases += layer.added.factor * (layer.added.norm.bias * self._directions).sum(-1)
+        is_kept = torch.zeros(num_heads, dtype=torch.bool, device=heads.device)
+        if number in self._kept_layers:
+            is_kept[self._kept_heads] = True
+            self._heads.append(heads[..., self._kept_heads])
+        self._other_heads += heads[..., ~is_kept].sum(-1)
+        self._add_sources(number, layer, along[0] if layer.gates is None else along[0] * layer.gates)
+
+    def _add_sources(self, number: int, layer: _Layer, along: torch.Tensor) -> None:
+        """Add the parts of a layer's heads by the token that they read, against the alternatives."""
+        assert layer.values is not None
+        assert layer.weights is not None
+        values = layer.values.repeat_interleave(len(along) // len(layer.values), 0)
+        written = layer.weights * (along @ values.transpose(1, 2))
+        cells = written[:, self._seen.to(written.device)]
+        self._read += cells.sum(0, dtype=torch.float64).cpu().numpy()
+        if number in self._kept_layers:
+            self._sources[self._kept_layers.index(number)] = cells[self._kept_heads].cpu().numpy()
+
+    def record(
+        self,
+        embedding: torch.Tensor,
+        biases: torch.Tensor,
+        logits: torch.Tensor,
+        alternatives: Alternatives,
+        runners_up: tuple[tuple[Token, ...], ...],
+        dtype: torch.dtype,
+        note: str,
+    ) -> Attribution:
+        """Return the record; steps whose parts do not add up are withheld.
+
+        Args:
+            embedding: part of the embedding, ``[contrast, step]``.
+            biases: part of all biases, ``[contrast, step]``.
+            logits: what the parts must add up to, float64 ``[contrast, step]``.
+            alternatives: what the chosen tokens are compared with.
+            runners_up: runners-up of each step, ``[step][rank]``.
+            dtype: dtype of the residual stream.
+            note: what a reader must know in addition.
+        """
+        kept, others = torch.stack(self._heads, 2), torch.stack(self._others, 2)
+        sums = [kept.double().sum((2, 3)), others.double().sum(-1), embedding, biases, self._other_heads]
+        rounding = logits - torch.stack([part.double() for part in sums]).sum(0)
+        parts = [logits.abs(), self._most.double(), others.abs().amax(-1).double(), embedding.abs().double()]
+        withheld = _withhold(rounding, torch.stack(parts).amax(0), self._most, dtype)
+        mask = torch.tensor([[float("nan") if reason else 1.0 for reason in row] for row in withheld])
+        mask = mask.to(logits.device)
+        shown = mask[0].cpu().numpy().repeat(self._lengths.numpy()).astype(np.float32)
         return Attribution(
             runners_up=runners_up,
-            heads=_array(kept * mask[:, None, None]),
-            other_parts=_array(other_parts * mask[:, None]),
-            embedding=_array(self.embedding * mask),
-            biases=_array(self.biases * mask),
-            other_heads=_array((all_heads - kept.sum((2, 3))) * mask),
-            logits=_array(self.logits * mask),
-            residuals=_array(residuals),
-            sources=self.sources.scale(self.by_step * mask),
-            note=self.note,
+            heads=_array(kept * mask[:, :, None, None]),
+            other_parts=_array(others * mask[:, :, None]),
+            embedding=_array(embedding * mask),
+            biases=_array(biases * mask),
+            other_heads=_array(self._other_heads * mask),
+            rounding=_array(rounding * mask),
+            logits=_array(logits * mask),
+            log_odds=_array(alternatives.log_odds * mask[0]),
+            entropy=_array(alternatives.entropy * mask[0]),
+            soft_cap=_array(alternatives.soft_cap * mask[0]),
+            withheld=withheld,
+            sources=self._sources * shown,
+            read=(self._read * shown).astype(np.float32),
+            dtype=name_of(dtype),
+            note=note,
         )
+
+
+def _unrepeat(values: torch.Tensor) -> torch.Tensor:
+    """Return values ``[head, key_pos, size]`` of each key/value head once, if adjacent heads share it."""
+    repeats = next((head for head in range(1, len(values)) if not torch.equal(values[head], values[0])), len(values))
+    if len(values) % repeats == 0:
+        once = values[::repeats]
+        if torch.equal(once.repeat_interleave(repeats, 0), values):
+            return once.clone()
+    return values.clone()
+
+
+def _withhold(
+    rounding: torch.Tensor, largest: torch.Tensor, most: torch.Tensor, dtype: torch.dtype
+) -> tuple[tuple[str, ...], ...]:
+    """Return why steps are not shown, ``[contrast][step]``; empty for those that are.
+
+    Args:
+        rounding: what the parts lack of their sum, ``[contrast, step]``.
+        largest: largest part, ``[contrast, step]``.
+        most: largest effect of a head, ``[contrast, step]``.
+        dtype: dtype of the residual stream.
+    """
+    if dtype in (torch.float32, torch.float64):  # parts that do not add up in one contrast are wrong in all
+        apart = (rounding.abs() / largest.clamp(min=torch.finfo(torch.float32).tiny)).amax(0)
+        return (tuple(map(_judge_sum, apart.tolist())),) * len(rounding)
+    rows = zip(rounding.abs().tolist(), most.tolist(), strict=True)
+    return tuple(tuple(_judge_rounding(*pair, dtype) for pair in zip(*row, strict=True)) for row in rows)
+
+
+def _judge_sum(apart: float) -> str:
+    if isnan(apart):
+        return "the sum of its parts is not a number"
+    return "" if apart <= SUM_TOLERANCE else f"its parts add up only to within {apart:.1e} of the largest"
+
+
+def _judge_rounding(rounding: float, most: float, dtype: torch.dtype) -> str:
+    if isnan(rounding):
+        return "the sum of its parts is not a number"
+    if rounding <= most:
+        return ""
+    return f"rounding of {name_of(dtype)} is {rounding:.2g} logits, and the largest effect of a head {most:.2g}"
+
+
+def _describe_cap(scale: LogitScale) -> str:
+    return "" if scale.cap is None else f"Parts of the logit before the model caps it at ±{scale.cap:g}."
 
 
 def _array(values: torch.Tensor) -> NDArray[np.float32]:
     return values.float().cpu().numpy()
-
-
-def _find_written(trace: LayerTrace, attn_out: torch.Tensor) -> _Written:
-    """Find how a layer added the output of its output projection to the residual stream, and check the result.
-
-    Raises:
-        NoEvidence: the layer does not add this output, with or without a norm and a factor.
-    """
-    before, added = trace.resid_pre.float(), trace.resid_post.float() - trace.resid_pre.float()
-    norm, scales, written = None, None, attn_out.float()
-    for call in trace.calls:
-        reads_heads = call.given.shape == attn_out.shape and torch.equal(call.given, attn_out)
-        if reads_heads and not torch.equal(call.given, call.gave):
-            norm = LinearNorm.probe(call.module, attn_out.shape[-1], attn_out)
-            scales = norm.scales(call.given, call.gave) if norm else None
-            written = call.gave.float()
-            if scales is None:
-                raise NoEvidence(f"layer {trace.layer}: the module after its heads is not a norm")
-            break
-    tolerance = tolerance_of(trace.resid_post.dtype)
-    for find_factor in (_factor_in_sequence, _factor_side_by_side):
-        for call in reversed(trace.calls):  # modules that run after the heads are the last ones
-            factor = find_factor(call, before, added, written)
-            if factor is not None and factor[0] and is_close(*factor[1:], tolerance):
-                return _Written(factor[0], norm, scales, written)
-    raise NoEvidence(f"layer {trace.layer} does not add the output of its heads to the residual stream")
-
-
-def _factor_in_sequence(
-    call: Call, before: torch.Tensor, _: torch.Tensor, written: torch.Tensor
-) -> tuple[float, torch.Tensor, torch.Tensor] | None:
-    """Fit the factor if a later module of the layer reads the residual stream after the heads' output was added.
-
-    Returns:
-        The factor, which is usually 1, the change of the residual stream that it predicts, and the observed change;
-        ``None`` if the inputs of the module have another shape.
-    """
-    if call.given.shape != before.shape:
-        return None
-    between = call.given.float() - before
-    factor = _snap(float((between * written).sum() / (written * written).sum()))
-    return factor, factor * written, between
-
-
-def _factor_side_by_side(
-    call: Call, _: torch.Tensor, added: torch.Tensor, written: torch.Tensor
-) -> tuple[float, torch.Tensor, torch.Tensor] | None:
-    """Fit the factor if the layer adds the output of its heads and that of another module, each times a factor.
-
-    Returns:
-        As ``_factor_in_sequence``; ``None`` if the module cannot be the other one.
-    """
-    if call.gave.shape != added.shape or torch.equal(call.gave.float(), written):
-        return None
-    columns = torch.stack([written.flatten(), call.gave.float().flatten()], 1)
-    factors = torch.linalg.lstsq(columns.cpu(), added.flatten()[:, None].cpu()).solution[:, 0]
-    factor, other = (_snap(float(value)) for value in factors)
-    return factor, factor * written + other * call.gave.float(), added
-
-
-def _snap(factor: float) -> float:
-    """Return the nearest integer if the factor differs from it only by rounding; otherwise the factor."""
-    nearest = round(factor) if isfinite(factor) else 0
-    return float(nearest) if abs(factor - nearest) < _TOLERANCE else factor

@@ -17,7 +17,10 @@ from reportgen.records.evidence import Shape, Sizes
 from reportgen.records.json_values import describe_token, list_numbers
 
 SUM_TOLERANCE = 1e-3
-"""Accepted difference between the sum of the parts and the logit, relative to the largest part."""
+"""In float32: how far the parts may be from what they must add up to, relative to the largest of them."""
+
+CONTRASTS = ("alternatives", "mean")
+"""What a chosen token is compared with, by the first numbers of the axis ``contrast``; runners-up follow."""
 
 SOURCE_THRESHOLD = 1e-3
 """Threshold, as a share of a step's strongest cell, below which a cell is shown as 0 on the page."""
@@ -28,38 +31,47 @@ _NO_SOURCE = -128
 
 ATTRIBUTION = Definition(
     "attribution", "direct logit attribution",
-    "What a part wrote into the residual stream, through the final norm at the scale that it had in this run, along "
-    "the unembedding of the chosen token minus the mean over the vocabulary (or minus a rival token).",
-    "Direct logit attribution: Elhage et al. 2021, nostalgebraist 2020.",
-    "The direct path alone: what later layers make of it is counted there. A part that writes for every token alike "
-    "counts as nothing.",
+    "What a part added to the residual stream, through the final norm at the scale that it had in this run, along the "
+    "unembedding of the chosen token minus that of the alternatives: all other tokens, weighted by their probability "
+    "among them. It is the part times the gradient of the chosen token's log-odds. Or minus the mean over the "
+    "vocabulary, or minus a runner-up.",
+    "Direct logit attribution: Elhage et al. 2021, nostalgebraist 2020; the alternatives are ours.",
+    "The direct path alone: what later layers make of it is counted there. First order: a large part moves the "
+    "alternatives too. A nearly certain token is compared with what little is left.",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """Direct logit attribution: contribution of each part of the network to the logit of each step's chosen token.
+    """Direct logit attribution: what each part of the network added to the logit of the token that a step chose.
 
-    Every value is a part of a logit difference: the logit of the chosen token minus that of a comparison. *Contrast* 0
-    compares with the mean over the vocabulary, contrast ``1 + i`` with runner-up ``i`` of the step. A value is NaN if
-    the step has fewer runners-up, or if its values are withheld because the parts did not add up.
+    Every value is part of a logit difference. The axis ``contrast`` says between what: 0 compares the chosen token with
+    the *alternatives*, all other tokens weighted by their probability among them; 1 with the mean over the vocabulary;
+    ``2 + i`` with runner-up ``i`` of that step. NaN if a step has fewer runners-up or was withheld.
 
     Attributes:
-        runners_up: most probable tokens that each step did not choose, best first, ``[step][runner_up]``.
-        heads: contributions of the captured heads, float32 ``[contrast, step, layer, head]``.
-        other_parts: contribution of each layer without its heads, mostly its MLP, float32
-            ``[contrast, step, layer]``; axis 2 covers all layers of the model.
-        embedding: contribution of the residual stream before the first layer, float32 ``[contrast, step]``.
-        biases: contribution of the biases of output projections, final norm and unembedding, float32
+        runners_up: the most probable other tokens of each step, best first, ``[step][runner_up]``.
+        heads: captured heads, float32 ``[contrast, step, layer, head]``.
+        other_parts: what each of the model's layers added next to its heads, mostly its MLP, float32
+            ``[contrast, step, layer]``, axis 2 over all layers of the model.
+        embedding: the residual stream before the first layer, float32 ``[contrast, step]``.
+        biases: biases of output projections, final norm and unembedding, float32 ``[contrast, step]``.
+        other_heads: sum of the heads that were not captured, float32 ``[contrast, step]``.
+        rounding: what the sum of these parts lacks of the logit: the rounding of the model's own run, float32
             ``[contrast, step]``.
-        other_heads: sum of the contributions of the heads that were not captured, float32 ``[contrast, step]``.
-        logits: logit difference that the parts must add up to, float32 ``[contrast, step]``.
-        residuals: absolute difference between the sum of the parts and ``logits``, relative to the largest part or
-            ``logits``, float32 ``[step]``.
-        sources: contribution of each head by the token that it reads, against the mean over the vocabulary, float32
-            ``[layer, head, cell]``: the rows of the steps one after the other, each with keys from 0 to the row's
-            query; ``None`` if the heads cannot be split by the tokens that they read.
-        note: further information for the reader, such as a soft cap after the sum; usually empty.
+        logits: logit of the chosen token minus that of what it is compared with, before a soft cap, float32
+            ``[contrast, step]``; the sum of all parts and the rounding.
+        log_odds: log-odds of the chosen token, ``logits[0] + soft_cap - entropy``, in nats, float32 ``[step]``.
+        entropy: entropy of the alternatives, in nats, float32 ``[step]``.
+        soft_cap: what a soft cap of the logits changes of ``logits[0]``; 0 without one, float32 ``[step]``.
+        withheld: why the values of a step are not shown, ``[contrast][step]``; empty if they are.
+        sources: captured heads by the token that they read, against the alternatives, float32
+            ``[layer, head, cell]``: the rows of the steps one after the other, keys from 0 to the row's query; ``None``
+            if heads cannot be split by the tokens that they read.
+        read: the same summed over all heads of all layers, captured or not, float32 ``[cell]``. A row adds up to the
+            part of attention, ``heads`` and ``other_heads`` of contrast 0.
+        dtype: dtype of the residual stream, such as ``bfloat16``.
+        note: what a reader must know in addition, such as a soft cap after the sum; usually empty.
     """
 
     runners_up: tuple[tuple[Token, ...], ...]
@@ -68,9 +80,15 @@ class Attribution:
     embedding: NDArray[np.float32]
     biases: NDArray[np.float32]
     other_heads: NDArray[np.float32]
+    rounding: NDArray[np.float32]
     logits: NDArray[np.float32]
-    residuals: NDArray[np.float32]
+    log_odds: NDArray[np.float32]
+    entropy: NDArray[np.float32]
+    soft_cap: NDArray[np.float32]
+    withheld: tuple[tuple[str, ...], ...]
     sources: NDArray[np.float32] | None = None
+    read: NDArray[np.float32] | None = None
+    dtype: str = "float32"
     note: str = ""
 
 
@@ -97,9 +115,11 @@ class LogitAttribution(Kind):
     def list_grids(self, value: Attribution) -> Mapping[str, NDArray[np.float32]]:
         """Return the heads' contributions by contrast.
 
-        ``attribution`` compares with the mean over the vocabulary, ``runner-up-1`` and so on with the runners-up.
+        ``attribution`` compares with the alternatives, ``attribution-mean`` with the mean over the vocabulary,
+        ``runner-up-1`` and so on with the runners-up.
         """
-        names = ("attribution", *(f"runner-up-{rank}" for rank in range(1, len(value.heads))))
+        num_runners_up = len(value.heads) - len(CONTRASTS)
+        names = ("attribution", "attribution-mean", *(f"runner-up-{rank + 1}" for rank in range(num_runners_up)))
         return dict(zip(names, value.heads, strict=True))
 
     def describe(self, capture: Capture, value: Attribution) -> Mapping[str, Any]:
@@ -110,7 +130,11 @@ class LogitAttribution(Kind):
             "other_parts_sum": value.other_parts.sum(2),
             "embedding": value.embedding,
             "biases": value.biases,
+            "rounding": value.rounding,
             "logits": value.logits,
+            "log_odds": value.log_odds,
+            "entropy": value.entropy,
+            "soft_cap": value.soft_cap,
         }
         return {
             "source_scales": None if value.sources is None else list_numbers(_scale_sources(capture, value.sources)),
@@ -118,32 +142,46 @@ class LogitAttribution(Kind):
                 "runners_up": [[describe_token(token) for token in tokens] for tokens in value.runners_up],
                 **{name: list_numbers(values, _SUM_DIGITS) for name, values in parts.items()},
                 "other_parts": list_numbers(value.other_parts),
-                "residuals": list_numbers(value.residuals),
-                "tolerance": SUM_TOLERANCE,
+                "withheld": [list(reasons) for reasons in value.withheld],
+                "dtype": value.dtype,
                 "note": value.note,
             },
         }
 
+    def encode(self, capture: Capture, value: Attribution) -> Mapping[str, NDArray[Any]]:
+        """Return ``read``: little-endian float32 ``[cell]``, so that its rows add up on the page."""
+        return {} if value.read is None else {"read": value.read.astype("<f4")}
+
     def tabulate(self, capture: Capture, value: Attribution) -> Iterable[Row]:
-        """Return a table row for each step, contrast and part."""
+        """Return the parts of each step by contrast, then its account, then attention by the token that it read.
+
+        The parts of a contrast add up to its part ``all``.
+        """
+        columns = ("step", "against", "against_token_id", "against_text", "part", "layer", "head", "key_pos", "logit")
         for step, runners_up in enumerate(value.runners_up):
-            for contrast, token in enumerate((None, *runners_up)):
-                against = {
-                    "step": step,
-                    "against_token_id": token.token_id if token else None,
-                    "against_text": token.text if token else None,
-                }
-                for part, layer, head, logit in _list_parts(capture, value, contrast, step):
-                    yield {**against, "part": part, "layer": layer, "head": head, "logit": logit}
+            contrasts = [*((name, None) for name in CONTRASTS), *(("runner-up", token) for token in runners_up)]
+            for contrast, (against, token) in enumerate(contrasts):
+                place = {"step": step, "against": against}
+                if token is not None:
+                    place |= {"against_token_id": token.token_id, "against_text": token.text}
+                for part in _list_parts(capture, value, contrast, step):
+                    yield {**dict.fromkeys(columns), **place, **part}
+            for part in _list_account(capture, value, step):
+                yield {**dict.fromkeys(columns), "step": step, **part}
 
     def shapes(self, value: Attribution, sizes: Sizes) -> Iterable[Shape]:
-        """Return the required shapes of the value's arrays."""
+        """Return the shapes that its arrays must have."""
         contrasts, steps = len(value.heads), sizes.num_steps
+        first = sizes.num_tokens - steps
+        cells = sum(first + step for step in range(steps))
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(
-            ("embedding", "biases", "other_heads", "logits"), (contrasts, steps)
+            ("embedding", "biases", "other_heads", "rounding", "logits"), (contrasts, steps)
         )
-        shapes |= {"heads": (contrasts, steps, sizes.num_layers, sizes.num_heads), "residuals": (steps,)}
-        return [Shape(name, getattr(value, name), shape) for name, shape in shapes.items()]
+        shapes |= dict.fromkeys(("log_odds", "entropy", "soft_cap"), (steps,))
+        shapes |= {"heads": (contrasts, steps, sizes.num_layers, sizes.num_heads)}
+        shapes |= {"sources": (sizes.num_layers, sizes.num_heads, cells), "read": (cells,)}
+        arrays = {name: getattr(value, name) for name in shapes}
+        return [Shape(name, array, shapes[name]) for name, array in arrays.items() if array is not None]
 
 
 def encode_sources(capture: Capture) -> Iterator[NDArray[np.int8] | None]:
@@ -178,15 +216,23 @@ def _row_lengths(capture: Capture) -> NDArray[np.int64]:
     return np.array([capture.query_pos_of_step(step.step) + 1 for step in capture.steps])
 
 
-def _list_parts(
-    capture: Capture, value: Attribution, contrast: int, step: int
-) -> Iterator[tuple[str, int | None, int | None, float]]:
+def _list_parts(capture: Capture, value: Attribution, contrast: int, step: int) -> Iterator[Row]:
     for row, layer in enumerate(capture.layers):
         for column, head in enumerate(capture.heads):
-            yield "head", layer, head, value.heads[contrast, step, row, column]
+            yield {"part": "head", "layer": layer, "head": head, "logit": value.heads[contrast, step, row, column]}
     for layer, logit in enumerate(value.other_parts[contrast, step]):
-        yield "other parts", layer, None, logit
-    yield "other heads", None, None, value.other_heads[contrast, step]
-    yield "embedding", None, None, value.embedding[contrast, step]
-    yield "biases", None, None, value.biases[contrast, step]
-    yield "all", None, None, value.logits[contrast, step]
+        yield {"part": "other parts", "layer": layer, "logit": logit}
+    for part in ("other heads", "embedding", "biases", "rounding"):
+        yield {"part": part, "logit": getattr(value, part.replace(" ", "_"))[contrast, step]}
+    yield {"part": "all", "logit": value.logits[contrast, step]}
+
+
+def _list_account(capture: Capture, value: Attribution, step: int) -> Iterator[Row]:
+    account = {"soft cap": value.soft_cap, "entropy": value.entropy, "log-odds": value.log_odds}
+    for part, values in account.items():
+        yield {"against": "account", "part": part, "logit": values[step]}
+    if value.read is not None:
+        lengths = _row_lengths(capture)
+        start = int(lengths[:step].sum())
+        for key_pos, logit in enumerate(value.read[start : start + lengths[step]]):
+            yield {"against": "alternatives, by token read", "part": "attention", "key_pos": key_pos, "logit": logit}
