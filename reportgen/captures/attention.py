@@ -206,7 +206,8 @@ def _check(trace: RowTrace) -> None:
     sums = weights.sum(-1, dtype=torch.float32)
     smallest, largest = float(sums.min()), float(sums.max())
     if not torch.isfinite(sums).all():
-        raise CaptureMismatch(f"{layer}: attention holds NaN or infinity; try --dtype float32")
+        cause = "float16 overflows; try --dtype bfloat16 or" if trace.dtype == torch.float16 else "try --dtype"
+        raise CaptureMismatch(f"{layer}: attention holds NaN or infinity; {cause} float32")
     if weights[:, :, last:].any() or weights[:, :, trace.first : last].triu(1).any():
         raise CaptureMismatch(f"{layer}: a position attends to a later one; use a causal model")
     # A learned sink may take any part of the weight.

@@ -259,7 +259,9 @@ def _predict_steps(
     for step, token_id in enumerate(generated.token_ids):
         difference = abs(raw[step].logprob - float(replayed[step, token_id]))
         if isnan(difference):
-            raise ValueError("the logits of the attention pass are not finite, try --dtype float32")
+            raise ValueError(
+                "the logits of the attention pass are not finite; float16 may overflow, try --dtype bfloat16 or float32"
+            )
         steps.append(Step(step, raw[step], filtered[step], difference))
     return tuple(steps)
 

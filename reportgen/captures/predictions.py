@@ -46,7 +46,7 @@ class Predictor:
 
     def _predict(self, logits: torch.Tensor, chosen: Sequence[int]) -> Iterator[Prediction]:
         if not torch.isfinite(logits.amax(-1)).all():
-            raise ValueError("the model's logits are not finite, try --dtype float32")
+            raise ValueError("the model's logits are not finite; float16 may overflow, try --dtype bfloat16 or float32")
         logprobs = logits.log_softmax(-1)
         entropies = torch.special.entr(logprobs.exp()).sum(-1).clamp(min=0)
         chosen_logprobs = logprobs.gather(-1, torch.tensor(chosen, device=logits.device)[:, None])

@@ -72,7 +72,7 @@ FAILED = {
     "attention": "attention holds NaN or infinity; try --dtype float32",
     "logits": "not finite",
     "forward": "not finite",
-    "long": "600 prompt tokens and 2 to generate do not fit good's context window of 512",
+    "long": "600 prompt tokens and 2 to generate do not fit into good's context window of 512",
     "chat": "words has no chat template",
     "broken": "its weights cannot be read",
 }
