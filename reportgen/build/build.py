@@ -125,7 +125,10 @@ class _Run:
             return tuple(prompts)
         with self._stop.importing():
             checked = check_prompts(
-                missing, model=options.model and options.model.info, trust_remote_code=options.trust_remote_code
+                missing,
+                model=options.model and options.model.info,
+                trust_remote_code=options.trust_remote_code,
+                allow_pickle=options.allow_pickle,
             )
             if options.model is None and options.cluster is None:  # on a cluster, each worker checks its own machine
                 from reportgen.models.model import check_settings  # torch takes seconds to import

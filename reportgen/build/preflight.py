@@ -19,6 +19,7 @@ def check_prompts(
     *,
     model: ModelInfo | None = None,
     trust_remote_code: bool = False,
+    allow_pickle: bool = False,
     problems: Problems | None = None,
 ) -> tuple[Prompt, ...]:
     """Check prompts against their models' configs, and return them with slugs and titles, ready to run.
@@ -27,6 +28,7 @@ def check_prompts(
         prompts: prompts of a run.
         model: a loaded model to use for all prompts, instead of the models that they name.
         trust_remote_code: run Python code that comes with a model.
+        allow_pickle: read pickled weights if a model has no safetensors.
         problems: problems already found in the prompt file, as returned by ``read_prompts``.
 
     Raises:
@@ -39,7 +41,8 @@ def check_prompts(
     named = tuple(prompts) if problems else name_pages(tuple(prompts))
     infos = {model.name: model} if model else {}
     if model is None:
-        unusable = _look_up(named, infos, trust_remote_code, problems)
+        settings = {"trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle}
+        unusable = _look_up(named, infos, settings, problems)
         unusable += _check_adapters(named, infos, problems)
     else:
         unusable = _check_same_adapter(named, model, problems)
@@ -51,7 +54,7 @@ def check_prompts(
 
 
 def _look_up(
-    prompts: Iterable[Prompt], infos: dict[str, ModelInfo], trust_remote_code: bool, problems: Problems
+    prompts: Iterable[Prompt], infos: dict[str, ModelInfo], settings: Mapping[str, bool], problems: Problems
 ) -> list[ModelError]:
     """Add the info of each model to ``infos``, or a problem if the file names it; return the errors of other models."""
     errors: dict[str, ModelError] = {}
@@ -60,7 +63,7 @@ def _look_up(
         name = prompt.model
         try:
             if name not in infos and name not in errors:
-                infos[name] = _load_info(name, trust_remote_code)
+                infos[name] = _load_info(name, settings)
         except ModelError as error:
             errors[name] = error
         if name in errors and prompt.place.file and "model" not in prompt.place.options:
@@ -113,10 +116,10 @@ def _record_adapter_error(error: ModelError | None, prompt: Prompt, problems: Pr
     return []
 
 
-def _load_info(name: str, trust_remote_code: bool) -> ModelInfo:
+def _load_info(name: str, settings: Mapping[str, bool]) -> ModelInfo:
     if name in BUNDLED:
         return BUNDLED[name].info
     # Imported only here: torch takes seconds to import, and the info of bundled models is known without it.
     from reportgen.models.model import load_model_info
 
-    return load_model_info(name, trust_remote_code=trust_remote_code)
+    return load_model_info(name, **settings)

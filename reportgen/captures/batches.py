@@ -9,6 +9,7 @@ from typing import Any
 from reportgen.captures.generation import can_share
 from reportgen.captures.tokenization import encode_prompt
 from reportgen.instrumentation.strategy import find_strategy
+from reportgen.models.config import find_rope_switch
 from reportgen.models.hf_errors import quiet
 from reportgen.models.model import LoadedModel
 from reportgen.records import EncodedPrompt, Prompt
@@ -31,16 +32,18 @@ def make_batches(model: LoadedModel, prompts: Sequence[Prompt], batch_size: int 
 
     Returns:
         Batches in the order of their first prompts; the prompts of a batch keep their order. A prompt with sampling,
-        beam search, a repetition penalty or additional evidence, or that cannot be encoded, forms a batch alone.
+        beam search, a repetition penalty or additional evidence, or that cannot be encoded, forms a batch alone. So
+        does one that is so long that the model's rotary positions depend on the length.
     """
     encoded = [encode_prompt(model, prompt) for prompt in prompts]
     if batch_size == 1 or not _can_pad(model):
         return [[prompt] for prompt in encoded]
     settings = [_settings_of(prompt) for prompt in prompts]
+    switch = find_rope_switch(model.network.config)
     order = sorted(range(len(encoded)), key=lambda index: (repr(settings[index]), len(encoded[index].token_ids), index))
     batches: list[list[int]] = []
     for _, group in groupby(order, key=settings.__getitem__):
-        batches += _cut(list(group), encoded, batch_size)
+        batches += _cut(list(group), encoded, batch_size, switch)
     return [[encoded[index] for index in sorted(batch)] for batch in sorted(batches, key=min)]
 
 
@@ -52,12 +55,13 @@ def _can_pad(model: LoadedModel) -> bool:
         return False
 
 
-def _cut(indices: list[int], encoded: Sequence[EncodedPrompt], batch_size: int) -> list[list[int]]:
-    """Split indices of prompts, sorted by length, into batches."""
+def _cut(indices: list[int], encoded: Sequence[EncodedPrompt], batch_size: int, switch: int | None) -> list[list[int]]:
+    """Split indices of prompts, sorted by length, into batches; prompts beyond the switch of the rope run alone."""
     batches: list[list[int]] = []
     for index in indices:
         prompt, length = encoded[index].prompt, len(encoded[index].token_ids)
         alone = not length or not can_share(prompt.generation) or prompt.evidence
+        alone = alone or (switch is not None and length + prompt.max_new_tokens > switch)
         if batches and not alone:
             batch, shortest = batches[-1], len(encoded[batches[-1][0]].token_ids)
             fits = (len(batch) + 1) * (length + prompt.max_new_tokens) <= _POSITIONS

@@ -32,7 +32,7 @@ from reportgen.instrumentation.layer_types import confirm_layer_types, detect_la
 from reportgen.instrumentation.logits import Logits
 from reportgen.models.hf_errors import quiet
 from reportgen.models.model import LoadedModel
-from reportgen.records import EncodedPrompt, LayerType, Prediction, Prompt, Step
+from reportgen.records import EncodedPrompt, LayerType, Prediction, Prompt, Step, public_name
 from reportgen.records.errors import (
     CaptureMismatch,
     ModelError,
@@ -200,8 +200,14 @@ class _Capturer:
             detect_layer_types(model.network, model.info), attended.layers, attended.attention, len(collector.token_ids)
         )
         return Capture(
-            prompt=prompt,
-            model=replace(model.info, features=find_features(model.network, layer_types, model.info.num_heads)),
+            # What is made of a capture is published, and a path can name a person.
+            prompt=replace(prompt, model=public_name(prompt.model), adapter=public_name(prompt.adapter)),
+            model=replace(
+                model.info,
+                name=public_name(model.info.name),
+                adapter=public_name(model.info.adapter),
+                features=find_features(model.network, layer_types, model.info.num_heads),
+            ),
             tokens=make_tokens(model.tokenizer, collector.token_ids),
             num_prompt_tokens=len(one.token_ids),
             layers=attended.layers,

@@ -27,8 +27,8 @@ def tokenize(model: LoadedModel, prompt: Prompt) -> list[int]:
     """
     where = prompt.place.of(_key(prompt))
     tokenizer: Any = model.tokenizer
-    if prompt.messages and not tokenizer.chat_template:
-        raise PromptError(f"{where}: {model.info.name} has no chat template; write text, or use a chat model")
+    if prompt.messages:
+        _check_template(tokenizer.chat_template, prompt, f"{where}: {model.info.name}")
     try:
         if prompt.messages:
             encoded = _apply_template(tokenizer, prompt)
@@ -49,6 +49,17 @@ def tokenize(model: LoadedModel, prompt: Prompt) -> list[int]:
         )
     _check_window(model, prompt, len(token_ids))
     return token_ids
+
+
+def _check_template(template: Any, prompt: Prompt, subject: str) -> None:
+    """Raise if a tokenizer has no chat template for a prompt; several can have names, and one may be for tools."""
+    if not template:
+        raise PromptError(f"{subject} has no chat template; write text, or use a chat model")
+    if isinstance(template, dict) and "default" not in template and not (prompt.tools and "tool_use" in template):
+        raise PromptError(
+            f"{subject} has chat templates of the names {', '.join(sorted(template))}, and none is named 'default'; "
+            "rename the one to use to 'default' in its tokenizer_config.json, or write text"
+        )
 
 
 def encode_prompt(model: LoadedModel, prompt: Prompt) -> EncodedPrompt:

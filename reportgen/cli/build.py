@@ -20,6 +20,7 @@ from reportgen.cli.options import (
     MAX_MB,
     MODEL,
     OPEN,
+    PICKLE,
     PRECISION,
     PROMPTS,
     QUIET,
@@ -91,7 +92,7 @@ _OVERRIDES = ("model", "layers", "heads", "max_new_tokens", "seed", "evidence")
         help="Maximum number of prompts of similar length in a batch; 1 turns batching off.",
     ),
     TRUST,
-    click.option("--allow-pickle", is_flag=True, help="Read pickled weights if the model has no safetensors."),
+    PICKLE,
 )  # fmt: skip
 @group(
     "Where to run, and what to print",
@@ -191,7 +192,8 @@ def read_checked(prompts: Path, settings: dict[str, Any]) -> PromptFile:
     chosen = override(file.prompts, **overrides)
     if file.problems:
         with importing(NO_PAGE):
-            check_prompts(chosen, trust_remote_code=settings["trust_remote_code"], problems=file.problems)
+            allowed = {name: settings[name] for name in ("trust_remote_code", "allow_pickle")}
+            check_prompts(chosen, **allowed, problems=file.problems)
     return replace(file, prompts=chosen)
 
 

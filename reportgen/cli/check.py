@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from reportgen.cli.errors import NOT_WRITTEN, importing, shows_errors
-from reportgen.cli.options import HEADS, LAYERS, MODEL, PROMPTS, TRUST, VERBOSE
+from reportgen.cli.options import HEADS, LAYERS, MODEL, PICKLE, PROMPTS, TRUST, VERBOSE
 from reportgen.records.selection import Selection
 
 
@@ -17,18 +17,19 @@ from reportgen.records.selection import Selection
 @LAYERS
 @HEADS
 @TRUST
+@PICKLE
 @VERBOSE
 @shows_errors(NOT_WRITTEN)
 def check(
     prompts: Path, model: str | None, layers: Selection | None, heads: Selection | None, trust_remote_code: bool,
-    verbose: bool,
+    allow_pickle: bool, verbose: bool,
 ) -> None:  # fmt: skip
-    """Check PROMPTS (default: prompts.yaml) and the configs of its models, without loading weights."""
+    """Check PROMPTS (default: prompts.yaml) and the configs and files of its models, without loading weights."""
     from reportgen.build.preflight import check_prompts
     from reportgen.prompts.prompt_file import override, read_prompts
 
     chosen, problems = read_prompts(prompts)
     chosen = override(chosen, model=model, layers=layers, heads=heads)
     with importing(NOT_WRITTEN):
-        check_prompts(chosen, trust_remote_code=trust_remote_code, problems=problems)
+        check_prompts(chosen, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle, problems=problems)
     click.echo(f"{prompts}: {len(chosen)} prompt{'s' if len(chosen) > 1 else ''}, no problems")

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from reportgen.build.interrupts import INTERRUPTED
-from reportgen.records.errors import OptionError, PromptFileError, ReportgenError
+from reportgen.records.errors import OptionError, PromptFileError, ReportgenError, WrongSetting
 
 NO_PAGE = " before a page was finished; earlier pages are kept"
 NOT_WRITTEN = "; nothing was written"
@@ -37,6 +37,8 @@ def shows_errors(stopped: str) -> Callable[[Callable[..., None]], Callable[..., 
             except OptionError as error:
                 context = click.get_current_context()
                 raise click.BadParameter(error.message, ctx=context, param_hint=f"'{error.option}'") from error
+            except WrongSetting as error:
+                raise click.UsageError(str(error), ctx=click.get_current_context()) from error
             except ReportgenError as error:
                 if options.get("verbose"):
                     raise

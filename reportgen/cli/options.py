@@ -54,6 +54,7 @@ MODEL = click.option(
 LAYERS = click.option("--layers", type=SelectionType(), help="Layers to show, such as 0-4,-1. Default: all.")
 HEADS = click.option("--heads", type=SelectionType(), help="Heads to show. Default: all.")
 TRUST = click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with the model.")
+PICKLE = click.option("--allow-pickle", is_flag=True, help="Read pickled weights if the model has no safetensors.")
 VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Print a line for each stage, and tracebacks of errors.")
 QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress bar; failures are still shown.")
 OPEN = click.option("--open", "open_index", is_flag=True, help="Open the index in a browser when done.")

@@ -11,11 +11,14 @@ import json
 import re
 import warnings
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reportgen.models.files import check_no_pointers
 from reportgen.models.hf_errors import calling_transformers, name_subject
+from reportgen.models.hub import cache_if_silent
 from reportgen.models.model_source import ADAPTER_CONFIG, Source, find_adapter
 from reportgen.records.errors import ModelError, install_advice
 
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 _WRONG_BASE_MODEL = "size mismatch|not found in the base model|Found missing adapter keys"
 _WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+_TOKENIZER = "tokenizer_config.json"
+_TEMPLATE = "chat_template.jinja"
 _SAMPLE = 8
 """Number of tokens on which the logits before and after merging are compared."""
 _TOLERANCE = 1e-3
@@ -43,10 +48,53 @@ def check_adapter(name: str, model: str) -> None:
         ModelError: peft is not installed, the adapter's config cannot be read, or adapters of its type cannot be
             merged.
     """
-    _read(name, model)
+    with _reaching(name, model):
+        _read(name, model)
 
 
-def merge_adapter(network: PreTrainedModel, name: str, model: str, *, allow_pickle: bool = False) -> PreTrainedModel:
+def find_tokenizer(name: str, model: str) -> Source | None:
+    """Return the location of an adapter if it has a tokenizer of its own, which it was trained with; else ``None``.
+
+    Args:
+        name: name of the adapter, as in ``check_adapter``.
+        model: name of the base model, for error messages.
+
+    Raises:
+        ModelError: as in ``check_adapter``.
+    """
+    with _reaching(name, model):
+        source, _ = _read(name, model)
+        return source if _has_file(source, _TOKENIZER, model, name) else None
+
+
+def read_chat_template(name: str, model: str) -> str:
+    """Return the chat template of an adapter without a tokenizer; empty if it has none.
+
+    Args:
+        name: name of the adapter, as in ``check_adapter``.
+        model: name of the base model, for error messages.
+
+    Raises:
+        ModelError: as in ``check_adapter``.
+    """
+    from huggingface_hub import hf_hub_download
+
+    with _reaching(name, model):
+        source, _ = _read(name, model)
+        if not _has_file(source, _TEMPLATE, model, name):
+            return ""
+        with calling_transformers(model, "chat template", adapter=name):
+            path = (
+                Path(source.repo, _TEMPLATE)
+                if source.is_local
+                else Path(hf_hub_download(source.repo, _TEMPLATE, revision=source.revision))
+            )
+            return path.read_text("utf-8")
+
+
+def merge_adapter(
+    network: PreTrainedModel, name: str, model: str, *, allow_pickle: bool = False, num_tokens: int = 0
+) -> PreTrainedModel:
     """Load an adapter and merge it into the weights of a network.
 
     Args:
@@ -54,6 +102,8 @@ def merge_adapter(network: PreTrainedModel, name: str, model: str, *, allow_pick
         name: name of the adapter, as in ``check_adapter``.
         model: name of the base model, for error messages.
         allow_pickle: whether pickled adapter weights may be loaded if there are no safetensors.
+        num_tokens: number of tokens of the adapter's own tokenizer; a smaller embedding is enlarged to it. 0 leaves
+            the embedding as it is.
 
     Returns:
         The network with the merged weights and without peft modules.
@@ -61,6 +111,13 @@ def merge_adapter(network: PreTrainedModel, name: str, model: str, *, allow_pick
     Raises:
         ModelError: as in ``check_adapter``; or the adapter is broken, was made for another model or cannot be merged.
     """
+    with _reaching(name, model):
+        return _merge_adapter(network, name, model, allow_pickle, num_tokens)
+
+
+def _merge_adapter(
+    network: PreTrainedModel, name: str, model: str, allow_pickle: bool, num_tokens: int
+) -> PreTrainedModel:
     source, config = _read(name, model)
     subject = name_subject(model, name)
     if getattr(network, "is_quantized", False):
@@ -78,6 +135,7 @@ def merge_adapter(network: PreTrainedModel, name: str, model: str, *, allow_pick
     import torch
 
     with calling_transformers(model, "weights", adapter=name), torch.no_grad():
+        _enlarge(network, num_tokens)
         adapted = _put_on(network, source, config, subject)
         _check_not_shared(network, subject)
         # Only float32 is compared: in half precision, rounding the merged weights can change logits by half their size.
@@ -88,12 +146,33 @@ def merge_adapter(network: PreTrainedModel, name: str, model: str, *, allow_pick
     return merged
 
 
+def _reaching(name: str, model: str) -> AbstractContextManager[None]:
+    """Return a context in which an adapter on the hub is taken from the cache alone if the hub does not answer."""
+    source = find_adapter(name, model)
+    if source.is_local:
+        return nullcontext()
+    return cache_if_silent(source.repo, source.revision, ADAPTER_CONFIG, name_subject(model, name))
+
+
+def _enlarge(network: PreTrainedModel, num_tokens: int) -> None:
+    """Add rows to the embedding for the tokens that an adapter brings, as peft's ``AutoPeftModel`` does."""
+    import torch
+
+    embedding: Any = network.get_input_embeddings()
+    if num_tokens > len(embedding.weight):
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(0)  # rows that the adapter does not have are drawn at random, each time the same
+            network.resize_token_embeddings(num_tokens)
+
+
 def _read(name: str, model: str) -> tuple[Source, Any]:
     """Return the checked source and config; the revision of a hub source is the commit of that config."""
     subject = name_subject(model, name)
     if importlib.util.find_spec("peft") is None:
         raise ModelError(f"{subject}: adapters need the package peft, which is not installed; {install_advice('peft')}")
     source = find_adapter(name, model)
+    if source.is_local:
+        check_no_pointers(Path(source.repo), subject, ("adapter_model.safetensors",))
     with calling_transformers(model, "config", adapter=name):
         folder = Path(source.repo) if source.is_local else _fetch_config(source)
         config = _parse(folder, subject)
@@ -111,20 +190,23 @@ def _read(name: str, model: str) -> tuple[Source, Any]:
 
 def _check_safetensors(source: Source, model: str, name: str) -> None:
     """Raise if an adapter has only pickled weights."""
-    from huggingface_hub import file_exists, try_to_load_from_cache
-
-    with calling_transformers(model, "weights", adapter=name):
-        has_safetensors = (
-            Path(source.repo, _WEIGHTS[0]).is_file()
-            if source.is_local
-            else isinstance(try_to_load_from_cache(source.repo, _WEIGHTS[0], revision=source.revision), str)
-            or file_exists(source.repo, _WEIGHTS[0], revision=source.revision)
-        )
-    if not has_safetensors:
+    if not _has_file(source, _WEIGHTS[0], model, name):
         raise ModelError(
             f"{name_subject(model, name)}: its weights are pickled Python objects ({_WEIGHTS[1]}), which can carry "
             "code; convert them to safetensors, or, if you trust where they come from, allow them with --allow-pickle"
         )
+
+
+def _has_file(source: Source, file: str, model: str, name: str) -> bool:
+    """Return whether an adapter has a file: in its folder, in the hub's cache, or on the hub if that may be asked."""
+    from huggingface_hub import file_exists, is_offline_mode, try_to_load_from_cache
+
+    if source.is_local:
+        return Path(source.repo, file).is_file()
+    if isinstance(try_to_load_from_cache(source.repo, file, revision=source.revision), str):
+        return True
+    with calling_transformers(model, "weights", adapter=name):
+        return not is_offline_mode() and file_exists(source.repo, file, revision=source.revision)
 
 
 def _fetch_config(source: Source) -> Path:
@@ -165,7 +247,10 @@ def _put_on(network: PreTrainedModel, source: Source, config: Any, subject: str)
     except (RuntimeError, ValueError, UserWarning) as error:
         if not re.search(_WRONG_BASE_MODEL, str(error)):
             raise
-        problem = "its weights do not fit this one"
+        shapes = re.search(r"size mismatch for (\S+): .*?(\[[\d, ]*\]).*?(\[[\d, ]*\])", str(error), re.DOTALL)
+        problem = "its weights do not fit this one" + (
+            f", {shapes[1]} has the shape {shapes[2]} and not {shapes[3]}" if shapes else ""
+        )
         raise ModelError(f"{subject}: it was made for another model: {problem}; {_advise_base(config)}") from error
     # from_pretrained ignores weights of layers that the network lacks; only load_adapter reports them.
     if unused := adapted.load_adapter(source.repo, "default", **options).unexpected_keys:

@@ -109,7 +109,6 @@ def describe_config(config: PretrainedConfig, name: str, revision: str = "") -> 
     """
     text = _text_config(config)
     num_heads = _count(text, "num_attention_heads") or 0
-    contexts = (_count(text, key) for key in _CONTEXT)
     return ModelInfo(
         name=name,
         revision=revision,
@@ -117,8 +116,37 @@ def describe_config(config: PretrainedConfig, name: str, revision: str = "") -> 
         num_layers=_count(text, "num_hidden_layers") or 0,
         num_heads=num_heads,
         num_kv_heads=_num_kv_heads(text) or num_heads,
-        context_window=next((length for length in contexts if length), None),
+        context_window=_context_window(text),
     )
+
+
+def find_rope_switch(config: PretrainedConfig) -> int | None:
+    """Return the text length above which rotary positions depend on the length; ``None`` if they never do.
+
+    Above it, dynamic scaling changes the frequencies with each length, and long rope uses a second set of them.
+    """
+    text = _text_config(config)
+    lengths = [rope.get("original_max_position_embeddings") for rope in _ropes(text, "longrope", "dynamic")]
+    lengths += [_count(text, key) for key in ("original_max_position_embeddings", *_CONTEXT)] if lengths else []
+    return min((length for length in lengths if isinstance(length, int) and length > 0), default=None)
+
+
+def _context_window(text: PretrainedConfig) -> int | None:
+    """Return the maximum number of positions; some configs state it before yarn or dynamic scaling extends it."""
+    window = next((length for key in _CONTEXT if (length := _count(text, key))), None)
+    scaled = [
+        int((rope.get("original_max_position_embeddings") or window or 0) * (rope.get("factor") or 1))
+        for rope in _ropes(text, "yarn", "dynamic")
+    ]
+    return max((length for length in (window, *scaled) if length), default=None)
+
+
+def _ropes(text: PretrainedConfig, *types: str) -> list[dict[str, Any]]:
+    """Return the settings of rotary positions that have one of these types; layers can have different ones."""
+    given: Any = getattr(text, "rope_parameters", None) or getattr(text, "rope_scaling", None) or {}
+    ropes = [given, *given.values()] if isinstance(given, dict) else []
+    ropes = [rope for rope in ropes if isinstance(rope, dict)]
+    return [rope for rope in ropes if (rope.get("rope_type") or rope.get("type")) in types]
 
 
 def _text_config(config: PretrainedConfig) -> PretrainedConfig:

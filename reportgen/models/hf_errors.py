@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, redirect_stderr
 from typing import Any
 
+from reportgen.models.hub import is_forbidden
 from reportgen.records.errors import ModelError, ModelNotFound, ReportgenError, UnsupportedModel
 
 _MEMORY = "there is not enough memory for it; take a smaller model, --dtype bfloat16, or another --device"
@@ -146,7 +147,7 @@ def explain(error: Exception, name: str, part: str = "config", *, adapter: str =
 
 
 def _explain_hub(error: BaseException, thing: str) -> tuple[type[ModelError], str] | None:
-    from huggingface_hub import errors, is_offline_mode
+    from huggingface_hub import errors
 
     if isinstance(error, errors.GatedRepoError):
         return (
@@ -159,7 +160,7 @@ def _explain_hub(error: BaseException, thing: str) -> tuple[type[ModelError], st
         return ModelNotFound, f"the hub has the {thing}, but no such revision; check the part after '@'"
     if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
         instead = "name a local folder" + (" or a bundled model" if thing == "model" else "")
-        if is_offline_mode():
+        if is_forbidden():
             return ModelNotFound, (
                 "not in the hub's cache on this machine, and HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE forbids using "
                 f"the hub; unset it, or {instead}"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -18,7 +20,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from reportgen.models.adapter import merge_adapter
+from reportgen.models.adapter import find_tokenizer, merge_adapter, read_chat_template
 from reportgen.models.bundled import BUNDLED
 from reportgen.models.config import (
     check_attention,
@@ -27,16 +29,23 @@ from reportgen.models.config import (
     check_quantisation,
     describe_config,
 )
+from reportgen.models.files import (
+    NO_TOKENIZER,
+    check_no_pointer,
+    check_no_pointers,
+    check_sentencepiece,
+    check_tokenizer_files,
+    check_weights,
+)
 from reportgen.models.gguf_header import check_gguf
-from reportgen.models.hf_errors import calling_transformers, without_bars
-from reportgen.models.model_source import Source, find_source, suggest
+from reportgen.models.hf_errors import calling_transformers, name_subject, without_bars
+from reportgen.models.hub import cache_if_silent, say_once
+from reportgen.models.model_source import Source, find_shadowed, find_source, suggest
 from reportgen.records import DEVICE_MAPS, ModelInfo
-from reportgen.records.errors import ModelError, ModelNotFound
+from reportgen.records.errors import ModelError, ModelNotFound, WrongSetting
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "spiece*")
 _NO_ADAPTER_FOLDER = ".reportgen-looks-for-no-adapter-here"
-_NO_TOKENIZER = "it has no tokenizer; put the tokenizer's files (tokenizer.json) next to the weights"
 
 
 @dataclass(frozen=True)
@@ -54,12 +63,13 @@ class LoadedModel:
     info: ModelInfo
 
 
-def load_model_info(name: str, *, trust_remote_code: bool = False) -> ModelInfo:
+def load_model_info(name: str, *, trust_remote_code: bool = False, allow_pickle: bool = False) -> ModelInfo:
     """Read the facts in a model's config, without its weights; a bundled model need not be downloaded.
 
     Args:
         name: name of the model, as in ``load_model``.
         trust_remote_code: whether Python code that comes with the model may run.
+        allow_pickle: whether pickled weights may be loaded.
 
     Returns:
         The facts in the config; those that need the weights are missing.
@@ -67,11 +77,13 @@ def load_model_info(name: str, *, trust_remote_code: bool = False) -> ModelInfo:
     Raises:
         ModelNotFound: there is no model of that name.
         UnsupportedModel: the model is not a causal language model with attention heads.
-        ModelError: the config cannot be read, or a local folder has no tokenizer.
+        ModelError: the config cannot be read, or a local folder lacks files that loading needs.
     """
     if name in BUNDLED:
         return BUNDLED[name].info
-    source, config = _find(name, trust_remote_code)
+    source = find_source(name)
+    with _reaching(source, name):
+        source, config = _find(source, name, trust_remote_code, allow_pickle)
     return describe_config(config, name, source.revision or "")
 
 
@@ -108,23 +120,29 @@ def load_model(
     """
     check_settings(device, dtype, device_map)
     chosen_device = _choose_device(device)
-    source, config = _find(name, trust_remote_code)
-    tokenizer = _load_tokenizer(name, source, config, trust_remote_code)
-    settings: dict[str, Any] = {"dtype": _choose_dtype(dtype, chosen_device, config)}
-    settings["trust_remote_code"] = trust_remote_code
-    # Some quantisers do not allow moving the network, so it is created on its device.
-    if placement := device_map or ({"": chosen_device} if _is_quantised(config) else None):
-        settings["device_map"] = placement
-    network = _load_network(name, source, config, allow_pickle, **settings)
+    source = find_source(name)
+    with _reaching(source, name):
+        source, config = _find(source, name, trust_remote_code, allow_pickle)
+        tokenizer = _load_tokenizer(name, source, config, trust_remote_code)
+        settings: dict[str, Any] = {"dtype": _choose_dtype(dtype, chosen_device, config)}
+        settings["trust_remote_code"] = trust_remote_code
+        # Some quantisers do not allow moving the network, so it is created on its device.
+        if placement := device_map or ({"": chosen_device} if _is_quantised(config) else None):
+            settings["device_map"] = placement
+        network = _load_network(name, source, config, allow_pickle, **settings)
     with calling_transformers(name, "weights"):
         if _is_quantised(config):
             _unpack(network)
         if not placement:
             network.to(chosen_device)  # pyright: ignore[reportArgumentType] (transformers hides the signature)
+    own_tokenizer = False
     if adapter:
-        network = merge_adapter(network, adapter, name, allow_pickle=allow_pickle)
+        own_tokenizer, tokenizer = _choose_tokenizer(tokenizer, adapter, name, config, trust_remote_code)
+        num_tokens = len(tokenizer) if own_tokenizer else 0
+        network = merge_adapter(network, adapter, name, allow_pickle=allow_pickle, num_tokens=num_tokens)
     loaded = wrap_model(network, tokenizer, name=name)
-    return replace(loaded, info=replace(loaded.info, revision=source.revision or "", adapter=adapter))
+    info = replace(loaded.info, revision=source.revision or "", adapter=adapter, adapter_tokenizer=own_tokenizer)
+    return replace(loaded, info=info)
 
 
 def check_settings(device: str, dtype: str, device_map: str = "") -> None:
@@ -136,16 +154,16 @@ def check_settings(device: str, dtype: str, device_map: str = "") -> None:
         device_map: as in ``load_model``.
 
     Raises:
-        ModelError: the device does not exist on this machine, the dtype or device map is unknown, or both a device and
-            a device map are given.
+        WrongSetting: the device does not exist on this machine, the dtype or device map is unknown, or both a device
+            and a device map are given.
     """
     if device_map and device_map not in DEVICE_MAPS:
-        raise ModelError(f"unknown device map {device_map!r}; write {', '.join(DEVICE_MAPS)}")
+        raise WrongSetting(f"unknown device map {device_map!r}; write {', '.join(DEVICE_MAPS)}")
     if device_map and device != "auto":
-        raise ModelError(f"device {device!r}: the device map {device_map!r} uses all devices; keep one of the two")
+        raise WrongSetting(f"device {device!r}: the device map {device_map!r} uses all devices; keep one of the two")
     _choose_device(device)
     if dtype != "auto" and dtype not in _DTYPES:
-        raise ModelError(f"unknown dtype {dtype!r}; write auto, {', '.join(_DTYPES)}")
+        raise WrongSetting(f"unknown dtype {dtype!r}; write auto, {', '.join(_DTYPES)}")
 
 
 def wrap_model(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str = "") -> LoadedModel:
@@ -168,6 +186,7 @@ def wrap_model(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, 
     check_attention(network.config, name)
     check_causal(network, name)
     network.eval()
+    _forget_lengths(network)
     _set_padding(network, tokenizer)
     info = replace(
         describe_config(network.config, name),
@@ -177,6 +196,26 @@ def wrap_model(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, 
         device=_devices_of(network),
     )
     return LoadedModel(network, tokenizer, info)
+
+
+def _forget_lengths(network: PreTrainedModel) -> None:
+    """Make dynamic rotary positions depend on the length of the current text alone.
+
+    transformers keeps the frequencies of the longest text so far, so that numbers would depend on the texts before.
+    """
+    for module in network.modules():
+        is_dynamic = "dynamic" in str(getattr(module, "rope_type", "")) and hasattr(module, "original_max_seq_len")
+        if is_dynamic and _forget_length not in module._forward_pre_hooks.values():
+            module.register_forward_pre_hook(_forget_length)
+
+
+def _forget_length(module: nn.Module, _: object) -> None:
+    for name in [name for name in dir(module) if name.endswith("max_seq_len_cached")]:
+        setattr(module, name, module.original_max_seq_len)
+    for name in [name for name in dir(module) if name.endswith("original_inv_freq")]:
+        current = name.replace("original_inv_freq", "inv_freq")
+        original: Any = getattr(module, name)
+        setattr(module, current, original.to(getattr(module, current).device))
 
 
 def _describe_dtype(network: PreTrainedModel) -> str:
@@ -194,24 +233,39 @@ def _devices_of(network: PreTrainedModel) -> str:
     return ", ".join("offloaded" if device == "meta" else device for device in devices)
 
 
-def _find(name: str, trust_remote_code: bool) -> tuple[Source, PretrainedConfig]:
+def _reaching(source: Source, name: str) -> AbstractContextManager[None]:
+    """Return a context in which a hub model is taken from the cache alone if the hub does not answer."""
+    if source.is_local:
+        return nullcontext()
+    return cache_if_silent(source.repo, source.revision, source.gguf_file or "config.json", name_subject(name))
+
+
+def _find(source: Source, name: str, trust_remote_code: bool, allow_pickle: bool) -> tuple[Source, PretrainedConfig]:
     """Return the checked source and config; the revision of a hub source is the commit of that config.
 
     With a commit as revision, transformers uses cached files without asking the hub about each of them again.
     """
-    source = find_source(name)
+    if shadowed := find_shadowed(name):
+        say_once(f"{name_subject(name)}: the folder of that name is taken; write {shadowed!r} for the hub's model")
+    if source.is_local and source.gguf_file is None:
+        check_no_pointers(Path(source.repo), name_subject(name))
     try:
         with calling_transformers(name):
             if source.gguf_file:
-                check_gguf(_path_of_gguf(source, source.gguf_file), name)
+                path = _path_of_gguf(source, source.gguf_file)
+                check_no_pointer(path, name_subject(name))
+                check_gguf(path, name)
             config = AutoConfig.from_pretrained(source.repo, trust_remote_code=trust_remote_code, **source.arguments())
     except ModelNotFound as error:
         raise ModelNotFound(f"{error}{suggest(name)}") from error
     check_loadable(config, name)
     check_attention(config, name)
     check_quantisation(config, name)
+    # The config may name a kernel that is not installed, and attention is captured with other implementations.
+    config._attn_implementation = None
     if source.is_local and source.gguf_file is None:
-        _check_tokenizer_files(name, Path(source.repo))
+        check_tokenizer_files(Path(source.repo), name_subject(name))
+        check_weights(Path(source.repo), name_subject(name), allow_pickle=allow_pickle)
     return source if source.is_local else replace(source, revision=_commit_of(source)), config
 
 
@@ -229,18 +283,11 @@ def _commit_of(source: Source) -> str | None:
     return Path(path).parents[file.count("/")].name if isinstance(path, str) else source.revision
 
 
-def _check_tokenizer_files(name: str, folder: Path) -> None:
-    if not any(any(folder.glob(pattern)) for pattern in _TOKENIZER_FILES):
-        raise ModelError(f"model {name!r}: {_NO_TOKENIZER}")
-
-
 def _load_network(
     name: str, source: Source, config: PretrainedConfig, allow_pickle: bool, **settings: Any
 ) -> PreTrainedModel:
     if not allow_pickle and not source.gguf_file:
         settings["use_safetensors"] = True
-        if source.is_local:
-            _check_safetensors(name, Path(source.repo))
     # Standard error is discarded only if nothing is downloaded, so that the hub's progress bars stay visible. A GGUF
     # file was downloaded with its config; some quantisers print progress bars of their own.
     silent = source.gguf_file or (source.is_local and _is_quantised(config))
@@ -261,32 +308,78 @@ def _load_network(
             f"model {name!r}: {len(missing)} of the weights of {type(network).__name__} are missing, the first "
             f"{missing[0]!r}; get the whole model, or one that was saved with its language-model head"
         )
+    _check_unused(network, report["unexpected_keys"], name)
     if source.gguf_file and all(weight.is_floating_point() for weight in network.parameters()):
         # The weights are dequantised now, but transformers still marks them as quantised.
         vars(network).update(hf_quantizer=None, is_quantized=False)
     return network
 
 
-def _load_tokenizer(
-    name: str, source: Source, config: PretrainedConfig, trust_remote_code: bool
-) -> PreTrainedTokenizerBase:
-    with calling_transformers(name, "tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(
-            source.repo, config=config, trust_remote_code=trust_remote_code, **source.arguments()
+def _check_unused(network: PreTrainedModel, unexpected: Collection[str], name: str) -> None:
+    """Check that the weights that a network leaves unused do not belong to its own modules.
+
+    A second head or an image encoder, which are modules of their own beside the network's, change nothing.
+    """
+    modules = {path for path, _ in network.named_modules()}
+    outer = {path for path, module in network.named_modules() if module is network or module is network.base_model}
+    inner = sorted(key for key in unexpected if _longest(key, modules) not in outer)
+    # A quantiser keeps further numbers in the layers, so that only whole layers are known to be unused.
+    if _is_quantised(network.config):
+        inner = [key for key in inner if isinstance(network.get_submodule(_longest(key, modules)), nn.ModuleList)]
+    if inner:
+        raise ModelError(
+            f"model {name!r}: {len(inner)} of its weights have no place in the {type(network).__name__} that its "
+            f"config.json describes, the first {inner[0]!r}; correct the config, or get the whole model again"
         )
+
+
+def _longest(key: str, modules: Collection[str]) -> str:
+    """Return the innermost module of a network that a weight's name begins with."""
+    path = key.rpartition(".")[0]
+    while path and path not in modules:
+        path = path.rpartition(".")[0]
+    return path
+
+
+def _load_tokenizer(
+    name: str, source: Source, config: PretrainedConfig, trust_remote_code: bool, *, adapter: str = ""
+) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a model, or the one in the repository of an adapter."""
+    subject = name_subject(name, adapter)
+    try:
+        with calling_transformers(name, "tokenizer", adapter=adapter):
+            tokenizer = AutoTokenizer.from_pretrained(
+                source.repo, config=config, trust_remote_code=trust_remote_code, **source.arguments()
+            )
+    except ModelError:
+        if folder := _folder_of(source):  # transformers may name another package than the one that is missing
+            check_sentencepiece(folder, subject)
+        raise
     # Some tokenizers are empty instead of failing when their files are missing.
     if tokenizer.vocab_size == 0:
-        raise ModelError(f"model {name!r}: {_NO_TOKENIZER}")
+        raise ModelError(f"{subject}: {NO_TOKENIZER}")
     return tokenizer
 
 
-def _check_safetensors(name: str, folder: Path) -> None:
-    pickled = sorted(path.name for path in folder.glob("*.bin") if path.name.startswith("pytorch_model"))
-    if pickled and not any(folder.glob("*.safetensors")):
-        raise ModelError(
-            f"model {name!r}: its weights are pickled Python objects ({pickled[0]}), which can carry code; convert "
-            "them to safetensors, or, if you trust where they come from, allow them with --allow-pickle"
-        )
+def _folder_of(source: Source) -> Path | None:
+    """Return the local folder of a source, or the one in the hub's cache; ``None`` if it is not cached."""
+    if source.is_local:
+        return Path(source.repo)
+    path = try_to_load_from_cache(source.repo, "config.json", revision=source.revision)
+    return Path(path).parent if isinstance(path, str) else None
+
+
+def _choose_tokenizer(
+    tokenizer: PreTrainedTokenizerBase, adapter: str, name: str, config: PretrainedConfig, trust_remote_code: bool
+) -> tuple[bool, PreTrainedTokenizerBase]:
+    """Return the adapter's tokenizer, after ``True``, or the model's, with the chat template of the adapter if any."""
+    source = find_tokenizer(adapter, name)
+    if source is None:
+        tokenizer.chat_template = read_chat_template(adapter, name) or tokenizer.chat_template
+        return False, tokenizer
+    own = _load_tokenizer(name, source, config, trust_remote_code, adapter=adapter)
+    own.chat_template = own.chat_template or tokenizer.chat_template
+    return True, own
 
 
 def _choose_device(device: str) -> torch.device:
@@ -295,15 +388,15 @@ def _choose_device(device: str) -> torch.device:
         return torch.device(next(kind for kind, is_available in available.items() if is_available))
     kind = device.partition(":")[0]
     if kind not in available:
-        raise ModelError(f"unknown device {device!r}; write auto, cpu, cuda or mps")
+        raise WrongSetting(f"unknown device {device!r}; write auto, cpu, cuda or mps")
     if not available[kind]:
-        raise ModelError(f"device {device!r}: this torch sees no {kind} device; write --device auto or cpu")
+        raise WrongSetting(f"device {device!r}: this torch sees no {kind} device; write --device auto or cpu")
     try:
         chosen = torch.device(device)
     except RuntimeError as error:
-        raise ModelError(f"unknown device {device!r}; a number follows the colon, as in cuda:0") from error
+        raise WrongSetting(f"unknown device {device!r}; a number follows the colon, as in cuda:0") from error
     if kind == "cuda" and (chosen.index or 0) >= (count := torch.cuda.device_count()):
-        raise ModelError(
+        raise WrongSetting(
             f"device {device!r}: this torch sees {count} of them, counted from cuda:0; choose one of those"
         )
     return chosen

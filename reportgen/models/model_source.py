@@ -15,7 +15,14 @@ from reportgen.records.errors import ModelError, ModelNotFound
 ADAPTER_CONFIG = "adapter_config.json"
 """The file that identifies an adapter's folder."""
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_PART = re.compile(r"-\d{5}-of-(\d{5})\.gguf$", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/(?P<path>[^?#]*)")
+"""Address of a page of the public hub, as it is copied from a browser."""
 _LOOKS_LIKE_PATH = re.compile(rf"[./~\\]|{_DRIVE.pattern}|.*\\")
+
+
+_PAGES = ("tree", "blob", "resolve", "raw", "commit", "commits", "discussions")
+"""Parts of the addresses of a model's pages on the hub, after its name."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,7 @@ def find_source(name: str) -> Source:
     """
     if name in BUNDLED:
         return Source(str(fetch_model(name)), is_local=True)
+    _refuse_address(name, name_subject(name))
     path = Path(name).expanduser()
     if name and path.is_dir():
         return _in_folder(name, path)
@@ -83,10 +91,18 @@ def find_adapter(name: str, model: str) -> Source:
         ModelError: the folder contains no adapter.
     """
     subject, path = name_subject(model, name), Path(name).expanduser()
+    _refuse_address(name, subject)
     if name and path.is_dir():
         if (path / ADAPTER_CONFIG).is_file():
             return Source(str(path), is_local=True)
-        raise ModelError(f"{subject}: the folder holds no {ADAPTER_CONFIG}; is it the right folder?")
+        inside = sorted(
+            {file.parent for depth in ("*", "*/*") for file in path.glob(f"{depth}/{ADAPTER_CONFIG}")},
+            key=lambda folder: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", folder.name)][
+                1::2
+            ],
+        )
+        advice = f"name one of those in it: {', '.join(map(str, inside))}" if inside else "is it the right folder?"
+        raise ModelError(f"{subject}: the folder holds no {ADAPTER_CONFIG}; {advice}")
     if path.is_file():
         raise ModelError(f"{subject}: a file; name the folder it is in")
     if _LOOKS_LIKE_PATH.match(name):
@@ -107,10 +123,58 @@ def _in_folder(name: str, folder: Path) -> Source:
     advice = f"name one of its GGUF files, as '{name}:{files[0]}'" if files else "is it the right folder?"
     if (folder / ADAPTER_CONFIG).is_file():
         advice = "it is an adapter: name it under 'adapter', and its base model here"
+    if shadowed := find_shadowed(name):
+        advice += f"; write {shadowed!r} for the hub's model of that name"
     raise ModelError(f"model {name!r}: the folder holds no config.json; {advice}")
 
 
+def find_shadowed(name: str) -> str:
+    """Return how to write the hub name that a local folder hides; empty if the name cannot be one of the hub."""
+    if name in BUNDLED or _LOOKS_LIKE_PATH.match(name) or "@" in name or not Path(name).is_dir():
+        return ""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return ""
+    return f"{name}@main"
+
+
+def _refuse_address(name: str, subject: str) -> None:
+    """Raise if a name is the address of a web page; say what to write if the page is of the public hub."""
+    match = _ADDRESS.match(name)
+    if match is None:
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", name):
+            raise ModelNotFound(f"{subject}: an address, not a name; write the name on the hub, such as 'owner/name'")
+        return
+    parts = [part for part in match["path"].split("/") if part]
+    if not parts or parts[0] in ("datasets", "spaces", "collections", "papers"):
+        raise ModelNotFound(f"{subject}: not the page of a model; write the name on the hub, such as 'owner/name'")
+    # A page below the model's: owner/name/tree/revision/path; the oldest models have no owner.
+    end = next((place for place, part in enumerate(parts) if part in _PAGES), min(len(parts), 2))
+    repo, rest = "/".join(parts[:end]), parts[end + 1 :]
+    revision, file = (rest[0], "/".join(rest[1:])) if rest and parts[end] != "discussions" else ("", "")
+    written = repo + (f"@{revision}" if revision not in ("", "main") else "")
+    written += f":{file}" if file.lower().endswith(".gguf") else ""
+    raise ModelNotFound(f"{subject}: the address of a page; write {written!r}")
+
+
+def _refuse_part(name: str) -> None:
+    """Raise if a GGUF file is one of several parts: transformers would read its weights alone."""
+    match = _PART.search(name)
+    if match and int(match[1]) > 1:
+        start = name[: match.start()].rpartition(":")[2]
+        first = f"{Path(start).name}-00001-of-{match[1]}.gguf"
+        raise ModelError(
+            f"model {name!r}: one of {int(match[1])} parts of a GGUF file, and transformers reads whole files; join "
+            f"them: gguf-split --merge {first} {Path(start).name}.gguf"
+        )
+
+
 def _gguf(name: str, path: Path) -> Source:
+    _refuse_part(name)
     if path.is_file():
         return Source(str(path.parent), is_local=True, gguf_file=path.name)
     repo, colon, file = name.rpartition(":")

@@ -16,7 +16,7 @@ from reportgen.captures.quantization import dequantize_sqrt
 from reportgen.captures.record import Capture
 from reportgen.pages.encoding import shorten, shrink
 from reportgen.pages.palettes import PALETTES
-from reportgen.records import Failure, Prediction
+from reportgen.records import Failure, Prediction, name_with_adapter, public_name
 
 _EXCERPT = 300
 _THUMBNAIL_SIDE = 32
@@ -127,7 +127,10 @@ def make_failure_card(failure: Failure, *, has_earlier_page: bool = False) -> Fa
     """Return the card of a prompt that failed; ``has_earlier_page`` is whether an earlier run made its page."""
     prompt = failure.prompt
     page = f"{prompt.slug}.html" if has_earlier_page else ""
-    return FailureCard(prompt.slug, prompt.title, prompt.runs_on, failure.error, page)
+    model, adapter, error = public_name(prompt.model), public_name(prompt.adapter), failure.error
+    for name, shown in sorted(((prompt.model, model), (prompt.adapter, adapter)), key=lambda pair: -len(pair[0])):
+        error = error.replace(name, shown) if name else error
+    return FailureCard(prompt.slug, prompt.title, name_with_adapter(model, adapter), error, page)
 
 
 def excerpt(capture: Capture) -> str:

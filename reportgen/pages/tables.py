@@ -187,6 +187,7 @@ def make_settings(capture: Capture) -> list[tuple[str, str]]:
         ("model", model.name),
         ("revision", model.revision),
         ("adapter", model.adapter),
+        ("tokenizer", "the adapter's own" if model.adapter_tokenizer else ""),
         ("architecture", model.architecture),
         ("parameters", f"{model.num_parameters:,}" if model.num_parameters else ""),
         ("key/value heads", str(model.num_kv_heads)),

@@ -15,7 +15,7 @@ from reportgen.records.choices import (
     EXPORT_FORMATS,
     EXTRA_EVIDENCE,
 )
-from reportgen.records.model import LayerType, ModelInfo, name_with_adapter
+from reportgen.records.model import LayerType, ModelInfo, name_with_adapter, public_name
 from reportgen.records.prediction import Prediction, Step, Token
 from reportgen.records.prompt import Comparison, EncodedPrompt, Generation, Prompt, SourceLocation
 from reportgen.records.run import Failure, Shard
@@ -40,4 +40,5 @@ __all__ = [
     "Step",
     "Token",
     "name_with_adapter",
+    "public_name",
 ]

@@ -5,6 +5,7 @@
     ├── OptionError         an option of the command line is wrong, such as layers that a model lacks
     ├── ModelError          a model cannot be used
     │   ├── ModelNotFound       neither a hub name, a folder, a GGUF file nor a bundled model
+    │   ├── WrongSetting        the device, the dtype or the device map is unknown, or not on this machine
     │   └── UnsupportedModel    found, but its attention cannot be captured; the message says which part
     ├── PromptError         one prompt failed; the run goes on and the index shows it
     │   ├── PromptTooLong       more tokens than the model's context window
@@ -66,6 +67,10 @@ class ModelError(ReportgenError):
 
 class ModelNotFound(ModelError):
     """There is no model of that name."""
+
+
+class WrongSetting(ModelError):
+    """The device, the dtype or the device map is unknown, or this machine does not have it."""
 
 
 class UnsupportedModel(ModelError):

@@ -22,6 +22,7 @@ class ModelInfo:
             read.
         device: devices of the weights, such as ``cpu`` or ``cuda:0, cuda:1``; empty if only the config has been read.
         adapter: name of the merged adapter, as the user wrote it; empty for none.
+        adapter_tokenizer: whether the tokenizer and the chat template are those that came with the adapter.
         features: special features of the attention, by the names of ``attention_features.FEATURES``; empty if the
             network has not run yet.
     """
@@ -37,6 +38,7 @@ class ModelInfo:
     dtype: str = ""
     device: str = ""
     adapter: str = ""
+    adapter_tokenizer: bool = False
     features: tuple[str, ...] = ()
 
     @property
@@ -48,6 +50,29 @@ class ModelInfo:
 def name_with_adapter(model: str, adapter: str) -> str:
     """Return a model's name, followed by that of its adapter if it has one."""
     return f"{model} + {adapter}" if adapter else model
+
+
+def public_name(name: str) -> str:
+    """Return the name of a model or an adapter as pages show it: of a path, which can name a person, the last part.
+
+    Args:
+        name: the name as the user wrote it.
+
+    Returns:
+        The last part of a path; other names unchanged, such as ``owner/name@revision``.
+    """
+    whole = name.replace("\\", "/")
+    # A hub name has at most one slash before the name of a file.
+    is_path = whole.startswith(("/", "~", ".")) or whole[1:3] == ":/" or "\\" in name
+    if not is_path:
+        repo = whole.partition(":")[0]
+        is_path = repo.count("/") > 1 or repo.endswith("/") or (repo.lower().endswith(".gguf") and ":" not in whole)
+    if not is_path:
+        return name
+    # Of ``folder:file.gguf``, both last parts.
+    drive, rest = (whole[:2], whole[2:]) if whole[1:3] == ":/" else ("", whole)
+    parts = [part.rstrip("/").rpartition("/")[2] for part in rest.split(":")]
+    return ":".join(parts) or drive or name
 
 
 @dataclass(frozen=True)
