@@ -120,6 +120,8 @@ def _load_info(name: str, settings: Mapping[str, bool]) -> ModelInfo:
     if name in BUNDLED:
         return BUNDLED[name].info
     # Imported only here: torch takes seconds to import, and the info of bundled models is known without it.
-    from reportgen.models.model import load_model_info
+    from reportgen.models.model import check_weights, load_model_info
 
-    return load_model_info(name, **settings)
+    info = load_model_info(name, trust_remote_code=settings["trust_remote_code"])
+    check_weights(name, allow_pickle=settings["allow_pickle"])
+    return info

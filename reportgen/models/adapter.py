@@ -253,7 +253,11 @@ def _put_on(network: PreTrainedModel, source: Source, config: Any, subject: str)
         )
         raise ModelError(f"{subject}: it was made for another model: {problem}; {_advise_base(config)}") from error
     # from_pretrained ignores weights of layers that the network lacks; only load_adapter reports them.
-    if unused := adapted.load_adapter(source.repo, "default", **options).unexpected_keys:
+    unused = adapted.load_adapter(source.repo, "default", **options).unexpected_keys
+    # peft saves a resized embedding that was trained twice, and reads the copy of the other name.
+    saved = {name for name, module in adapted.named_modules() if hasattr(module, "modules_to_save")}
+    unused = [key for key in unused if key.partition(".modules_to_save.")[0] not in saved]
+    if unused:
         problem = f"{len(unused)} of its weights have no place in this one, the first {unused[0]!r}"
         raise ModelError(f"{subject}: it was made for another model: {problem}; {_advise_base(config)}")
     return adapted

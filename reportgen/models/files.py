@@ -48,7 +48,7 @@ def check_no_pointer(path: Path, subject: str) -> None:
             raise ModelError(f"{subject}: {path.name} is a Git LFS pointer; run `git lfs pull` where it was cloned")
 
 
-def check_weights(folder: Path, subject: str, *, allow_pickle: bool) -> None:
+def check_weight_files(folder: Path, subject: str, *, allow_pickle: bool) -> None:
     """Check that a model's folder has all files of its weights, in a format that may be read.
 
     Raises:

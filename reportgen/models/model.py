@@ -35,7 +35,7 @@ from reportgen.models.files import (
     check_no_pointers,
     check_sentencepiece,
     check_tokenizer_files,
-    check_weights,
+    check_weight_files,
 )
 from reportgen.models.gguf_header import check_gguf
 from reportgen.models.hf_errors import calling_transformers, name_subject, without_bars
@@ -63,13 +63,12 @@ class LoadedModel:
     info: ModelInfo
 
 
-def load_model_info(name: str, *, trust_remote_code: bool = False, allow_pickle: bool = False) -> ModelInfo:
+def load_model_info(name: str, *, trust_remote_code: bool = False) -> ModelInfo:
     """Read the facts in a model's config, without its weights; a bundled model need not be downloaded.
 
     Args:
         name: name of the model, as in ``load_model``.
         trust_remote_code: whether Python code that comes with the model may run.
-        allow_pickle: whether pickled weights may be loaded.
 
     Returns:
         The facts in the config; those that need the weights are missing.
@@ -83,8 +82,26 @@ def load_model_info(name: str, *, trust_remote_code: bool = False, allow_pickle:
         return BUNDLED[name].info
     source = find_source(name)
     with _reaching(source, name):
-        source, config = _find(source, name, trust_remote_code, allow_pickle)
+        source, config = _find(source, name, trust_remote_code)
     return describe_config(config, name, source.revision or "")
+
+
+def check_weights(name: str, *, allow_pickle: bool = False) -> None:
+    """Check that the weights of a model in a local folder are there, without reading them.
+
+    Args:
+        name: name of the model, as in ``load_model``; nothing is checked for other models than local folders.
+        allow_pickle: whether pickled weights may be loaded.
+
+    Raises:
+        ModelNotFound: there is no model of that name.
+        ModelError: the folder has no weights, only pickled ones, or not all files of them.
+    """
+    if name in BUNDLED:
+        return
+    source = find_source(name)
+    if source.is_local and source.gguf_file is None:
+        check_weight_files(Path(source.repo), name_subject(name), allow_pickle=allow_pickle)
 
 
 def load_model(
@@ -122,7 +139,8 @@ def load_model(
     chosen_device = _choose_device(device)
     source = find_source(name)
     with _reaching(source, name):
-        source, config = _find(source, name, trust_remote_code, allow_pickle)
+        source, config = _find(source, name, trust_remote_code)
+        check_weights(name, allow_pickle=allow_pickle)
         tokenizer = _load_tokenizer(name, source, config, trust_remote_code)
         settings: dict[str, Any] = {"dtype": _choose_dtype(dtype, chosen_device, config)}
         settings["trust_remote_code"] = trust_remote_code
@@ -240,7 +258,7 @@ def _reaching(source: Source, name: str) -> AbstractContextManager[None]:
     return cache_if_silent(source.repo, source.revision, source.gguf_file or "config.json", name_subject(name))
 
 
-def _find(source: Source, name: str, trust_remote_code: bool, allow_pickle: bool) -> tuple[Source, PretrainedConfig]:
+def _find(source: Source, name: str, trust_remote_code: bool) -> tuple[Source, PretrainedConfig]:
     """Return the checked source and config; the revision of a hub source is the commit of that config.
 
     With a commit as revision, transformers uses cached files without asking the hub about each of them again.
@@ -265,7 +283,6 @@ def _find(source: Source, name: str, trust_remote_code: bool, allow_pickle: bool
     config._attn_implementation = None
     if source.is_local and source.gguf_file is None:
         check_tokenizer_files(Path(source.repo), name_subject(name))
-        check_weights(Path(source.repo), name_subject(name), allow_pickle=allow_pickle)
     return source if source.is_local else replace(source, revision=_commit_of(source)), config
 
 

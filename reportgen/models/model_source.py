@@ -129,17 +129,20 @@ def _in_folder(name: str, folder: Path) -> Source:
 
 
 def find_shadowed(name: str) -> str:
-    """Return how to write the hub name that a local folder hides; empty if the name cannot be one of the hub."""
+    """Return how to write the hub name that a local folder hides; empty if there is no doubt.
+
+    ``gpt2`` can be both; ``models/gpt2`` is taken for a folder unless the hub's cache has a model of that name.
+    """
     if name in BUNDLED or _LOOKS_LIKE_PATH.match(name) or "@" in name or not Path(name).is_dir():
         return ""
+    from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
 
     try:
-        validate_repo_id(name)
+        is_cached = isinstance(try_to_load_from_cache(name, "config.json"), str)
     except HFValidationError:
         return ""
-    return f"{name}@main"
+    return f"{name}@main" if is_cached or "/" not in name else ""
 
 
 def _refuse_address(name: str, subject: str) -> None:
