@@ -80,9 +80,8 @@ def load_model_info(name: str, *, trust_remote_code: bool = False) -> ModelInfo:
     """
     if name in BUNDLED:
         return BUNDLED[name].info
-    source = find_source(name)
-    with _reaching(source, name):
-        source, config = _find(source, name, trust_remote_code)
+    with _reaching(name):
+        source, config = _find(name, trust_remote_code)
     return describe_config(config, name, source.revision or "")
 
 
@@ -137,9 +136,8 @@ def load_model(
     """
     check_settings(device, dtype, device_map)
     chosen_device = _choose_device(device)
-    source = find_source(name)
-    with _reaching(source, name):
-        source, config = _find(source, name, trust_remote_code)
+    with _reaching(name):
+        source, config = _find(name, trust_remote_code)
         check_weights(name, allow_pickle=allow_pickle)
         tokenizer = _load_tokenizer(name, source, config, trust_remote_code)
         settings: dict[str, Any] = {"dtype": _choose_dtype(dtype, chosen_device, config)}
@@ -251,18 +249,20 @@ def _devices_of(network: PreTrainedModel) -> str:
     return ", ".join("offloaded" if device == "meta" else device for device in devices)
 
 
-def _reaching(source: Source, name: str) -> AbstractContextManager[None]:
+def _reaching(name: str) -> AbstractContextManager[None]:
     """Return a context in which a hub model is taken from the cache alone if the hub does not answer."""
+    source = find_source(name)
     if source.is_local:
         return nullcontext()
     return cache_if_silent(source.repo, source.revision, source.gguf_file or "config.json", name_subject(name))
 
 
-def _find(source: Source, name: str, trust_remote_code: bool) -> tuple[Source, PretrainedConfig]:
+def _find(name: str, trust_remote_code: bool) -> tuple[Source, PretrainedConfig]:
     """Return the checked source and config; the revision of a hub source is the commit of that config.
 
     With a commit as revision, transformers uses cached files without asking the hub about each of them again.
     """
+    source = find_source(name)
     if shadowed := find_shadowed(name):
         say_once(f"{name_subject(name)}: the folder of that name is taken; write {shadowed!r} for the hub's model")
     if source.is_local and source.gguf_file is None:
@@ -339,10 +339,11 @@ def _check_unused(network: PreTrainedModel, unexpected: Collection[str], name: s
     """
     modules = {path for path, _ in network.named_modules()}
     outer = {path for path, module in network.named_modules() if module is network or module is network.base_model}
-    inner = sorted(key for key in unexpected if _longest(key, modules) not in outer)
+    owners = {key: _find_owner(key, modules, network.base_model_prefix) for key in unexpected}
+    inner = sorted(key for key, owner in owners.items() if owner not in outer)
     # A quantiser keeps further numbers in the layers, so that only whole layers are known to be unused.
     if _is_quantised(network.config):
-        inner = [key for key in inner if isinstance(network.get_submodule(_longest(key, modules)), nn.ModuleList)]
+        inner = [key for key in inner if isinstance(network.get_submodule(owners[key]), nn.ModuleList)]
     if inner:
         raise ModelError(
             f"model {name!r}: {len(inner)} of its weights have no place in the {type(network).__name__} that its "
@@ -350,12 +351,14 @@ def _check_unused(network: PreTrainedModel, unexpected: Collection[str], name: s
         )
 
 
-def _longest(key: str, modules: Collection[str]) -> str:
-    """Return the innermost module of a network that a weight's name begins with."""
-    path = key.rpartition(".")[0]
-    while path and path not in modules:
-        path = path.rpartition(".")[0]
-    return path
+def _find_owner(key: str, modules: Collection[str], prefix: str) -> str:
+    """Return the innermost module of a network that a weight's name begins with.
+
+    The names of weights that were saved without a language-model head lack the prefix of the base model.
+    """
+    parts = key.split(".")[:-1]
+    paths = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
+    return next((path for short in paths for path in (short, f"{prefix}.{short}") if path in modules), "")
 
 
 def _load_tokenizer(

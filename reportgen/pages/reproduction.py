@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from reportgen.captures.record import Capture
+from reportgen.models.bundled import BUNDLED
 from reportgen.records import Generation, ModelInfo, Prompt
 
 _DTYPES = ("float32", "bfloat16", "float16")
@@ -23,7 +24,8 @@ def make_prompt_file(capture: Capture) -> str:
     """
     file = f"{capture.prompt.slug or 'prompts'}.yaml"
     versions = ", ".join(f"{name} {version}" for name, version in capture.versions.items())
-    head = (f"made with {versions}", f"save as {file}, then run: {make_command(capture.model, file)}")
+    head = [f"made with {versions}", f"save as {file}, then run: {make_command(capture.model, file)}"]
+    head += [f"{name!r} has no place on the hub that is known: write its path instead" for name in _local(capture)]
     prompt = yaml.safe_dump([_keys_of(capture)], allow_unicode=True, sort_keys=False, width=100)
     return "".join(f"# {' '.join(line.split())}\n" for line in head) + prompt
 
@@ -57,6 +59,16 @@ def _keys_of(capture: Capture) -> dict[str, Any]:
     generation = {item.name: getattr(prompt.generation, item.name) for item in fields(Generation)}
     generation = {name: value for name, value in generation.items() if value != getattr(Generation(), name)}
     return keys | ({"generation": generation} if generation else {})
+
+
+def _local(capture: Capture) -> list[str]:
+    """Return the names of model and adapter of which a capture has only the last part of a path, or a name in memory.
+
+    A page does not show whole paths, which can name a person.
+    """
+    model, adapter = capture.prompt.model, capture.prompt.adapter
+    names = [] if capture.model.revision or model in BUNDLED else [model]
+    return names + ([adapter] if adapter and "/" not in adapter else [])
 
 
 def _pin(name: str, revision: str) -> str:

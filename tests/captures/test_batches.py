@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from families import make_network
 from tiny import make_llama, make_tokenizer
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from reportgen.build.build import build_site
 from reportgen.build.capture import capture, capture_in_turn
@@ -84,6 +86,49 @@ def test_model_that_padding_disturbs_runs_one_by_one() -> None:
     network.model.embed_tokens.register_forward_hook(lambda _, __, output: output + output.shape[1])
     model = wrap_model(network, make_tokenizer(), name="length")
     assert lengths_of(make_batches(model, prompts_of(10, 11))) == [[10], [11]]
+
+
+def make_with_rope(rope: dict[str, Any], longest: int = 512) -> LoadedModel:
+    """Return a model whose rotary positions have these settings."""
+    torch.manual_seed(0)
+    config = make_llama().config.to_dict() | {"max_position_embeddings": longest, "rope_parameters": rope}
+    network = LlamaForCausalLM(LlamaConfig(**config)).eval()
+    network.load_state_dict(make_llama().state_dict())
+    return wrap_model(network, make_tokenizer(), name="scaled")
+
+
+LONG_ROPE = {
+    "rope_type": "longrope", "rope_theta": 10000.0, "short_factor": [1.0] * 2, "long_factor": [4.0] * 2,
+    "original_max_position_embeddings": 24,
+}  # fmt: skip
+DYNAMIC = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 8.0}
+
+
+@pytest.mark.parametrize(("rope", "longest"), [(LONG_ROPE, 512), (DYNAMIC, 24)])
+@pytest.mark.parametrize("batch_size", [0, 2, 8])
+def test_texts_beyond_the_switch_of_the_rope_run_alone(rope: dict[str, Any], longest: int, batch_size: int) -> None:
+    """With 5 new tokens, 19 is the longest prompt that ends before position 24."""
+    prompts = prompts_of(18, 19, 20, 25, 26)
+    model = make_with_rope(rope, longest)
+    assert lengths_of(make_batches(model, prompts, batch_size)) == [[18, 19], [20], [25], [26]]
+    without = make_with_rope({"rope_type": "default", "rope_theta": 10000.0})
+    assert lengths_of(make_batches(without, prompts, 8)) == [[18, 19, 20, 25, 26]]
+
+
+@pytest.mark.parametrize(("rope", "longest"), [(LONG_ROPE, 512), (DYNAMIC, 24)])
+def test_numbers_of_scaled_positions_do_not_depend_on_neighbours(rope: dict[str, Any], longest: int) -> None:
+    """Neither on those of the batch nor on those that ran before."""
+    prompts = prompts_of(60, 10, 30, 12)
+    model = make_with_rope(rope, longest)
+    together = {
+        one.prompt.text: one
+        for batch in make_batches(model, prompts, 4)
+        for one in capture_in_turn(model, batch)
+        if isinstance(one, Capture)
+    }
+    assert len(together) == 4
+    for prompt in prompts:
+        assert_close(together[prompt.text], capture(make_with_rope(rope, longest), prompt))
 
 
 def assert_close(found: Capture, expected: Capture) -> None:

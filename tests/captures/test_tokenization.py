@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from reportgen.build.capture import capture
 from reportgen.captures.attention import count_bytes
-from reportgen.captures.tokenization import check_memory
+from reportgen.captures.tokenization import check_memory, tokenize
 from reportgen.models.model import LoadedModel
 from reportgen.records import Prompt, SourceLocation
 from reportgen.records.errors import NotEnoughMemory, PromptError
@@ -53,3 +55,17 @@ def test_nothing_is_run_for_it(tiny_llama: LoadedModel, monkeypatch: pytest.Monk
     with pytest.raises(NotEnoughMemory) as told:
         capture(tiny_llama, PROMPT)
     assert isinstance(told.value, PromptError)
+
+
+@pytest.mark.parametrize("names", [("rag",), ("rag", "tool_use")])
+def test_named_templates_without_a_default_are_said(names: tuple[str, ...], tiny_llama: LoadedModel) -> None:
+    tokenizer = copy.deepcopy(tiny_llama.tokenizer)
+    tokenizer.chat_template = dict.fromkeys(names, "{{ messages[0]['content'] }}")
+    model = replace(tiny_llama, tokenizer=tokenizer)
+    prompt = Prompt(messages=[{"role": "user", "content": "Hi"}])  # pyright: ignore[reportArgumentType]
+    with pytest.raises(
+        PromptError, match=f"tiny-llama has chat templates of the names {', '.join(names)}, and none is named 'default'"
+    ):
+        tokenize(model, prompt)
+    tokenizer.chat_template["default"] = "{{ messages[0]['content'] }}"  # pyright: ignore
+    assert len(tokenize(model, prompt)) == 2

@@ -21,6 +21,7 @@ from reportgen.build.preflight import check_prompts
 from reportgen.models.adapter import check_adapter, merge_adapter
 from reportgen.models.hf_errors import quiet
 from reportgen.models.model import LoadedModel, load_model, wrap_model
+from reportgen.pages.tables import make_settings
 from reportgen.prompts.prompt_file import read_prompts
 from reportgen.records import Prompt
 from reportgen.records.errors import ModelError, ModelNotFound, PromptFileError
@@ -340,3 +341,75 @@ def test_model_in_memory_cannot_be_given_an_adapter(saved: Path, tiny_llama: Loa
         assert (prompt.model, prompt.adapter) == (str(saved / "llama"), adapter)
     with pytest.raises(ModelError, match=f"adapter 'b' on model .*: the model in memory has '{adapter}'; load it with"):
         check_prompts([Prompt(text="a", adapter="b")], model=loaded.info)
+
+
+def save_with_tokens(folder: Path, tokens: list[str], *, template: str = "{{ messages[0]['content'] }}!") -> None:
+    """Save an adapter that was trained with more tokens, and with its own chat template."""
+    tokenizer, network = make_tokenizer(), make_llama()
+    tokenizer.add_special_tokens({"additional_special_tokens": tokens})
+    tokenizer.chat_template = template
+    torch.manual_seed(3)
+    network.resize_token_embeddings(len(tokenizer))
+    save_adapter(
+        folder,
+        network,
+        peft.LoraConfig(**SIZES, target_modules=["q_proj"], modules_to_save=["embed_tokens", "lm_head"]),
+    )
+    tokenizer.save_pretrained(folder)
+
+
+@pytest.mark.parametrize("tokens", [["<tool>"], ["<a>", "<b>", "<c>"]])
+def test_tokens_and_template_of_an_adapter_come_first(saved: Path, tmp_path: Path, tokens: list[str]) -> None:
+    """The embedding gets rows for its tokens, with the weights that the adapter brings."""
+    save_with_tokens(tmp_path, tokens)
+    loaded = load_model(str(saved / "llama"), adapter=str(tmp_path), device="cpu")
+    assert loaded.info.adapter_tokenizer
+    assert len(loaded.network.get_input_embeddings().weight) == len(loaded.tokenizer) == 259 + len(tokens)
+    captured = capture(loaded, Prompt(messages=[{"role": "user", "content": f"use {tokens[-1]}"}], max_new_tokens=1))
+    assert [token.token_id for token in captured.tokens][4:6] == [258 + len(tokens), loaded.tokenizer("!").input_ids[0]]
+    from safetensors.torch import load_file
+
+    rows = load_file(tmp_path / "adapter_model.safetensors")["base_model.model.model.embed_tokens.weight"]
+    assert torch.equal(loaded.network.get_input_embeddings().weight, rows)
+    assert ("tokenizer", "the adapter's own") in make_settings(captured)
+
+
+def test_template_of_an_adapter_without_a_tokenizer_comes_first(saved: Path, adapter: Path) -> None:
+    (adapter / "chat_template.jinja").write_text("mine")
+    loaded = load_model(str(saved / "llama"), adapter=str(adapter), device="cpu")
+    assert (loaded.tokenizer.chat_template, loaded.info.adapter_tokenizer) == ("mine", False)
+    plain = load_model(str(saved / "llama"), adapter=str(saved / "llama-lora"), device="cpu")
+    assert plain.tokenizer.chat_template == make_tokenizer().chat_template
+
+
+def test_template_of_the_model_is_kept_if_the_adapter_has_none(saved: Path, tmp_path: Path) -> None:
+    save_with_tokens(tmp_path, ["<tool>"], template="")
+    loaded = load_model(str(saved / "llama"), adapter=str(tmp_path), device="cpu")
+    assert loaded.tokenizer.chat_template == make_tokenizer().chat_template
+    assert len(loaded.tokenizer) == 260
+
+
+def test_rows_that_an_adapter_lacks_are_the_same_each_time(saved: Path, adapter: Path) -> None:
+    tokenizer = make_tokenizer()
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<new>"]})
+    tokenizer.save_pretrained(adapter)
+    first, second = (load_model(str(saved / "llama"), adapter=str(adapter), device="cpu").network for _ in range(2))
+    assert torch.equal(first.get_input_embeddings().weight, second.get_input_embeddings().weight)
+    assert len(first.get_input_embeddings().weight) == 260
+
+
+def test_shapes_that_do_not_fit_are_named(saved: Path, tmp_path: Path) -> None:
+    """Without the tokenizer that it was trained with, the rows of its embedding are too many."""
+    save_with_tokens(tmp_path, ["<tool>"])
+    with pytest.raises(ModelError, match=r"do not fit this one, .* has the shape \[260, 16\] and not \[259, 16\]"):
+        merge_adapter(make_llama(), str(tmp_path), "m")
+
+
+def test_folder_of_checkpoints_names_them(saved: Path, tmp_path: Path) -> None:
+    for name in ("checkpoint-10", "checkpoint-9", "named/mine"):
+        shutil.copytree(saved / "llama-lora", tmp_path / name)
+    listed = [tmp_path / name for name in ("named/mine", "checkpoint-9", "checkpoint-10")]
+    with pytest.raises(
+        ModelError, match=f"no adapter_config.json; name one of those in it: {', '.join(map(str, listed))}$"
+    ):
+        check_adapter(str(tmp_path), "m")

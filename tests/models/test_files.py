@@ -11,11 +11,14 @@ import pytest
 from click.testing import CliRunner
 from tiny import make_llama, make_tokenizer, save_adapter, save_llama
 
+from reportgen.build.build import build_site
+from reportgen.build.options import BuildOptions
 from reportgen.cli.main import main
 from reportgen.models.adapter import check_adapter
 from reportgen.models.files import check_sentencepiece
 from reportgen.models.hf_errors import quiet
 from reportgen.models.model import load_model, load_model_info
+from reportgen.records import Prompt
 from reportgen.records.errors import ModelError
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:12ab\nsize 538090408\n"
@@ -163,3 +166,19 @@ def test_device_that_is_not_there_is_wrong_usage(folder: Path, options: tuple[st
     assert result.exit_code == 2
     assert "device '" in result.output
     assert not (folder.parent / "out" / "index.html").exists()
+
+
+def test_path_of_a_model_is_in_no_file_of_the_site(folder: Path, tmp_path: Path) -> None:
+    """Nor that of an adapter; neither where a prompt fails."""
+    save_adapter(tmp_path / "my-lora", make_llama())
+    site = tmp_path / "site"
+    prompts = [
+        Prompt(text="ab", slug="good", model=str(folder), adapter=str(tmp_path / "my-lora"), max_new_tokens=1),
+        Prompt(messages=[{"role": "user", "content": "a"}], slug="bad", model=str(folder), max_new_tokens=600),  # pyright: ignore
+    ]
+    outcome = build_site(prompts, site, BuildOptions(device="cpu", export_data="csv", keep_captures=True))
+    assert (len(outcome.pages), len(outcome.failures)) == (1, 1)
+    assert "<title>ab · model</title>" in (site / "good.html").read_text("utf-8")
+    for path in site.rglob("*"):
+        if path.is_file():
+            assert str(tmp_path).encode() not in path.read_bytes(), path

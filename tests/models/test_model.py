@@ -14,6 +14,7 @@ from huggingface_hub import constants, errors
 from tiny import make_gpt2, make_llama, make_tokenizer
 from transformers import BertConfig, FalconConfig, GPTNeoXConfig, MambaConfig, MptConfig, RwkvConfig, T5Config
 
+from reportgen.models.config import find_rope_switch
 from reportgen.models.hf_errors import calling_transformers, explain, quiet
 from reportgen.models.model import check_settings, load_model, load_model_info, wrap_model
 from reportgen.models.model_source import Source, find_source
@@ -337,6 +338,104 @@ def test_wrong_weights_are_reported(folder: Path) -> None:
     (folder / "pytorch_model.bin").write_bytes(b"broken")
     with pytest.raises(ModelError, match="its weights cannot be read: .*get it again"):
         load_model(str(folder), device="cpu", allow_pickle=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "count", "first"),
+    [
+        ({"num_hidden_layers": 2}, 9, "model.layers.2.input_layernorm.weight"),
+        ({"num_hidden_layers": 1}, 18, "model.layers.1.input_layernorm.weight"),
+    ],
+)
+def test_weights_that_the_config_leaves_unused_are_refused(
+    folder: Path, changes: dict[str, int], count: int, first: str
+) -> None:
+    set_config(folder, **changes)
+    with pytest.raises(ModelError, match=f"{count} of its weights have no place in the LlamaForCausalLM .* '{first}'"):
+        load_model(str(folder), device="cpu")
+
+
+@pytest.mark.parametrize("key", ["model.layers.0.self_attn.q_proj.bias", "model.layers.1.extra.weight", "lm_head.bias"])
+def test_weights_that_the_modules_of_a_network_lack_are_refused(folder: Path, key: str) -> None:
+    """A bias, for example, that the config switches off."""
+    network = make_llama()
+    network.save_pretrained(folder, state_dict={**network.state_dict(), key: torch.ones(16)})
+    with pytest.raises(ModelError, match=f"1 of its weights have no place .* the first '{key}'; correct the config"):
+        load_model(str(folder), device="cpu")
+
+
+def test_weights_of_base_models_are_counted_alike(tmp_path: Path) -> None:
+    """Saved without a language-model head, the names of their weights begin otherwise."""
+    with quiet():
+        make_gpt2().transformer.save_pretrained(tmp_path)
+        make_tokenizer().save_pretrained(tmp_path)
+    assert load_model(str(tmp_path), device="cpu").info.num_layers == 2
+    set_config(tmp_path, n_layer=1)
+    with pytest.raises(ModelError, match=r"\d+ of its weights have no place .* the first '.*h\.1\."):
+        load_model(str(tmp_path), device="cpu")
+
+
+@pytest.mark.parametrize("key", ["v_head.summary.weight", "mtp.layers.0.weight", "model.vision_tower.patch.weight"])
+def test_modules_beside_the_network_do_no_harm(folder: Path, key: str) -> None:
+    """A value head of a training, layers that predict further tokens, an encoder of images."""
+    network = make_llama()
+    network.save_pretrained(folder, state_dict={**network.state_dict(), key: torch.ones(16)})
+    assert load_model(str(folder), device="cpu").info.num_layers == 3
+
+
+@pytest.mark.parametrize(
+    ("rope", "longest", "window", "switch"),
+    [
+        ({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}, 64, 256, None),
+        ({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}, 256, 256, None),
+        ({"rope_type": "dynamic", "factor": 3.0}, 100, 300, 100),
+        ({"type": "dynamic", "factor": 2.0, "original_max_position_embeddings": 50}, 100, 100, 50),
+        ({"rope_type": "linear", "factor": 2.0}, 128, 128, None),
+        (
+            {
+                "rope_type": "llama3",
+                "factor": 8.0,
+                "original_max_position_embeddings": 64,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+            },
+            128,
+            128,
+            None,
+        ),
+        (
+            {
+                "rope_type": "longrope",
+                "short_factor": [1.0] * 2,
+                "long_factor": [2.0] * 2,
+                "original_max_position_embeddings": 32,
+            },
+            128,
+            128,
+            32,
+        ),
+    ],
+)  # fmt: skip
+def test_window_is_what_the_scaling_of_positions_allows(
+    folder: Path, rope: dict[str, object], longest: int, window: int, switch: int | None
+) -> None:
+    """And long rope and dynamic scaling switch to other frequencies above a length."""
+    set_config(folder, max_position_embeddings=longest, rope_parameters={"rope_theta": 10000.0, **rope})
+    loaded = load_model(str(folder), device="cpu")
+    assert loaded.info.context_window == load_model_info(str(folder)).context_window == window
+    assert find_rope_switch(loaded.network.config) == switch
+
+
+def test_dynamic_positions_do_not_depend_on_earlier_texts(folder: Path) -> None:
+    """transformers keeps the frequencies of the longest text."""
+    set_config(folder, max_position_embeddings=16, rope_parameters={"rope_type": "dynamic", "factor": 4.0})
+    texts = [torch.arange(length)[None] for length in (20, 40, 20, 8)]
+    with torch.no_grad():
+        model = load_model(str(folder), device="cpu")
+        again = wrap_model(model.network, model.tokenizer)
+        found = [again.network(text).logits for text in texts]
+        for text, logits in zip(texts, found, strict=True):
+            assert torch.equal(load_model(str(folder), device="cpu").network(text).logits, logits)
 
 
 @pytest.mark.parametrize("content", [b"", b"broken", b"GGUF\3\0\0\0" + b"\0" * 16])

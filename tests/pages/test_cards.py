@@ -135,3 +135,10 @@ def test_thumbnail_is_blue() -> None:
 
 def test_same_capture_gives_the_same_card() -> None:
     assert make_card(make_capture()) == make_card(make_capture())
+
+
+def test_failure_does_not_publish_paths() -> None:
+    prompt = Prompt("x", slug="x", title="x", model="/home/someone/base", adapter="/home/someone/base-lora")
+    error = "adapter '/home/someone/base-lora' on model '/home/someone/base': it has no weights"
+    card = make_failure_card(Failure(prompt, error))
+    assert (card.model, card.error) == ("base + base-lora", "adapter 'base-lora' on model 'base': it has no weights")

@@ -85,3 +85,11 @@ def test_command_names_device_and_format(device: str, dtype: str, options: str) 
 def test_versions_cannot_leave_their_comment() -> None:
     capture = replace(make_capture(), versions={"a\n- text": "evil\r\n"})
     assert make_prompt_file(capture).startswith("# made with a - text evil\n# save as")
+
+
+def test_recipe_says_that_a_path_is_not_whole() -> None:
+    text = make_prompt_file(with_prompt(Prompt("x", model="mine", adapter="lora")))
+    for name in ("mine", "lora"):
+        assert f"# '{name}' has no place on the hub that is known: write its path instead\n" in text
+    capture = with_prompt(Prompt("x", model="owner/name", adapter="owner/lora"))
+    assert "its path" not in make_prompt_file(replace(capture, model=replace(capture.model, revision="607a30d")))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from samples import make_capture, make_pattern
 
-from reportgen.records import Comparison, Generation, Prompt, SourceLocation
+from reportgen.records import Comparison, Generation, Prompt, SourceLocation, public_name
 from reportgen.records.errors import PromptError
 from reportgen.records.selection import Selection
 
@@ -128,3 +128,30 @@ def test_comparison_made_by_hand_is_checked() -> None:
             Comparison(prompts)  # type: ignore[arg-type]
     with pytest.raises(PromptError, match="^prompt: slug must be 1 to 80"):
         Comparison(("a", "b"), slug="../c")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("/home/someone/models/plain", "plain"),
+        ("/home/someone/models/plain/", "plain"),
+        ("~/plain", "plain"),
+        ("./plain", "plain"),
+        ("../../someone/plain", "plain"),
+        ("work/someone/plain", "plain"),
+        ("models/mine.gguf", "mine.gguf"),
+        ("/home/someone/a.Q4.gguf", "a.Q4.gguf"),
+        ("/home/someone/folder:a.gguf", "folder:a.gguf"),
+        ("C:\\Users\\someone\\plain", "plain"),
+        ("C:/Users/someone/plain", "plain"),
+        ("smollm2-135m", "smollm2-135m"),
+        ("owner/name", "owner/name"),
+        ("owner/name@main", "owner/name@main"),
+        ("owner/name:a.gguf", "owner/name:a.gguf"),
+        ("owner/name@main:sub/a.gguf", "owner/name@main:sub/a.gguf"),
+        ("mine, step 1000", "mine, step 1000"),
+        ("", ""),
+    ],
+)
+def test_public_name_of_a_path_is_its_last_part(name: str, shown: str) -> None:
+    assert public_name(name) == shown
