@@ -37,14 +37,12 @@ def shows_errors(stopped: str) -> Callable[[Callable[..., None]], Callable[..., 
             except OptionError as error:
                 context = click.get_current_context()
                 raise click.BadParameter(error.message, ctx=context, param_hint=f"'{error.option}'") from error
-            except WrongSetting as error:
-                raise click.UsageError(str(error), ctx=click.get_current_context()) from error
             except ReportgenError as error:
                 if options.get("verbose"):
                     raise
                 # Errors in a prompt file begin with FILE:LINE, so that editors and scripts can parse them.
                 click.echo(error if isinstance(error, PromptFileError) else f"error: {error}", err=True)
-                raise SystemExit(1) from error
+                raise SystemExit(2 if isinstance(error, WrongSetting) else 1) from error
             except KeyboardInterrupt as interrupt:
                 click.echo(f"stopped{next(iter(interrupt.args), stopped)}", err=True)
                 raise SystemExit(INTERRUPTED) from None
