@@ -38,7 +38,7 @@ def shows_errors(stopped: str) -> Callable[[Callable[..., None]], Callable[..., 
                 context = click.get_current_context()
                 raise click.BadParameter(error.message, ctx=context, param_hint=f"'{error.option}'") from error
             except ReportgenError as error:
-                if options.get("verbose"):
+                if options.get("verbose") and not isinstance(error, WrongSetting):
                     raise
                 # Errors in a prompt file begin with FILE:LINE, so that editors and scripts can parse them.
                 click.echo(error if isinstance(error, PromptFileError) else f"error: {error}", err=True)

@@ -158,8 +158,8 @@ def test_attention_that_the_config_names_is_not_used(folder: Path, kernel: str) 
         assert load_model(str(folder), device="cpu").network.config._attn_implementation == "sdpa"
 
 
-@pytest.mark.parametrize("options", [("--device", "cuda:99"), ("--device", "tpu"), ("--device", "cuda:x")])
-def test_device_that_is_not_there_is_wrong_usage(folder: Path, options: tuple[str, str]) -> None:
+@pytest.mark.parametrize("options", [("--device", "cuda:99"), ("--device", "tpu", "-v"), ("--device", "cuda:x")])
+def test_device_that_is_not_there_is_wrong_usage(folder: Path, options: tuple[str, ...]) -> None:
     file = folder.parent / "prompts.yaml"
     file.write_text(f"model: {folder}\nprompts: [The cat]\n")
     result = CliRunner().invoke(main, ["build", str(file), "-o", str(folder.parent / "out"), *options])
