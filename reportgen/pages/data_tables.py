@@ -1,11 +1,11 @@
 """Export a capture as tables of numbers, in CSV or Parquet.
 
-Columns have the names of the fields of the records. An undefined value is an empty cell.
+Columns have the names of the fields of the records, and the units of ``pages.columns``. An undefined value is an empty
+cell.
 """
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
@@ -16,13 +16,14 @@ import numpy as np
 from reportgen.captures.record import Capture
 from reportgen.evidence.kinds import KINDS, list_measured
 from reportgen.evidence.kinds.kind import Row
+from reportgen.pages.columns import COLUMNS_TABLE, list_columns
 from reportgen.records import Prediction, Token
 from reportgen.records.errors import ReportgenError, install_advice
 
 Table = Mapping[str, Sequence[Any]]
 """Columns by name, all of the same length."""
 
-TABLE_NAMES = ("tokens", "steps", *(kind.table for kind in KINDS if kind.table))
+TABLE_NAMES = (COLUMNS_TABLE, "tokens", "steps", *(kind.table for kind in KINDS if kind.table))
 _DIGITS = 7
 
 
@@ -40,13 +41,15 @@ def make_tables(capture: Capture) -> dict[str, Table]:
     """Return the tables of a capture that have rows.
 
     Returns:
-        Tables by name: ``tokens`` with a row for each token, ``steps`` with a row for each generated token, then the
-        tables of the measured evidence. All names are in ``TABLE_NAMES``.
+        Tables by name: ``tokens`` with a row for each token, ``steps`` with a row for each generated token, the tables
+        of the measured evidence, and ``columns`` with the unit and definition of each of their columns. All names are
+        in ``TABLE_NAMES``.
     """
     rows: dict[str, Iterable[Row]] = {"tokens": _token_rows(capture), "steps": _step_rows(capture)}
     rows |= {kind.table: kind.tabulate(capture, value) for kind, value in list_measured(capture) if kind.table}
-    tables = {name: _columns(list(table_rows)) for name, table_rows in rows.items()}
-    return {name: table for name, table in tables.items() if table}
+    columns = {name: _columns(list(table_rows)) for name, table_rows in rows.items()}
+    tables = {name: table for name, table in columns.items() if table}
+    return tables | {COLUMNS_TABLE: _columns(list(list_columns(tables)))}
 
 
 def encode_tables(capture: Capture, kind: str) -> dict[str, bytes]:
@@ -55,12 +58,13 @@ def encode_tables(capture: Capture, kind: str) -> dict[str, bytes]:
 
 
 def encode_table(table: Table, kind: str) -> bytes:
-    """Return a table as the content of a file.
+    r"""Return a table as the content of a file.
 
     Args:
         table: columns of the table.
-        kind: format of the file, one of ``records.EXPORT_FORMATS``. CSV is UTF-8 with a header row, and numbers have
-            seven significant digits.
+        kind: format of the file, one of ``records.EXPORT_FORMATS``. CSV (RFC 4180, rows that end in a line feed) is
+            UTF-8 with a header row. Numbers have seven significant digits. Every text is in quotes, so that a line end
+            in it, ``\r`` included, does not end a row. NUL, which many readers refuse, is written as ``␀``.
     """
     if kind == "parquet":
         import pyarrow
@@ -69,15 +73,15 @@ def encode_table(table: Table, kind: str) -> bytes:
         file = io.BytesIO()
         pyarrow.parquet.write_table(pyarrow.table(dict(table)), file)
         return file.getvalue()
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table)
-    writer.writerows([_cell(value) for value in row] for row in zip(*table.values(), strict=True))
-    return text.getvalue().encode("utf-8")
+    rows = [list(table), *([_cell(value) for value in row] for row in zip(*table.values(), strict=True))]
+    return "".join(f"{','.join(row)}\n" for row in rows).encode("utf-8")
 
 
-def _cell(value: Any) -> Any:
-    return f"{value:.{_DIGITS}g}" if isinstance(value, float) else value
+def _cell(value: Any) -> str:
+    """Return a value as a cell; the ``csv`` module of Python 3.11 cannot quote all texts and leave empty cells bare."""
+    if isinstance(value, str):
+        return '"' + value.replace("\0", "␀").replace('"', '""') + '"'
+    return "" if value is None else f"{value:.{_DIGITS}g}" if isinstance(value, float) else str(value)
 
 
 def _columns(rows: Sequence[Row]) -> Table:

@@ -6,15 +6,41 @@ import csv
 import io
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pyarrow.csv
 import pyarrow.parquet
 import pytest
-from samples import HOSTILE, make_capture
+from hostile import HOSTILE_STRINGS
+from samples import HOSTILE, make_capture, make_token
 
-from reportgen.pages.data_tables import check_format, encode_table, make_tables
+from reportgen.captures.record import Capture
+from reportgen.evidence.kinds import KINDS
+from reportgen.pages.columns import COLUMNS, COLUMNS_TABLE
+from reportgen.pages.data_tables import TABLE_NAMES, check_format, encode_table, encode_tables, make_tables
 from reportgen.records.errors import ReportgenError
 from reportgen.records.evidence import Evidence
+
+AWKWARD = (
+    "\r", "a\rb", "\r\n", "\n\r", "\n", "\r\r", "\"", "\"\"", "\",\"", "a\"\rb", ",", ";", "\t", " ", "", "NA", "null",
+    "007", "1e5", "-inf", "True", "=1+1", "#", "\\", "\\\"", "'", "\x1a", "\x1c", "\x85", "\v", "\f", "\u2028",
+    "\ufeff", "a\0b", "\0\r", *HOSTILE_STRINGS,
+)  # fmt: skip
+"""Texts that a reader of CSV may take for the end of a cell or of a row, for a number, or for nothing."""
+
+
+def make_awkward() -> Capture:
+    """Return a capture with evidence in which every text is awkward, those of runners-up and of the lens included."""
+    capture = make_capture(AWKWARD, AWKWARD[:3], layers=(0, 1), heads=(0,))
+    found, lens = capture.evidence.attribution, capture.evidence.lens
+    assert found is not None
+    assert lens is not None
+    texts = [make_token(text, number) for number, text in enumerate(AWKWARD)]
+    rivals = tuple(tuple(texts[2 * step : 2 * step + 2]) for step in range(3))
+    best = tuple(tuple(texts[3 * row + step] for step in range(3)) for row in range(len(lens.layers)))
+    evidence = capture.evidence.replace(attribution=replace(found, runners_up=rivals), lens=replace(lens, best=best))
+    return replace(capture, evidence=evidence)
 
 
 def read_csv(data: bytes) -> list[dict[str, str]]:
@@ -29,6 +55,7 @@ def test_every_number_is_in_a_table() -> None:
     assert lengths == {
         "heads": {4}, "tokens": {8}, "steps": {3}, "attribution": {3 * 4 * parts + account}, "lens": {6 * 3},
         "ablation": {3 * 4}, "entropy": {4 * 8},
+        "columns": {sum(len(table) for name, table in tables.items() if name != "columns")},
     }  # fmt: skip
 
 
@@ -68,6 +95,72 @@ def test_texts_come_back_to_the_letter() -> None:
     assert rows[0]["logprob"] == ""
 
 
+@pytest.mark.parametrize("newline", ["", None])
+def test_every_table_of_awkward_texts_comes_back(tmp_path: Path, newline: str | None) -> None:
+    """Universal newlines (``None``) change a line end inside a text before the reader sees it, but add no row."""
+    capture = make_awkward()
+    for name, table in make_tables(capture).items():
+        path = tmp_path / f"{name}.csv"
+        path.write_bytes(encode_table(table, "csv"))
+        with path.open(encoding="utf-8", newline=newline) as file:
+            header, *rows = csv.reader(file, strict=True)
+        assert header == list(table), name
+        assert {len(row) for row in rows} == {len(header)}, name
+        columns = dict(zip(header, zip(*rows, strict=True), strict=True))
+        for column in (column for column, value in table.items() if any(isinstance(cell, str) for cell in value)):
+            texts = [(cell or "").replace("\0", "␀") for cell in table[column]]
+            if newline is None:
+                texts = [text.replace("\r\n", "\n").replace("\r", "\n") for text in texts]
+            assert list(columns[column]) == texts, (name, column)
+
+
+def test_another_reader_of_csv_finds_the_same_texts() -> None:
+    """pyarrow distinguishes an empty text, in quotes, from an undefined one."""
+    for name, table in make_tables(make_awkward()).items():
+        texts = [column for column, value in table.items() if any(isinstance(cell, str) for cell in value)]
+        options = pyarrow.csv.ConvertOptions(
+            column_types=dict.fromkeys(texts, pyarrow.string()),
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+            null_values=[""],
+        )
+        parsing = pyarrow.csv.ParseOptions(newlines_in_values=True)
+        data = io.BytesIO(encode_table(table, "csv"))
+        read = pyarrow.csv.read_csv(data, parse_options=parsing, convert_options=options).to_pydict()
+        assert list(read) == list(table)
+        for column in texts:
+            assert read[column] == [cell and cell.replace("\0", "␀") for cell in table[column]], (name, column)
+
+
+def test_columns_have_a_unit_and_a_definition() -> None:
+    capture = make_capture()
+    ablations = dict.fromkeys(("ablation", "mean-ablation"), capture.evidence.ablations["ablation"])
+    tables = make_tables(replace(capture, evidence=capture.evidence.replace(ablations=ablations)))
+    assert set(tables) == set(TABLE_NAMES) == set(COLUMNS)
+    assert set(TABLE_NAMES) >= {kind.table for kind in KINDS if kind.table}
+    for name, table in tables.items():
+        assert list(COLUMNS[name]) == list(table), name
+    rows = [dict(zip(tables[COLUMNS_TABLE], row, strict=True))
+            for row in zip(*tables[COLUMNS_TABLE].values(), strict=True)]  # fmt: skip
+    expected = [(name, column) for name in tables if name != COLUMNS_TABLE for column in tables[name]]
+    assert [(row["table"], row["column"]) for row in rows] == expected
+    units = {"nats", "tokens", "logits", "share", "rank", "index", "text", "yes or no"}
+    for row in rows:
+        assert row["unit"] in units, row
+        assert row["definition"], row
+        numbers = [cell for cell in tables[row["table"]][row["column"]] if cell is not None]
+        assert all(isinstance(cell, str) == (row["unit"] == "text") for cell in numbers), row
+        assert all(isinstance(cell, bool) == (row["unit"] == "yes or no") for cell in numbers), row
+        if row["unit"] == "share":
+            assert all(0 <= cell <= 1 for cell in numbers), row
+
+
+def test_only_columns_of_written_tables_are_described() -> None:
+    capture = replace(make_capture(generated=()), evidence=Evidence())
+    rows = read_csv(encode_tables(capture, "csv")["columns.csv"])
+    assert {row["table"] for row in rows} == {"tokens"}
+
+
 def test_parquet_holds_the_same(tmp_path) -> None:
     for name, table in make_tables(make_capture()).items():
         read = pyarrow.parquet.read_table(io.BytesIO(encode_table(table, "parquet")))
@@ -76,7 +169,7 @@ def test_parquet_holds_the_same(tmp_path) -> None:
 
 def test_without_evidence_there_are_fewer_tables() -> None:
     tables = make_tables(replace(make_capture(generated=()), evidence=Evidence()))
-    assert set(tables) == {"tokens"}
+    assert set(tables) == {"tokens", "columns"}
 
 
 def test_withheld_steps_are_empty() -> None:
