@@ -22,7 +22,7 @@ from reportgen.pages.data_tables import check_format
 from reportgen.pages.links import check_site_url
 from reportgen.prompts.prompt_file import name_pages
 from reportgen.records import Comparison, Failure, Prompt
-from reportgen.records.errors import ClusterError, InTheWay, SiteError, first_line, install_advice
+from reportgen.records.errors import ClusterError, InTheWay, PromptError, SiteError, first_line, install_advice
 from reportgen.site.shards import remove_parts
 from reportgen.site.site import Site
 
@@ -232,6 +232,8 @@ class _Run:
             except SiteError as error:
                 if not isinstance(error, InTheWay):
                     raise
+                report.fail_comparison(comparison, str(error))
+            except PromptError as error:
                 report.fail_comparison(comparison, str(error))
             except Exception as error:  # an unexpected error fails this comparison, not the run
                 where = f"{comparison.place.of('compare')}: {comparison.slug}"

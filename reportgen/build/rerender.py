@@ -44,6 +44,7 @@ def render_site(
         CaptureFileError: a file is not a capture; usually raised before anything is written.
         PromptFileError: two captures have the same slug, or a slug cannot be used as a file name.
         OptionError: ``site_url`` is not a web address; nothing is written.
+        PromptError: a page does not fit into ``options.max_page_mb`` with a useful part of its weights.
         SiteError: the folder cannot be written.
         ReportgenError: a package that ``options.export_data`` needs is not installed; nothing is written.
     """

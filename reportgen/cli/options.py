@@ -60,7 +60,8 @@ QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress bar; failu
 OPEN = click.option("--open", "open_index", is_flag=True, help="Open the index in a browser when done.")
 MAX_MB = click.option(
     "--max-page-mb", type=click.FloatRange(min=0), default=PageOptions.max_page_mb, show_default=True,
-    help="Maximum size of a page in megabytes: a larger one omits its smallest weights, with a note. 0: no limit.",
+    help="Maximum size of a page in megabytes: a larger one omits its smallest weights, with a note, or fails if too "
+    "little would be left. 0: no limit.",
 )  # fmt: skip
 PRECISION = click.option(
     "--precision", type=click.Choice([8, 16]), default=8, show_default=True, help="Bits per attention weight on a page."

@@ -47,6 +47,9 @@ def render_artifacts(capture: Capture, options: PageOptions, key: str) -> Artifa
         capture: capture to show.
         options: options of the page; they also select the files.
         key: cache key of the page, without the site's URL; empty for none.
+
+    Raises:
+        PromptError: the page does not fit into its maximum size with a useful part of its weights.
     """
     html, precision = draw_page(capture, options, key=key_at(key, options.site_url))
     card = make_card(capture)
@@ -64,7 +67,7 @@ def render_artifacts(capture: Capture, options: PageOptions, key: str) -> Artifa
 def render_comparison_artifacts(
     comparison: Comparison, first: Capture, second: Capture, options: PageOptions, key: str
 ) -> Artifacts:
-    """Render the page of a comparison; see ``draw_comparison`` and ``render_artifacts`` for the arguments."""
+    """Render the page of a comparison; see ``draw_comparison`` and ``render_artifacts`` for arguments and errors."""
     html, _ = draw_comparison(comparison, first, second, options, key=key_at(key, options.site_url))
     card = make_compare_card(comparison, first, second)
     return Artifacts(html, card, key=key, preview=draw_preview(card) if options.site_url else b"")

@@ -142,13 +142,16 @@ def draw_comparison(
         second: as in ``render_comparison``.
         options: options of the page.
         key: cache key to store in the page; empty for none.
+
+    Raises:
+        PromptError: the page does not fit into its maximum size with a useful part of its weights.
     """
 
     def draw(precision: Precision, *, with_layers: bool = True) -> str:
         context = replace(make_compare_context(comparison, first, second, options, precision), key=key)
         return render("compare.html.jinja2", context if with_layers else replace(context, layer_blocks=()))
 
-    return render_within((first, second), options, draw)
+    return render_within((first, second), options, draw, f"{comparison.place.of('compare')}: {comparison.slug}")
 
 
 def make_compare_card(comparison: Comparison, first: Capture, second: Capture) -> Card:

@@ -148,6 +148,9 @@ def draw_page(
         options: options of the page.
         key: cache key to store in the page; empty for none.
         has_index: whether the page links to the index next to it.
+
+    Raises:
+        PromptError: the page does not fit into its maximum size with a useful part of its weights.
     """
 
     def draw(precision: Precision, *, with_layers: bool = True) -> str:
@@ -157,7 +160,7 @@ def draw_page(
             context = replace(context, layer_blocks=empty)
         return render("page.html.jinja2", context)
 
-    return render_within([capture], options, draw)
+    return render_within([capture], options, draw, capture.prompt.place.of())
 
 
 def make_page_context(

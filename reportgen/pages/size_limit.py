@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,16 +11,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reportgen.captures.quantization import dequantize_sqrt, quantize_sqrt
 from reportgen.captures.record import Capture
 from reportgen.pages.encoding import measure_triangles
 from reportgen.pages.options import PageOptions
 from reportgen.pages.precision import Precision
+from reportgen.records.errors import PromptError
+
+LEAST_KEPT = 0.5
+"""Share of the attention of a row, its first token aside, that at least half of all rows of a page must keep."""
 
 _SAMPLED = 16
 """Number of heads per capture from which the size of a page is estimated."""
+_JUDGED = 64
+"""Number of heads per capture from which the highest threshold is found."""
 _MARGIN = 0.96
 """Fraction of the available size to use, because the heads outside the sample may compress less."""
-_THRESHOLDS = range(256)
+_NUM_CODES = 256
 _REST, _REST_OF_TOKEN = 1_200_000, 5_000
 """Upper bounds, observed on pages, of the bytes besides the weights: per page, and in addition per token."""
 
@@ -28,35 +36,101 @@ def render_within(
     captures: Sequence[Capture],
     options: PageOptions,
     draw: Callable[..., str],
+    where: str,
 ) -> tuple[str, Precision]:
     """Return a page within the maximum page size, and the precision of its weights.
-
-    If no threshold is high enough, the page with the highest threshold is returned.
 
     Args:
         captures: captures that the page shows.
         options: options with the maximum size of the page and the number of bits of its weights.
         draw: function that renders the page at a precision; with ``with_layers=False``, without the weights of its
             layers.
+        where: place in the prompt file that an error message begins with.
+
+    Raises:
+        PromptError: at the highest threshold that ``find_highest_threshold`` allows, the page is still larger.
     """
-    bits, max_bytes = options.precision, 1e6 * options.max_page_mb
-    precision = Precision(bits)
-    if max_bytes and not _is_light(captures, bits, max_bytes):
-        fixed_bytes = len(draw(Precision(bits, threshold=1), with_layers=False).encode())
-        precision = _choose_precision(captures, bits, max_bytes - fixed_bytes)
-    page = draw(precision)
-    while max_bytes and precision.threshold < _THRESHOLDS[-1] and len(page.encode()) > max_bytes:
-        precision = replace(precision, threshold=precision.threshold + 1)
+    precision, max_bytes = Precision(options.precision), 1e6 * options.max_page_mb
+    if not max_bytes or _is_light(captures, precision.bits, max_bytes):
         page = draw(precision)
-    return page, precision
+        if not max_bytes or len(page.encode()) <= max_bytes:
+            return page, precision
+    highest = min(map(find_highest_threshold, captures))
+    fixed_bytes = len(draw(replace(precision, threshold=1), with_layers=False).encode())
+    threshold = _estimate_threshold(captures, precision, highest, max_bytes - fixed_bytes)
+    return _try_from(precision, range(threshold, highest + 1), options, draw, where)
 
 
-def _choose_precision(captures: Sequence[Capture], bits: int, free: float) -> Precision:
-    """Return the precision with the lowest threshold at which the weights are expected to fit, or else the highest."""
-    threshold = bisect_left(
-        _THRESHOLDS, True, key=lambda threshold: _estimate_bytes(captures, Precision(bits, threshold)) <= _MARGIN * free
-    )  # fmt: skip
-    return Precision(bits, min(threshold, _THRESHOLDS[-1]))
+def find_highest_threshold(capture: Capture) -> int:
+    """Return the highest threshold at which a page of a capture is still of use.
+
+    With it, at least half of the rows keep ``LEAST_KEPT`` of their attention to tokens after the first. Rows that
+    attend to the first token alone do not count. With many heads, the rows are those of a sample of heads.
+    """
+    num_tokens = capture.num_tokens
+    query_pos = np.repeat(np.arange(num_tokens), np.arange(1, num_tokens + 1))
+    is_first = np.arange(len(query_pos)) == query_pos * (query_pos + 1) // 2
+    limits = []
+    for triangle in _sample(capture, _JUDGED):
+        cells = query_pos * _NUM_CODES + quantize_sqrt(triangle)
+        weights = np.where(is_first, 0, dequantize_sqrt(triangle).astype(np.float64))
+        masses = np.bincount(cells, weights, num_tokens * _NUM_CODES).reshape(num_tokens, _NUM_CODES)
+        kept = masses[:, ::-1].cumsum(1)[:, ::-1]  # by threshold
+        # A threshold of 0 keeps everything, and the kept mass falls with the threshold.
+        limits.append(((kept >= LEAST_KEPT * kept[:, :1]).sum(1) - 1)[kept[:, 0] > 0])
+    ordered = np.sort(np.concatenate(limits))[::-1]
+    return int(ordered[(len(ordered) - 1) // 2]) if len(ordered) else _NUM_CODES - 1
+
+
+def _estimate_threshold(captures: Sequence[Capture], precision: Precision, highest: int, free: float) -> int:
+    """Return the lowest threshold at which the weights are expected to fit, or else the highest."""
+    samples = [_sample(capture, _SAMPLED) for capture in captures]
+    counts = [len(capture.layers) * len(capture.heads) for capture in captures]
+
+    def fits(threshold: int) -> bool:
+        at = replace(precision, threshold=threshold)
+        sizes = (
+            measure_triangles(sample, at) / len(sample) * count for sample, count in zip(samples, counts, strict=True)
+        )
+        return sum(sizes) <= _MARGIN * free
+
+    return bisect_left(range(highest), True, key=fits)
+
+
+def _try_from(
+    precision: Precision, thresholds: range, options: PageOptions, draw: Callable[..., str], where: str
+) -> tuple[str, Precision]:
+    """Return the page with the lowest threshold at which it fits, found in a few trials, and its precision."""
+    max_bytes = 1e6 * options.max_page_mb
+    low, high = thresholds[0], thresholds[-1]
+    found = replace(precision, threshold=low)
+    page = draw(found)
+    if len(page.encode()) <= max_bytes:
+        return page, found
+    if high > low:
+        found = replace(precision, threshold=high)
+        page = draw(found)
+    if len(page.encode()) > max_bytes:
+        raise PromptError(f"{where}: {_describe_excess(len(page.encode()), options)}")
+    low, stride = low + 1, 0
+    while low < high:
+        # The estimate is nearly right, so the next thresholds are tried first.
+        middle = min(low + stride, (low + high) // 2)
+        trial = draw(replace(precision, threshold=middle))
+        if len(trial.encode()) <= max_bytes:
+            page, found, high = trial, replace(precision, threshold=middle), middle
+        else:
+            low, stride = middle + 1, 2 * stride + 1
+    return page, found
+
+
+def _describe_excess(least_bytes: int, options: PageOptions) -> str:
+    needed = math.ceil(least_bytes / 1e4) / 100
+    shared = "" if options.shared_assets else "--shared-assets or "
+    return (
+        f"the page does not fit into --max-page-mb {options.max_page_mb:g} with a useful part of its weights, it needs "
+        f"{needed:g}; show fewer layers or heads, a shorter text, or use {shared}--max-page-mb {needed:g}"
+    )
 
 
 def _is_light(captures: Sequence[Capture], bits: int, free: float) -> bool:
@@ -66,17 +140,8 @@ def _is_light(captures: Sequence[Capture], bits: int, free: float) -> bool:
     return codes + rest <= free
 
 
-def _estimate_bytes(captures: Sequence[Capture], precision: Precision) -> float:
-    """Return the estimated size in bytes of the blocks of all layers, from a sample of heads of each capture."""
-    total = 0.0
-    for capture in captures:
-        sample = _sample(capture)
-        total += measure_triangles(sample, precision) / len(sample) * len(capture.layers) * len(capture.heads)
-    return total
-
-
-def _sample(capture: Capture) -> list[NDArray[Any]]:
+def _sample(capture: Capture, count: int) -> list[NDArray[Any]]:
     """Return the triangles of a sample of heads, each ``[cell]``, evenly spaced over layers and heads."""
     num_layers, num_heads = capture.attention.shape[:2]
-    indices = np.linspace(0, num_layers * num_heads - 1, min(_SAMPLED, num_layers * num_heads)).round().astype(int)
+    indices = np.linspace(0, num_layers * num_heads - 1, min(count, num_layers * num_heads)).round().astype(int)
     return [capture.attention[divmod(int(index), num_heads)] for index in indices]

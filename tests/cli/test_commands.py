@@ -470,15 +470,35 @@ def test_compare_says_what_is_missing(
     assert not (here / "results").exists()
 
 
+def write_long_prompt(here: Path) -> float:
+    """Replace the first prompt by one whose weights are a part of its page; return the megabytes of its page."""
+    path = here / "prompts.yaml"
+    text = "long day all the in sun sleeps then and dogs lazy over jumps fox brown quick a " * 3
+    path.write_text(path.read_text("utf-8").replace("The cat", text.strip()), "utf-8")
+    assert call("build", "--precision", "16", "--keep-captures").exit_code == 0
+    return (here / "results" / "cat.html").stat().st_size / 1e6
+
+
 def test_page_over_its_limit_is_told(here: Path) -> None:
-    done = call("build", "--max-page-mb", "0.1", "--precision", "16")
-    assert done.exit_code == 0
-    assert "weights under 1 are left out, so that the page is not too heavy" in " ".join(done.stderr.split())
+    limit = write_long_prompt(here) - 0.02
+    done = call("build", "--max-page-mb", f"{limit}", "--precision", "16")
+    assert done.exit_code == 0, done.stderr
+    assert "are left out, so that the page is not too heavy" in " ".join(done.stderr.split())
     assert content_of(here / "results" / "cat.html")["precision"] == 16
-    assert call("build", "--max-page-mb", "-1").exit_code == 2
-
-
-def test_render_tells_what_a_page_leaves_out(here: Path) -> None:
-    assert call("build", "--keep-captures").exit_code == 0
-    done = call("render", "results", "--max-page-mb", "0.1")
+    done = call("render", "results", "--max-page-mb", f"{limit}", "--precision", "16")
+    assert done.exit_code == 0, done.stderr
     assert "are left out" in done.stderr
+
+
+@pytest.mark.parametrize("size", ["nan", "inf", "-1", "-inf", "much"])
+def test_size_that_is_none_is_wrong_usage(here: Path, size: str) -> None:
+    assert call("build", "--max-page-mb", size).exit_code == 2
+    assert not (here / "results").exists()
+
+
+def test_limit_that_no_useful_page_meets_fails_its_prompt(here: Path) -> None:
+    done = call("build", "--max-page-mb", "0.1")
+    assert done.exit_code == 1
+    assert "prompts.yaml:4: the page does not fit into --max-page-mb 0.1 with a useful part" in done.stderr
+    assert "2 failed" in done.stderr
+    assert not (here / "results" / "cat.html").exists()

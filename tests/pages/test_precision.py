@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,8 @@ from unpacking import decode_bytes, unpack_triangles
 
 from reportgen.captures.quantization import quantize_sqrt
 from reportgen.captures.record import Capture
+from reportgen.pages import size_limit
+from reportgen.pages.alignment import slim
 from reportgen.pages.compare import draw_comparison
 from reportgen.pages.encoding import encode_layer
 from reportgen.pages.options import PageOptions
@@ -24,7 +27,9 @@ from reportgen.pages.precision import (
     measure_row_sums,
     quantize,
 )
-from reportgen.records import Comparison
+from reportgen.pages.size_limit import find_highest_threshold
+from reportgen.records import Comparison, SourceLocation
+from reportgen.records.errors import OptionError, PromptError
 
 
 def make_noisy(num_tokens: int = 96) -> Capture:
@@ -93,7 +98,8 @@ def test_page_within_its_limit_leaves_nothing_out() -> None:
 
 @pytest.mark.parametrize("precision", [8, 16])
 def test_page_over_its_limit_leaves_out_as_little_as_it_must(precision: int) -> None:
-    whole, least = (len(render_page(NOISY, precision=Precision(precision, floor)).encode()) for floor in (0, 255))
+    highest = find_highest_threshold(NOISY)
+    whole, least = (len(render_page(NOISY, precision=Precision(precision, floor)).encode()) for floor in (0, highest))
     limit = (whole + least) / 2e6
     html, precision = draw_page(NOISY, PageOptions(max_page_mb=limit, precision=precision))
     assert 0 < precision.threshold < 255
@@ -121,10 +127,74 @@ def test_sums_of_rows_are_those_of_the_whole_capture() -> None:
     assert list(measure_row_sums(without)) == ["rest"]
 
 
-def test_limit_that_nothing_reaches_leaves_out_all_that_it_can() -> None:
-    html, precision = draw_page(NOISY, PageOptions(max_page_mb=0.1))
-    assert precision.threshold == 255
-    assert len(html.encode()) > 1e5
+@pytest.mark.parametrize("capture", [NOISY, slim(NOISY)], ids=["float16", "uint8"])
+def test_page_keeps_half_of_its_attention_in_half_of_its_rows(capture: Capture) -> None:
+    """The first token does not count: a row of which it alone is left says nothing."""
+    highest = find_highest_threshold(capture)
+
+    def measure_kept(threshold: int) -> float:
+        shares = []
+        for layer, head in itertools.product(capture.layers, capture.heads):
+            rows = capture.pattern(layer, head).astype(np.float64)[1:, 1:]
+            kept = np.where(quantize_sqrt(rows) >= threshold, rows, 0).sum(1)
+            shares += (kept / rows.sum(1)).tolist()
+        return float(np.mean(np.array(shares) >= 0.5))
+
+    assert 1 < highest < 255
+    assert measure_kept(highest) >= 0.5 > measure_kept(highest + 1)
+
+
+def test_rows_that_attend_to_the_first_token_alone_do_not_count() -> None:
+    triangles = NOISY.attention.copy()
+    first_only = np.zeros(NOISY.attention.shape[-1], np.float16)
+    first_only[[n * (n + 1) // 2 for n in range(96)]] = 1
+    triangles[:, 1:] = first_only
+    alone = replace(NOISY, heads=NOISY.heads[:1], attention=triangles[:, :1])
+    assert find_highest_threshold(replace(NOISY, attention=triangles)) == find_highest_threshold(alone)
+    assert find_highest_threshold(replace(NOISY, attention=triangles * 0 + first_only)) == 255
+
+
+@pytest.mark.parametrize(("options", "advice"), [
+    (PageOptions(max_page_mb=0.3), "--shared-assets or --max-page-mb"),
+    (PageOptions(max_page_mb=0.3, precision=16, shared_assets=True), "a shorter text, or use --max-page-mb"),
+])  # fmt: skip
+def test_limit_that_cannot_be_met_is_refused_with_the_least_size(options: PageOptions, advice: str) -> None:
+    limit = options.max_page_mb if not options.shared_assets else 0.1
+    placed = replace(NOISY, prompt=replace(NOISY.prompt, place=SourceLocation("my.yaml", 7)))
+    with pytest.raises(PromptError, match=r"my.yaml:7: .*fewer layers or heads") as refused:
+        draw_page(placed, replace(options, max_page_mb=limit))
+    said = str(refused.value)
+    assert advice in said
+    assert f"does not fit into --max-page-mb {limit:g} " in said
+    needed = float(said.partition("it needs ")[2].partition(";")[0])
+    html, precision = draw_page(placed, replace(options, max_page_mb=needed))
+    assert precision.threshold <= find_highest_threshold(NOISY)
+    assert needed - 0.011 < len(html.encode()) / 1e6 <= needed
+    with pytest.raises(PromptError):
+        draw_page(placed, replace(options, max_page_mb=needed - 0.011))
+
+
+@pytest.mark.parametrize("fits_from", [3, 4, 6, 17, 20])
+def test_least_threshold_is_found_in_a_few_trials(monkeypatch: pytest.MonkeyPatch, fits_from: int) -> None:
+    """Whatever the estimate says."""
+    monkeypatch.setattr(size_limit, "_estimate_threshold", lambda *_: 3)
+    monkeypatch.setattr(size_limit, "find_highest_threshold", lambda _: 200)
+    tried = []
+
+    def draw(precision: Precision, *, with_layers: bool = True) -> str:
+        tried.append(precision.threshold)
+        return "x" * (1000 if precision.threshold >= fits_from else 2000)
+
+    page, precision = size_limit.render_within([NOISY], PageOptions(max_page_mb=0.0015), draw, "here")
+    assert precision.threshold == fits_from
+    assert len(page) == 1000
+    assert len(tried) < 14
+
+
+@pytest.mark.parametrize("size", [float("nan"), float("inf"), -0.5])
+def test_what_is_no_size_is_refused(size: float) -> None:
+    with pytest.raises(OptionError, match=f"--max-page-mb: {size} is no size"):
+        PageOptions(max_page_mb=size)
 
 
 def test_no_limit_is_no_limit() -> None:
@@ -144,3 +214,6 @@ def test_comparison_is_held_to_its_limit_too() -> None:
         "block-a-row-dropped",
         "block-b-row-dropped",
     }
+    placed = replace(comparison, place=SourceLocation("my.yaml", 3, {"compare": 9}))
+    with pytest.raises(PromptError, match=r"^my.yaml:9: both: the page does not fit into --max-page-mb 0.1 "):
+        draw_comparison(placed, NOISY, other, PageOptions(max_page_mb=0.1))
