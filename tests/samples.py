@@ -79,13 +79,14 @@ def make_evidence(
     num_prompt_tokens: int,
     runners_up: tuple[Token, ...],
     num_layers: int,
+    num_heads: int,
 ) -> Evidence:
     """Return evidence that a person can check.
 
     The first token is written from with a quarter of the length of the others. Head ``h`` of the captured layer ``l``
     adds ``(l + 1) * (1 - h)`` tenths of a logit at step 0, twice that at step 1 and so on, half of it against the mean
-    and each runner-up, from the tokens as it reads them. An MLP adds 1, the embedding 2, biases 0.5, other heads -1.
-    The lens gives the chosen token the probability ``(l + 1) / (num_layers + 1)``. Without head ``h`` the
+    and each runner-up, from the tokens as it reads them. An MLP adds 1, the embedding 2, biases 0.5, other heads -1
+    or, if all heads are shown, 0. The lens gives the chosen token the probability ``(l + 1) / (num_layers + 1)``. Without head ``h`` the
     log-probability of the token of step ``s`` falls by ``0.1 * h * (s + 1)``.
     """
     num_steps = len(tokens) - num_prompt_tokens
@@ -103,6 +104,7 @@ def make_evidence(
     share = np.array([1.0, 0.5, *(0.5 for _ in runners_up)])[:, None, None, None]
     heads = (share * (step + 1) * (layer + 1) * (1 - head) / 10).astype(np.float32)
     ones = np.ones(heads.shape[:2], np.float32)
+    others = np.float32(0 if shape == (num_layers, num_heads) else -1)
     mlps = np.ones((*heads.shape[:2], num_layers), np.float32)
     rows = [patterns[:, :, num_prompt_tokens - 1 + s, : num_prompt_tokens + s] * heads[0, s][:, :, None]
             for s in range(num_steps)]  # fmt: skip
@@ -112,10 +114,10 @@ def make_evidence(
         other_parts=mlps,
         embedding=2 * ones,
         biases=0.5 * ones,
-        other_heads=-ones,
-        logits=(heads.sum((2, 3)) + mlps.sum(2) + 1.5).astype(np.float32),
+        other_heads=others * ones,
+        logits=(heads.sum((2, 3)) + mlps.sum(2) + 2.5 + others).astype(np.float32),
         rounding=np.full(ones.shape, 1e-6, np.float32),
-        log_odds=(heads[0].sum((1, 2)) + mlps[0].sum(1) - 0.5).astype(np.float32),
+        log_odds=(heads[0].sum((1, 2)) + mlps[0].sum(1) + 0.5 + others).astype(np.float32),
         entropy=np.full(num_steps, 2, np.float32),
         soft_cap=np.zeros(num_steps, np.float32),
         withheld=(("",) * num_steps,) * len(heads),
@@ -185,7 +187,7 @@ def make_capture(
         prompt_predictions=tuple(make_prediction(token, others, 0.25) for token in tokens[1:num_prompt_tokens]),
         steps=steps,
         versions={"torch": "2.13.0", "transformers": "5.24.0"},
-        evidence=make_evidence(np.array(patterns), tokens, num_prompt_tokens, others, max(layers) + 1),
+        evidence=make_evidence(np.array(patterns), tokens, num_prompt_tokens, others, max(layers) + 1, max(heads) + 1),
     )
 
 
@@ -233,3 +235,12 @@ def make_harmless() -> Capture:
     return replace(
         capture, steps=steps, model=model, versions={"a": "b"}, evidence=with_tokens(capture, make_token("g"))
     )
+
+
+def make_noisy(num_tokens: int = 96, seed: int = 5) -> Capture:
+    """Return a capture with random weights, which deflate badly."""
+    tokens = tuple(f"t{number}" for number in range(num_tokens - 2))
+    capture = make_capture(tokens, ("x", "y"), layers=(0, 1, 4), heads=(0, 1, 2, 3))
+    drawn = np.random.default_rng(seed).gamma(0.3, size=(3, 4, num_tokens, num_tokens))
+    patterns = np.tril(drawn) / np.tril(drawn).sum(axis=-1, keepdims=True)
+    return replace(capture, attention=patterns[:, :, *np.tril_indices(num_tokens)].astype(np.float16))

@@ -47,9 +47,15 @@ class ComparisonInput:
     key: str
 
 
-def make_comparison_input(captured: Capture | ReportgenError, key: str) -> ComparisonInput:
-    """Return the data that a comparison needs from a capture, or from the error if the capture failed."""
-    return ComparisonInput(slim(captured) if isinstance(captured, Capture) else str(captured), key)
+def make_comparison_input(captured: Capture | ReportgenError, key: str, bits: int) -> ComparisonInput:
+    """Return the data that a comparison needs from a capture, or from the error if the capture failed.
+
+    Args:
+        captured: capture of the prompt, or the error.
+        key: cache key of the prompt.
+        bits: bits per weight on the page.
+    """
+    return ComparisonInput(slim(captured, bits) if isinstance(captured, Capture) else str(captured), key)
 
 
 @dataclass(frozen=True)

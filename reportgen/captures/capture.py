@@ -23,7 +23,7 @@ from reportgen import __version__
 from reportgen.captures.attention import AttentionResult, CaptureRequest, attend, find_capture_strategy
 from reportgen.captures.collector import Collector, CollectorInput, MakeCollector, Watch
 from reportgen.captures.generation import GenerationResult, find_runners_up, generate
-from reportgen.captures.predictions import Predictor
+from reportgen.captures.predictions import Predictor, widen
 from reportgen.captures.record import Capture
 from reportgen.captures.tokenization import check_memory, encode_prompt
 from reportgen.captures.tokens import make_tokens
@@ -257,10 +257,11 @@ def _predict_steps(
     if not generated.token_ids:
         return ()
     raw, filtered = (
-        predictor.predict_all(torch.stack(rows), generated.token_ids) for rows in (generated.raw, generated.filtered)
+        predictor.predict_all(torch.stack(rows), generated.token_ids) if rows else [None] * len(generated.token_ids)
+        for rows in (generated.raw, generated.filtered)
     )
     rows = slice(num_prompt_tokens - 1, num_prompt_tokens - 1 + len(raw))
-    replayed = logits.read(rows)[0].float().log_softmax(-1).cpu()
+    replayed = widen(logits.read(rows)[0]).log_softmax(-1).cpu()
     steps = []
     for step, token_id in enumerate(generated.token_ids):
         difference = abs(raw[step].logprob - float(replayed[step, token_id]))

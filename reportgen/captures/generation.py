@@ -28,7 +28,7 @@ class GenerationResult:
     Attributes:
         token_ids: ids of the new tokens, including a stop token.
         raw: logits of each step before sampling filters, ``[vocabulary]`` each.
-        filtered: logits of each step after sampling filters, ``[vocabulary]`` each.
+        filtered: logits of each step after sampling filters, ``[vocabulary]`` each; empty with beam search.
     """
 
     token_ids: tuple[int, ...] = ()
@@ -93,10 +93,13 @@ def _take(output: Any, place: int, token_ids: list[int], stops: list[int | None]
     ends = [step for step, token_id in enumerate(token_ids, 1) if token_id in stops]
     token_ids = token_ids[: ends[0]] if ends else token_ids
     rows = _rows_of(output, place, len(token_ids))
+    # The scores of beam search are log-probabilities of which a penalty leaves no distribution, and the token is not
+    # chosen by them alone but by their sum over the whole text, among all beams.
+    scores = () if _has_beams(output) else output.scores
     return GenerationResult(
         token_ids=tuple(token_ids),
         raw=tuple(logits[row] for logits, row in zip(output.logits, rows, strict=False)),
-        filtered=tuple(scores[row] for scores, row in zip(output.scores, rows, strict=False)),
+        filtered=tuple(logits[row] for logits, row in zip(scores, rows, strict=False)),
     )
 
 
@@ -130,10 +133,13 @@ def _settings(generation: Generation) -> dict[str, Any]:
     return {"top_k": 0, **settings} if generation.do_sample else settings
 
 
-def _rows_of(output: object, place: int, count: int) -> list[int]:
+def _rows_of(output: Any, place: int, count: int) -> list[int]:
     """Return the row of each step's logits that belongs to the sequence; beams change rows between steps."""
-    beam_indices = getattr(output, "beam_indices", None)
-    return [place] * count if beam_indices is None else beam_indices[0, :count].tolist()
+    return output.beam_indices[0, :count].tolist() if _has_beams(output) else [place] * count
+
+
+def _has_beams(output: object) -> bool:
+    return getattr(output, "beam_indices", None) is not None
 
 
 @contextmanager

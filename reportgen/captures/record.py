@@ -65,6 +65,12 @@ class Capture:
         return len(self.tokens)
 
     @property
+    def has_all_heads(self) -> bool:
+        """Whether every head of every layer with attention was captured."""
+        with_attention = sum(kind.has_attention for kind in self.layer_types) or self.model.num_layers
+        return len(self.layers) == with_attention and len(self.heads) == self.model.num_heads
+
+    @property
     def logprob_drift(self) -> float:
         """Largest log-probability drift of all steps; 0 if there are no steps."""
         return max((step.logprob_drift for step in self.steps), default=0.0)

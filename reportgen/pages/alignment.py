@@ -66,11 +66,15 @@ def align(first: Capture, second: Capture) -> Alignment | None:
     return Alignment((ends[0] - before, ends[1] - before), before + after, is_whole)
 
 
-def slim(capture: Capture) -> Capture:
-    """Return a copy of a capture with only what a comparison needs: attention weights in 8 bits, and head scores."""
-    return replace(
-        capture, attention=quantize_sqrt(capture.attention), evidence=Evidence(scores=capture.evidence.scores)
-    )
+def slim(capture: Capture, bits: int) -> Capture:
+    """Return a copy of a capture with only what a comparison needs: attention weights and head scores.
+
+    Args:
+        capture: capture of one side.
+        bits: bits per weight on the page; with 8, the weights are reduced to 8 bits.
+    """
+    attention = quantize_sqrt(capture.attention) if bits == 8 else capture.attention
+    return replace(capture, attention=attention, evidence=Evidence(scores=capture.evidence.scores))
 
 
 def measure_variations(first: Capture, second: Capture, alignment: Alignment) -> list[Variation]:

@@ -191,7 +191,7 @@ def make_compare_context(
             for capture, name, mass in zip(captures, "ab", dropped, strict=True)
         ],
         same_model=first.model.title == second.model.title,
-        precision=describe_precision(first, precision),
+        precision=describe_precision(precision, *captures),
         layers=sorted({*first.layers, *second.layers}),
         heads=sorted({*first.heads, *second.heads}),
         has_difference=alignment is not None,

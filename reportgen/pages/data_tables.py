@@ -117,7 +117,7 @@ def _step_rows(capture: Capture) -> Iterator[dict[str, Any]]:
             "logprob": step.raw.logprob,
             "rank": step.raw.rank,
             "entropy": step.raw.entropy,
-            "filtered_logprob": step.filtered.logprob,
+            "filtered_logprob": step.filtered.logprob if step.filtered else None,
             "logprob_drift": step.logprob_drift,
         }
 

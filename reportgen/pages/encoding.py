@@ -144,12 +144,14 @@ def describe_capture(capture: Capture, precision: Precision = FULL) -> dict[str,
     """Return the facts about a capture that the page's script reads, as JSON values.
 
     Returns:
-        Layers, heads, tokens as ``[token_id, shown, special]``, the prediction of each prompt token after the first,
-        ``raw`` and ``filtered`` predictions of each step, and ``scores`` by name, ``[layer][head]``, null if undefined.
+        Layers, heads, whether these are all of the model, tokens as ``[token_id, shown, special]``, the prediction of
+        each prompt token after the first, ``raw`` and ``filtered`` predictions of each step (``filtered`` is null with
+        beam search), and ``scores`` by name, ``[layer][head]``, null if undefined.
     """
     return {
         "layers": list(capture.layers),
         "heads": list(capture.heads),
+        "has_all_heads": capture.has_all_heads,
         "num_prompt_tokens": capture.num_prompt_tokens,
         "thumbnail_side": thumbnail_side(capture.num_tokens),
         "has_overview": has_overview(capture),
@@ -158,7 +160,7 @@ def describe_capture(capture: Capture, precision: Precision = FULL) -> dict[str,
         "tokens": [describe_token(token) for token in capture.tokens],
         "prompt_predictions": [_describe_prediction(prediction) for prediction in capture.prompt_predictions],
         "steps": [
-            {"raw": _describe_prediction(step.raw), "filtered": _describe_prediction(step.filtered)}
+            {"raw": _describe_prediction(step.raw), "filtered": step.filtered and _describe_prediction(step.filtered)}
             for step in capture.steps
         ],
         "scores": {name: list_numbers(scores) for name, scores in capture.evidence.scores.items()},

@@ -196,7 +196,7 @@ def make_page_context(
         settings=[*make_settings(capture), *make_layer_type_rows(capture)],
         recipe=make_prompt_file(capture),
         drift=describe_drift(capture),
-        precision=describe_precision(capture, precision),
+        precision=describe_precision(precision, capture),
         dropped=describe_dropped_mass(dropped, precision),
         min_weight=f"{precision.min_weight:.2g}" if precision.threshold else "",
         warning=warn_of_drift(capture),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,12 @@ from reportgen.captures.quantization import dequantize_sqrt, quantize_sqrt
 from reportgen.captures.record import Capture
 from reportgen.evidence.kinds.scaling import find_largest, scale_by
 
-_CODES = {8: np.uint8, 16: np.uint16}
+ERRORS: Mapping[int, tuple[float, float]] = {8: (0.004, 0.01), 16: (0.0003, 0.001)}
+"""Largest errors of a weight and of a weighted share on a page, by number of bits.
+
+Those of weights, sums and differences follow from the scale. Those of shares are the largest that were measured. With
+16 bits they include the rounding of the capture to float16.
+"""
 
 
 @dataclass(frozen=True)
@@ -101,12 +107,19 @@ def _sum_rows(triangle: NDArray[Any], num_tokens: int) -> NDArray[np.float64]:
     return np.add.reduceat(triangle.astype(np.float64, copy=False), starts)
 
 
-def describe_precision(capture: Capture, precision: Precision) -> str:
-    """Return a description of the rounding error of the weights on a page."""
-    if precision.bits == 16 and capture.attention.dtype != np.uint8:
-        return "16 bits on a square-root scale, as finely as the capture has them (error at most 0.0003)"
-    suffix = ", as the capture has them" if precision.bits == 16 else ""
-    return f"8 bits on a square-root scale{suffix} (error at most 0.004; below 4·10⁻⁶ shows as 0)"
+def describe_precision(precision: Precision, *captures: Capture) -> str:
+    """Return a description of the rounding errors of a page's views, whose largest are ``ERRORS``."""
+    fine = precision.bits == 16 and all(capture.attention.dtype != np.uint8 for capture in captures)
+    error, weighted = ERRORS[16 if fine else 8]
+    if precision.bits == 8:
+        kept = "8 bits on a square-root scale; below 4·10⁻⁶ they are 0"
+    else:
+        kept = f"{16 if fine else 8} bits on a square-root scale, as the capture has them"
+    return (
+        f"{kept}. Largest errors: {error:g} of a weight, {2 * error:g} of a difference, {error:g}·√m of a sum over the "
+        f"m tokens of a word, {weighted:g} of a weighted share, and {error:g}/√r where weights are divided by r, what "
+        "the row has without its first token"
+    )
 
 
 def describe_dropped_mass(dropped: NDArray[np.float32] | None, precision: Precision) -> str:

@@ -173,7 +173,7 @@ def make_step_rows(capture: Capture) -> list[StepRow]:
             logprob=format_logprob(step.raw.logprob),
             rank=step.raw.rank + 1,
             entropy=f"{step.raw.entropy:.3f}",
-            filtered_prob=format_prob(step.filtered.logprob),
+            filtered_prob=format_prob(step.filtered.logprob) if step.filtered else "n/a",
             runners_up=_runners_up(step.raw, capture.tokens[capture.num_prompt_tokens + step.step]),
         )
         for step in capture.steps

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from reportgen.records.prediction import Token
 
-DIGITS = 5
-"""Number of significant digits; more than a page shows."""
+DIGITS = 9
+"""Number of significant digits, which is all of a float32, so that a number is rounded only where it is printed."""
 
 
 def shorten(number: float, digits: int = DIGITS) -> float | None:

@@ -48,12 +48,13 @@ class Step:
     Attributes:
         step: 0-based number of the step.
         raw: the model's distribution before sampling filters.
-        filtered: the distribution after sampling filters, from which the token was chosen.
+        filtered: the distribution after sampling filters, from which the token was chosen; ``None`` with beam search,
+            which chooses among whole texts and not from a distribution.
         logprob_drift: absolute difference between the raw log-probability of the chosen token during generation
             and in the pass from which the attention was captured.
     """
 
     step: int
     raw: Prediction
-    filtered: Prediction
+    filtered: Prediction | None
     logprob_drift: float

@@ -40,14 +40,17 @@ reportgen.ledger = (() => {
       : layers.map((layer) => attribution.other_parts[contrast][step][layer] ?? Number.NaN);
   }
 
-  /** The sum of all parts and what the model gave, `{name, value}` each; null for ablations. */
-  function sumOf({ attribution }, measure, step, gaps = []) {
+  /**
+   * The sum of all parts and what the model gave, `{name, value}` each; null for ablations.
+   * @param {{gaps: object[], has_all_heads: boolean}} content what the page says of layers and heads
+   */
+  function sumOf({ attribution }, measure, step, { gaps, has_all_heads: hasAllHeads }) {
     const contrast = contrastOf(measure);
     if (contrast === null || attribution.logits[contrast][step] === null) return null;
     const at = (name) => attribution[name][contrast][step];
     const parts = [
       ["heads", at("heads")],
-      ["heads not shown", at("other_heads")],
+      ...(hasAllHeads ? [] : [["heads not shown", at("other_heads")]]),
       [gaps.length ? "MLPs, and layers without attention" : "MLPs of all layers", at("other_parts_sum")],
       ["embedding", at("embedding")],
       ["biases", at("biases")],
@@ -55,7 +58,7 @@ reportgen.ledger = (() => {
     ].map(([name, value]) => ({ name, value }));
     const total = parts.reduce((sum, { value }) => sum + value, 0);
     return {
-      parts: parts.filter(({ name, value }) => name !== "heads not shown" || value !== 0),
+      parts,
       total,
       logit: at("logits"),
       rounding: at("rounding"),

@@ -125,7 +125,7 @@ reportgen.steps = (() => {
 
     function draw({ state, bounds, content, theme }) {
       const raw = content.steps.map((step) => floor(step.raw.logprob));
-      const filtered = content.steps.map((step) => floor(step.filtered.logprob));
+      const filtered = content.steps.map((step) => floor((step.filtered ?? step.raw).logprob));
       const chosen = reportgen.state.stepOf(state.queryPos, bounds);
       const steps = raw.map((_, step) => step);
       figure.model("bars").data = {
@@ -158,7 +158,8 @@ reportgen.steps = (() => {
           if (step === null) return null;
           const { raw, filtered } = scene.content.steps[step];
           const shown = scene.content.tokens[scene.bounds.numPromptTokens + step][1];
-          return `step ${step}: ${shown}\n${scale.formatPercent(raw.logprob)} by the model, ${scale.formatPercent(filtered.logprob)} after sampling filters`;
+          const after = filtered ? `${scale.formatPercent(filtered.logprob)} after sampling filters` : "chosen by beam search";
+          return `step ${step}: ${shown}\n${scale.formatPercent(raw.logprob)} by the model, ${after}`;
         }),
       leave: () => hover(null),
       tap: (x) =>

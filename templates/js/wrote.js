@@ -25,7 +25,7 @@ reportgen.wrote = (() => {
     place("most-title").textContent = isAblation ? "More probable without" : "Most for it";
     place("least-title").textContent = isAblation ? "Less probable without" : "Most against it";
     const largest = pattern.largest([...most, ...least].map(({ value }) => value)) || 1;
-    const sum = why || step === null ? null : ledger.sumOf(facts, measure, step, content.gaps);
+    const sum = why || step === null ? null : ledger.sumOf(facts, measure, step, content);
     const rounding = Math.abs(sum?.rounding ?? 0);
     drawParts(place("most"), most, largest, rounding, select);
     drawParts(place("least"), least, largest, rounding, select);

@@ -171,14 +171,13 @@ def test_parts_are_added_up_beside_what_the_model_gave(cat: Reader) -> None:
     cat.go("#layer=0&head=0&step=0").look_at("grid")
     assert rows_of(cat, "sum") == [
         ["heads", "−1.200"],
-        ["heads not shown", "−1.000"],
         ["MLPs of all layers", "+3.000"],
         ["embedding", "+2.000"],
         ["biases", "+0.500"],
         ["rounding of float32", "0.000"],
-        ["the model's logit, less the mean of the alternatives", "+3.300"],
+        ["the model's logit, less the mean of the alternatives", "+4.300"],
         ["less the entropy of the alternatives", "−2.000"],
-        ["log-odds of the token, in nats", "+1.300"],
+        ["log-odds of the token, in nats", "+2.300"],
     ]
 
 

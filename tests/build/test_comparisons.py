@@ -25,7 +25,7 @@ TOO_LONG = Prompt(text="x" * 600, slug="long", max_new_tokens=0)
 
 def take(pairs: PendingComparisons, slug: str, error: str = "") -> list[tuple[str, object]]:
     """Tell what became of a prompt; return the slugs of the comparisons that are ready, with their sides."""
-    side = make_comparison_input(PromptError(error) if error else make_capture(slug=slug), "")
+    side = make_comparison_input(PromptError(error) if error else make_capture(slug=slug), "", 8)
     return [(one.slug, sides) for one, sides in pairs.take(Prompt(text="x", slug=slug), side)]
 
 

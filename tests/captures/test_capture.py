@@ -126,7 +126,7 @@ def test_logprobs_are_those_of_transformers(run: tuple[LoadedModel, Capture]) ->
     assert found == pytest.approx(expected.tolist(), abs=5e-4)
     exact = [logits[0].double().log_softmax(-1) for logits in output.logits]
     chosen = zip(exact, generated_ids(captured), strict=True)
-    assert found == pytest.approx([float(row[token_id]) for row, token_id in chosen], abs=2e-5)
+    assert found == pytest.approx([float(row[token_id]) for row, token_id in chosen], abs=1e-6)
     assert [step.step for step in captured.steps] == list(range(10))
     assert all(0 <= step.logprob_drift < 1e-4 for step in captured.steps)
     assert all(step.raw.rank == 0 and step.raw == step.filtered for step in captured.steps)
@@ -240,14 +240,53 @@ def test_beams_keep_the_rows_of_the_beam_that_won(tiny_llama: LoadedModel, do_sa
         expected = float(logprobs[query_pos, ids_of(captured)[query_pos + 1]])
         assert step.raw.logprob == pytest.approx(expected, abs=1e-4)
         assert step.logprob_drift < 1e-4
+        assert step.filtered is None
     if not do_sample:
         output = generate_greedily(tiny_llama.network, ids_of(captured)[:2], num_beams=4, output_scores=True)
         first_ten = capture(tiny_llama, replace(prompt, max_new_tokens=10))
         assert ids_of(first_ten) == output.sequences[0].tolist()
-        scores = tiny_llama.network.compute_transition_scores(
-            output.sequences, output.scores, output.beam_indices, normalize_logits=True
-        )[0]
-        assert [step.filtered.logprob for step in first_ten.steps] == pytest.approx(scores.tolist(), abs=1e-4)
+
+
+def test_scores_of_beams_with_a_penalty_are_no_distribution(tiny_llama: LoadedModel) -> None:
+    """The reason for which there is no filtered distribution: the penalty multiplies log-probabilities."""
+    generation = Generation(num_beams=3, repetition_penalty=2.5)
+    captured = capture(tiny_llama, Prompt(text="abab", max_new_tokens=10, generation=generation))
+    output = generate_greedily(
+        tiny_llama.network, ids_of(captured)[:4], num_beams=3, repetition_penalty=2.5, output_scores=True
+    )
+    assert ids_of(captured) == output.sequences[0].tolist()
+    logprobs = plain_logprobs(tiny_llama, captured)
+    sums = []
+    for step, row in enumerate(output.beam_indices[0].tolist()):
+        penalised = logprobs[3 + step].clone()
+        seen = list(set(ids_of(captured)[: 4 + step]))
+        penalised[seen] *= 2.5
+        assert torch.allclose(output.scores[step][row].double(), penalised.double(), atol=1e-3)
+        sums.append(float(penalised.exp().sum()))
+    assert min(sums) < 0.999
+    assert all(step.filtered is None for step in captured.steps)
+
+
+def test_filters_apply_in_the_order_of_the_documentation(tiny_llama: LoadedModel) -> None:
+    """Penalty, then temperature, then top-k, then top-p; what is left is divided by its sum."""
+    generation = Generation(do_sample=True, temperature=0.6, top_k=40, top_p=0.7, repetition_penalty=1.8, seed=4)
+    captured = capture(tiny_llama, Prompt(text="abcab", max_new_tokens=8, generation=generation))
+    with torch.inference_mode():
+        logits = tiny_llama.network(torch.tensor([ids_of(captured)])).logits[0].double()
+    for step in captured.steps:
+        query_pos = captured.query_pos_of_step(step.step)
+        row = logits[query_pos].clone()
+        for token_id in set(ids_of(captured)[: query_pos + 1]):
+            row[token_id] *= 1.8 if row[token_id] < 0 else 1 / 1.8
+        best = (row / 0.6).topk(40)
+        probs = best.values.softmax(-1)
+        probs = probs[: int((probs.cumsum(-1) < 0.7).sum()) + 1]
+        probs = probs / probs.sum()
+        found = {token.token_id: logprob for token, logprob in step.filtered.alternatives}
+        expected = dict(zip(best.indices.tolist(), probs.log().tolist(), strict=False))
+        assert found == pytest.approx({token_id: expected[token_id] for token_id in found}, abs=1e-4)
+        assert step.filtered.entropy == pytest.approx(float(-(probs * probs.log()).sum()), abs=1e-4)
+        assert step.filtered.logprob == pytest.approx(expected[ids_of(captured)[query_pos + 1]], abs=1e-4)
 
 
 def test_beams_that_end_early() -> None:

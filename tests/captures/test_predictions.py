@@ -45,6 +45,16 @@ def test_ten_alternatives_with_ties_in_the_order_of_ids(predictor: Predictor, be
     assert [token.token_id for token, _ in alternatives] == [*best, *range(10 - len(best))]
 
 
+def test_large_vocabulary_adds_no_error(predictor: Predictor) -> None:
+    """In float32 the logarithm is off by 1e-4 and the entropy by 1e-3 or more over 128,000 tokens."""
+    logits = torch.linspace(-3, 9, 128_000).flip(0) ** 2 / 20
+    exact = logits.double().log_softmax(-1)
+    prediction = predict(predictor, logits, chosen=77_000)
+    assert prediction.logprob == pytest.approx(float(exact[77_000]), abs=1e-10)
+    assert prediction.entropy == pytest.approx(float(-(exact.exp() * exact).sum()), abs=1e-10)
+    assert prediction.alternatives[0][1] == pytest.approx(float(exact.max()), abs=1e-10)
+
+
 def test_uniform_distribution(predictor: Predictor) -> None:
     """Its entropy is the logarithm of the number of tokens; every token is of the best."""
     prediction = predict(predictor, torch.full((259,), -5.0), chosen=200)

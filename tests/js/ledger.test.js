@@ -68,6 +68,8 @@ const facts = {
     dtype: "bfloat16",
   },
 };
+const ALL_HEADS = { gaps: [], has_all_heads: true };
+const SOME_HEADS = { gaps: [], has_all_heads: false };
 const names = (parts) => parts.map(({ name }) => name);
 
 test("a measure is a contrast, or an ablation, which counts in nats", () => {
@@ -102,26 +104,27 @@ test("a step whose parts do not add up is withheld, with the reason", () => {
 });
 
 test("parts of a sum are named, rounding among them, and heads that were left out only where there are any", () => {
-  const sum = ledger.sumOf(facts, "attribution", 0);
+  const sum = ledger.sumOf(facts, "attribution", 0, ALL_HEADS);
+  assert.equal(ledger.sumOf(facts, "attribution", 0, SOME_HEADS).parts[1].name, "heads not shown");
   assert.deepEqual(names(sum.parts), ["heads", "MLPs of all layers", "embedding", "biases", "rounding of bfloat16"]);
   assert.deepEqual([sum.total, sum.logit, sum.rounding], [6.25, 6.25, -0.25]);
-  const against = ledger.sumOf(facts, "runner-up-1", 0);
+  const against = ledger.sumOf(facts, "runner-up-1", 0, SOME_HEADS);
   assert.equal(against.parts[1].name, "heads not shown");
   assert.equal(against.total, against.logit);
 });
 
 test("the account goes on from the sum to the log-odds of the token", () => {
-  const { total, account } = ledger.sumOf(facts, "attribution", 0);
+  const { total, account } = ledger.sumOf(facts, "attribution", 0, ALL_HEADS);
   const [cap, entropy, odds] = account.map(({ value }) => value);
   assert.equal(total + cap + entropy, odds);
-  assert.deepEqual(ledger.sumOf(facts, "attribution-mean", 0).account, []);
+  assert.deepEqual(ledger.sumOf(facts, "attribution-mean", 0, ALL_HEADS).account, []);
   const uncapped = { attribution: { ...facts.attribution, soft_cap: [0, null] } };
-  assert.equal(ledger.sumOf(uncapped, "attribution", 0).account.length, 2);
+  assert.equal(ledger.sumOf(uncapped, "attribution", 0, ALL_HEADS).account.length, 2);
 });
 
 test("there is no sum of an ablation, nor of a step that was withheld", () => {
-  assert.equal(ledger.sumOf(facts, "ablation", 0), null);
-  assert.equal(ledger.sumOf(facts, "attribution", 1), null);
+  assert.equal(ledger.sumOf(facts, "ablation", 0, ALL_HEADS), null);
+  assert.equal(ledger.sumOf(facts, "attribution", 1, ALL_HEADS), null);
 });
 
 test("MLPs are those of the captured layers", () => {

@@ -76,7 +76,8 @@ def test_distances_are_of_heads_that_both_sides_have() -> None:
 
 def test_slim_capture_keeps_what_a_comparison_shows() -> None:
     capture = make_capture()
-    kept = slim(capture)
+    assert slim(capture, 16).attention is capture.attention
+    kept = slim(capture, 8)
     assert kept.attention.dtype == np.uint8
     assert kept.attention.nbytes * 2 == capture.attention.nbytes
     assert kept.evidence.scores is capture.evidence.scores

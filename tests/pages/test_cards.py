@@ -37,7 +37,16 @@ def one_head(pattern: np.ndarray) -> Capture:
 def test_card_names_its_page() -> None:
     card = make_card(make_capture(tags=("notebook", "Names")))
     assert replace(card, thumbnail="") == Card(
-        "cat", "A cat and a mat", "The cat ate the mat", "tiny", ("notebook", "Names"), 5, 3, "", -1.3863, -0.69315
+        "cat",
+        "A cat and a mat",
+        "The cat ate the mat",
+        "tiny",
+        ("notebook", "Names"),
+        5,
+        3,
+        "",
+        -1.38629436,
+        -0.693147181,
     )
     assert card.href == "cat.html"
     means = "mean log-probability: prompt −1.39, generated −0.69"

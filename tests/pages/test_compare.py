@@ -5,19 +5,28 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, fields, replace
 
+import numpy as np
 import pytest
 from golden_file import read_golden
 from html_tree import Element, parse_html, shape_of
 from page_checks import names_read_by, read_page
-from samples import HOSTILE, make_capture, make_harmless, make_hostile, say
-from unpacking import decode_bytes
+from samples import HOSTILE, make_capture, make_harmless, make_hostile, make_noisy, say
+from unpacking import decode_bytes, unpack_triangles
 
+from reportgen.build.comparisons import make_comparison_input
 from reportgen.captures.record import Capture
 from reportgen.pages.alignment import align, slim
 from reportgen.pages.cards import make_card, parse_card
-from reportgen.pages.compare import CompareContext, describe_alignment, make_compare_card, render_comparison
+from reportgen.pages.compare import (
+    CompareContext,
+    describe_alignment,
+    draw_comparison,
+    make_compare_card,
+    render_comparison,
+)
 from reportgen.pages.encoding import encode_layer, encode_pattern
 from reportgen.pages.options import PageOptions
+from reportgen.pages.precision import Precision, describe_precision
 from reportgen.pages.templates import GENERATOR
 from reportgen.records import Comparison
 
@@ -26,8 +35,9 @@ COMPARISON = Comparison(("cat", "dog"), "A cat beside a dog", "cat-and-dog", ("p
 
 def make_pair(**second: object) -> tuple[Capture, Capture]:
     """Return two captures whose prompts are of equal length."""
-    return slim(make_capture()), slim(
-        make_capture(("A", " dog", " ate", " the", " mat"), slug="dog", title="A dog", **second)  # pyright: ignore
+    return slim(make_capture(), 8), slim(
+        make_capture(("A", " dog", " ate", " the", " mat"), slug="dog", title="A dog", **second),  # pyright: ignore
+        8,
     )
 
 
@@ -60,7 +70,27 @@ def test_same_captures_give_the_same_bytes() -> None:
 def test_what_is_left_of_a_capture_is_enough() -> None:
     """Weights lose nothing by being coded before."""
     whole = make_capture(), make_capture(slug="dog")
-    assert render_comparison(COMPARISON, *whole) == render_comparison(COMPARISON, *map(slim, whole))
+    assert render_comparison(COMPARISON, *whole) == render_comparison(
+        COMPARISON, *(slim(capture, 8) for capture in whole)
+    )
+
+
+def test_sixteen_bits_hold_on_both_sides() -> None:
+    whole = make_noisy(20), make_noisy(20, seed=9)
+    sides = [make_comparison_input(capture, "", 16).captured for capture in whole]
+    page = parse_html(draw_comparison(COMPARISON, *sides, PageOptions(precision=16))[0])
+    blocks = blocks_of(page)
+    for name, capture in zip("ab", whole, strict=True):
+        for layer in capture.layers:
+            packed = decode_bytes(blocks[f"{name}-layer-{layer}"])
+            num_codes = capture.attention[0].size
+            codes = unpack_triangles(packed[:-num_codes], 4).astype(int).ravel() * 256
+            codes += np.frombuffer(packed[-num_codes:], np.uint8)
+            weights = capture.attention[capture.layers.index(layer)].astype(np.float64).ravel()
+            assert np.abs((codes / 65535) ** 2 - weights).max() < 2e-5
+    assert describe_precision(Precision(16), *whole) in page.text
+    assert "16 bits" in describe_precision(Precision(16), *whole)
+    assert "8 bits" in describe_precision(Precision(16), whole[0], slim(whole[1], 8))
 
 
 @pytest.mark.parametrize("shared_assets", [False, True])
@@ -78,13 +108,13 @@ def test_hostile_text_makes_no_elements_and_no_attributes() -> None:
     pages = []
     for side, text in ((make_hostile(), HOSTILE[0]), (make_harmless(), "a")):
         tags = HOSTILE if text == HOSTILE[0] else tuple("abcdefghijkl")
-        pages.append(render(slim(side), slim(side), comparison=Comparison(("a", "b"), text, "ab", tags, text)))
+        pages.append(render(slim(side, 8), slim(side, 8), comparison=Comparison(("a", "b"), text, "ab", tags, text)))
     hostile, harmless = map(shape_of, pages)
     assert hostile == harmless
 
 
 def test_hostile_text_is_shown_as_it_is() -> None:
-    side = slim(make_hostile())
+    side = slim(make_hostile(), 8)
     page = render(side, side, comparison=Comparison(("a", "b"), HOSTILE[0], "ab", HOSTILE, HOSTILE[5]))
     shown = [token.shown for token in side.tokens]
     for name in "ab":
@@ -124,7 +154,7 @@ def test_data_stand_behind_the_script_layer_by_layer() -> None:
 
 
 def test_figures_have_their_places() -> None:
-    for captures in (make_pair(), (slim(say("abc")), slim(say("ab")))):
+    for captures in (make_pair(), (slim(say("abc"), 8), slim(say("ab"), 8))):
         page = render(*captures)
         places = {element.attributes["data-figure"] for element in page if "data-figure" in element.attributes}
         assert places == set(json.loads(decode_bytes(blocks_of(page)["figures"])))

@@ -19,6 +19,8 @@ from reportgen.captures.record import Capture
 from reportgen.evidence.kinds import KINDS
 from reportgen.pages.columns import COLUMNS, COLUMNS_TABLE
 from reportgen.pages.data_tables import TABLE_NAMES, check_format, encode_table, encode_tables, make_tables
+from reportgen.pages.encoding import describe_capture
+from reportgen.pages.tables import make_step_rows
 from reportgen.records.errors import ReportgenError
 from reportgen.records.evidence import Evidence
 
@@ -80,6 +82,25 @@ def test_parts_of_a_step_add_up_in_the_table() -> None:
     (row,) = [row for row in rows if row["part"] == "head" and row["layer"] == "2" and row["head"] == "0"
               and row["step"] == "1" and row["against_text"] == " dog"]  # fmt: skip
     assert float(row["logit"]) == pytest.approx(0.5 * 2 * 3 / 10)
+
+
+@pytest.mark.parametrize(("layers", "heads", "has_others"), [
+    ((0, 1), (0, 1, 2), False), ((1,), (0, 1, 2), True), ((0, 1), (0, 2), True),
+])  # fmt: skip
+def test_other_heads_are_a_part_only_if_there_are_some(
+    layers: tuple[int, ...], heads: tuple[int, ...], has_others: bool
+) -> None:
+    capture = make_capture(layers=layers, heads=heads)
+    parts = make_tables(capture)["attribution"]["part"]
+    assert ("other heads" in parts) == (not capture.has_all_heads) == has_others
+
+
+def test_steps_of_a_beam_have_no_filtered_probability() -> None:
+    capture = make_capture()
+    beams = replace(capture, steps=tuple(replace(step, filtered=None) for step in capture.steps))
+    assert set(make_tables(beams)["steps"]["filtered_logprob"]) == {None}
+    assert {row.filtered_prob for row in make_step_rows(beams)} == {"n/a"}
+    assert [step["filtered"] for step in describe_capture(beams)["steps"]] == [None] * 3
 
 
 def test_heads_have_their_scores_and_what_is_undefined_is_empty() -> None:

@@ -210,11 +210,12 @@ def test_capture_is_described_in_json() -> None:
     scores = {"self": np.array([[1 / 3], [np.nan]], np.float32)}
     capture = replace(make_capture(("a ", "b"), ("c",), layers=(2, 5), heads=(1,)), evidence=Evidence(scores=scores))
     described = describe_capture(capture)
-    others = [[90, "␣dog", -1.3863], [91, "␣hat", -1.3863]]
+    others = [[90, "␣dog", -1.38629436], [91, "␣hat", -1.38629436]]
     assert described == {
         "layers": [2, 5],
         "heads": [1],
-        "scores": {"self": [[0.33333], [None]]},
+        "has_all_heads": False,
+        "scores": {"self": [[0.333333343], [None]]},
         "num_prompt_tokens": 2,
         "thumbnail_side": 3,
         "has_overview": False,
@@ -223,25 +224,25 @@ def test_capture_is_described_in_json() -> None:
         "tokens": [[10, "a␣", 0], [11, "b", 0], [12, "c", 0]],
         "prompt_predictions": [
             {
-                "logprob": -1.3863,
+                "logprob": -1.38629436,
                 "rank": 0,
                 "entropy": 0.69,
-                "alternatives": [[11, "b", -1.3863], [90, "␣dog", -0.98083], [91, "␣hat", -0.98083]],
+                "alternatives": [[11, "b", -1.38629436], [90, "␣dog", -0.980829253], [91, "␣hat", -0.980829253]],
             }
         ],
         "steps": [
             {
                 "raw": {
-                    "logprob": -0.69315,
+                    "logprob": -0.693147181,
                     "rank": 0,
                     "entropy": 0.69,
-                    "alternatives": [[12, "c", -0.69315], *others],
+                    "alternatives": [[12, "c", -0.693147181], *others],
                 },
                 "filtered": {
-                    "logprob": -0.22314,
+                    "logprob": -0.223143551,
                     "rank": 0,
                     "entropy": 0.69,
-                    "alternatives": [[12, "c", -0.22314], [90, "␣dog", -1.6094]],
+                    "alternatives": [[12, "c", -0.223143551], [90, "␣dog", -1.60943791]],
                 },
             }
         ],

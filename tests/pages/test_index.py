@@ -61,8 +61,8 @@ def test_card_is_described_by_what_it_has() -> None:
         "model": "tiny",
         "tags": ("notebook",),
         "tokens": 8,
-        "prompt": -1.3863,
-        "generated": -0.69315,
+        "prompt": -1.38629436,
+        "generated": -0.693147181,
     }
     assert describe_card(make_card(make_capture(("a",), ()))).keys() == {
         "href", "title", "facts", "text", "model", "tokens"

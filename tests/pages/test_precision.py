@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
-from html_tree import parse_html
-from samples import make_capture
+from html_tree import Element, parse_html
+from numpy.typing import NDArray
+from samples import make_noisy
 from unpacking import decode_bytes, unpack_triangles
 
 from reportgen.captures.quantization import quantize_sqrt
@@ -20,9 +22,11 @@ from reportgen.pages.encoding import encode_layer
 from reportgen.pages.options import PageOptions
 from reportgen.pages.page import draw_page, render_page
 from reportgen.pages.precision import (
+    ERRORS,
     FULL,
     Precision,
     describe_dropped_mass,
+    describe_precision,
     measure_dropped_mass,
     measure_row_sums,
     quantize,
@@ -30,16 +34,6 @@ from reportgen.pages.precision import (
 from reportgen.pages.size_limit import find_highest_threshold
 from reportgen.records import Comparison, SourceLocation
 from reportgen.records.errors import OptionError, PromptError
-
-
-def make_noisy(num_tokens: int = 96) -> Capture:
-    """Return a capture whose weights deflate badly."""
-    tokens = tuple(f"t{number}" for number in range(num_tokens - 2))
-    capture = make_capture(tokens, ("x", "y"), layers=(0, 1, 4), heads=(0, 1, 2, 3))
-    drawn = np.random.default_rng(5).gamma(0.3, size=(3, 4, num_tokens, num_tokens))
-    patterns = np.tril(drawn) / np.tril(drawn).sum(axis=-1, keepdims=True)
-    return replace(capture, attention=patterns[:, :, *np.tril_indices(num_tokens)].astype(np.float16))
-
 
 NOISY = make_noisy()
 WEIGHTS = np.array([0, 1e-6, 0.0009, 0.0016, 0.25, 1], np.float16)
@@ -76,6 +70,62 @@ def test_sixteen_bits_of_a_layer_come_back() -> None:
     high = unpack_triangles(packed[:-num_codes], 4).astype(int)
     low = np.frombuffer(packed[-num_codes:], np.uint8).reshape(4, 78)
     assert (high * 256 + low == quantize(capture.attention[1], Precision(16))).all()
+
+
+def read_weights(page: Element, capture: Capture, bits: int) -> NDArray[np.float64]:
+    """Return the weights on a page, ``[layer, head, query_pos, key_pos]``, decoded as its script does."""
+    num_heads, num_cells = capture.attention.shape[1:]
+    weights = np.zeros((*capture.attention.shape[:2], capture.num_tokens, capture.num_tokens))
+    for row, layer in enumerate(capture.layers):
+        packed = decode_bytes(page.find(id=f"block-layer-{layer}")[0].text)
+        num_low = num_heads * num_cells if bits == 16 else 0
+        codes = unpack_triangles(packed[: len(packed) - num_low], num_heads).astype(np.int64)
+        if bits == 16:
+            codes = codes * 256 + np.frombuffer(packed[-num_low:], np.uint8).reshape(codes.shape)
+        weights[row][:, *np.tril_indices(capture.num_tokens)] = (codes / (2**bits - 1)) ** 2
+    return weights
+
+
+def make_leaning(share: float) -> Capture:
+    """Return a capture whose heads have a share of their weight on the first token."""
+    patterns = np.stack([[NOISY.pattern(layer, head) for head in NOISY.heads] for layer in NOISY.layers])
+    patterns = patterns.astype(np.float64) * (1 - share)
+    patterns[..., 0] += share
+    return replace(NOISY, attention=patterns[:, :, *np.tril_indices(96)].astype(np.float16))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("share", [0.0, 0.95])
+def test_stated_errors_are_the_largest_of_every_view(bits: int, share: float) -> None:
+    capture = make_leaning(share)
+    page = parse_html(render_page(capture, precision=Precision(bits)))
+    shown = read_weights(page, capture, bits)
+    exact = np.stack([[capture.pattern(layer, head) for head in capture.heads] for layer in capture.layers])
+    exact = exact.astype(np.float64)
+    roots = np.frombuffer(decode_bytes(page.find(id="block-norms")[0].text), "<u2").reshape(3, 4, 1, 96) / 65535
+    norms = capture.evidence.value_norms[:, :, None]
+
+    def largest(found: NDArray[Any], expected: NDArray[Any]) -> float:
+        return float(np.abs(found - expected).max())
+
+    def divide(values: NDArray[Any]) -> NDArray[Any]:
+        return values / np.maximum(values.sum(-1, keepdims=True), 1e-30)
+
+    error, weighted = ERRORS[bits]
+    assert largest(shown, exact) <= error
+    assert largest(shown[:, :2] - shown[:, 2:], exact[:, :2] - exact[:, 2:]) <= 2 * error
+    for length in (2, 3, 8, 32):
+        words = [values.reshape(3, 4, 96, -1, length).sum(-1) for values in (shown, exact)]
+        assert largest(*words) <= error * length**0.5
+    assert largest(divide(shown * roots**2), divide(exact * norms)) <= weighted
+    rest = np.sqrt(exact[:, :, 1:, 1:].sum(-1, keepdims=True))
+    assert largest(divide(shown[:, :, 1:, 1:]) * rest, divide(exact[:, :, 1:, 1:]) * rest) <= error
+    if bits == 8 and not share:
+        assert largest(shown, exact) > error / 2
+    said = describe_precision(Precision(bits), capture)
+    assert f"{error:g} of a weight, {2 * error:g} of a difference, {error:g}·√m" in said
+    assert f"{weighted:g} of a weighted share, and {error:g}/√r" in said
+    assert said in " ".join(page.text.split())
 
 
 def test_what_a_row_loses_is_what_it_lacks() -> None:
@@ -127,7 +177,7 @@ def test_sums_of_rows_are_those_of_the_whole_capture() -> None:
     assert list(measure_row_sums(without)) == ["rest"]
 
 
-@pytest.mark.parametrize("capture", [NOISY, slim(NOISY)], ids=["float16", "uint8"])
+@pytest.mark.parametrize("capture", [NOISY, slim(NOISY, 8)], ids=["float16", "uint8"])
 def test_page_keeps_half_of_its_attention_in_half_of_its_rows(capture: Capture) -> None:
     """The first token does not count: a row of which it alone is left says nothing."""
     highest = find_highest_threshold(capture)

@@ -25,7 +25,7 @@ import torch
 from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
 
 from reportgen.build.cache_key import hash_program
-from reportgen.build.comparisons import make_comparison_input
+from reportgen.build.comparisons import ComparisonInput
 from reportgen.build.engines.jobs import Group, Job, RunRequest, group_by_model
 from reportgen.build.engines.worker import PromptResult, Worker
 from reportgen.build.interrupts import Stop
@@ -135,7 +135,7 @@ def _fail(task: _Task, request: RunRequest) -> Iterator[PromptResult]:
         problem = f"{prompt.place.of()}: {_TRIES} workers were lost while running its batch"
         error = PromptError(f"{problem}; see Ray's logs, or try a smaller --batch-size")
         outcome = Failure.of(prompt, error) if prompt.slug in job.pages else None
-        yield PromptResult(prompt, outcome, make_comparison_input(error, "") if prompt.slug in job.sides else None)
+        yield PromptResult(prompt, outcome, ComparisonInput(str(error), "") if prompt.slug in job.sides else None)
 
 
 class _Remote:

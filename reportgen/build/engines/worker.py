@@ -126,7 +126,7 @@ class Worker:
         side = None
         if prompt.slug in job.sides:
             key = make_side_key(prompt, self._capturing, self._drawing, self._model_fingerprint)
-            side = make_comparison_input(captured, key)
+            side = make_comparison_input(captured, key, self._drawing.precision)
         seconds = {"load": self._load_seconds, "capture": capture_seconds, "page": time.perf_counter() - start}
         warnings = [warn_of_drift(captured)] if isinstance(captured, Capture) and outcome is not None else []
         warnings += [outcome.dropped] if isinstance(outcome, Artifacts) else []

@@ -222,7 +222,8 @@ def _list_parts(capture: Capture, value: Attribution, contrast: int, step: int) 
             yield {"part": "head", "layer": layer, "head": head, "logit": value.heads[contrast, step, row, column]}
     for layer, logit in enumerate(value.other_parts[contrast, step]):
         yield {"part": "other parts", "layer": layer, "logit": logit}
-    for part in ("other heads", "embedding", "biases", "rounding"):
+    others = () if capture.has_all_heads else ("other heads",)
+    for part in (*others, "embedding", "biases", "rounding"):
         yield {"part": part, "logit": getattr(value, part.replace(" ", "_"))[contrast, step]}
     yield {"part": "all", "logit": value.logits[contrast, step]}
 
