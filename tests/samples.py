@@ -41,7 +41,7 @@ def make_prediction(chosen: Token, others: tuple[Token, ...] = (), prob: float =
     """Return a distribution with the chosen token first and the others sharing the rest."""
     rest = math.log((1 - prob) / max(len(others), 1))
     alternatives = ((chosen, math.log(prob)), *((other, rest) for other in others))
-    return Prediction(math.log(prob), 0, 0.69, alternatives)
+    return Prediction(math.log(prob), 1, 0.69, alternatives)
 
 
 def make_pattern(kind: str, n: int) -> np.ndarray:
@@ -129,7 +129,7 @@ def make_evidence(
     lens = Lens(
         layers=tuple(range(num_layers)),
         logprobs=np.log(grown).astype(np.float32),
-        ranks=np.tile(np.arange(num_layers)[::-1, None], num_steps),
+        ranks=np.tile(np.arange(num_layers, 0, -1)[:, None], num_steps),
         best=((runners_up[0],) * num_steps,) * (num_layers - 1) + (chosen,),
         best_logprobs=np.log(np.full((num_layers, num_steps), 0.75)).astype(np.float32),
     )

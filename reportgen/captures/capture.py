@@ -256,10 +256,10 @@ def _predict_steps(
 ) -> tuple[Step, ...]:
     if not generated.token_ids:
         return ()
-    raw, filtered = (
-        predictor.predict_all(torch.stack(rows), generated.token_ids) if rows else [None] * len(generated.token_ids)
-        for rows in (generated.raw, generated.filtered)
-    )
+    raw = predictor.predict_all(torch.stack(generated.raw), generated.token_ids)
+    filtered: list[Prediction | None] = [None] * len(raw)
+    if generated.filtered:
+        filtered = [*predictor.predict_all(torch.stack(generated.filtered), generated.token_ids)]
     rows = slice(num_prompt_tokens - 1, num_prompt_tokens - 1 + len(raw))
     replayed = widen(logits.read(rows)[0]).log_softmax(-1).cpu()
     steps = []

@@ -56,7 +56,7 @@ class Predictor:
         logprobs = logits.log_softmax(-1)
         entropies = torch.special.entr(logprobs.exp()).sum(-1).clamp(min=0)
         chosen_logprobs = logprobs.gather(-1, torch.tensor(chosen, device=logits.device)[:, None])
-        ranks = (logprobs > chosen_logprobs).sum(-1)
+        ranks = 1 + (logprobs > chosen_logprobs).sum(-1)
         alternatives = self._alternatives(logprobs)
         rows = zip(chosen_logprobs[:, 0].tolist(), ranks.tolist(), entropies.tolist(), alternatives, strict=True)
         return (Prediction(*row) for row in rows)

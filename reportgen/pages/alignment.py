@@ -81,7 +81,8 @@ def measure_variations(first: Capture, second: Capture, alignment: Alignment) ->
     """Return how much each head that both captures have differs between them, largest difference first.
 
     The total variation of two rows of attention is half the sum of the absolute differences of their weights: 0 if the
-    rows are equal, 1 if they have no attended key in common. All keys outside the aligned positions count as one key.
+    rows are equal, 1 if they have no attended key in common. All keys before the aligned positions count as one key,
+    and a learned sink as another.
     The total variation of two heads is the mean over the aligned queries.
     """
     variations = []
@@ -95,11 +96,14 @@ def measure_variations(first: Capture, second: Capture, alignment: Alignment) ->
     return sorted(variations, key=lambda variation: -variation.total_variation)
 
 
-def _rows_of(capture: Capture, layer: int, head: int, start: int, length: int) -> NDArray[np.float32]:
-    """Return the aligned rows of a head: one column with the sum over all earlier keys, then the aligned keys."""
-    rows = capture.pattern(layer, head)[start : start + length]
-    before = rows[:, :start].sum(1, keepdims=True)
-    return np.concatenate([before, rows[:, start : start + length]], axis=1)
+def _rows_of(capture: Capture, layer: int, head: int, start: int, length: int) -> NDArray[np.float64]:
+    """Return the aligned rows of a head: the sum over all earlier keys, the learned sink, then the aligned keys."""
+    queries = slice(start, start + length)
+    rows = capture.pattern(layer, head)[queries].astype(np.float64)
+    sink = np.zeros(length)
+    if capture.sink_mass is not None:
+        sink += np.nan_to_num(capture.sink_mass[capture.layers.index(layer), capture.heads.index(head), queries])
+    return np.column_stack([rows[:, :start].sum(1), sink, rows[:, queries]])
 
 
 def _count_equal(first: list[str], second: list[str]) -> int:

@@ -157,7 +157,7 @@ def make_prompt_rows(capture: Capture) -> list[PromptRow]:
                 token,
                 prob=format_prob(prediction.logprob),
                 logprob=format_logprob(prediction.logprob),
-                rank=str(prediction.rank + 1),
+                rank=str(prediction.rank),
             )
         )
     return rows
@@ -171,7 +171,7 @@ def make_step_rows(capture: Capture) -> list[StepRow]:
             token=capture.tokens[capture.num_prompt_tokens + step.step],
             prob=format_prob(step.raw.logprob),
             logprob=format_logprob(step.raw.logprob),
-            rank=step.raw.rank + 1,
+            rank=step.raw.rank,
             entropy=f"{step.raw.entropy:.3f}",
             filtered_prob=format_prob(step.filtered.logprob) if step.filtered else "n/a",
             runners_up=_runners_up(step.raw, capture.tokens[capture.num_prompt_tokens + step.step]),

@@ -29,7 +29,7 @@ class Prediction:
 
     Attributes:
         logprob: natural logarithm of the probability of the next token; ``-inf`` if a filter excluded it.
-        rank: number of tokens that are more probable than the next token.
+        rank: place of the next token by probability: 1 plus the number of tokens that are more probable.
         entropy: entropy of the whole distribution, in nats.
         alternatives: the most probable tokens with their log-probabilities, at most ten, best first; tokens of
             probability 0 are left out.

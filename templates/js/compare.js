@@ -214,21 +214,23 @@ reportgen.compare = (() => {
       const { alignment } = shared;
       if (!alignment) return;
       const places = state.queries.map((query, side) => difference.placeOf(query, side, alignment));
-      const codes = await between.codes();
+      const sinkOf = ({ evidence, state: { layer, head, queryPos } }) =>
+        evidence.row(layer, head, queryPos).then(({ sink }) => sink ?? 0);
+      const [codes, sinks] = await Promise.all([between.codes(), Promise.all(scenes.map(sinkOf))]);
       if (!isCurrent()) return;
       const [query] = places;
       const isPair = query !== null && query === places[1];
       byId("changes-of").textContent = isPair
         ? `for query “${between.content.tokens[query][1]}”, at ${state.queries[0]} and ${state.queries[1]}`
         : "the selected queries do not stand beside one another";
-      const row = isPair ? difference.rowOf(codes, alignment, query) : null;
+      const row = isPair ? difference.rowOf(codes, alignment, query, sinks) : null;
       byId("changes").tBodies[0].replaceChildren(...(row ? listChanges(row) : []));
       byId("changes-note").textContent = row
         ? `Total variation of the two rows: ${difference.variationOf(row).toFixed(DECIMALS)}, the share of weight that lies elsewhere.`
         : "";
     }
 
-    function listChanges({ values, weights, before }) {
+    function listChanges({ values, weights, before, sinks }) {
       const { starts } = shared.alignment;
       const withFirst = state.withFirst || starts.some((start) => start > 0);
       const found = pattern.strongestKeys(values, LISTED, withFirst);
@@ -240,9 +242,14 @@ reportgen.compare = (() => {
           largest,
         }),
       );
-      if (starts.every((start) => start === 0)) return lines;
-      const value = before[0] - before[1];
-      return [...lines, changeLine("all before these", "", { pair: before, value, largest })];
+      const others = [
+        ["all before these", before, starts.some((start) => start > 0)],
+        ["learned sink", sinks, sinks.some((sink) => sink > 0)],
+      ].filter(([, , isThere]) => isThere);
+      return [
+        ...lines,
+        ...others.map(([name, pair]) => changeLine(name, "", { pair, value: pair[0] - pair[1], largest })),
+      ];
     }
 
     function changeLine(name, position, { pair, value, largest }) {

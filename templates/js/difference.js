@@ -21,16 +21,18 @@ reportgen.difference = (() => {
 
   /**
    * A query of both sides, key by key.
-   * @returns {{weights: Float32Array[], values: Float32Array, before: number[]}} weights of both sides, those of the first
-   *   less those of the second, and what each has on keys before the aligned ones
+   * @param {number[]} sinks what a learned sink takes of the row of each side
+   * @returns {{weights: Float32Array[], values: Float32Array, before: number[], sinks: number[]}} weights of both sides,
+   *   those of the first less those of the second, what each has on keys before the aligned ones, and the sinks
    */
-  function rowOf(codes, { starts }, query) {
+  function rowOf(codes, { starts }, query, sinks = [0, 0]) {
     const rows = codes.map((of, side) => alignedRow(of, starts[side], query));
     const [first, second] = rows.map(({ aligned }) => aligned);
     return {
       weights: [first, second],
       values: first.map((weight, key) => weight - second[key]),
       before: rows.map(({ before }) => before),
+      sinks,
     };
   }
 
@@ -51,9 +53,10 @@ reportgen.difference = (() => {
     return { codes: coded, values: shows.signedValues(high), first: null, sink: null };
   }
 
-  /** Share of weight that lies elsewhere: half of all differences, keys before the aligned ones taken as one. */
-  function variationOf({ values, before: [first, second] }) {
-    return values.reduce((sum, value) => sum + Math.abs(value), Math.abs(first - second)) / 2;
+  /** Share of weight that lies elsewhere: half of all differences, with the keys before the aligned ones and the sink as one each. */
+  function variationOf({ values, before, sinks }) {
+    const apart = [before, sinks].reduce((sum, [first, second]) => sum + Math.abs(first - second), 0);
+    return values.reduce((sum, value) => sum + Math.abs(value), apart) / 2;
   }
 
   /** Tokens of the aligned positions, as a page's content has them; where the sides differ, both. */

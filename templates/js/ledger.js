@@ -98,7 +98,7 @@ reportgen.ledger = (() => {
 
   /** Index of the first layer from which on a token stays the most probable one; -1 where it is not at the end. */
   function settledFrom(ranks) {
-    const lastOther = ranks.findLastIndex((rank) => rank !== 0);
+    const lastOther = ranks.findLastIndex((rank) => rank !== 1);
     return lastOther === ranks.length - 1 ? -1 : lastOther + 1;
   }
 

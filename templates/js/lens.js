@@ -54,7 +54,7 @@ reportgen.lens = (() => {
       const [, chosen] = content.tokens[bounds.numPromptTokens + step];
       return (
         `after layer ${facts.layers[row]}, step ${step}\nbest “${best}”, ${scale.formatPercent(facts.best_logprobs[row][step])}\n` +
-        `chosen “${chosen}”, ${scale.formatPercent(facts.logprobs[row][step])}, rank ${facts.ranks[row][step] + 1}`
+        `chosen “${chosen}”, ${scale.formatPercent(facts.logprobs[row][step])}, rank ${facts.ranks[row][step]}`
       );
     }
 
@@ -99,7 +99,7 @@ reportgen.lens = (() => {
           element("td", {}, tokenCode(best[row][step][1])),
           element("td", { class: "number" }, scale.formatPercent(bests[row][step])),
           element("td", { class: "number" }, scale.formatPercent(logprobs[row][step])),
-          element("td", { class: "number" }, String(ranks[row][step] + 1)),
+          element("td", { class: "number" }, String(ranks[row][step])),
         ),
       ),
     );

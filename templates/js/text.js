@@ -90,9 +90,9 @@ reportgen.text = (() => {
     const link = step === null ? " with" : "";
     const [, guess, guessLogprob] = raw.alternatives[0];
     const rest =
-      raw.rank === 0
+      raw.rank === 1
         ? "the model's first choice"
-        : `the model's choice number ${raw.rank + 1}; its first is “${guess}”, ${scale.formatPercent(guessLogprob)}`;
+        : `the model's choice number ${raw.rank}; its first is “${guess}”, ${scale.formatPercent(guessLogprob)}`;
     paragraph.textContent = `${where}. ${what}${link} ${quote(state.queryPos + 1)}, ${scale.formatPercent(raw.logprob)}, ${rest}.`;
   }
 

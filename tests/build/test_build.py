@@ -390,7 +390,7 @@ def test_ten_steps_follow_the_last_shipped_prompt(shipped: tuple[Outcome, dict[s
     captured = shipped[1]["generated-tokens"]
     assert captured.num_prompt_tokens == 5
     assert [captured.query_pos_of_step(step.step) for step in captured.steps] == list(range(4, 14))
-    assert all(step.raw.rank == 0 for step in captured.steps)
+    assert all(step.raw.rank == 1 for step in captured.steps)
 
 
 def test_shipped_pages_carry_what_was_captured(shipped: tuple[Outcome, dict[str, Capture]]) -> None:

@@ -28,7 +28,7 @@ def test_probabilities_rank_and_entropy(predictor: Predictor) -> None:
     """Of ½, ¼, ⅛, ⅛: 1.75 bits."""
     prediction = predict(predictor, torch.tensor([0.25, 0.5, 0.125, 0.125]).log() + 3, chosen=0)
     assert prediction.logprob == pytest.approx(math.log(0.25))
-    assert prediction.rank == 1
+    assert prediction.rank == 2
     assert prediction.entropy == pytest.approx(1.75 * math.log(2))
     assert [token.token_id for token, _ in prediction.alternatives] == [1, 0, 2, 3]
     assert [logprob for _, logprob in prediction.alternatives] == pytest.approx(
@@ -59,7 +59,7 @@ def test_uniform_distribution(predictor: Predictor) -> None:
     """Its entropy is the logarithm of the number of tokens; every token is of the best."""
     prediction = predict(predictor, torch.full((259,), -5.0), chosen=200)
     assert prediction.entropy == pytest.approx(math.log(259))
-    assert prediction.rank == 0
+    assert prediction.rank == 1
 
 
 def test_tokens_that_are_ruled_out(predictor: Predictor) -> None:
@@ -68,7 +68,7 @@ def test_tokens_that_are_ruled_out(predictor: Predictor) -> None:
     logits[[4, 9]] = 0.0
     prediction = predict(predictor, logits, chosen=5)
     assert prediction.logprob == -INFINITY
-    assert prediction.rank == 2
+    assert prediction.rank == 3
     assert prediction.entropy == pytest.approx(math.log(2))
     assert [(token.token_id, logprob) for token, logprob in prediction.alternatives] == [
         (4, pytest.approx(math.log(0.5))),
@@ -80,7 +80,7 @@ def test_certainty_has_no_entropy(predictor: Predictor) -> None:
     logits = torch.full((259,), -INFINITY)
     logits[3] = 2.0
     prediction = predict(predictor, logits, chosen=3)
-    assert (prediction.logprob, prediction.rank) == (0.0, 0)
+    assert (prediction.logprob, prediction.rank) == (0.0, 1)
     assert str(prediction.entropy) == "0.0"  # not "-0.0"
 
 

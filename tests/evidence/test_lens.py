@@ -58,7 +58,7 @@ def test_every_layer_goes_through_the_models_end_once(num_tokens: int) -> None:
             for step, row in enumerate(logprobs):
                 chosen = made.tokens[made.num_prompt_tokens + step].token_id
                 assert lens.logprobs[layer, step] == pytest.approx(float(row[chosen]), abs=1e-4)
-                assert lens.ranks[layer, step] == int((row > row[chosen]).sum())
+                assert lens.ranks[layer, step] == 1 + int((row > row[chosen]).sum())
                 assert lens.best[layer][step].token_id == int(row.argmax())
                 assert lens.best_logprobs[layer, step] == pytest.approx(float(row.max()), abs=1e-4)
 
@@ -73,6 +73,6 @@ def test_chosen_token_never_outranks_itself(smollm2: LoadedModel) -> None:
     """Its logit is worked out twice, alone and among all; rounding must not tell."""
     made = capture(smollm2, Prompt(text="The cat ate the mat. And then sat on a rat.", max_new_tokens=8))
     lens = lens_of(made)
-    assert lens.ranks[-1].tolist() == [0] * 8
-    firsts = lens.ranks == 0
+    assert lens.ranks[-1].tolist() == [1] * 8
+    firsts = lens.ranks == 1
     assert np.array_equal(lens.logprobs[firsts], lens.best_logprobs[firsts])

@@ -26,6 +26,16 @@ test("what is read before the common text counts as one", () => {
   assert.equal(Math.round(100 * difference.variationOf(row)), 25);
 });
 
+test("a learned sink counts as a place of its own", () => {
+  const [narrow, wide] = [codesOf([[0.5], [0.25, 0.5]]), codesOf([[0.25], [0.25, 0]])];
+  const both = { starts: [0, 0], length: 2 };
+  const row = difference.rowOf([narrow, wide], both, 1, [0.25, 0.75]);
+  assert.deepEqual(row.sinks, [0.25, 0.75]);
+  assert.equal(Math.round(100 * difference.variationOf(row)), 50);
+  // Without the sink the same rows would be half as far apart.
+  assert.equal(Math.round(100 * difference.variationOf(difference.rowOf([narrow, wide], both, 1))), 25);
+});
+
 test("a form holds all differences, with their signs, to the strongest", () => {
   const { codes, values } = difference.formOf([first, second], whole);
   const shown = round(Array.from(codes, (code) => values[code]));

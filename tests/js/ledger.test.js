@@ -147,5 +147,5 @@ test("so many parts are listed, equal ones in their order", () => {
 });
 
 test("a token is settled from where it stays the most probable", () => {
-  assert.deepEqual([[3, 0, 1, 0, 0], [0, 0], [0, 1], [2], [0]].map(ledger.settledFrom), [3, 0, -1, -1, 0]);
+  assert.deepEqual([[4, 1, 2, 1, 1], [1, 1], [1, 2], [3], [1]].map(ledger.settledFrom), [3, 0, -1, -1, 0]);
 });

@@ -67,6 +67,34 @@ def test_keys_before_the_common_text_count_as_one() -> None:
     assert measure_variations(first, moved, alignment) == [Variation(0, 2, 1.0)]
 
 
+def test_learned_sink_counts_as_a_place() -> None:
+    """Rows that sum to less than 1 leave the rest to the sink; sides may have one, both or neither."""
+    first = say("abcd", layers=(0, 1), heads=(0, 3))
+    shape = 2, 2, first.num_tokens
+    sinks = np.zeros(shape, np.float32)
+    sinks[1, 0] = 0.75
+    taken = first.attention.copy()
+    taken[1, 0] *= np.float16(0.25)
+    second = replace(first, attention=taken, sink_mass=sinks)
+    alignment = align(first, second)
+    assert alignment
+    found = {(one.layer, one.head): one.total_variation for one in measure_variations(first, second, alignment)}
+    assert found == pytest.approx({(1, 0): 0.75, (0, 0): 0, (0, 3): 0, (1, 3): 0}, abs=1e-6)
+    half = replace(second, sink_mass=np.where(np.arange(4) < 2, sinks, 0.25).astype(np.float32))
+    half_found = {(one.layer, one.head): one.total_variation for one in measure_variations(second, half, alignment)}
+    assert half_found == pytest.approx({(1, 0): 0.125, (0, 0): 0.0625, (0, 3): 0.0625, (1, 3): 0.0625})
+
+
+def test_sink_of_the_aligned_queries_counts() -> None:
+    first, second = say("abcd", layers=(0,), heads=(2,)), say("xyzcd", layers=(0,), heads=(2,))
+    sinks = np.zeros((1, 1, 5), np.float32)
+    sinks[0, 0, 4] = 0.5  # the last of the two aligned queries
+    alignment = align(first, second)
+    assert alignment == Alignment((2, 3), 2, False)
+    (found,) = measure_variations(first, replace(second, sink_mass=sinks), alignment)
+    assert found.total_variation == pytest.approx(0.125)
+
+
 def test_distances_are_of_heads_that_both_sides_have() -> None:
     first, second = say("abc", layers=(0, 1), heads=(0, 1)), say("xyz", layers=(1, 2), heads=(1, 3))
     alignment = align(first, second)

@@ -225,7 +225,7 @@ def test_capture_is_described_in_json() -> None:
         "prompt_predictions": [
             {
                 "logprob": -1.38629436,
-                "rank": 0,
+                "rank": 1,
                 "entropy": 0.69,
                 "alternatives": [[11, "b", -1.38629436], [90, "␣dog", -0.980829253], [91, "␣hat", -0.980829253]],
             }
@@ -234,13 +234,13 @@ def test_capture_is_described_in_json() -> None:
             {
                 "raw": {
                     "logprob": -0.693147181,
-                    "rank": 0,
+                    "rank": 1,
                     "entropy": 0.69,
                     "alternatives": [[12, "c", -0.693147181], *others],
                 },
                 "filtered": {
                     "logprob": -0.223143551,
-                    "rank": 0,
+                    "rank": 1,
                     "entropy": 0.69,
                     "alternatives": [[12, "c", -0.223143551], [90, "␣dog", -1.60943791]],
                 },

@@ -170,6 +170,6 @@ def test_tokens_read_have_full_precision() -> None:
 
 def test_lens_is_described_by_layer_and_step() -> None:
     told = describe_evidence(make_capture())["lens"]
-    assert told["ranks"] == [[2] * 3, [1] * 3, [0] * 3]
+    assert told["ranks"] == [[3] * 3, [2] * 3, [1] * 3]
     assert [best[1] for best in told["best"][2]] == [".", "␣And", "␣the"]
     assert np.exp(told["logprobs"]) == pytest.approx(np.array([[0.25] * 3, [0.5] * 3, [0.75] * 3]), rel=1e-4)

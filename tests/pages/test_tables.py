@@ -90,7 +90,7 @@ def test_three_runners_up_are_shown_and_the_chosen_token_is_none_of_them() -> No
     chosen = replace(capture.tokens[1])
     raw = replace(
         make_prediction(chosen, (), 0.2),
-        rank=1,
+        rank=2,
         alternatives=tuple((token, math.log(0.3)) for token in (best, chosen, *others)),
     )
     (row,) = make_step_rows(with_step(capture, raw=raw))

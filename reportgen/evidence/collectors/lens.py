@@ -24,7 +24,7 @@ class Readings:
 
     Attributes:
         logprobs: log-probability of the chosen token, ``[row]``.
-        ranks: rank of the chosen token, 0 for the most probable, ``[row]``.
+        ranks: rank of the chosen token, 1 for the most probable, ``[row]``.
         best_ids: id of the most probable token, ``[row]``.
         best_logprobs: log-probability of the most probable token, ``[row]``.
     """
@@ -62,13 +62,13 @@ def read_lens(unembed: Unembedding, scale: LogitScale, stream: torch.Tensor, cho
         chosen: id of the chosen token of each row, ``[row]``.
 
     Returns:
-        Log-probabilities (natural logarithms) and ranks from 0.
+        Log-probabilities (natural logarithms) and ranks from 1.
     """
     normed = unembed.norm_module(stream[None])[0].to(unembed.weight)
     chosen_logits = _chosen_logits(unembed, scale, normed, chosen)
     best = torch.full_like(chosen_logits, -torch.inf)
     best_chunk = torch.zeros_like(chosen)
-    total, ranks = torch.zeros_like(chosen_logits), torch.zeros_like(chosen_logits)
+    total, ranks = torch.zeros_like(chosen_logits), torch.ones_like(chosen)
     buffer = unembed.weight.new_empty(len(normed) * _VOCABULARY)
     for start in range(0, len(unembed.weight), _VOCABULARY):
         logits = _chunk(unembed, scale, normed, start, buffer)
@@ -82,7 +82,7 @@ def read_lens(unembed: Unembedding, scale: LogitScale, stream: torch.Tensor, cho
         total = total * torch.exp(best - higher) + logits.sub_(higher[:, None]).exp_().sum(-1)
         best = higher
     norms = best + total.log()
-    return Readings(chosen_logits - norms, ranks.long(), _best_ids(unembed, scale, normed, best_chunk), best - norms)
+    return Readings(chosen_logits - norms, ranks, _best_ids(unembed, scale, normed, best_chunk), best - norms)
 
 
 def _chosen_logits(unembed: Unembedding, scale: LogitScale, normed: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:

@@ -30,7 +30,7 @@ class Lens:
     Attributes:
         layers: numbers of the layers, all of the model.
         logprobs: log-probability of the token that each step chose, float32 ``[layer, step]``.
-        ranks: rank of that token, 0 for the most probable, int64 ``[layer, step]``.
+        ranks: rank of that token, 1 for the most probable, int64 ``[layer, step]``.
         best: most probable token, ``[layer][step]``.
         best_logprobs: log-probability of the most probable token, float32 ``[layer, step]``.
     """
