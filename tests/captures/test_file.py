@@ -151,13 +151,13 @@ def content_of(path: Path) -> str:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"version":2}', "has version 2 of the format, and this reportgen reads version 1; use the reportgen that"),
+        ('{"version":1}', "has version 1 of the format, and this reportgen reads version 2; use the reportgen that"),
         ('{"version":"1"}', "has version '1' of the format"),
         ("{}", "has version None of the format"),
         ("{", "is not a valid capture"),
         ("[]", "Input should be a valid dictionary"),
-        ('{"version":1}', "is not a valid capture: 'capture'"),
-        ('{"version":1,"key":"","capture":{}}', "'evidence'"),
+        ('{"version":2}', "is not a valid capture: 'capture'"),
+        ('{"version":2,"key":"","capture":{}}', "'evidence'"),
         ("[" * 100_000, "is not a valid capture"),
         ("NaN", "NaN is not valid JSON"),
     ],

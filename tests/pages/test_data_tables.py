@@ -13,6 +13,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 from hostile import HOSTILE_STRINGS
+from root import ROOT
 from samples import HOSTILE, make_capture, make_token
 
 from reportgen.captures.record import Capture
@@ -180,6 +181,14 @@ def test_only_columns_of_written_tables_are_described() -> None:
     capture = replace(make_capture(generated=()), evidence=Evidence())
     rows = read_csv(encode_tables(capture, "csv")["columns.csv"])
     assert {row["table"] for row in rows} == {"tokens"}
+
+
+def test_every_column_is_in_the_documentation() -> None:
+    text = (ROOT / "docs" / "numbers.md").read_text(encoding="utf-8")
+    for table, columns in COLUMNS.items():
+        assert f"`{table}.csv`" in text, table
+        for column in columns:
+            assert f"`{column}`" in text, (table, column)
 
 
 def test_parquet_holds_the_same(tmp_path) -> None:
