@@ -53,7 +53,7 @@ reportgen.difference = (() => {
     return { codes: coded, values: shows.signedValues(high), first: null, sink: null };
   }
 
-  /** Share of weight that lies elsewhere: half of all differences, with the keys before the aligned ones and the sink as one each. */
+  /** Share of weight that lies elsewhere: half of all differences; the keys before the aligned ones and the sink are one each. */
   function variationOf({ values, before, sinks }) {
     const apart = [before, sinks].reduce((sum, [first, second]) => sum + Math.abs(first - second), 0);
     return values.reduce((sum, value) => sum + Math.abs(value), apart) / 2;

@@ -158,7 +158,9 @@ reportgen.steps = (() => {
           if (step === null) return null;
           const { raw, filtered } = scene.content.steps[step];
           const shown = scene.content.tokens[scene.bounds.numPromptTokens + step][1];
-          const after = filtered ? `${scale.formatPercent(filtered.logprob)} after sampling filters` : "chosen by beam search";
+          const after = filtered
+            ? `${scale.formatPercent(filtered.logprob)} after sampling filters`
+            : "chosen by beam search";
           return `step ${step}: ${shown}\n${scale.formatPercent(raw.logprob)} by the model, ${after}`;
         }),
       leave: () => hover(null),
