@@ -97,7 +97,8 @@ def test_only_builds_one_beside_the_others(here: Path) -> None:
 def test_numbers_are_written_beside_the_pages_on_demand(here: Path, kind: str) -> None:
     assert call("build", "--only", "dog", "--max-new-tokens", "2", "--export-data", kind).exit_code == 0
     written = {path.name for path in (here / "results" / "data" / "dog").iterdir()}
-    assert written == {f"{name}.{kind}" for name in ("heads", "tokens", "steps", "attribution", "lens", "entropy")}
+    names = ("columns", "heads", "tokens", "steps", "attribution", "lens", "entropy")
+    assert written == {f"{name}.{kind}" for name in names}
     assert call("build", "--only", "cat").exit_code == 0
     assert not (here / "results" / "data" / "cat").exists()
 
