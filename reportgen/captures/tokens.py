@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -43,7 +44,11 @@ def make_tokens(tokenizer: Any, token_ids: Sequence[int]) -> tuple[Token, ...]:
         is in the text of the last of them.
     """
     texts = _split_text(tokenizer, list(token_ids))
-    return tuple(_make(tokenizer, token_id, text) for token_id, text in zip(token_ids, texts, strict=True))
+    pieces = [_piece(tokenizer, token_id) for token_id in token_ids]
+    return tuple(
+        replace(_make(tokenizer, token_id, text), goes_on=_goes_on(text, piece, following))
+        for token_id, text, piece, following in zip(token_ids, texts, pieces, [*pieces, ""][1:], strict=True)
+    )
 
 
 def make_token(tokenizer: Any, token_id: int) -> Token:
@@ -89,7 +94,9 @@ def _split_text(tokenizer: Any, token_ids: list[int]) -> list[str]:
         if known == len(text) and text.endswith(_UNKNOWN) and after == now:
             known -= 1
         ends.append(max(ends[-1], start + known))
-        if known == len(text) or end - done >= _LONGEST_WAIT:
+        # Some decoders leave the bytes of an incomplete character out; the next window must not begin inside of one.
+        whole_characters = known == len(text) > 0 and not _begun(text, _piece(tokenizer, token_ids[end - 1]))
+        if whole_characters or end - done >= _LONGEST_WAIT:
             window, done, start = done, end, ends[-1]
     if token_ids:
         ends.append(len(whole))
@@ -105,21 +112,40 @@ def _count_equal(text: str, other: str) -> int:
 def _make(tokenizer: Any, token_id: int, text: str) -> Token:
     alone = decode(tokenizer, [token_id])
     special = bool(alone) and not tokenizer.decode([token_id], skip_special_tokens=True)
-    return Token(token_id, text, _show_token(text, _piece(tokenizer, token_id)), special)
+    shown = _show_token(text, _piece(tokenizer, token_id)) or f"⟨id {token_id}⟩"
+    return Token(token_id, text, shown, special)
 
 
 def _piece(tokenizer: Any, token_id: int) -> str:
-    return tokenizer.convert_ids_to_tokens(token_id) or ""
+    """Return the vocabulary entry of an id; empty if the tokenizer does not know the id."""
+    try:
+        return tokenizer.convert_ids_to_tokens(token_id) or ""
+    except (IndexError, KeyError, ValueError):  # some tokenizers refuse such an id
+        return ""
 
 
 def _show_token(text: str, piece: str) -> str:
     """Return a token's text for display, with the bytes of a character that later tokens complete."""
-    letters = _bytes_of(piece).decode("utf-8", "surrogateescape")
     if not text.strip(_UNKNOWN):
-        return _show_bytes(letters) or show_text(piece.replace("▁", " ")) or _UNKNOWN
-    begun = _BEGUN_CHARACTER.search(letters)
+        return _show_bytes(_letters_of(piece)) or show_text(piece.replace("▁", " "))
+    return show_text(text) + _show_bytes(_begun(text, piece))
+
+
+def _begun(text: str, piece: str) -> str:
+    """Return the bytes, as surrogates, of a character that a token begins and does not complete."""
+    begun = _BEGUN_CHARACTER.search(_letters_of(piece))
     # A piece that is part of its own text consists of characters, not of bytes.
-    return show_text(text) + (_show_bytes(begun[0]) if begun and piece not in text else "")
+    return begun[0] if begun and piece not in text else ""
+
+
+def _goes_on(text: str, piece: str, following: str) -> bool:
+    """Return whether a token ends inside a character that the token of the following piece continues."""
+    within = not text and _LOOSE_BYTES.fullmatch(_letters_of(piece))
+    return bool(_begun(text, piece) or within) and 0x80 <= next(iter(_bytes_of(following)), 0) < 0xC0
+
+
+def _letters_of(piece: str) -> str:
+    return _bytes_of(piece).decode("utf-8", "surrogateescape")
 
 
 def _show_character(character: str) -> str:
@@ -146,6 +172,8 @@ def _bytes_of(piece: str) -> bytes:
         return bytes.fromhex(match[1])
     if all(character in _BYTE_OF for character in piece):
         return bytes(_BYTE_OF[character] for character in piece)
+    if len(piece) == 1 and ord(piece) < 256:
+        return bytes([ord(piece)])  # ByT5 writes each byte as the character of the same number
     return b""
 
 

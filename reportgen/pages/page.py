@@ -74,7 +74,7 @@ from reportgen.pages.tables import (
     warn_of_drift,
 )
 from reportgen.pages.templates import GENERATOR, render
-from reportgen.pages.words import find_words
+from reportgen.pages.words import find_words, label_words
 
 
 @dataclass(frozen=True)
@@ -240,12 +240,14 @@ def _make_titles(metrics: Iterable[str]) -> dict[str, dict[str, str]]:
 
 def _make_blocks(capture: Capture, precision: Precision) -> dict[str, Markup]:
     default_head = find_default_head(capture)
+    words = find_words(capture.tokens, capture.num_prompt_tokens)
     content = (
         describe_capture(capture, precision)
         | describe_layer_types(capture)
         | {
             "default_head": list(default_head),
-            "words": find_words(capture.tokens, capture.num_prompt_tokens),
+            "words": words,
+            "word_labels": label_words(capture.tokens, words),
             "palettes": describe_ramps(PALETTES),
             "diverging": describe_ramps(DIVERGING),
             "heatmap_modes": list_heatmap_modes(capture),

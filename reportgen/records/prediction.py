@@ -15,12 +15,14 @@ class Token:
             character, the last has the character and the others have an empty text.
         shown: text for display: spaces as ``␣``, line ends as ``↵``, part of a character as its bytes.
         special: whether the token is a special token of the tokenizer.
+        goes_on: whether the token ends inside a character that the next token continues.
     """
 
     token_id: int
     text: str
     shown: str
     special: bool = False
+    goes_on: bool = False
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ reportgen.words = (() => {
     };
   }
 
-  function asWords({ tokens, words: starts }) {
+  function asWords({ tokens, words: starts, word_labels: labels }) {
     const wordOf = new Uint32Array(tokens.length);
     for (let word = 0; word < starts.length; word++) wordOf.fill(word, starts[word]);
     const first = (word) => starts[word];
@@ -30,11 +30,7 @@ reportgen.words = (() => {
       first,
       last,
       positions: (word) => Array.from({ length: last(word) - first(word) + 1 }, (_, i) => first(word) + i),
-      shown: (word) =>
-        tokens
-          .slice(first(word), last(word) + 1)
-          .map(([, shown]) => shown)
-          .join(""),
+      shown: (word) => labels[word],
       place: (word) => (first(word) === last(word) ? String(first(word)) : `${first(word)}–${last(word)}`),
       seesFirst: () => true,
     };

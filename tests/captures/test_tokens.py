@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import make_tokenizer
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import ByT5Tokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from reportgen.captures.tokens import decode, make_token, make_tokens, show_text
 from reportgen.models.model import LoadedModel
@@ -107,7 +107,44 @@ def test_token_that_decodes_to_nothing_shows_its_piece() -> None:
 def test_id_outside_the_vocabulary_is_shown() -> None:
     """Networks often have more rows than the tokenizer has tokens, and can generate their numbers."""
     (token,) = make_tokens(BYTE_LEVEL, [300])
-    assert (token.token_id, token.text, token.shown, token.special) == (300, "", "\ufffd", False)
+    assert (token.token_id, token.text, token.shown, token.special) == (300, "", "⟨id 300⟩", False)
+
+
+def test_id_that_a_tokenizer_refuses_is_shown() -> None:
+    class Strict:
+        def convert_ids_to_tokens(self, token_id: int) -> str:
+            if token_id >= len(BYTE_LEVEL):
+                raise IndexError("piece id is out of range")
+            return BYTE_LEVEL.convert_ids_to_tokens(token_id)
+
+        def decode(self, token_ids: list[int], **settings: bool) -> str:
+            return BYTE_LEVEL.decode(token_ids, **settings)
+
+    (a,) = BYTE_LEVEL("a")["input_ids"]
+    assert [token.shown for token in make_tokens(Strict(), [a, 751, a])] == ["a", "⟨id 751⟩", "a"]
+
+
+@pytest.mark.parametrize("text", ["é", "zażółć €5", "a字b🤷🏽!", "\xadx\xa0y"])
+def test_byte_tokens_without_replacement_characters(text: str) -> None:
+    """ByT5 decodes the bytes of an incomplete character to nothing; the token of its last byte has the character."""
+    tokenizer = ByT5Tokenizer()
+    tokens = make_tokens(tokenizer, tokenizer(text, add_special_tokens=False)["input_ids"])
+    parts = [
+        ["", *[""] * (len(letter.encode()) - 2), letter] if len(letter.encode()) > 1 else [letter] for letter in text
+    ]
+    assert [token.text for token in tokens] == [part for of_letter in parts for part in of_letter]
+    bytes_shown = [f"⟨{byte:02X}⟩" for byte in text.encode()]
+    for token, number in zip(tokens, bytes_shown, strict=True):
+        assert token.shown == (show_text(token.text) if token.text else number)
+        assert token.goes_on == (not token.text)
+
+
+def test_token_goes_on_where_the_next_completes_its_character() -> None:
+    """Not where the bytes that follow begin something else."""
+    tokens = make_tokens(make_cut(" 🤷é!", 3, 1, 2, 2), range(4))
+    assert [token.goes_on for token in tokens] == [True, True, True, False]
+    broken = make_tokens(BYTE_LEVEL, BYTE_LEVEL.convert_tokens_to_ids(["ð", "Ł", "b", "Ã", "c"]))
+    assert [token.goes_on for token in broken] == [True, False, False, False, False]
 
 
 def test_special_tokens_are_marked_and_kept() -> None:

@@ -12,6 +12,7 @@ const content = {
     [4, "x"],
   ],
   words: [0, 2, 3],
+  word_labels: ["Jonathan", "␣ate", "x"],
 };
 const units = words.unitsOf(content, true);
 const close = (found, expected, least = 2e-4) => {

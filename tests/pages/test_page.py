@@ -30,7 +30,7 @@ from reportgen.pages.page import (
 )
 from reportgen.pages.palettes import DIVERGING, PALETTES, describe_ramps
 from reportgen.pages.templates import GENERATOR, render
-from reportgen.pages.words import find_words
+from reportgen.pages.words import find_words, label_words
 from reportgen.paths import find_templates
 from reportgen.records import Comparison
 from reportgen.records.evidence import Evidence
@@ -148,7 +148,8 @@ def test_blocks_hold_the_capture() -> None:
     content = json.loads(decode_bytes(blocks["block-content"]))
     assert content == describe_capture(capture) | describe_layer_types(capture) | {
         "default_head": list(opening),
-        "words": find_words(capture.tokens, capture.num_prompt_tokens),
+        "words": (words := find_words(capture.tokens, capture.num_prompt_tokens)),
+        "word_labels": label_words(capture.tokens, words),
         "palettes": describe_ramps(PALETTES),
         "diverging": describe_ramps(DIVERGING),
         "heatmap_modes": ["weight", "weighted", "attribution"],
