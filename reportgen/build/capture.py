@@ -18,7 +18,8 @@ def capture(model: LoadedModel, prompt: Prompt, watch: Watch = lambda *_: None) 
 
     Args:
         model: model to run the prompt on; it is not changed.
-        prompt: prompt to run; its ``model`` is ignored.
+        prompt: prompt to run; its ``model`` is ignored. A special token that the model reads twice, and whatever else
+            its author may not have meant, is reported with ``warnings.warn``.
         watch: called with the progress of ablation, if requested: heads done, number of heads, seconds left.
 
     Returns:

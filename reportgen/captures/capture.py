@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import re
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -57,11 +58,14 @@ def capture(
 
     Args:
         model: model to run the prompt on; the network is not changed.
-        prompt: prompt to run; its ``model`` is ignored.
+        prompt: prompt to run; its ``model`` is ignored. What its author may not have meant is a ``UserWarning``.
         make_collector: creates the collector that measures the evidence.
         watch: progress callback of ablation; called only if the prompt requests ablation.
     """
-    return _Capturer(model, make_collector, lambda _: watch).capture_all([encode_prompt(model, prompt)])[0]
+    encoded = encode_prompt(model, prompt)
+    for warning in encoded.warnings:
+        warnings.warn(f"{prompt.place.of()}: {warning}", stacklevel=3)
+    return _Capturer(model, make_collector, lambda _: watch).capture_all([encoded])[0]
 
 
 def capture_in_turn(

@@ -3,52 +3,95 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import psutil
 
 from reportgen.captures.attention import count_bytes
+from reportgen.captures.chat import check_messages, check_variables, find_chat_warnings, make_chat
+from reportgen.captures.tokens import make_token
 from reportgen.models.model import LoadedModel
 from reportgen.records import EncodedPrompt, Prompt
 from reportgen.records.errors import NotEnoughMemory, PromptError, PromptTooLong, first_line
 
 
-def tokenize(model: LoadedModel, prompt: Prompt) -> list[int]:
-    """Return the token ids of a prompt.
+def encode_prompt(model: LoadedModel, prompt: Prompt) -> EncodedPrompt:
+    """Return a prompt with its token ids and warnings about them, or with the error of why it has none.
 
     Args:
         model: the model with its tokenizer.
         prompt: a prompt with text or messages.
 
-    Raises:
-        PromptError: the tokenizer cannot encode it, or returns no tokens.
-        PromptTooLong: prompt and generated tokens do not fit into the model's context window.
+    Returns:
+        The encoded prompt. Its error says that the tokenizer cannot encode the prompt or returns no tokens, that the
+        chat template leaves something out, that the network has no embedding of a token, or that the tokens do not fit
+        into the context window.
     """
-    where = prompt.place.of(_key(prompt))
-    tokenizer: Any = model.tokenizer
-    if prompt.messages:
-        _check_template(tokenizer.chat_template, prompt, f"{where}: {model.info.name}")
     try:
-        if prompt.messages:
-            encoded = _apply_template(tokenizer, prompt)
-        else:
-            encoded = tokenizer(prompt.text, add_special_tokens=prompt.add_special_tokens, verbose=False)
-    except BaseException as error:  # tokenizers and templates may raise anything, including Rust panics
-        if isinstance(error, KeyboardInterrupt | GeneratorExit):
-            raise
-        raise PromptError(f"{where}: {model.info.name}'s tokenizer cannot encode it, {first_line(error)}") from error
-    token_ids = list(encoded["input_ids"])
-    if not token_ids:
-        raise PromptError(f"{where}: it has no tokens in {model.info.name}; write some text")
-    if prompt.tools and token_ids == list(_apply_template(tokenizer, replace(prompt, tools=()))["input_ids"]):
+        token_ids, warnings = _encode_chat(model, prompt) if prompt.messages else _encode_text(model, prompt)
+        where = prompt.place.of(_key(prompt))
+        if not token_ids:
+            raise PromptError(f"{where}: it has no tokens in {model.info.name}; write some text")
+        _check_embedding(model, prompt, token_ids)
+        _check_window(model, prompt, len(token_ids))
+    except PromptError as error:
+        return EncodedPrompt(prompt, error=error)
+    return EncodedPrompt(prompt, array("L", token_ids), warnings=tuple(warnings))
+
+
+def _encode_text(model: LoadedModel, prompt: Prompt) -> tuple[list[int], list[str]]:
+    with _encoding_errors(model, prompt):
+        token_ids = _tokenize(model.tokenizer, prompt.text, prompt.add_special_tokens)
+        tokenizer: Any = model.tokenizer
+        special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+        if not prompt.add_special_tokens or special.isdisjoint([*token_ids[:1], *token_ids[-1:]]):
+            return token_ids, []
+        return token_ids, _find_special_warnings(tokenizer, token_ids, _tokenize(tokenizer, prompt.text))
+
+
+def _tokenize(tokenizer: Any, text: str, add_special_tokens: bool = False) -> list[int]:
+    return list(tokenizer(text, add_special_tokens=add_special_tokens, verbose=False)["input_ids"])
+
+
+def _find_special_warnings(tokenizer: Any, whole: list[int], bare: list[int]) -> list[str]:
+    """Return warnings about tokens that the tokenizer adds to a text, whose ids are ``bare`` without them."""
+    starts = [start for start in range(len(whole) - len(bare) + 1) if whole[start : start + len(bare)] == bare]
+    if not starts or not bare:
+        return []
+    start, warnings = starts[-1], []
+    if start and bare[0] in {whole[0], whole[start - 1]}:
+        warnings.append(
+            f"the text begins with {_name(tokenizer, bare[0])}, which the tokenizer adds as well, so that the model "
+            "reads it twice; set add_special_tokens: false, or leave it out of the text"
+        )
+    if tokenizer.eos_token_id is not None and tokenizer.eos_token_id in whole[start + len(bare) :]:
+        warnings.append(
+            f"the tokenizer adds {_name(tokenizer, tokenizer.eos_token_id)}, the end of the text, behind the prompt; "
+            "set add_special_tokens: false, and write into the text the special tokens that it needs"
+        )
+    return warnings
+
+
+def _encode_chat(model: LoadedModel, prompt: Prompt) -> tuple[list[int], list[str]]:
+    tokenizer: Any = model.tokenizer
+    where = prompt.place.of("messages")
+    _check_template(tokenizer.chat_template, prompt, f"{where}: {model.info.name}")
+    with _encoding_errors(model, prompt):
+        if prompt.chat_template_kwargs:
+            check_variables(model, prompt)
+        chat = make_chat(tokenizer, prompt)
+        token_ids = chat.encode()
+    check_messages(model, chat)
+    if prompt.tools and replace(chat, prompt=replace(prompt, tools=())).text == chat.text:
         where = prompt.place.of("tools")
         raise PromptError(
             f"{where}: {model.info.name}'s chat template does not use tools; leave them out, or use a model that was "
             "trained to call them"
         )
-    _check_window(model, prompt, len(token_ids))
-    return token_ids
+    return token_ids, find_chat_warnings(chat)
 
 
 def _check_template(template: Any, prompt: Prompt, subject: str) -> None:
@@ -62,21 +105,32 @@ def _check_template(template: Any, prompt: Prompt, subject: str) -> None:
         )
 
 
-def encode_prompt(model: LoadedModel, prompt: Prompt) -> EncodedPrompt:
-    """Return a prompt with its token ids, or with the error that ``tokenize`` raises for it."""
+@contextmanager
+def _encoding_errors(model: LoadedModel, prompt: Prompt) -> Iterator[None]:
+    """Convert errors of a tokenizer or a template to ``PromptError``."""
     try:
-        return EncodedPrompt(prompt, array("L", tokenize(model, prompt)))
-    except PromptError as error:
-        return EncodedPrompt(prompt, error=error)
+        yield
+    except BaseException as error:  # tokenizers and templates may raise anything, including Rust panics
+        if isinstance(error, KeyboardInterrupt | GeneratorExit | PromptError):
+            raise
+        where = prompt.place.of(_key(prompt))
+        raise PromptError(f"{where}: {model.info.name}'s tokenizer cannot encode it, {first_line(error)}") from error
 
 
-def _apply_template(tokenizer: Any, prompt: Prompt) -> Any:
-    return tokenizer.apply_chat_template(
-        [dict(message) for message in prompt.messages],
-        tools=[dict(tool) for tool in prompt.tools] or None,
-        add_generation_prompt=True,
-        return_dict=True,
-    )
+def _check_embedding(model: LoadedModel, prompt: Prompt, token_ids: Sequence[int]) -> None:
+    embedding: Any = model.network.get_input_embeddings()
+    num_rows = embedding.weight.shape[0]
+    for token_id in token_ids:
+        if token_id >= num_rows:
+            raise PromptError(
+                f"{prompt.place.of(_key(prompt))}: {_name(model.tokenizer, token_id)} has the id {token_id}, and the "
+                f"embedding of {model.info.name} has {num_rows} rows, 0 to {num_rows - 1}; leave the token out, or "
+                "use the tokenizer that the model was trained with"
+            )
+
+
+def _name(tokenizer: Any, token_id: int) -> str:
+    return repr(make_token(tokenizer, token_id).text)
 
 
 def _key(prompt: Prompt) -> str:

@@ -12,7 +12,10 @@ from reportgen.models.bundled import BUNDLED
 from reportgen.records import Generation, ModelInfo, Prompt
 
 _DTYPES = ("float32", "bfloat16", "float16")
-_GIVEN = ("title", "slug", "note", "adapter", "max_new_tokens", "add_special_tokens", "evidence", "tags", "tools")
+_GIVEN = (
+    "title", "slug", "note", "adapter", "max_new_tokens", "add_special_tokens", "evidence", "tags", "tools",
+    "chat_template_kwargs", "continue_final_message",
+)  # fmt: skip
 """Keys of a prompt that are written unchanged if they differ from the default; the other keys need a conversion."""
 
 

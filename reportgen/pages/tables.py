@@ -199,6 +199,11 @@ def make_settings(capture: Capture) -> list[tuple[str, str]]:
         ("seed", str(generation.seed)),
         ("special tokens added", "by the chat template" if prompt.messages else str(prompt.add_special_tokens).lower()),
         ("tools", ", ".join(_name_tool(tool) for tool in prompt.tools)),
+        (
+            "template variables",
+            ", ".join(f"{name}: {_say(value)}" for name, value in prompt.chat_template_kwargs.items()),
+        ),
+        ("last message", "continued" if prompt.continue_final_message else ""),
         *capture.versions.items(),
     ]
     return [(name, value) for name, value in rows if value]

@@ -21,7 +21,7 @@ from reportgen.records import DEFAULT_MODEL, Comparison, Generation, ModelInfo, 
 from reportgen.records.errors import PromptFileError
 from reportgen.records.key_messages import advise_quotes, describe
 from reportgen.records.keys import CompareKeys, DefaultKeys, HeadKeys, PromptKeys, prompt_file_schema
-from reportgen.records.prompt import SAMPLING_KEYS
+from reportgen.records.prompt import CHAT_KEYS, NOTHING_TO_CONTINUE, SAMPLING_KEYS
 from reportgen.records.selection import Selection
 
 __all__ = [
@@ -256,6 +256,8 @@ def _read_prompt(number: int, data: Any, node: yaml.Node, defaults: _Defaults, p
     keys = check_keys(PromptKeys, data, node, problems, where)
     _check_input(data, lines, node, where, problems)
     _check_sampling(data, node, defaults.do_sample, where, problems)
+    if keys and keys.continue_final_message and keys.messages and keys.messages[-1].role != "assistant":
+        problems.add(lines["continue_final_message"], f"{where}: {NOTHING_TO_CONTINUE}")
     place = SourceLocation(problems.file, line_of(node), {**defaults.lines, **lines})
     if keys is None or problems:
         inherited = {key: value for key, value in defaults.keys.items() if key in _MODEL_KEYS}
@@ -291,8 +293,9 @@ def _check_input(
     inputs = {"text", "messages"} & lines.keys()
     if len(inputs) == 2:
         problems.add(max(lines["text"], lines["messages"]), f"{where} has both 'text' and 'messages'; keep one")
-    if "tools" in lines and "messages" not in lines:
-        problems.add(lines["tools"], f"{where} has 'tools' without 'messages'; tools need a chat, write messages")
+    if "messages" not in lines:
+        for key in sorted(lines.keys() & CHAT_KEYS.keys()):
+            problems.add(lines[key], f"{where} has {key!r} without 'messages'; {CHAT_KEYS[key]}")
     if not inputs and data.keys() <= PromptKeys.model_fields.keys():  # an unknown key is probably a misspelt 'text'
         problems.add(line_of(node), f"{where} has neither 'text' nor 'messages'; add one")
 

@@ -9,3 +9,5 @@ DEVICE_MAPS = ("auto", "balanced", "sequential")
 EXPORT_FORMATS = ("csv", "parquet")
 EXTRA_EVIDENCE = ("ablation", "mean-ablation")
 """Additional evidence, measured only on request because it takes long."""
+ROLES = ("system", "developer", "user", "assistant", "tool")
+"""Authors of chat messages."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from numbers import Integral
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from reportgen.records.choices import ROLES
 from reportgen.records.errors import PromptError
 from reportgen.records.keys import DefaultKeys, FileKeys, GenerationKeys, HeadKeys, Keys, MessageKeys, PromptKeys
 from reportgen.records.selection import Selection
@@ -53,7 +54,7 @@ def check_record(record: Any, keys: type[Keys], names: Mapping[str, str] = {}) -
     values = {
         names.get(item.name, item.name): _plain(field_values[item.name])
         for item in fields(record)
-        if item.name in field_values and not _is_default(field_values[item.name], item.default)
+        if item.name in field_values and not _is_default(field_values[item.name], _default_of(item))
     }
     for key, value in values.items():
         if value is None:
@@ -65,6 +66,10 @@ def check_record(record: Any, keys: type[Keys], names: Mapping[str, str] = {}) -
         raise PromptError(f"{record.place.of(str(error['loc'][0]))}: {explain(error, None, keys)}") from failure
     fields_of = {key: name for name, key in names.items()}
     return {fields_of.get(key, key): value for key, value in checked.items()}
+
+
+def _default_of(item: Field[Any]) -> Any:
+    return item.default if item.default_factory is MISSING else item.default_factory()
 
 
 def _is_default(value: Any, default: Any) -> bool:
@@ -134,7 +139,7 @@ def explain(error: Any, node: yaml.Node | None, keys: type[BaseModel], where: st
     if kind == "list_type" and isinstance(value, str):
         advice = f"; write [{value}]" if len(value) < 40 else "; write it as a list"
     if kind == "literal_error" and isinstance(value, str):
-        close = difflib.get_close_matches(value[:100].lower(), ("system", "user", "assistant", "tool"), 1)
+        close = difflib.get_close_matches(value[:100].lower(), ROLES, 1)
         advice = f"; did you mean {close[0]!r}?" if close else ""
     demand = f"must be {_KINDS[kind]}" if kind in _KINDS else error["msg"].replace("Input should be", "must be")
     return f"{name} {demand}, got {describe(value, node)}{advice}"

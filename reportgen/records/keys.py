@@ -7,10 +7,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, TypeAdapter, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainValidator,
+    TypeAdapter,
+    WithJsonSchema,
+)
 from pydantic.json_schema import GenerateJsonSchema
 
-from reportgen.records.choices import DEFAULT_MODEL, DEFAULT_NEW_TOKENS, EXTRA_EVIDENCE
+from reportgen.records.choices import DEFAULT_MODEL, DEFAULT_NEW_TOKENS, EXTRA_EVIDENCE, ROLES
 from reportgen.records.selection import Selection, parse_selection
 from reportgen.records.slug import SLUG_PATTERN, check_slug
 
@@ -85,7 +94,9 @@ class Keys(BaseModel):
 class MessageKeys(Keys):
     """One chat message."""
 
-    role: Literal["system", "user", "assistant", "tool"] = Field(description="Author of the message.")
+    role: Literal[*ROLES] = Field(  # pyright: ignore[reportInvalidTypeForm]
+        description="Author of the message; developer only if the chat template knows it."
+    )
     content: str = Field(description="Text of the message.")
 
 
@@ -149,6 +160,14 @@ class PromptKeys(DefaultKeys):
         None,
         description="Functions that the model may call, as JSON Schema, for the chat template; needs messages.",
         json_schema_extra={"minItems": 1},
+    )
+    chat_template_kwargs: dict[str, Annotated[JsonValue, WithJsonSchema({})]] | None = Field(
+        None,
+        description="Variables of the chat template, such as enable_thinking: false, or a date that the template would "
+        "take from the clock; needs messages.",
+    )
+    continue_final_message: bool = Field(
+        False, description="Continue the last message, of the assistant, instead of answering it; needs messages."
     )
     title: Words | None = Field(None, description="Heading of the page. Default: the start of the text.")
     slug: Slug | None = Field(None, description="File name of the page without .html; unique in the file.")

@@ -14,6 +14,16 @@ from reportgen.records.selection import ALL, Selection
 
 SAMPLING_KEYS = ("temperature", "top_k", "top_p")
 """Settings of ``Generation`` that do nothing without sampling."""
+CHAT_KEYS = {
+    "tools": "tools need a chat, write messages",
+    "chat_template_kwargs": "only a chat has a template, write messages",
+    "continue_final_message": "only a chat has messages to continue, write messages",
+}
+"""Keys of a prompt that need messages, with the advice where there are none."""
+NOTHING_TO_CONTINUE = (
+    "'continue_final_message' needs a message of the assistant at the end; leave it out, or write how the assistant's "
+    "message begins"
+)
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
@@ -77,6 +87,8 @@ class Prompt:
         text: the text that the model reads; empty if ``messages`` is given.
         messages: chat messages, ``{"role": …, "content": …}`` each, for the tokenizer's chat template.
         tools: functions that the model may call, as JSON Schema, for the chat template; only with ``messages``.
+        chat_template_kwargs: variables of the chat template; only with ``messages``.
+        continue_final_message: whether the model continues the last message, of the assistant, instead of answering it.
         title: heading of the page; empty for the start of the text.
         slug: name of the page's file, without ``.html``; unique within a run; empty until ``name_pages`` gives one.
         tags: free words, shown on the index.
@@ -95,6 +107,8 @@ class Prompt:
     text: str = ""
     messages: tuple[Mapping[str, str], ...] = ()
     tools: tuple[Mapping[str, Any], ...] = ()
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    continue_final_message: bool = False
     title: str = ""
     slug: str = ""
     tags: tuple[str, ...] = ()
@@ -110,7 +124,7 @@ class Prompt:
     place: SourceLocation = field(default_factory=SourceLocation, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        for key in ("text", "title", "note", "tags", "messages", "tools", "model", "adapter"):
+        for key in ("text", "title", "note", "tags", "messages", "tools", "chat_template_kwargs", "model", "adapter"):
             if any(_HALF_CHARACTER.search(text) for text in _texts_in(getattr(self, key))):
                 raise self._wrong(f"{key} holds half a character, a lone surrogate; remove it", key)
         from reportgen.records.key_messages import check_record  # imports pydantic, which --help need not wait for
@@ -123,11 +137,18 @@ class Prompt:
             object.__setattr__(self, name, value)
         if self.text and self.messages:
             raise self._wrong("both 'text' and 'messages' are given; keep one", "messages")
-        if self.tools and not self.messages:
-            raise self._wrong("'tools' are given without 'messages'; tools need a chat, write messages", "tools")
+        self._check_chat()
         for key in () if self.generation.do_sample else SAMPLING_KEYS:
             if getattr(self.generation, key) is not None:
                 raise self._wrong(f"generation.{key} does nothing without sampling; add do_sample=True", "generation")
+
+    def _check_chat(self) -> None:
+        for key, needs in CHAT_KEYS.items():
+            if getattr(self, key) and not self.messages:
+                verb = "are" if key == "tools" else "is"
+                raise self._wrong(f"{key!r} {verb} given without 'messages'; {needs}", key)
+        if self.continue_final_message and self.messages[-1]["role"] != "assistant":
+            raise self._wrong(NOTHING_TO_CONTINUE, "continue_final_message")
 
     @property
     def runs_on(self) -> str:
@@ -159,11 +180,14 @@ class EncodedPrompt:
         token_ids: ids of its tokens; empty if the prompt cannot be encoded.
         error: error if the prompt cannot be encoded or its tokens do not fit into the context window; otherwise
             ``None``.
+        warnings: what the author may not have meant, such as a special token that the model reads twice, and the key
+            that changes it.
     """
 
     prompt: Prompt
     token_ids: Sequence[int] = ()
     error: PromptError | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -145,6 +145,20 @@ def test_every_stage_is_told(tiny_llama: LoadedModel, tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_chat_that_may_not_be_meant_is_warned_of(tmp_path: Path, tiny_llama: LoadedModel) -> None:
+    """To who watches the run; beside the other prompts of its batch."""
+    turns = ({"role": "user", "content": "Who?"}, {"role": "assistant", "content": "It was"})
+    both = [
+        Prompt(messages=turns, slug="closed", max_new_tokens=1),
+        Prompt(messages=turns, slug="open", max_new_tokens=1, continue_final_message=True),
+    ]
+    recorder = Recorder()
+    build_site(both, tmp_path, BuildOptions(model=tiny_llama), recorder)
+    ((_, slug, warning),) = [told for told in recorder.told if told[0] == "warn"]
+    assert slug == "closed"
+    assert warning.endswith("set continue_final_message: true to continue it")
+
+
 @pytest.mark.parametrize(("dtype", "factor", "warned"), [("float32", 1.1, True), ("bfloat16", 1.0, False),
                                                          ("bfloat16", 3.0, True)])  # fmt: skip
 def test_pass_that_is_far_from_the_generation_is_warned_of(

@@ -93,7 +93,8 @@ def test_a_chat_with_tools_comes_back(tmp_path: Path) -> None:
     tools = ({"type": "function", "function": {"name": "f", "parameters": {"n": [1, 2.5, None, True, math.inf]}}},)
     messages = ({"role": "user", "content": "Rain?"},)
     made = make_capture()
-    prompt = Prompt(messages=messages, tools=tools, slug="chat", title="Chat")
+    variables = {"date_string": "26 Jul 2024", "enable_thinking": False}
+    prompt = Prompt(messages=messages, tools=tools, chat_template_kwargs=variables, slug="chat", title="Chat")
     assert_same(there_and_back(replace(made, prompt=prompt), tmp_path).prompt, prompt)
 
 

@@ -211,6 +211,16 @@ def test_settings_tell_revision_and_chat_template() -> None:
     assert without["special tokens added"] == "false"
 
 
+def test_settings_tell_how_a_chat_was_formatted() -> None:
+    messages = ({"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Oh"})
+    variables = {"date_string": "4 May", "enable_thinking": False}
+    capture = make_capture(messages=messages, chat_template_kwargs=variables, continue_final_message=True)
+    settings = dict(make_settings(capture))
+    assert settings["template variables"] == "date_string: 4 May, enable_thinking: false"
+    assert settings["last message"] == "continued"
+    assert not {"template variables", "last message"} & dict(make_settings(make_capture())).keys()
+
+
 def test_settings_tell_the_adapter() -> None:
     capture = make_capture()
     assert "adapter" not in dict(make_settings(capture))

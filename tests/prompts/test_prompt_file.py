@@ -588,6 +588,28 @@ def test_tools_are_read_with_messages_alone(tmp_path: Path) -> None:
     )
 
 
+def test_keys_of_a_chat_need_its_messages(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.yaml"
+    chat = "messages: [{role: user, content: Who?}, {role: assistant, content: It was}]"
+    path.write_text(f"- {chat}\n  continue_final_message: true\n  chat_template_kwargs: {{day: 2024-07-26, n: 3}}\n")
+    (prompt,) = load_prompts(path)
+    assert prompt.continue_final_message
+    assert prompt.chat_template_kwargs == {"day": "2024-07-26", "n": 3}
+    path.write_text(
+        "- text: a\n  chat_template_kwargs: {day: Monday}\n  continue_final_message: true\n"
+        "- messages: [{role: user, content: Who?}]\n  continue_final_message: true\n"
+    )
+    with pytest.raises(PromptFileError) as caught:
+        load_prompts(path)
+    assert caught.value.problems == (
+        f"{path}:2: prompt 1 has 'chat_template_kwargs' without 'messages'; only a chat has a template, write messages",
+        f"{path}:3: prompt 1 has 'continue_final_message' without 'messages'; only a chat has messages to continue, "
+        "write messages",
+        f"{path}:5: prompt 2: 'continue_final_message' needs a message of the assistant at the end; leave it out, or "
+        "write how the assistant's message begins",
+    )
+
+
 BESIDE = """\
 - {slug: cat, text: A cat, title: The cat}
 - A dog

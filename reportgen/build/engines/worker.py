@@ -129,7 +129,9 @@ class Worker:
             side = make_comparison_input(captured, key, self._drawing.precision)
         seconds = {"load": self._load_seconds, "capture": capture_seconds, "page": time.perf_counter() - start}
         warnings = [warn_of_drift(captured)] if isinstance(captured, Capture) and outcome is not None else []
-        warnings += [outcome.dropped] if isinstance(outcome, Artifacts) else []
+        if isinstance(outcome, Artifacts):
+            encoded = (member.warnings for member in job.batch if member.prompt.slug == prompt.slug)
+            warnings = [*next(encoded, ()), *warnings, outcome.dropped]
         return PromptResult(prompt, outcome, side, seconds, "; ".join(filter(None, warnings)))
 
     def _draw(self, prompt: Prompt, captured: Capture | PromptError | ModelError) -> Artifacts | Failure:

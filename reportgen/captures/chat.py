@@ -1,0 +1,182 @@
+"""Format chats with a tokenizer's chat template, and check that the template writes what the chat says."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from reportgen.models.model import LoadedModel
+from reportgen.records import Prompt
+from reportgen.records.errors import PromptError
+
+_OTHER = "reportgen"
+"""A role and a content that no template treats in a way of its own."""
+_CLOCK = "{{% macro strftime_now(format) %}}{}{{% endmacro %}}"
+"""Start of a template that replaces the function that reads the clock."""
+_DATE_NAMES = re.compile(r"\b\w*(?:date|time|today|now)\w*\b")
+
+
+@dataclass(frozen=True)
+class Chat:
+    """The messages of a prompt as they are handed to a chat template.
+
+    Attributes:
+        tokenizer: tokenizer with a chat template.
+        prompt: the prompt.
+        messages: its messages; the content is a list of parts if the template expects parts.
+    """
+
+    tokenizer: Any
+    prompt: Prompt
+    messages: tuple[Mapping[str, Any], ...]
+
+    def encode(self) -> list[int]:
+        """Return the token ids of the chat; raises whatever the template and the tokenizer raise."""
+        return list(self._apply(return_dict=True)["input_ids"])
+
+    def _apply(self, **settings: Any) -> Any:
+        prompt = self.prompt
+        return self.tokenizer.apply_chat_template(
+            [dict(message) for message in self.messages],
+            tools=[dict(tool) for tool in prompt.tools] or None,
+            add_generation_prompt=not prompt.continue_final_message,
+            continue_final_message=prompt.continue_final_message,
+            **{**prompt.chat_template_kwargs, **settings},
+        )
+
+    def render(self, **settings: Any) -> str | None:
+        """Return the text that the template writes; ``None`` if the template refuses the chat."""
+        try:
+            return self._apply(tokenize=False, **settings)
+        except Exception:  # templates may raise anything; encoding the prompt reports it
+            return None
+
+    @cached_property
+    def text(self) -> str | None:
+        """The text that the template writes; ``None`` if the template refuses the chat."""
+        return self.render()
+
+    @cached_property
+    def lost(self) -> list[int]:
+        """The indices of messages whose content does not change the text; blank content is not checked."""
+        return [
+            index
+            for index, message in enumerate(self.prompt.messages)
+            if message["content"].strip()
+            and any(self._replace(index, content=other).text == self.text for other in ("", f"{_OTHER} {index}"))
+        ]
+
+    def find_unknown(self, role: str) -> list[int]:
+        """Return the indices of messages whose text would be the same with a role that no template knows."""
+        return [
+            index
+            for index, message in enumerate(self.messages)
+            if message["role"] == role and self._replace(index, role=_OTHER).text == self.text
+        ]
+
+    def with_parts(self, indices: Iterable[int]) -> Chat:
+        """Return the chat with the content of some messages as a list of one part."""
+        chosen = set(indices)
+        return replace(
+            self,
+            messages=tuple(
+                {**message, "content": _make_parts(message["content"])} if index in chosen else message
+                for index, message in enumerate(self.messages)
+            ),
+        )
+
+    def template(self) -> str:
+        """Return the source of the template."""
+        return self.tokenizer.get_chat_template(tools=[dict(tool) for tool in self.prompt.tools] or None)
+
+    def reads_clock(self, **variables: Any) -> bool:
+        """Return whether the text depends on the time, with some variables of the template set."""
+        template = self.template()
+        if "strftime_now" not in template:
+            return False
+        texts = [self.render(chat_template=_CLOCK.format(now) + template, **variables) for now in ("01", "23")]
+        return texts[0] is None or texts[0] != texts[1]
+
+    def _replace(self, index: int, **changes: str) -> Chat:
+        changed: dict[str, Any] = {**self.messages[index], **changes}
+        if "content" in changes and isinstance(self.messages[index]["content"], list):
+            changed["content"] = _make_parts(changes["content"])
+        return replace(self, messages=(*self.messages[:index], changed, *self.messages[index + 1 :]))
+
+
+def make_chat(tokenizer: Any, prompt: Prompt) -> Chat:
+    """Return the chat of a prompt; a template that ignores or refuses a text gets the text as a part if this helps."""
+    chat = Chat(tokenizer, prompt, prompt.messages)
+    wrong = range(len(prompt.messages)) if chat.text is None else chat.lost
+    if wrong:
+        in_parts = chat.with_parts(wrong)
+        if in_parts.text is not None and not in_parts.lost:
+            return in_parts
+    return chat
+
+
+def check_variables(model: LoadedModel, prompt: Prompt) -> None:
+    """Check that the chat template has the variables in ``chat_template_kwargs``.
+
+    Raises:
+        PromptError: it does not have one of them, or the name is an argument of ``apply_chat_template``.
+    """
+    tokenizer: Any = model.tokenizer
+    template = Chat(tokenizer, prompt, ()).template()
+    arguments = {*inspect.signature(tokenizer.apply_chat_template).parameters, "messages", "strftime_now"}
+    for name in prompt.chat_template_kwargs:
+        if name in arguments or not re.search(rf"\b{re.escape(name)}\b", template):
+            where = prompt.place.of("chat_template_kwargs")
+            raise PromptError(
+                f"{where}: {model.info.name}'s chat template has no variable {name!r} to set; check its spelling, or "
+                "leave it out"
+            )
+
+
+def check_messages(model: LoadedModel, chat: Chat) -> None:
+    """Check that the template writes the content of each message, and knows the role ``developer`` if it is used.
+
+    Raises:
+        PromptError: it does not; the message names the first one.
+    """
+    where, name = chat.prompt.place.of("messages"), model.info.name
+    for index in chat.lost:
+        role = chat.messages[index]["role"]
+        advice = "put its text into a message of the user" if role != "user" else "write the prompt as text"
+        raise PromptError(
+            f"{where}: {name}'s chat template leaves out the content of message {index + 1}, of the role {role!r}; "
+            f"{advice}, or use a model whose template takes it"
+        )
+    for index in chat.find_unknown("developer"):
+        raise PromptError(
+            f"{where}: {name}'s chat template does not know the role 'developer' of message {index + 1}; write the "
+            "role 'system'"
+        )
+
+
+def find_chat_warnings(chat: Chat) -> list[str]:
+    """Return warnings about a chat that can be encoded but may not be what its author means."""
+    found = []
+    if chat.messages[-1]["role"] == "assistant" and not chat.prompt.continue_final_message:
+        found.append(
+            "the chat ends with a message of the assistant, which is closed before another one begins; set "
+            "continue_final_message: true to continue it"
+        )
+    if chat.reads_clock():
+        names = sorted(set(_DATE_NAMES.findall(chat.template())) - {"strftime_now", *chat.prompt.chat_template_kwargs})
+        name = next((name for name in names if name.isidentifier() and not chat.reads_clock(**{name: "01"})), "")
+        advice = (
+            f"set chat_template_kwargs: {{{name}: …}} to fix it"
+            if name
+            else "to fix it, write the formatted chat as text, with add_special_tokens: false"
+        )
+        found.append(f"the chat template writes the date or time, so that the tokens change with the clock; {advice}")
+    return found
+
+
+def _make_parts(text: str) -> list[dict[str, str]]:
+    return [{"type": "text", "text": text}]
