@@ -24,6 +24,7 @@ from reportgen.pages.assets import (
     read_styles,
 )
 from reportgen.pages.cards import Card, encode_picture, make_card, shade_means
+from reportgen.pages.direction import find_direction
 from reportgen.pages.encoding import (
     describe_capture,
     encode_json,
@@ -78,6 +79,7 @@ class SideView:
     shade: str
     num_prompt_tokens: int
     tokens: Sequence[TokenView]
+    direction: str
     steps: Sequence[StepRow]
     prompt_rows: Sequence[PromptRow]
     settings: Sequence[tuple[str, str]]
@@ -237,6 +239,7 @@ def _view(capture: Capture, name: str, dropped: str) -> SideView:
         shade=name_shade(capture),
         num_prompt_tokens=capture.num_prompt_tokens,
         tokens=make_token_views(capture),
+        direction=find_direction(capture.tokens[: capture.num_prompt_tokens]),
         steps=make_step_rows(capture),
         prompt_rows=make_prompt_rows(capture),
         settings=[*make_settings(capture), *make_layer_type_rows(capture)],

@@ -23,6 +23,7 @@ from reportgen.pages.assets import (
     read_styles,
 )
 from reportgen.pages.cards import excerpt, make_card
+from reportgen.pages.direction import find_direction
 from reportgen.pages.encoding import (
     describe_capture,
     encode_json,
@@ -90,6 +91,7 @@ class PageContext:
     reaches: Mapping[int, str]
     key_heads: Mapping[int, Sequence[int]]
     tokens: Sequence[TokenView]
+    direction: str
     steps: Sequence[StepRow]
     prompt_rows: Sequence[PromptRow]
     score_rows: Sequence[ScoreRow]
@@ -180,6 +182,7 @@ def make_page_context(
         reaches={layer: name_reach(capture.layer_type(layer)) for layer in capture.layers},
         key_heads=group_heads(capture),
         tokens=make_token_views(capture),
+        direction=find_direction(capture.tokens[: capture.num_prompt_tokens]),
         steps=make_step_rows(capture),
         prompt_rows=make_prompt_rows(capture),
         score_rows=make_score_rows(capture),

@@ -4,7 +4,7 @@ globalThis.reportgen ??= {};
 reportgen.captions = (() => {
   "use strict";
 
-  const { kinds, sets, shows, state: states } = reportgen;
+  const { kinds, sets, shows, state: states, text } = reportgen;
   const byId = (id) => document.getElementById(id);
 
   /** What a row of a heatmap is, and what its colours mean, by what is shown. */
@@ -21,10 +21,12 @@ reportgen.captions = (() => {
     drawNames(state, content);
     const step = states.stepOf(state.queryPos, bounds);
     if (!byId("generation-of")) return;
-    byId("generation-of").textContent =
-      step === null
-        ? "the selected query is not a step; the buttons lead to one"
-        : `step ${step} of ${states.numSteps(bounds)}: which context the choice of “${content.tokens[state.queryPos + 1][1]}” could read`;
+    if (step === null) byId("generation-of").textContent = "the selected query is not a step; the buttons lead to one";
+    else {
+      const chosen = text.quote(content.tokens[state.queryPos + 1][1]);
+      const where = `step ${step} of ${states.numSteps(bounds)}`;
+      text.write(byId("generation-of"), `${where}: which context the choice of ${chosen} could read`);
+    }
   }
 
   function sentence(parts) {

@@ -220,9 +220,12 @@ reportgen.compare = (() => {
       if (!isCurrent()) return;
       const [query] = places;
       const isPair = query !== null && query === places[1];
-      byId("changes-of").textContent = isPair
-        ? `for query “${between.content.tokens[query][1]}”, at ${state.queries[0]} and ${state.queries[1]}`
-        : "the selected queries do not stand beside one another";
+      text.write(
+        byId("changes-of"),
+        isPair
+          ? `for query ${text.quote(between.content.tokens[query][1])}, at ${state.queries[0]} and ${state.queries[1]}`
+          : "the selected queries do not stand beside one another",
+      );
       const row = isPair ? difference.rowOf(codes, alignment, query, sinks) : null;
       byId("changes").tBodies[0].replaceChildren(...(row ? listChanges(row) : []));
       byId("changes-note").textContent = row

@@ -28,6 +28,12 @@ reportgen.figures = (() => {
     });
   }
 
+  /** A label as it is: Bokeh typesets a string that has the delimiters of TeX. */
+  function plainLabel(label) {
+    if (!/\$\$|\\[[(]/.test(label)) return label;
+    return new Bokeh.loader["models/text/plain_text"].PlainText({ text: label });
+  }
+
   class Figure {
     /** @param {HTMLElement} element where it will stand; @param {object} item its JSON item */
     constructor(element, item) {
@@ -185,7 +191,7 @@ reportgen.figures = (() => {
       const shown = [...apart(thinned, at, (high - low) / pixels), ...inRange.filter((i) => i >= kept)];
       const axis = this.model(`${letter}_axis`);
       axis.ticker.ticks = shown.map(at);
-      axis.major_label_overrides = new Map(shown.map((i) => [at(i), labels[i]]));
+      axis.major_label_overrides = new Map(shown.map((i) => [at(i), plainLabel(labels[i])]));
     }
 
     /** Colour values: a palette from `low` to `high`, both as the scale shows them. */

@@ -62,7 +62,7 @@ reportgen.headRows = (() => {
             if (!cell) return null;
             const value = values[scene.bounds.heads.indexOf(cell.head) * scene.content.tokens.length + cell.queryPos];
             const query = scene.content.tokens[cell.queryPos][1];
-            return `${nameHead(cell)}, query “${query}” at ${cell.queryPos}\n${scale.formatFine(value)} ${unit}`;
+            return `${nameHead(cell)}, query ${reportgen.text.quote(query)} at ${cell.queryPos}\n${scale.formatFine(value)} ${unit}`;
           }),
         leave: () => hover(null),
         tap: (x, y) => select((scene) => at(x, y, scene)),

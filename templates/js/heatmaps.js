@@ -163,7 +163,9 @@ reportgen.heatmaps = (() => {
 
   function saySink({ values }, units, query) {
     const taken = values && scale.formatWeight(values[query]);
-    return values && `query ${units.shown(query)} at ${units.place(query)}\nlearned sink, no token: ${taken}`;
+    return (
+      values && `query \u2068${units.shown(query)}\u2069 at ${units.place(query)}\nlearned sink, no token: ${taken}`
+    );
   }
 
   /** Where the prompt ends, in a pattern of n units that goes on behind it; `end` is the first that was generated. */

@@ -6,7 +6,7 @@ reportgen.lens = (() => {
 
   const { ledger, scale } = reportgen;
   const { SMALLEST_FRAME, UPWARD, barRoom, color, drawBar, longest, unitLabels } = reportgen.heatmaps;
-  const { element, tokenCode } = reportgen.text;
+  const { element, quote, tokenCode, write } = reportgen.text;
   /** For the numbers of the layers and what stands beside them. */
   const LABEL_ROOM = 16;
   const CELL_PIXELS = 56;
@@ -53,8 +53,8 @@ reportgen.lens = (() => {
       const [, best] = facts.best[row][step];
       const [, chosen] = content.tokens[bounds.numPromptTokens + step];
       return (
-        `after layer ${facts.layers[row]}, step ${step}\nbest “${best}”, ${scale.formatPercent(facts.best_logprobs[row][step])}\n` +
-        `chosen “${chosen}”, ${scale.formatPercent(facts.logprobs[row][step])}, rank ${facts.ranks[row][step]}`
+        `after layer ${facts.layers[row]}, step ${step}\nbest ${quote(best)}, ${scale.formatPercent(facts.best_logprobs[row][step])}\n` +
+        `chosen ${quote(chosen)}, ${scale.formatPercent(facts.logprobs[row][step])}, rank ${facts.ranks[row][step]}`
       );
     }
 
@@ -86,10 +86,8 @@ reportgen.lens = (() => {
     }
     const settled = ledger.settledFrom(ranks.map((row) => row[step]));
     const chosen = content.tokens[bounds.numPromptTokens + step][1];
-    caption.textContent =
-      settled < 0
-        ? `“${chosen}” at step ${step}: not the best after the last layer`
-        : `“${chosen}” at step ${step}: the best from layer ${layers[settled]} on`;
+    const found = settled < 0 ? "not the best after the last layer" : `the best from layer ${layers[settled]} on`;
+    write(caption, `${quote(chosen)} at step ${step}: ${found}`);
     table.tBodies[0].replaceChildren(
       ...layers.map((layer, row) =>
         element(

@@ -46,10 +46,11 @@ reportgen.lines = (() => {
       strip.querySelector(`[data-position="${position}"]`),
     );
     // A word that is cut at the end of a line is met where it begins.
-    const right =
-      last.offsetTop === first.offsetTop ? last.offsetLeft + last.offsetWidth : first.offsetLeft + first.offsetWidth;
+    const tokens = last.offsetTop === first.offsetTop ? [first, last] : [first];
+    const left = Math.min(...tokens.map(({ offsetLeft }) => offsetLeft));
+    const right = Math.max(...tokens.map(({ offsetLeft, offsetWidth }) => offsetLeft + offsetWidth));
     const top = first.offsetTop + 1;
-    return { x: Math.round((first.offsetLeft + right) / 2), top, bottom: top + first.offsetHeight - 5 };
+    return { x: Math.round((left + right) / 2), top, bottom: top + first.offsetHeight - 5 };
   }
 
   /** Draw over the text what a row says; nothing where lines are not asked for. */

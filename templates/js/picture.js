@@ -42,9 +42,6 @@ reportgen.picture = (() => {
     return made;
   }
 
-  /** A text inside another keeps its direction to itself. */
-  const quote = (shown) => `“\u2068${shown}\u2069”`;
-
   /** The heading that a view stands under; what a screen reader calls it where it shares the heading with others. */
   function headingOf(element) {
     return element.parentElement.querySelector(":scope > h3") ?? element.closest(".card").querySelector("h2");
@@ -61,7 +58,7 @@ reportgen.picture = (() => {
   /** The selection in words, as far as a view depends on it. */
   function sayFacts(name, { state, bounds, content }) {
     const chosen = (id) => document.getElementById(id)?.selectedOptions[0]?.textContent;
-    const token = (position) => quote(content.tokens[position][1]);
+    const token = (position) => text.quote(content.tokens[position][1]);
     const step = states.stepOf(state.queryPos, bounds);
     const isScore = name === "overview" && bounds.scores.includes(state.by);
     const pinned = state.pin ? `L${state.pin[0]} H${state.pin[1]}` : "";

@@ -4,7 +4,7 @@ globalThis.reportgen ??= {};
 reportgen.rollout = (() => {
   "use strict";
 
-  const { forms, pattern, scale, shows, strongest, words } = reportgen;
+  const { forms, pattern, scale, shows, strongest, text, words } = reportgen;
   const { keyOf, square } = reportgen.heatmaps;
   const KIND = { signed: false, unit: "rollout" };
   const LISTED = 8;
@@ -27,7 +27,7 @@ reportgen.rollout = (() => {
         const n = content.tokens.length;
         triangle = await evidence.rollout();
         const units = words.units(scene);
-        byId("rollout-of").textContent = `for query “${units.shown(units.of(state.queryPos))}”`;
+        text.write(byId("rollout-of"), `for query ${text.quote(units.shown(units.of(state.queryPos)))}`);
         strongest.drawShares(byId("rollout-keys"), rowOf(state.queryPos, scene), scene, LISTED);
         let form = shows.formOfTriangle(triangle, n, state.withFirst);
         if (state.renormalised) form = forms.renormalise(form, n);

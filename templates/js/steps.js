@@ -161,7 +161,7 @@ reportgen.steps = (() => {
           const after = filtered
             ? `${scale.formatPercent(filtered.logprob)} after sampling filters`
             : "chosen by beam search";
-          return `step ${step}: ${shown}\n${scale.formatPercent(raw.logprob)} by the model, ${after}`;
+          return `step ${step}: \u2068${shown}\u2069\n${scale.formatPercent(raw.logprob)} by the model, ${after}`;
         }),
       leave: () => hover(null),
       tap: (x) =>

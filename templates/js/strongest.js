@@ -5,7 +5,7 @@ reportgen.strongest = (() => {
   "use strict";
 
   const { kinds, pattern, scale, shows, words } = reportgen;
-  const { element, tokenCode } = reportgen.text;
+  const { element, quote, tokenCode, write } = reportgen.text;
   const LISTED = 6;
   const SINK = "learned sink";
   const DROPPED = "weak keys left out";
@@ -25,7 +25,7 @@ reportgen.strongest = (() => {
     const { state, content } = scene;
     const units = words.units(scene);
     const by = row[state.show] ? state.show : "weight";
-    caption.textContent = `for query “${units.shown(units.of(state.queryPos))}”, by ${shows.KINDS[by].label}`;
+    write(caption, `for query ${quote(units.shown(units.of(state.queryPos)))}, by ${shows.KINDS[by].label}`);
     const keys = pattern.strongestKeys(row[by], LISTED, units.seesFirst(state));
     const largest = shows.KINDS[by].signed ? Math.abs(keys[0]?.value) || 1 : 1;
     table.tBodies[0].replaceChildren(

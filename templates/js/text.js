@@ -22,6 +22,19 @@ reportgen.text = (() => {
     return element("code", {}, element("bdi", {}, shown));
   }
 
+  /** A token in a sentence: isolated, so that its direction moves nothing around it. No token shows these characters. */
+  const quote = (shown) => `“\u2068${shown}\u2069”`;
+
+  /** The nodes of a sentence; what is isolated in it stands in an element of its own. */
+  function nodesOf(sentence) {
+    return sentence.split(/\u2068(.*?)\u2069/s).map((part, i) => (i % 2 ? element("bdi", {}, part) : part));
+  }
+
+  /** Put a sentence into an element. */
+  function write(place, sentence) {
+    place.replaceChildren(...nodesOf(sentence));
+  }
+
   /** The prediction of the token after a query, `{raw, filtered}`, or null where nothing follows. */
   function predictionAfter(queryPos, { content, bounds }) {
     const step = reportgen.state.stepOf(queryPos, bounds);
@@ -77,12 +90,12 @@ reportgen.text = (() => {
 
   function drawSentence(paragraph, scene) {
     const { state, bounds, content } = scene;
-    const quote = (position) => `“${content.tokens[position][1]}”`;
+    const quoteAt = (position) => quote(content.tokens[position][1]);
     const step = reportgen.state.stepOf(state.queryPos, bounds);
-    const where = `Query ${quote(state.queryPos)} at position ${state.queryPos}`;
+    const where = `Query ${quoteAt(state.queryPos)} at position ${state.queryPos}`;
     const prediction = predictionAfter(state.queryPos, scene);
     if (!prediction) {
-      paragraph.textContent = `${where}, the last token: nothing follows.`;
+      write(paragraph, `${where}, the last token: nothing follows.`);
       return;
     }
     const { raw } = prediction;
@@ -92,8 +105,9 @@ reportgen.text = (() => {
     const rest =
       raw.rank === 1
         ? "the model's first choice"
-        : `the model's choice number ${raw.rank}; its first is “${guess}”, ${scale.formatPercent(guessLogprob)}`;
-    paragraph.textContent = `${where}. ${what}${link} ${quote(state.queryPos + 1)}, ${scale.formatPercent(raw.logprob)}, ${rest}.`;
+        : `the model's choice number ${raw.rank}; its first is ${quote(guess)}, ${scale.formatPercent(guessLogprob)}`;
+    const chosen = `${quoteAt(state.queryPos + 1)}, ${scale.formatPercent(raw.logprob)}`;
+    write(paragraph, `${where}. ${what}${link} ${chosen}, ${rest}.`);
   }
 
   function drawNext(table, caption, note, scene) {
@@ -155,10 +169,10 @@ reportgen.text = (() => {
 
   /** What the tooltip says of a cell: `{place, queryPos, keyPos, lines}`, or a text. */
   function describeCell(cell, scene) {
-    if (typeof cell === "string") return [cell];
+    if (typeof cell === "string") return nodesOf(cell);
     const units = words.units(scene);
     const [query, key] = [units.of(cell.queryPos), units.of(cell.keyPos)];
-    const name = (unit) => element("b", {}, units.shown(unit));
+    const name = (unit) => element("b", {}, element("bdi", {}, units.shown(unit)));
     const place = cell.place ? [`${cell.place}\n`] : [];
     return [
       ...place,
@@ -166,7 +180,7 @@ reportgen.text = (() => {
       name(query),
       ` at ${units.place(query)}\nkey `,
       name(key),
-      ` at ${units.place(key)}\n${cell.lines.join("\n")}`,
+      ...nodesOf(` at ${units.place(key)}\n${cell.lines.join("\n")}`),
     ];
   }
 
@@ -182,5 +196,5 @@ reportgen.text = (() => {
     box.style.top = `${Math.max(4, top)}px`;
   }
 
-  return { element, tokenCode, drawStrip, drawSentence, drawNext, describeCell, drawTooltip };
+  return { element, tokenCode, quote, nodesOf, write, drawStrip, drawSentence, drawNext, describeCell, drawTooltip };
 })();

@@ -4,7 +4,7 @@ globalThis.reportgen ??= {};
 reportgen.together = (() => {
   "use strict";
 
-  const { forms, scale, sets, shows, strongest, words } = reportgen;
+  const { forms, scale, sets, shows, strongest, text, words } = reportgen;
   const { rowOf } = forms;
   const { keyOf, nameHead, square } = reportgen.heatmaps;
   const LISTED = 8;
@@ -33,7 +33,7 @@ reportgen.together = (() => {
       }
       const units = words.units(scene);
       const query = units.of(state.queryPos);
-      byId("aggregate-of").textContent = `for query “${units.shown(query)}”`;
+      text.write(byId("aggregate-of"), `for query ${text.quote(units.shown(query))}`);
       byId("aggregate-unit").textContent = kindOf(state).label;
       strongest.drawShares(byId("aggregate-keys"), rowOf(made.form, query), scene, LISTED);
       return made.form;

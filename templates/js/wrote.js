@@ -5,7 +5,7 @@ reportgen.wrote = (() => {
   "use strict";
 
   const { pattern, ledger, scale } = reportgen;
-  const { element } = reportgen.text;
+  const { element, nodesOf, quote, write } = reportgen.text;
   const LISTED = 10;
   const DECIMALS = 3;
 
@@ -21,7 +21,7 @@ reportgen.wrote = (() => {
     const { most, least } = ledger.rank(heads, mlps, content, LISTED);
     const isAblation = ledger.contrastOf(measure) === null;
     const place = (name) => document.getElementById(name);
-    place("wrote-of").textContent = why || nameStep(facts, measure, step, shown);
+    write(place("wrote-of"), why || nameStep(facts, measure, step, quote(shown)));
     place("most-title").textContent = isAblation ? "More probable without" : "Most for it";
     place("least-title").textContent = isAblation ? "Less probable without" : "Most against it";
     const largest = pattern.largest([...most, ...least].map(({ value }) => value)) || 1;
@@ -34,13 +34,15 @@ reportgen.wrote = (() => {
 
   function nameStep(facts, measure, step, shown) {
     if (ledger.contrastOf(measure) === null)
-      return `step ${step}: change of the log-probability of “${shown}” without a head; red where it falls`;
+      return `step ${step}: change of the log-probability of ${shown} without a head; red where it falls`;
     const runnerUp = ledger.runnerUpOf(facts, measure, step);
     const contrast = ledger.contrastOf(measure);
     if (contrast === ledger.ALTERNATIVES)
-      return `step ${step}: “${shown}” against the alternatives, by their probability`;
-    if (contrast === ledger.MEAN) return `step ${step}: “${shown}” against the mean of the vocabulary`;
-    return runnerUp === null ? `step ${step} has no such runner-up` : `step ${step}: “${shown}” against “${runnerUp}”`;
+      return `step ${step}: ${shown} against the alternatives, by their probability`;
+    if (contrast === ledger.MEAN) return `step ${step}: ${shown} against the mean of the vocabulary`;
+    return runnerUp === null
+      ? `step ${step} has no such runner-up`
+      : `step ${step}: ${shown} against ${quote(runnerUp)}`;
   }
 
   /** Values that rounding alone could make are pale, and say so. */
@@ -68,12 +70,12 @@ reportgen.wrote = (() => {
     const runnerUp = ledger.runnerUpOf(facts, measure, step);
     const isMean = ledger.contrastOf(measure) === ledger.MEAN;
     const than =
-      runnerUp !== null ? `that of “${runnerUp}”` : `the mean of the ${isMean ? "vocabulary" : "alternatives"}`;
+      runnerUp !== null ? `that of ${quote(runnerUp)}` : `the mean of the ${isMean ? "vocabulary" : "alternatives"}`;
     const line = (name, value, attributes = {}) =>
       element(
         "tr",
         attributes,
-        element("th", { scope: "row" }, name),
+        element("th", { scope: "row" }, ...nodesOf(name)),
         element("td", { class: "number" }, typeof value === "string" ? value : scale.formatSigned(value, DECIMALS)),
       );
     table.tBodies[0].replaceChildren(

@@ -18,6 +18,7 @@ globalThis.probe = (() => {
   const plain = (value) =>
     value?.shape ? { shape: [...value.shape], values: [...value].map((v) => (Number.isNaN(v) ? null : v)) } : value;
   return {
+    find,
     /** Columns of a source; an image is its shape and its values, null where nothing is drawn. */
     data(figure, suffix) {
       const columns = Object.entries(find(figure).model(suffix).data);
@@ -42,7 +43,11 @@ globalThis.probe = (() => {
       const [r, g, b] = pixel.getImageData(0, 0, 1, 1).data;
       return `#${[r, g, b].map((one) => one.toString(16).padStart(2, "0")).join("")}`;
     },
-    labels: (figure, letter) => Object.fromEntries([...find(figure).model(`${letter}_axis`).major_label_overrides]),
+    /** Labels by position, whether Bokeh would typeset them or not. */
+    labels(figure, letter) {
+      const labels = [...find(figure).model(`${letter}_axis`).major_label_overrides];
+      return Object.fromEntries(labels.map(([at, label]) => [at, label.text ?? label]));
+    },
     ticks: (figure, letter) => find(figure).model(`${letter}_axis`).ticker.ticks,
     range(figure, letter) {
       const { start, end } = find(figure).model(`${letter}_range`);

@@ -81,13 +81,13 @@ def test_one_layer_of_one_head(show: Callable[..., Reader]) -> None:
     assert reader.problems == []
 
 
-def test_text_from_right_to_left_stands_in_the_order_of_its_positions(show: Callable[..., Reader]) -> None:
+def test_text_from_right_to_left_runs_from_right_to_left(show: Callable[..., Reader]) -> None:
     capture = make_capture(RIGHT_TO_LEFT, (" טוב",))
     reader = show(capture, "#layer=0&head=3&query=5")
     places = reader.page.evaluate(
         """() => [...document.querySelectorAll("#strip .token")].map((token) => {
           const { left, top } = token.getBoundingClientRect();
-          return [Math.round(top), left];
+          return [Math.round(top), -left];
         })"""
     )
     assert places == sorted(places)
@@ -95,6 +95,27 @@ def test_text_from_right_to_left_stands_in_the_order_of_its_positions(show: Call
     assert said is not None
     assert all(capture.tokens[position].shown in said for position in (1, 5))
     assert list(reader.ask("labels", "head", "x").values())[:3] == [token.shown for token in capture.tokens[:3]]
+    assert reader.page.locator("#tooltip bdi").all_inner_texts() == [capture.tokens[p].shown for p in (5, 1)]
+    quoted = reader.page.locator("#sentence bdi").all_inner_texts()
+    assert quoted[:2] == [capture.tokens[position].shown for position in (5, 6)]
+    assert "“" + quoted[0] + "” at position 5" in reader.page.locator("#sentence").inner_text()
+    assert reader.problems == []
+
+
+def test_labels_are_plain_text(show: Callable[..., Reader]) -> None:
+    """Bokeh typesets what stands between the delimiters of TeX."""
+    texts = ("$$x^2$$", " \\(y\\)", "\\[z\\]", " costs", " $$$$", "$", " 5")
+    reader = show(make_capture(texts, (" \\(a",)), "#layer=0&head=3&query=5")
+    shown = reader.look_at("head").page.evaluate(
+        """() => {
+          const { view, model } = probe.find("head");
+          const axis = view.owner.find_one(model("x_axis"));
+          const kinds = [...axis._major_label_views.values()].map(({ model }) => [model.type, model.text]);
+          return kinds;
+        }"""
+    )
+    assert [kind for kind, _ in shown] == ["PlainText"] * 8
+    assert [text for _, text in shown] == [text.replace(" ", "␣") for text in (*texts, " \\(a")]
     assert reader.problems == []
 
 

@@ -123,7 +123,8 @@ test("a sum that holds layers without attention says so", () => {
     ...{ soft_cap: [0], entropy: [0], log_odds: [0], dtype: "float32" },
   };
   const facts = { attribution: zeros };
-  const names = (gaps) => ledger.sumOf(facts, "attribution", 0, { gaps, has_all_heads: true }).parts.map(({ name }) => name);
+  const names = (gaps) =>
+    ledger.sumOf(facts, "attribution", 0, { gaps, has_all_heads: true }).parts.map(({ name }) => name);
   assert.ok(names([]).includes("MLPs of all layers"));
   assert.ok(names([{ layers: [0, 1], what: "Mamba" }]).includes("MLPs, and layers without attention"));
 });
