@@ -45,12 +45,18 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
+        temporary.chmod(0o666 & ~_read_umask())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def _read_umask() -> int:
+    umask = os.umask(0o077)  # it can be read only by setting it
+    os.umask(umask)
+    return umask
 
 
 def unwritable(path: Path, error: OSError) -> SiteError:

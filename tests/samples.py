@@ -85,9 +85,9 @@ def make_evidence(
 
     The first token is written from with a quarter of the length of the others. Head ``h`` of the captured layer ``l``
     adds ``(l + 1) * (1 - h)`` tenths of a logit at step 0, twice that at step 1 and so on, half of it against the mean
-    and each runner-up, from the tokens as it reads them. An MLP adds 1, the embedding 2, biases 0.5, other heads -1
-    or, if all heads are shown, 0. The lens gives the chosen token the probability ``(l + 1) / (num_layers + 1)``. Without head ``h`` the
-    log-probability of the token of step ``s`` falls by ``0.1 * h * (s + 1)``.
+    and each runner-up, from the tokens as it reads them. An MLP adds 1, the embedding 2, biases 0.5, other heads -1 or,
+    if all heads are shown, 0. The lens gives the chosen token the probability ``(l + 1) / (num_layers + 1)``. Without
+    head ``h`` the log-probability of the token of step ``s`` falls by ``0.1 * h * (s + 1)``.
     """
     num_steps = len(tokens) - num_prompt_tokens
     shape = patterns.shape[:2]

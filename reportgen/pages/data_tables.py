@@ -7,8 +7,10 @@ cell.
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,21 @@ Table = Mapping[str, Sequence[Any]]
 """Columns by name, all of the same length."""
 
 TABLE_NAMES = (COLUMNS_TABLE, "tokens", "steps", *(kind.table for kind in KINDS if kind.table))
+_KEY_COLUMNS: Mapping[str, frozenset[str]] = {
+    COLUMNS_TABLE: frozenset({"table", "column", "unit"}),
+    "tokens": frozenset({"position", "token_id", "text"}),
+    "steps": frozenset({"step", "query_pos", "token_id"}),
+    "heads": frozenset({"layer", "head", "sink"}),
+    "attribution": frozenset({"step", "part", "logit"}),
+    "ablation": frozenset({"method", "step", "logprob_change"}),
+    "lens": frozenset({"layer", "step", "logprob"}),
+    "entropy": frozenset({"layer", "query_pos", "entropy"}),
+}
+"""Columns by which a CSV file is known as a table of this module."""
+_MARK = {"generator": "reportgen"}
+"""Metadata of a Parquet file."""
+_TAIL_BYTES = 1 << 16
+"""Number of bytes that hold the columns of a CSV file at its start, or the metadata of a Parquet file at its end."""
 _DIGITS = 7
 
 
@@ -71,10 +88,24 @@ def encode_table(table: Table, kind: str) -> bytes:
         import pyarrow.parquet
 
         file = io.BytesIO()
-        pyarrow.parquet.write_table(pyarrow.table(dict(table)), file)
+        pyarrow.parquet.write_table(pyarrow.table(dict(table)).replace_schema_metadata(_MARK), file)
         return file.getvalue()
     rows = [list(table), *([_cell(value) for value in row] for row in zip(*table.values(), strict=True))]
     return "".join(f"{','.join(row)}\n" for row in rows).encode("utf-8")
+
+
+def is_table(path: Path) -> bool:
+    """Return whether a file is a table that this module wrote: known by its columns, or by the metadata of Parquet.
+
+    Args:
+        path: a regular file, named as a table and its format.
+    """
+    with path.open("rb") as file:
+        if path.suffix == ".parquet":
+            file.seek(-min(_TAIL_BYTES, file.seek(0, os.SEEK_END)), os.SEEK_END)
+            return _MARK["generator"].encode("ascii") in file.read()
+        columns = file.readline(_TAIL_BYTES).decode("utf-8", "replace").strip().split(",")
+    return _KEY_COLUMNS[path.stem].issubset(columns)
 
 
 def _cell(value: Any) -> str:

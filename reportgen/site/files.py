@@ -8,26 +8,29 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from reportgen.captures.file import KEY
 from reportgen.files import atomic_write, make_folder
 from reportgen.pages.cards import Card, parse_card
 from reportgen.records.errors import InTheWay, SiteError
 
 _MARKS = (
     b'<meta name="generator" content="reportgen', b'"generator": "reportgen', b"<!-- reportgen", b"Software\0reportgen",
+    f'{{"__metadata__":{{"{KEY}":'.encode("ascii"),
 )  # fmt: skip
-"""Markers at the beginning of a page, a report, a sitemap and a preview that reportgen wrote."""
+"""Markers at the beginning of a page, a report, a sitemap, a preview and a capture that reportgen wrote."""
 _HEAD_BYTES = 4096
 _CARD_BYTES = 1 << 16
 """Number of bytes of a page that are searched for its card first; the whole page is read if the card is not in them."""
 _CARD = re.compile(b'<script type="application/json" id="card">(.*?)</script>', re.DOTALL)
 """The card in a page. Text of a prompt cannot match, because its angle brackets are escaped."""
 _KEY = re.compile(b'<meta name="reportgen-key" content="([0-9a-f]{64})">')
+_BOKEH_START = b"/* BEGIN bokeh.min.js */"
 _END = b"</html>\n"
 """The end of a complete page; a page that was copied only in part lacks it."""
 
@@ -48,26 +51,54 @@ def write_ours(path: Path, content: str) -> Path:
     return path
 
 
-def check_ours(path: Path) -> None:
+def check_ours(path: Path, is_ours: Callable[[Path], bool] | None = None) -> None:
     """Check that a path is free, or holds a file that reportgen wrote.
 
+    Args:
+        path: path to check.
+        is_ours: returns whether reportgen wrote a regular file; ``None`` looks for the marker of most files.
+
     Raises:
-        InTheWay: the path holds something else, such as a link, a folder or another program's file.
+        InTheWay: the path holds something else, such as a link, a folder, a pipe or another program's file.
         SiteError: the file cannot be read.
     """
     try:
-        foreign = path.is_symlink() or path.is_dir() or (path.exists() and not is_ours(path))
+        foreign = path.is_symlink() or (path.exists() and not (path.is_file() and (is_ours or has_mark)(path)))
     except OSError as error:
         raise SiteError(f"{path}: cannot be read, {error.strerror}; choose another folder with --results") from error
     if foreign:
-        raise InTheWay(f"{path}: is in the way and was not made by reportgen; move it or choose another --results")
+        raise in_the_way(path)
 
 
-def is_ours(path: Path) -> bool:
-    """Return whether a file begins with the marker of a file that reportgen wrote."""
+def check_folder(path: Path) -> None:
+    """Check that a path is free, or holds a folder and no link.
+
+    Raises:
+        InTheWay: the path holds something else.
+        SiteError: the path is a link.
+    """
+    if path.is_symlink():
+        raise SiteError(f"{path}: is a link, which is not followed; remove it or choose another --results")
+    if path.exists() and not path.is_dir():
+        raise in_the_way(path)
+
+
+def in_the_way(path: Path) -> InTheWay:
+    """Return the error for something that reportgen did not write and that has the name of one of its files."""
+    return InTheWay(f"{path}: exists and was not written by reportgen; move it or choose another --results")
+
+
+def has_mark(path: Path) -> bool:
+    """Return whether a regular file begins with the marker of a file that reportgen wrote."""
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     return any(mark in head for mark in _MARKS)
+
+
+def is_bokeh(path: Path) -> bool:
+    """Return whether a file is BokehJS, of any version."""
+    with path.open("rb") as file:
+        return file.read(len(_BOKEH_START)) == _BOKEH_START
 
 
 @dataclass(frozen=True)
@@ -129,8 +160,13 @@ def _parse_card(match: re.Match[bytes] | None, slug: str) -> Card | str:
         return str(error)
 
 
-def remove_ours(path: Path) -> None:
-    """Remove a file if reportgen wrote it and neither the file nor its folder is a symbolic link."""
+def remove_ours(path: Path, is_ours: Callable[[Path], bool] = has_mark) -> None:
+    """Remove a file if reportgen wrote it and neither the file nor its folder is a symbolic link.
+
+    Args:
+        path: file to remove.
+        is_ours: returns whether reportgen wrote it.
+    """
     if not (path.is_symlink() or path.parent.is_symlink()) and path.is_file() and is_ours(path):
         path.unlink()
 
@@ -141,12 +177,22 @@ def make_inside(folder: Path, inner: Path) -> None:
     Symbolic links on the path are not followed, because they could lead outside the site.
 
     Raises:
+        InTheWay: a part of the path is a file.
         SiteError: a part of the path is a link, or the folder cannot be created.
     """
-    for part in takewhile(lambda part: part != folder, (inner, *inner.parents)):
-        if part.is_symlink():
-            raise SiteError(f"{part}: is a link, which is not followed; remove it or choose another --results")
+    check_inside(folder, inner)
     make_folder(inner)
+
+
+def check_inside(folder: Path, inner: Path) -> None:
+    """Check that a folder inside a site exists or can be created.
+
+    Raises:
+        InTheWay: a part of the path is a file.
+        SiteError: a part of the path is a link.
+    """
+    for part in takewhile(lambda part: part != folder, (inner, *inner.parents)):
+        check_folder(part)
 
 
 @dataclass(frozen=True)
@@ -175,6 +221,8 @@ def read_report(path: Path) -> SiteReport:
     try:
         if path.is_symlink():
             raise ValueError("it is a link")
+        if path.exists() and not path.is_file():
+            raise ValueError("it is not a file")
         report = json.loads(path.read_text("utf-8"))
         outcomes = [dict(outcome) for outcome in report["prompts"]]
         left_out = [str(slug) for slug in report.get("left_out", ())]

@@ -152,6 +152,8 @@ def _read_part(path: Path) -> _Part:
     try:
         if path.is_symlink():
             raise ValueError("it is a link")
+        if not path.is_file():
+            raise ValueError("it is not a file")
         report = json.loads(path.read_text("utf-8"))
         shard = Shard(*map(int, report["shard"]))
         return _Part(shard, bool(report["keep_earlier"]), report["prompts"], report["run"], report["site_url"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from reportgen.files import atomic_write, make_folder, remove_leftovers, unwrita
 from reportgen.pages.artifacts import Artifacts
 from reportgen.pages.assets import BOKEH_FILE, read_bokeh
 from reportgen.pages.cards import Card, FailureCard
-from reportgen.pages.data_tables import TABLE_NAMES
+from reportgen.pages.data_tables import TABLE_NAMES, is_table
 from reportgen.pages.index import render_index
 from reportgen.pages.links import PREVIEWS_FOLDER, check_site_url, make_index_link, make_sitemap
 from reportgen.pages.options import PageOptions
@@ -24,7 +25,9 @@ from reportgen.records.errors import OptionError, SiteError
 from reportgen.site.files import (
     PageFile,
     SiteReport,
+    check_inside,
     check_ours,
+    is_bokeh,
     make_inside,
     read_page,
     read_report,
@@ -141,13 +144,31 @@ class Site:
         """
         make_folder(self.root)
         self._take_lock()
-        for path in (self.index, self.report, *[self.sitemap] * bool(options.site_url), *map(self.page, slugs)):
+        for path in (self.index, self.report, *[self.sitemap] * bool(options.site_url)):
             check_ours(path)
-        atomic_write(self.root / ".nojekyll", "")
+        for slug in slugs:
+            self._check_page(slug, options)
+        if not os.path.lexists(self.root / ".nojekyll"):  # whatever has this name serves its purpose
+            atomic_write(self.root / ".nojekyll", "")
         if options.shared_assets:
             make_inside(self.root, (self.root / BOKEH_FILE).parent)
+            check_ours(self.root / BOKEH_FILE, is_bokeh)
             atomic_write(self.root / BOKEH_FILE, read_bokeh())
         return self
+
+    def _check_page(self, slug: str, options: PageOptions) -> None:
+        """Check that a page and the files that belong to it overwrite nothing that reportgen did not write."""
+        check_ours(self.page(slug))
+        if options.keep_captures:
+            check_inside(self.root, self.captures)
+            check_ours(self.capture(slug))
+        if options.site_url:
+            check_inside(self.root, self.preview(slug).parent)
+            check_ours(self.preview(slug))
+        if options.export_data:
+            check_inside(self.root, self.tables(slug))
+            for name in TABLE_NAMES:
+                check_ours(self.tables(slug) / f"{name}.{options.export_data}", is_table)
 
     def write(self, slug: str, artifacts: Artifacts) -> Path:
         """Write a page and the files that belong to it, and return the path of the page.
@@ -183,13 +204,16 @@ class Site:
 
         Args:
             slug: slug of the page.
-            files: content of each file, by name.
+            files: content of each file, by name: that of a table, with the ending of its format.
 
         Raises:
+            InTheWay: a file that reportgen did not write is in the place of a table.
             SiteError: a table cannot be written.
         """
         data = self.tables(slug)
         make_inside(self.root, data)
+        for name in files:
+            check_ours(data / name, is_table)
         for name, content in files.items():
             atomic_write(data / name, content)
 
@@ -210,10 +234,12 @@ class Site:
             key: key of the page; empty if the page has none.
 
         Raises:
+            InTheWay: a file that reportgen did not write is in its place.
             SiteError: the capture cannot be written.
         """
         path = self.capture(slug)
         make_inside(self.root, path.parent)
+        check_ours(path)
         try:
             capture.save(path, key)
         except OSError as error:
@@ -297,7 +323,7 @@ class Site:
             try:
                 path.unlink()
                 _remove_tables(self.tables(slug))
-                _remove_capture(self.capture(slug))
+                remove_ours(self.capture(slug))
                 remove_ours(self.preview(slug))
             except OSError as error:
                 raise SiteError(f"{path}: cannot be removed, {error.strerror}; remove it by hand") from error
@@ -420,15 +446,10 @@ def _remove_tables(folder: Path) -> None:
         return
     for path in folder.iterdir():
         if path.stem in TABLE_NAMES and path.suffix[1:] in EXPORT_FORMATS:
-            path.unlink()
+            remove_ours(path, is_table)
     with suppress(OSError):  # the folder holds files that reportgen did not write
         folder.rmdir()
         folder.parent.rmdir()
-
-
-def _remove_capture(path: Path) -> None:
-    if not path.parent.is_symlink():
-        path.unlink(missing_ok=True)
 
 
 def _write_sitemap(path: Path, site_url: str, pages: Iterable[Card]) -> None:

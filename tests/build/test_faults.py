@@ -149,7 +149,7 @@ def test_folder_that_comes_into_the_way_fails_one_prompt_alone(tiny_llama: Loade
     assert [path.stem for path in outcome.pages] == ["cat", "hen"]
     (failure,) = outcome.failures
     assert failure.error == (
-        f"{tmp_path / 'dog.html'}: is in the way and was not made by reportgen; move it or choose another --results"
+        f"{tmp_path / 'dog.html'}: exists and was not written by reportgen; move it or choose another --results"
     )
     assert [card.slug for card in Site(tmp_path).read_cards()] == ["cat", "dog", "hen"]
 

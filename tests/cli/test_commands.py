@@ -255,7 +255,7 @@ def test_file_in_the_way_is_kept(here: Path) -> None:
     (here / "results" / "index.html").write_text("mine", "utf-8")
     done = call("build")
     assert done.exit_code == 1
-    assert "was not made by reportgen" in done.stderr
+    assert "was not written by reportgen" in done.stderr
     assert (here / "results" / "index.html").read_text("utf-8") == "mine"
 
 

@@ -278,12 +278,12 @@ def test_files_of_others_are_left_alone(here: Path) -> None:
     (here / "results" / "sitemap.xml").write_text("<urlset/>")
     done = call("build", "--site-url", SITE)
     assert done.exit_code == 1
-    assert "sitemap.xml: is in the way and was not made by reportgen" in done.stderr
+    assert "sitemap.xml: exists and was not written by reportgen" in done.stderr
     assert call("build").exit_code == 0
     assert (here / "results" / "sitemap.xml").read_text() == "<urlset/>"
     (here / "results" / "previews").mkdir()
     (here / "results" / "previews" / "cat.png").write_bytes(b"mine")
-    with pytest.raises(InTheWay, match=r"cat\.png: is in the way and was not made by reportgen"):
+    with pytest.raises(InTheWay, match=r"cat\.png: exists and was not written by reportgen"):
         Site(here / "results").write_preview("cat", draw_preview(make_card(make_capture())))
     assert len(Site(here / "results").read_cards()) == 3
 

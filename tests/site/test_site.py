@@ -61,9 +61,17 @@ def test_files_are_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
     assert (tmp_path / "cat.html").read_bytes() == expected.encode("utf-8")
 
 
-def test_files_can_be_read_by_a_web_server(tmp_path: Path) -> None:
-    write_pages(tmp_path, "cat")
-    assert (tmp_path / "cat.html").stat().st_mode & 0o777 == 0o644
+@pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
+def test_files_have_the_rights_that_the_user_gives(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_pages(tmp_path, "cat")
+        Site(tmp_path).write_capture("cat", make_capture())
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+    for name in ("cat.html", "captures/cat.safetensors"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o666 & ~umask
 
 
 def test_pages_are_written_anew(tmp_path: Path) -> None:
@@ -91,9 +99,7 @@ def test_what_is_not_ours_is_left_alone(tmp_path: Path, name: str, kind: str) ->
             path.symlink_to(tmp_path / "nowhere")
     with pytest.raises(SiteError) as caught:
         Site(path.parent).open(["cat"])
-    assert (
-        str(caught.value) == f"{path}: is in the way and was not made by reportgen; move it or choose another --results"
-    )
+    assert str(caught.value) == f"{path}: exists and was not written by reportgen; move it or choose another --results"
     assert mine.read_text() == "mine"
     assert [found.name for found in path.parent.iterdir()] == [name]
     assert not (tmp_path / "nowhere").exists()
@@ -146,7 +152,7 @@ def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path) -> None:
 
 def test_a_file_in_place_of_the_assets_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "assets").write_text("mine")
-    with pytest.raises(SiteError, match="assets: cannot be created, File exists"):
+    with pytest.raises(SiteError, match="assets: exists and was not written by reportgen"):
         Site(tmp_path).open(options=PageOptions(shared_assets=True))
 
 

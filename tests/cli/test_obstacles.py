@@ -1,0 +1,48 @@
+"""Obstacles in the way of the command, and output in any encoding: a line that says what to do, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny import save_llama
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a tiny model."""
+    return save_llama(tmp_path_factory.mktemp("models") / "llama")
+
+
+@pytest.fixture
+def here(model: Path, tmp_path: Path) -> Path:
+    """Return a folder with a prompt file whose title has characters that few encodings have."""
+    text = f"- {{text: The cat, title: Ⅻ 猫, slug: cat, model: {model}, max_new_tokens: 1}}\n"
+    (tmp_path / "prompts.yaml").write_text(text, "utf-8")
+    return tmp_path
+
+
+def call(here: Path, *arguments: str, **environment: str) -> tuple[int, str, str]:
+    """Run the command in a process of its own, and return its exit code and what it printed, as ASCII or escapes."""
+    done = subprocess.run(
+        [sys.executable, "-m", "reportgen", *arguments],
+        cwd=here, capture_output=True, check=False, timeout=120, env={**os.environ, **environment},
+    )  # fmt: skip
+    return done.returncode, done.stdout.decode("latin-1"), done.stderr.decode("latin-1")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_output_in_any_encoding_ends_no_run(here: Path, encoding: str) -> None:
+    """click itself writes UTF-8 where the encoding is ASCII."""
+    folder = "Ⅻ-猫"
+    code, out, err = call(here, "build", "-v", "-o", folder, PYTHONIOENCODING=f"{encoding}:strict")
+    assert (code, "Traceback" in err) == (0, False)
+    shown = folder.encode("utf-8" if encoding == "ascii" else encoding, "backslashreplace").decode("latin-1")
+    assert out == f"{shown}/cat.html\n{shown}/index.html\n"
+    code, out, err = call(here, "build", "--only", folder, PYTHONIOENCODING=f"{encoding}:strict")
+    assert (code, "prompts.yaml has cat" in err) == (2, True)
