@@ -65,7 +65,7 @@ def generate(
     if max_new_tokens == 0:
         return [GenerationResult() for _ in texts]
     network, length = model.network, max(map(len, texts))
-    with _own_config(model) as config, _seeded(generation.seed), _checked_inputs(network, length):
+    with _own_config(model) as config, _seeded(network, generation.seed), _checked_inputs(network, length):
         padding = [[config.pad_token_id] * (length - len(token_ids)) for token_ids in texts]
         # Padding is on the left, so that all texts continue at the same position.
         input_ids = [[*before, *token_ids] for before, token_ids in zip(padding, texts, strict=True)]
@@ -185,9 +185,46 @@ def _checked_inputs(network: PreTrainedModel, num_prompt_tokens: int) -> Iterato
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    # manual_seed seeds every device; if CUDA is not initialized, its devices have no state to restore.
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    with torch.random.fork_rng(devices=devices, device_type="cuda"):
-        torch.manual_seed(seed)
+def _seeded(network: PreTrainedModel, seed: int) -> Iterator[None]:
+    """Seed the devices of a network inside a ``with`` block, and restore the caller's random state after it.
+
+    ``torch.manual_seed`` would seed every device, and CUDA even when it is first used after the block.
+    """
+    fresh = not torch.cuda.is_initialized()
+    devices = {torch.device("cpu"), *_devices_of(network)}
+    before = {device: _generator_module(device).get_rng_state(*_index(device)) for device in devices}
+    try:
+        for device in devices:
+            state = torch.Generator(device).manual_seed(seed).get_state()
+            _generator_module(device).set_rng_state(state, *_index(device))
         yield
+    finally:
+        if fresh and torch.cuda.is_initialized():  # by code of the model: start again from the caller's seed
+            torch.cuda.manual_seed_all(torch.cuda.initial_seed())
+        for device, state in before.items():
+            _generator_module(device).set_rng_state(state, *_index(device))
+
+
+def _devices_of(network: PreTrainedModel) -> set[torch.device]:
+    """Return the devices on which a network computes, also those to which its weights are loaded for a call."""
+    held = {weight.device for weight in (*network.parameters(), *network.buffers())}
+    hooks = [getattr(module, "_hf_hook", None) for module in network.modules()]
+    loaded = [device for hook in hooks if (device := getattr(hook, "execution_device", None)) is not None]
+    return {_numbered(device) for device in (*held, *loaded) if torch.device(device).type != "meta"}
+
+
+def _numbered(device: torch.device | str | int) -> torch.device:
+    """Return a device with its number, so that it is counted once."""
+    device = torch.device(device)
+    if device.type in ("cpu", "mps") or device.index is not None:
+        return torch.device(device.type) if device.type in ("cpu", "mps") else device
+    return torch.device(device.type, torch.get_device_module(device).current_device())
+
+
+def _generator_module(device: torch.device) -> Any:
+    return torch if device.type == "cpu" else torch.get_device_module(device)
+
+
+def _index(device: torch.device) -> tuple[torch.device, ...]:
+    """Return the device as an argument; the CPU and Metal have one generator, and their functions take none."""
+    return () if device.type in ("cpu", "mps") else (device,)

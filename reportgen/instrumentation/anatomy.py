@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import is_
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
@@ -22,9 +24,25 @@ def tolerance_of(dtype: torch.dtype) -> float:
     return 1e-3 if dtype == torch.float32 else 3e-2
 
 
-_ATTENTION: WeakKeyDictionary[PreTrainedModel, list[tuple[int, nn.Module]]] = WeakKeyDictionary()
-_LAYERS: WeakKeyDictionary[PreTrainedModel, dict[int, nn.Module]] = WeakKeyDictionary()
-"""Caches, because a walk through all modules takes as long as several layers on a short text."""
+class _Anatomy(NamedTuple):
+    """What was found of a network, and its modules at that time, without the network itself."""
+
+    modules: list[nn.Module]
+    attention: list[tuple[int, nn.Module]]
+    layers: dict[int, nn.Module]
+
+
+_ANATOMIES: WeakKeyDictionary[PreTrainedModel, _Anatomy] = WeakKeyDictionary()
+"""Cache, because finding takes as long as several layers on a short text; it holds while the modules are the same."""
+
+
+def _anatomy_of(network: PreTrainedModel) -> _Anatomy:
+    modules = [module for module in network.modules() if module is not network]
+    known = _ANATOMIES.get(network)
+    if known is None or len(known.modules) != len(modules) or not all(map(is_, known.modules, modules)):
+        attention = _find_attention(network)
+        known = _ANATOMIES[network] = _Anatomy(modules, attention, _find_layers(network, attention))
+    return known
 
 
 def is_close(found: torch.Tensor, expected: torch.Tensor, tolerance: float) -> bool:
@@ -38,9 +56,7 @@ def find_attention(network: PreTrainedModel) -> list[tuple[int, nn.Module]]:
 
     Attention modules of image and audio encoders, next to the decoder or nested deeper in it, are left out.
     """
-    if network not in _ATTENTION:
-        _ATTENTION[network] = _find_attention(network)
-    return _ATTENTION[network]
+    return _anatomy_of(network).attention
 
 
 def _find_attention(network: PreTrainedModel) -> list[tuple[int, nn.Module]]:
@@ -65,13 +81,10 @@ def find_layers(network: PreTrainedModel) -> dict[int, nn.Module]:
 
     Empty if the attention modules are not all in one list of layers, or if their numbers differ from those of the list.
     """
-    if network not in _LAYERS:
-        _LAYERS[network] = _find_layers(network)
-    return _LAYERS[network]
+    return _anatomy_of(network).layers
 
 
-def _find_layers(network: PreTrainedModel) -> dict[int, nn.Module]:
-    numbered = find_attention(network)
+def _find_layers(network: PreTrainedModel, numbered: list[tuple[int, nn.Module]]) -> dict[int, nn.Module]:
     attention = {module for _, module in numbered}
     stacks = {_stack_of(path) for path, module in network.named_modules() if module in attention}
     if len(stacks) != 1:

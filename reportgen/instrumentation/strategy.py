@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -15,7 +16,8 @@ from reportgen.instrumentation.observer import HeadTrace, Observer, TracedText
 
 _LENGTH = 12
 _PADDING = 5
-_STRATEGIES: WeakKeyDictionary[PreTrainedModel, CaptureStrategy] = WeakKeyDictionary()
+_STRATEGIES: WeakKeyDictionary[PreTrainedModel, tuple[Any, CaptureStrategy]] = WeakKeyDictionary()
+"""Cache: strategy of a network, and what the network was like when it was found."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,30 @@ def find_strategy(network: PreTrainedModel) -> CaptureStrategy:
     Raises:
         Exception: any error of the network with eager attention.
     """
-    strategy = _STRATEGIES.get(network)
-    if strategy is None:
-        strategy = _STRATEGIES[network] = _find_strategy(network)
-    return strategy
+    state = _describe(network)
+    known = _STRATEGIES.get(network)
+    if known is None or known[0] != state:
+        known = _STRATEGIES[network] = state, _find_strategy(network)
+    return known[1]
+
+
+def _describe(network: PreTrainedModel) -> Any:
+    """Return what tells that modules or weights of a network were replaced or changed in place.
+
+    Two numbers of each weight are compared as well, because a change through ``weight.data`` raises no version.
+    """
+    weights = [weight.detach() for weight in (*network.parameters(), *network.buffers())]
+    versions = [None if weight.is_inference() else weight._version for weight in weights]
+    places = [(weight.data_ptr(), weight.shape, weight.dtype, weight.device) for weight in weights]
+    ends = [
+        weight[(end,) * weight.ndim] for weight in weights if weight.numel() and not weight.is_meta for end in (0, -1)
+    ]
+    devices: dict[torch.device, list[torch.Tensor]] = {}
+    for end in ends:
+        devices.setdefault(end.device, []).append(end.float())
+    values = [torch.stack(numbers).tolist() for numbers in devices.values()]
+    modules = [id(module) for module in network.modules()]
+    return network.config._attn_implementation, modules, versions, places, repr(values)
 
 
 def _find_strategy(network: PreTrainedModel) -> CaptureStrategy:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import nn
-from torch.utils.weak import WeakTensorKeyDictionary
 from transformers import PreTrainedModel
 
 from reportgen.instrumentation.anatomy import bias_of, is_close, outer_leaves, readable_weight, tolerance_of
@@ -52,6 +52,11 @@ class Unembedding:
                 return cls(module, norm, weight, bias_of(head))
         raise NoEvidence("no norm was found between its layers and its unembedding")
 
+    @cached_property
+    def _mean_row(self) -> torch.Tensor:
+        """Mean row of the unembedding; it takes as long to compute as a layer."""
+        return self.weight.mean(0, dtype=torch.float32)
+
     def logits(self, unembedded: torch.Tensor, tokens: slice = slice(None)) -> torch.Tensor:
         """Return logits before any scale or cap.
 
@@ -85,27 +90,12 @@ class Unembedding:
         for start in range(0, len(weight), _CHUNK):  # in parts: the whole weight in float32 may not fit into memory
             part = slice(start, start + _CHUNK)
             mixed += alternatives[:, part] @ weight[part].float()
-        against = torch.stack([mixed, _mean_row(weight).expand_as(rows), *weight[runners_up.T].float()])
+        against = torch.stack([mixed, self._mean_row.expand_as(rows), *weight[runners_up.T].float()])
         if self.bias is None:
             return rows - against, rows.new_zeros(against.shape[:2])
         bias = self.bias.float()
         compared = [alternatives @ bias, bias.mean().expand(len(chosen)), *bias[runners_up.T]]
         return rows - against, bias[chosen] - torch.stack(compared)
-
-
-_MEANS = WeakTensorKeyDictionary()
-"""Cache by unembedding weight: version of the weight when the mean of its rows was computed, and that mean."""
-
-
-def _mean_row(weight: torch.Tensor) -> torch.Tensor:
-    """Return the mean row of the unembedding, cached because it takes as long to compute as a layer."""
-    if weight.is_inference():  # has no version counter, so changes could not be detected
-        return weight.mean(0, dtype=torch.float32)
-    cached: tuple[int, torch.Tensor] | None = _MEANS.get(weight)
-    if cached is None or cached[0] != weight._version:
-        cached = weight._version, weight.mean(0, dtype=torch.float32)
-        _MEANS[weight] = cached
-    return cached[1]
 
 
 @dataclass(frozen=True)
