@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from reportgen.captures.file import load_record, save_record
 from reportgen.captures.quantization import dequantize_sqrt
 from reportgen.records import LayerType, ModelInfo, Prediction, Prompt, Step, Token
+from reportgen.records.equality import WithArrays
 from reportgen.records.evidence import EVIDENCE_TYPES, Evidence, Shape, Sizes
 
 # Largest difference between the log-probabilities of generation and of the attention pass that rounding can explain.
@@ -22,8 +23,10 @@ HALF_DRIFT_LIMIT = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Capture:
+class Capture(WithArrays):
     """The record of one run: tokens, attention and predictions.
+
+    Captures are equal if all their fields are, with arrays compared number by number.
 
     Attributes:
         prompt: the prompt that was run.

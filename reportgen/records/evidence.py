@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from reportgen.records.equality import is_equal
+
 
 class Shape(NamedTuple):
     """Name of an array, the array, and the shape and the dtype that it must have."""
@@ -94,6 +96,13 @@ class Evidence:
         if name not in EVIDENCE_TYPES:
             raise AttributeError(f"no kind of evidence is called {name!r}; there are {', '.join(EVIDENCE_TYPES)}")
         return self.measured.get(name, EVIDENCE_TYPES[name].empty)
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Evidence):
+            return NotImplemented
+        return is_equal((self.missing, self.measured), (other.missing, other.measured))
 
     def __reduce__(self) -> Any:
         return _make_evidence, (dict(self.missing), dict(self.measured))

@@ -13,6 +13,7 @@ from reportgen.captures.record import Capture
 from reportgen.evidence.kinds.kind import Definition, Heatmap, Kind, Row
 from reportgen.evidence.kinds.scaling import find_largest, scale_by
 from reportgen.records import Token
+from reportgen.records.equality import WithArrays
 from reportgen.records.evidence import Shape, Sizes
 from reportgen.records.json_values import describe_token, list_numbers
 
@@ -42,7 +43,7 @@ ATTRIBUTION = Definition(
 
 
 @dataclass(frozen=True, eq=False)
-class Attribution:
+class Attribution(WithArrays):
     """Direct logit attribution: what each part of the network added to the logit of the token that a step chose.
 
     Every value is part of a logit difference. The axis ``contrast`` says between what: 0 compares the chosen token with

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from reportgen.captures.record import Capture
 from reportgen.evidence.kinds.kind import Definition, Heatmap, Kind, Row
 from reportgen.records import Token
+from reportgen.records.equality import WithArrays
 from reportgen.records.evidence import Shape, Sizes
 from reportgen.records.json_values import describe_token, list_numbers
 
@@ -24,7 +25,7 @@ LENS = Definition(
 
 
 @dataclass(frozen=True, eq=False)
-class Lens:
+class Lens(WithArrays):
     """Predictions of the logit lens after each layer.
 
     Attributes:
