@@ -176,7 +176,7 @@ class _Capturer:
         model, network = self.model, self.model.network
         with _prompt_errors(prepared[0].prompt), _evaluating(network), quiet():
             strategy = find_capture_strategy(network)  # raise before generation, which takes time
-            _check_memory(prepared, fast=strategy.fast)
+            self._check_memory(prepared, fast=strategy.fast)
             settings = prepared[0].prompt.max_new_tokens, prepared[0].prompt.generation
             generated = generate(model, [one.token_ids for one in prepared], *settings)
             layer_types = detect_layer_types(network, model.info)
@@ -189,6 +189,14 @@ class _Capturer:
             results = attend(network, requests, model.info.num_heads)
             parts = zip(prepared, generated, collectors, results, strict=True)
             return [self._finish(*part) for part in parts if self.wanted(part[0].prompt)]
+
+    def _check_memory(self, prepared: Sequence[_PreparedPrompt], *, fast: bool) -> None:
+        needed = 0
+        for item in prepared:
+            length = len(item.token_ids) + item.prompt.max_new_tokens
+            evidence = self.make_collector.count_bytes(item.token_ids, length, self.model.info.num_layers)
+            sizes = length, len(item.layers), len(item.heads)
+            needed += check_memory(item.prompt, *sizes, fast=fast, evidence=evidence, others=needed)
 
     def _finish(
         self, one: _PreparedPrompt, generated: GenerationResult, collector: Collector, attended: AttentionResult
@@ -224,13 +232,6 @@ class _Capturer:
             layer_types=layer_types,
             sink_mass=attended.sink_mass,
         )
-
-
-def _check_memory(prepared: Sequence[_PreparedPrompt], *, fast: bool) -> None:
-    needed = 0
-    for item in prepared:
-        length = len(item.token_ids) + item.prompt.max_new_tokens
-        needed += check_memory(item.prompt, length, len(item.layers), len(item.heads), fast=fast, others=needed)
 
 
 def _make_input(

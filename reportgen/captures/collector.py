@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from transformers import PreTrainedModel
@@ -50,6 +51,17 @@ class Collector(Observer):
     token_ids: list[int]
     rows: slice
 
+    @classmethod
+    def count_bytes(cls, token_ids: Sequence[int], length: int, num_layers: int) -> int:
+        """Return the memory in bytes that a collector takes during a run, beside the attention of the capture.
+
+        Args:
+            token_ids: ids of the prompt tokens.
+            length: number of prompt and generated tokens.
+            num_layers: number of layers of the model.
+        """
+        return 0
+
     @abstractmethod
     def end(self, logits: Logits) -> None:
         """Receive the logits at the end of the pass."""
@@ -72,4 +84,13 @@ class Collector(Observer):
         """
 
 
-MakeCollector = Callable[[CollectorInput], Collector]
+class MakeCollector(Protocol):
+    """Creates the collector of a run; a class of collectors is one."""
+
+    def __call__(self, given: CollectorInput, /) -> Collector:
+        """Return the collector of a text."""
+        ...
+
+    def count_bytes(self, token_ids: Sequence[int], length: int, num_layers: int) -> int:
+        """Return the same as ``Collector.count_bytes``."""
+        ...

@@ -146,7 +146,9 @@ def _check_window(model: LoadedModel, prompt: Prompt, num_prompt_tokens: int) ->
         )
 
 
-def check_memory(prompt: Prompt, length: int, num_layers: int, num_heads: int, *, fast: bool, others: int = 0) -> int:
+def check_memory(
+    prompt: Prompt, length: int, num_layers: int, num_heads: int, *, fast: bool, evidence: int = 0, others: int = 0
+) -> int:
     """Estimate the memory of a capture, and check that it is free.
 
     Args:
@@ -155,6 +157,7 @@ def check_memory(prompt: Prompt, length: int, num_layers: int, num_heads: int, *
         num_layers: number of captured layers.
         num_heads: number of captured heads.
         fast: whether fast attention is used, as in ``count_bytes``.
+        evidence: memory of the evidence that is measured beside the attention, in bytes.
         others: memory of the other prompts of the batch, in bytes.
 
     Returns:
@@ -163,11 +166,12 @@ def check_memory(prompt: Prompt, length: int, num_layers: int, num_heads: int, *
     Raises:
         NotEnoughMemory: there is not enough free memory.
     """
-    needed, free = count_bytes(length, num_layers, num_heads, fast=fast), psutil.virtual_memory().available
+    needed, free = count_bytes(length, num_layers, num_heads, fast=fast) + evidence, psutil.virtual_memory().available
     if needed + others > free:
+        what = f"attention of {num_layers} layers × {num_heads} heads over {length} tokens"
+        takes = "and its evidence take" if evidence else "takes"
         raise NotEnoughMemory(
-            f"{prompt.place.of(_key(prompt))}: attention of {num_layers} layers × {num_heads} heads over {length} "
-            f"tokens takes about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; select fewer layers or "
-            "heads, or shorten the text"
+            f"{prompt.place.of(_key(prompt))}: {what} {takes} about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are "
+            "free; select fewer layers or heads, or shorten the text"
         )
     return needed

@@ -44,6 +44,11 @@ class EvidenceCollector(Collector):
             if collector is not None:
                 self._collectors[kind.name] = collector
 
+    @classmethod
+    def count_bytes(cls, token_ids: Sequence[int], length: int, num_layers: int) -> int:
+        """Return the memory that all kinds take together, as ``Collector.count_bytes`` does."""
+        return sum(collector.count_bytes(token_ids, length, num_layers) for collector in COLLECTORS.values())
+
     def _try(self, name: str, action: Callable[[], _T]) -> _T | None:
         """Run an action of one kind; if it fails, record the reason and stop measuring this kind."""
         try:

@@ -125,6 +125,11 @@ class KindCollector(Observer):
         """
         self.run = run
 
+    @classmethod
+    def count_bytes(cls, token_ids: Sequence[int], length: int, num_layers: int) -> int:
+        """Return the memory that this kind takes, as ``Collector.count_bytes`` does; 0 if it grows with the length."""
+        return 0
+
     def run_again(self, methods: Sequence[str], watch: Watch) -> None:
         """Measure requested evidence that needs more runs of the network, after the forward pass.
 

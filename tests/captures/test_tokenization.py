@@ -7,10 +7,16 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from reportgen.build.capture import capture
 from reportgen.captures.attention import count_bytes
-from reportgen.captures.tokenization import check_memory, tokenize
+from reportgen.captures.collector import CollectorInput
+from reportgen.captures.tokenization import check_memory, encode_prompt
+from reportgen.evidence.collectors.rollout import RolloutCollector
+from reportgen.evidence.collectors.scores import ScoresCollector
+from reportgen.evidence.evidence_collector import EvidenceCollector
+from reportgen.evidence.traced_run import TracedRun
 from reportgen.models.model import LoadedModel
 from reportgen.records import Prompt, SourceLocation
 from reportgen.records.errors import NotEnoughMemory, PromptError
@@ -63,9 +69,42 @@ def test_named_templates_without_a_default_are_said(names: tuple[str, ...], tiny
     tokenizer.chat_template = dict.fromkeys(names, "{{ messages[0]['content'] }}")
     model = replace(tiny_llama, tokenizer=tokenizer)
     prompt = Prompt(messages=[{"role": "user", "content": "Hi"}])  # pyright: ignore[reportArgumentType]
-    with pytest.raises(
-        PromptError, match=f"tiny-llama has chat templates of the names {', '.join(names)}, and none is named 'default'"
-    ):
-        tokenize(model, prompt)
+    error = encode_prompt(model, prompt).error
+    assert f"tiny-llama has chat templates of the names {', '.join(names)}, and none is named 'default'" in str(error)
     tokenizer.chat_template["default"] = "{{ messages[0]['content'] }}"  # pyright: ignore
-    assert len(tokenize(model, prompt)) == 2
+    assert len(encode_prompt(model, prompt).token_ids) == 2
+
+
+def test_bytes_of_evidence() -> None:
+    """Rollout holds a matrix of numbers for each layer of the model; scores hold the pairs of equal tokens."""
+    different, equal = list(range(1000)), [7] * 1000
+    rollout = 4 * 32 * 1000**2
+    assert EvidenceCollector.count_bytes(different, 1000, 30) == rollout + 2 * 1000**2
+    pairs = 1000 * 999 // 2
+    assert EvidenceCollector.count_bytes(equal, 1000, 30) == rollout + 2 * 1000**2 + 32 * pairs
+    assert EvidenceCollector.count_bytes(different[:999], 1000, 30) == rollout + 2 * 1000**2 + 32 * 999
+
+
+def test_evidence_takes_what_is_counted(tiny_llama: LoadedModel) -> None:
+    """The tensors that rollout and scores hold during the pass are no larger than what was counted for them."""
+    token_ids = [5] * 300
+    network = tiny_llama.network
+    given = CollectorInput(network, token_ids, range(3), range(4), torch.zeros(0, 0, dtype=torch.long))
+    rollout, scores = RolloutCollector(TracedRun(given)), ScoresCollector(TracedRun(given))
+    for layer in range(3):
+        rollout.add(layer, 0, torch.full((4, 300, 300), 1 / 300))
+    held = [rollout._means, scores._measurer.duplicates, scores._measurer.inductions]
+    tensors = [*held[0].values(), *held[1:]]  # pyright: ignore[reportAttributeAccessIssue]
+    assert 3 * 4 * 300**2 < sum(tensor.nbytes for tensor in tensors) <= EvidenceCollector.count_bytes(token_ids, 300, 3)
+
+
+def test_evidence_counts_before_the_run(tiny_llama: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompt = Prompt(text="abcd" * 100, max_new_tokens=0)
+    attention = count_bytes(400, 3, 4, fast=True)
+    evidence = EvidenceCollector.count_bytes([*range(4)] * 100, 400, 3)
+    leave_free(monkeypatch, attention + evidence // 2)
+    monkeypatch.setattr(tiny_llama.network, "generate", lambda **_: pytest.fail("it was run"))
+    with pytest.raises(NotEnoughMemory, match="over 400 tokens and its evidence take about"):
+        capture(tiny_llama, prompt)
+    leave_free(monkeypatch, attention + 2 * evidence)
+    assert capture(tiny_llama, prompt).num_tokens == 400

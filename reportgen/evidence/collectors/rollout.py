@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,6 +21,11 @@ class RolloutCollector(KindCollector):
         """Prepare for the forward pass."""
         super().__init__(run)
         self._means: dict[int, torch.Tensor] = {}
+
+    @classmethod
+    def count_bytes(cls, token_ids: Sequence[int], length: int, num_layers: int) -> int:
+        """Return the memory of a mean for each layer, float32 ``[query_pos, key_pos]``, and of two products."""
+        return 4 * (num_layers + 2) * length**2
 
     def see_rows(self, trace: RowTrace) -> None:
         """Add a block of query rows of a layer."""

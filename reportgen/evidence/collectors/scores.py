@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -170,6 +173,16 @@ class ScoresCollector(KindCollector):
         super().__init__(run)
         self._measurer = HeadMeasurer(run.token_ids, run.device)
         self._layers: dict[int, LayerMeasurer] = {}
+
+    @classmethod
+    def count_bytes(cls, token_ids: Sequence[int], length: int, num_layers: int) -> int:
+        """Return the memory of the pairs of equal tokens: two numbers for each, and as many for what followed them.
+
+        A generated token may equal all tokens before it.
+        """
+        equal = sum(count * (count - 1) // 2 for count in Counter(token_ids).values())
+        generated = sum(range(len(token_ids), length))
+        return 2 * length**2 + 2 * 2 * 8 * (equal + generated)
 
     def see_heads(self, trace: HeadTrace) -> None:
         """Create a measurer for a captured layer."""
