@@ -26,6 +26,7 @@ from reportgen.build.options import BuildOptions, Cluster, NullProgress
 from reportgen.cli import main as cli
 from reportgen.records import Comparison, Failure, Prompt
 from reportgen.records.errors import ClusterError, ModelError
+from reportgen.site.site import Site
 
 pytestmark = pytest.mark.system
 
@@ -172,6 +173,31 @@ def test_a_batch_that_no_worker_survives_fails_and_the_others_go_on(address: str
     assert [failure.error for failure in outcome.failures] == [
         "prompt: 3 workers were lost while running its batch; see Ray's logs, or try a smaller --batch-size"
     ]
+
+
+def test_a_cluster_whose_last_node_is_gone_ends_the_run(models: Path, tmp_path: Path) -> None:
+    """Ray would wait without end for a node; the head of this cluster has no processor for workers."""
+    nodes = Nodes()
+    nodes.add_node(**{**NODE, "num_cpus": 0})
+    worker = nodes.add_node(**NODE)
+    slow = Prompt(text="ab " * 60, slug="slow", model=str(models / "llama"), evidence=("ablation",), max_new_tokens=9)
+    gone: list[float] = []
+
+    def act(stage: str, slug: str) -> None:
+        if (stage, slug) == ("capture", "slow") and not gone:
+            nodes.remove_node(worker, allow_graceful=False)
+            gone.append(time.monotonic())
+
+    prompts = [make_prompts(models)[2], slow]
+    try:
+        with pytest.raises(
+            ClusterError, match=r"no node is left with 1 CPUs and 0 GPUs; .* run the same command again"
+        ):
+            build_site(prompts, tmp_path, BuildOptions(batch_size=1, cluster=Cluster(nodes.address)), Recorder(act))
+        assert time.monotonic() - gone[0] < 60
+    finally:
+        nodes.shutdown()
+    assert [card.slug for card in Site(tmp_path).read_cards()] == ["p2"]
 
 
 def test_the_first_failure_ends_a_run_that_shall_fail_fast(address: str, models: Path, tmp_path: Path) -> None:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
+import queue
 import socket
 import sys
+import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -34,7 +37,7 @@ from reportgen.models.model import check_settings
 from reportgen.pages.artifacts import Artifacts
 from reportgen.pages.options import PageOptions
 from reportgen.records import Failure, Prompt
-from reportgen.records.errors import ClusterError, ModelError, PromptError
+from reportgen.records.errors import ClusterError, ModelError, PromptError, first_line
 
 _TRIES = 3
 """Maximum number of times a batch runs if its workers are lost; a batch that runs out of memory would kill them all."""
@@ -42,6 +45,9 @@ _REACH = 10.0
 """Timeout in seconds for the cluster to answer; Ray itself retries for minutes."""
 _LOOK = 0.5
 """Interval in seconds between checks whether the run should stop."""
+_SILENCE = 5.0
+"""Seconds without a result after which the nodes are looked at; Ray waits without end for a node that has room."""
+_AGAIN = "start nodes and run the same command again; finished pages are kept"
 
 
 @dataclass(frozen=True)
@@ -171,6 +177,7 @@ class _Pool:
     def __init__(self, room: _Room, capturing: CaptureOptions, drawing: PageOptions, num_workers: int) -> None:
         actor: Any = ray.remote(_Remote)
         self._remote = actor.options(num_cpus=room.cpus, num_gpus=room.gpus)
+        self._room, self._looked = room, time.monotonic()
         # The last digits of numbers depend on the number of threads, so workers use the caller's OMP_NUM_THREADS.
         num_threads = int(os.environ.get("OMP_NUM_THREADS", room.cpus))
         self._arguments = ray.put(capturing), drawing, str(Path.cwd()), num_threads
@@ -211,8 +218,17 @@ class _Pool:
         return task
 
     def take(self) -> Iterator[tuple[_Task, Any]]:
-        """Wait briefly, and yield finished tasks with their results; the result is ``None`` if the worker was lost."""
+        """Wait briefly, and yield finished tasks with their results; the result is ``None`` if the worker was lost.
+
+        Raises:
+            ClusterError: nothing came back, and no node is left that could run a worker.
+        """
         done, _ = ray.wait([*self._at_work, *self._starting], timeout=_LOOK)
+        if done:
+            self._looked = time.monotonic()
+        elif time.monotonic() - self._looked > _SILENCE:
+            _check_nodes(self._room)
+            self._looked = time.monotonic()
         for reference in done:
             if reference in self._starting:
                 self._welcome(self._starting.pop(reference), reference)
@@ -237,12 +253,37 @@ class _Pool:
         except RayActorError as lost:
             if self._idle or self._at_work or self._starting:
                 return
-            raise ClusterError(f"the Ray cluster: no worker can be started there, {lost}; see its logs") from lost
+            _check_nodes(self._room)
+            raise ClusterError(
+                f"the Ray cluster: no worker can be started there, {first_line(lost)}; see its logs"
+            ) from lost
         if program != hash_program():
             raise ClusterError(f"{host}: has another reportgen, or other packages; install the same on every node")
         if error is not None:
             raise error
         self._idle.append(actor)
+
+
+def _check_nodes(room: _Room) -> None:
+    """Check that a node is left that could run a worker.
+
+    Raises:
+        ClusterError: there is none, or the cluster does not answer.
+    """
+    answers: queue.Queue[Any] = queue.Queue()
+    # In a thread that nothing waits for, because Ray itself waits for minutes for a cluster that is gone.
+    threading.Thread(target=lambda: answers.put(_find_nodes()), daemon=True).start()
+    try:
+        nodes = answers.get(timeout=_REACH)
+    except queue.Empty as error:
+        raise ClusterError(f"the Ray cluster: does not answer; {_AGAIN}") from error
+    if not any(node.get("CPU", 0) >= room.cpus and node.get("GPU", 0.0) >= room.gpus for node in nodes):
+        raise ClusterError(f"the Ray cluster: no node is left with {room.cpus} CPUs and {room.gpus:g} GPUs; {_AGAIN}")
+
+
+def _find_nodes() -> list[dict[str, float]]:
+    """Return the resources of the nodes that are alive."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def _get(reference: Any) -> Any:
@@ -262,7 +303,7 @@ class _Room:
 
 
 def _find_room(cluster: Cluster, *, on_cpu: bool) -> _Room:
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
+    nodes = [node for node in _find_nodes() if node.get("CPU", 0) >= 1]
     num_cpus = sum(int(node["CPU"]) for node in nodes)
     num_gpus = sum(node.get("GPU", 0.0) for node in nodes)
     gpus = cluster.gpus_per_worker
