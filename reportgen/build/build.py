@@ -224,8 +224,8 @@ class _Run:
                 report.add_lost(comparison, sides)
                 continue
             options = self._options.page
-            key = make_pair_key(comparison, sides.keys, options)
             try:
+                key = make_pair_key(comparison, sides.keys, options)
                 artifacts = render_comparison_artifacts(comparison, *sides.captures, options, key)
                 with self._stop.held():
                     report.add_page(comparison, artifacts.card, self._site.write(comparison.slug, artifacts))

@@ -59,7 +59,7 @@ class BuildOptions(CaptureOptions, PageOptions):
     """Options of a run that are not part of the prompts: those of ``CaptureOptions`` and ``PageOptions``, and these.
 
     Attributes:
-        update: keep the pages of earlier runs in the index.
+        update: keep the pages of earlier runs in the index; otherwise ``Outcome.left_out`` names them.
         force: build all pages again, even those that are up to date.
         prune: when the run is complete, remove the pages of prompts that are not part of it.
         fail_fast: stop the run at the first prompt that fails.
@@ -67,7 +67,7 @@ class BuildOptions(CaptureOptions, PageOptions):
         cluster: Ray cluster to run on; ``None`` runs in this process.
     """
 
-    update: bool = False
+    update: bool = True
     force: bool = False
     prune: bool = False
     fail_fast: bool = False

@@ -259,12 +259,18 @@ def test_run_that_ends_early_keeps_what_it_did_not_come_to(tiny_llama: LoadedMod
 
 def test_pages_of_other_runs_are_named_and_stay_out_of_the_index(tiny_llama: LoadedModel, tmp_path: Path) -> None:
     assert build_site(prompts("cat", "dog"), tmp_path, BuildOptions(model=tiny_llama)).left_out == ()
-    outcome = build_site(prompts("hen", "dog"), tmp_path, BuildOptions(model=tiny_llama))
+    outcome = build_site(prompts("hen", "dog"), tmp_path, BuildOptions(model=tiny_llama, update=False))
     assert outcome.left_out == (tmp_path / "cat.html",)
     assert [card.slug for card in Site(tmp_path).read_cards()] == ["hen", "dog"] == slugs_in_index(tmp_path)
     outcome = build_site(prompts("dog"), tmp_path, BuildOptions(model=tiny_llama, update=True))
     assert outcome.left_out == (tmp_path / "cat.html",)
     assert slugs_in_index(tmp_path) == ["hen", "dog"]
+
+
+def test_pages_of_other_runs_stay_in_the_index_unless_asked_otherwise(tiny_llama: LoadedModel, tmp_path: Path) -> None:
+    build_site(prompts("cat", "dog"), tmp_path, BuildOptions(model=tiny_llama))
+    outcome = build_site(prompts("owl"), tmp_path, BuildOptions(model=tiny_llama))
+    assert (outcome.left_out, slugs_in_index(tmp_path)) == ((), ["cat", "dog", "owl"])
 
 
 def test_each_model_is_loaded_once_and_pages_keep_the_order_of_the_prompts(

@@ -9,9 +9,10 @@ import pytest
 from html_tree import parse_html
 from samples import make_capture
 
+from reportgen.build import build
 from reportgen.build.build import build_site
 from reportgen.build.comparisons import ComparisonInputs, PendingComparisons, make_comparison_input, name_and_check
-from reportgen.build.options import BuildOptions
+from reportgen.build.options import BuildOptions, NullProgress
 from reportgen.captures.record import Capture
 from reportgen.models.model import LoadedModel
 from reportgen.pages.cards import FailureCard
@@ -93,6 +94,37 @@ def test_run_shows_a_comparison_whose_side_failed(tiny_llama: LoadedModel, tmp_p
     assert isinstance(card, FailureCard)
     assert card.slug == "a-and-long"
     assert "'long' failed" in card.error
+
+
+@pytest.mark.parametrize("fault", ["folder", "drawing", "key"])
+def test_a_comparison_that_fails_fails_alone(
+    tiny_llama: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """Prompts after it are run, other comparisons are written, and the index says what failed."""
+
+    class Meddler(NullProgress):
+        def done(self, prompt: Prompt, outcome: object) -> None:
+            if prompt.slug == "a" and fault == "folder":
+                (tmp_path / "ab.html").mkdir()
+
+    def fail(comparison: Comparison, *arguments: object) -> object:
+        if comparison.slug == "ab":
+            raise RuntimeError("it is broken")
+        return usual(comparison, *arguments)
+
+    name = {"drawing": "render_comparison_artifacts", "key": "make_pair_key"}.get(fault)
+    if name:
+        usual = getattr(build, name)
+        monkeypatch.setattr(build, name, fail)
+    comparisons = [Comparison(("a", "b"), "", "ab"), Comparison(("a", "c"), "", "ac")]
+    options = BuildOptions(model=tiny_llama, batch_size=1)
+    monkeypatch.setattr(build, "find_up_to_date", lambda *_: {})
+    outcome = build_site(PROMPTS, tmp_path, options, Meddler(), comparisons=comparisons)
+    assert [path.stem for path in outcome.pages] == ["a", "b", "c", "d", "ac"]
+    (error,) = outcome.broken
+    assert ("exists and was not written by reportgen" if fault == "folder" else "it is broken") in error
+    (card,) = [card for card in Site(tmp_path).read_cards() if isinstance(card, FailureCard)]
+    assert (card.slug, card.error) == ("ab", error)
 
 
 def test_run_with_a_wrong_comparison_writes_nothing(tiny_llama: LoadedModel, tmp_path: Path) -> None:
