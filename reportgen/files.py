@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from reportgen.records.errors import SiteError
+from reportgen.records.errors import SiteError, UnusableFolder
 
 _ENDING = ".part"
 """Suffix of temporary files. Their names begin with a dot."""
+_WRONG_PATH = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.EINVAL}
+"""Errors of a path that no folder can have."""
+_SHOWN = 200
+"""Largest number of characters of a path in a message."""
 
 
 def make_folder(folder: Path) -> None:
     """Create a folder and its parents.
 
     Raises:
+        UnusableFolder: no folder can have this path.
         SiteError: the folder cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SiteError(
-            f"{folder}: cannot be created, {error.strerror}; choose another folder with --results"
-        ) from error
+    except (OSError, ValueError) as error:
+        raise uncreatable(folder, error) from error
+
+
+def uncreatable(folder: Path, error: OSError | ValueError) -> SiteError:
+    """Return the error to raise for a folder that cannot be created or looked at."""
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    kind = UnusableFolder if isinstance(error, ValueError) or error.errno in _WRONG_PATH else SiteError
+    return kind(f"{shorten_path(folder)}: cannot be created, {reason}; choose another folder with --results")
+
+
+def shorten_path(path: Path) -> str:
+    """Return a path for a message, without the middle of a very long one."""
+    text = str(path)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]}…{text[-_SHOWN // 2 :]}"
 
 
 @contextmanager

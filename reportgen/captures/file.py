@@ -114,6 +114,8 @@ def _reading(path: Path) -> Iterator[None]:
 
 def _check_header(path: Path) -> None:
     """Check the length of the header before memory is allocated for it."""
+    if path.is_fifo():  # it would be waited for
+        raise OSError("it is a pipe, not a file")
     with path.open("rb") as file:
         start = file.read(9)
         size = os.fstat(file.fileno()).st_size

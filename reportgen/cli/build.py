@@ -32,7 +32,7 @@ from reportgen.cli.options import (
     GroupedCommand,
     group,
 )  # fmt: skip
-from reportgen.cli.types import BatchType, DeviceType, ShardType, find_shard
+from reportgen.cli.types import AmountType, BatchType, DeviceType, ShardType, find_shard
 from reportgen.records import DEVICE_MAPS, DTYPES, EXTRA_EVIDENCE, Comparison, Prompt, Shard
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ _OVERRIDES = ("model", "layers", "heads", "max_new_tokens", "seed", "evidence")
     ),
     click.option("--ray-address", help="Cluster, as HOST:PORT. Default: RAY_ADDRESS, or the cluster on this machine."),
     click.option("--workers", type=click.IntRange(min=1), help="Number of workers. Default: one per GPU or node."),
-    click.option("--gpus-per-worker", type=click.FloatRange(min=0), help="GPUs per worker. Default: 1 if available."),
+    click.option("--gpus-per-worker", type=AmountType(), help="GPUs per worker. Default: 1 if available."),
     click.option("--fail-fast", is_flag=True, help="Stop at the first prompt that fails."),
     OPEN,
     VERBOSE,

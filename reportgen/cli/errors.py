@@ -9,12 +9,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
 
 from reportgen.build.interrupts import INTERRUPTED
-from reportgen.records.errors import OptionError, PromptFileError, ReportgenError, WrongSetting
+from reportgen.files import shorten_path
+from reportgen.records.errors import OptionError, PromptFileError, ReportgenError, UnusableFolder, WrongSetting
 
 NO_PAGE = " before a page was finished; earlier pages are kept"
 NOT_WRITTEN = "; nothing was written"
@@ -42,7 +44,14 @@ def shows_errors(stopped: str) -> Callable[[Callable[..., None]], Callable[..., 
                     raise
                 # Errors in a prompt file begin with FILE:LINE, so that editors and scripts can parse them.
                 click.echo(error if isinstance(error, PromptFileError) else f"error: {error}", err=True)
-                raise SystemExit(2 if isinstance(error, WrongSetting) else 1) from error
+                raise SystemExit(2 if isinstance(error, UnusableFolder | WrongSetting) else 1) from error
+            except OSError as error:
+                if options.get("verbose") or error.filename is None:
+                    raise
+                # A path that no stage expected, such as one with a name that is too long.
+                path = shorten_path(Path(os.fsdecode(error.filename)))
+                click.echo(f"error: {path}: cannot be used, {error.strerror}; name another", err=True)
+                raise SystemExit(2) from error
             except KeyboardInterrupt as interrupt:
                 click.echo(f"stopped{next(iter(interrupt.args), stopped)}", err=True)
                 raise SystemExit(INTERRUPTED) from None

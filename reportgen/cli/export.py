@@ -44,7 +44,7 @@ def export(page: str, view: str, query: int | None, step: int | None, output: Pa
     The part of PAGE after # selects what is shown, as in the browser: 'results/cat.html#layer=3&head=7&first=out'.
     Options override it. Requires Chromium and pip install 'attention-reportgen[export]'.
     """
-    from reportgen.pages.screenshot import FORMATS, View, draw_picture
+    from reportgen.pages.screenshot import FORMATS, View, draw_picture, why_no_sandbox
 
     if query is not None and step is not None:
         raise click.UsageError("--query and --step exclude each other; keep one")
@@ -53,6 +53,8 @@ def export(page: str, view: str, query: int | None, step: int | None, output: Pa
     choices = {"layer": settings["layer"], "head": settings["head"], "query": query, "step": step}
     selection = {key: str(value) for key, value in choices.items() if value is not None}
     picture = draw_picture(page, View(view, selection, settings["theme"]), picture_format, settings["browser"])
+    if reason := why_no_sandbox():
+        click.echo(f"note: the browser ran without its sandbox: {reason}", err=True)
     path = output or Path(f"{Path(page.partition('#')[0]).stem}-{view}.{picture_format}")
     try:
         path.write_bytes(picture)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from reportgen.cli.completion import complete_models
-from reportgen.cli.types import ModelType, SelectionType
+from reportgen.cli.types import AmountType, FolderType, ModelType, SelectionType
 from reportgen.pages.options import PageOptions
 from reportgen.records import EXPORT_FORMATS
 
@@ -45,7 +45,7 @@ def group(name: str, *options: Callable[[_F], _F]) -> Callable[[_F], _F]:
 
 
 PROMPTS = click.argument("prompts", type=click.Path(path_type=Path), default=Path("prompts.yaml"))
-FOLDER = click.Path(file_okay=False, path_type=Path)
+FOLDER = FolderType()
 RESULTS = click.option("-o", "--results", type=FOLDER, default="results", show_default=True, help="Output folder.")
 MODEL = click.option(
     "-m", "--model", type=ModelType(), shell_complete=complete_models,
@@ -59,7 +59,7 @@ VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Print a line for e
 QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress bar; failures are still shown.")
 OPEN = click.option("--open", "open_index", is_flag=True, help="Open the index in a browser when done.")
 MAX_MB = click.option(
-    "--max-page-mb", type=click.FloatRange(min=0), default=PageOptions.max_page_mb, show_default=True,
+    "--max-page-mb", type=AmountType(), default=PageOptions.max_page_mb, show_default=True,
     help="Maximum size of a page in megabytes: a larger one omits its smallest weights, with a note, or fails if too "
     "little would be left. 0: no limit.",
 )  # fmt: skip

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 import click
@@ -32,7 +34,7 @@ class DeviceType(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Convert a value, or fail with an error message."""
-        if not re.fullmatch(r"auto|(cpu|cuda|mps)(:\d{1,3})?", value):
+        if not re.fullmatch(r"auto|(cpu|cuda|mps)(:[0-9]{1,3})?", value):
             self.fail(
                 f"unknown device {value!r}; write auto, cpu, cuda or mps, or with a number, as cuda:1", param, ctx
             )
@@ -48,9 +50,39 @@ class BatchType(click.ParamType):
         """Convert a value, or fail with an error message."""
         if value == "auto":
             return 0
-        if not str(value).isdigit() or int(value) < 1:
+        if not re.fullmatch("0*[1-9][0-9]{0,8}", str(value)):
             self.fail(f"{value!r} is not a positive number; write 1 or more, or auto", param, ctx)
         return int(value)
+
+
+class FolderType(click.Path):
+    """A folder, which need not exist; the name must not be empty."""
+
+    def __init__(self) -> None:
+        """Refuse files."""
+        super().__init__(file_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Convert a value, or fail with an error message."""
+        if not str(value).strip():
+            self.fail("is empty; write a folder, such as results, or . for the current one", param, ctx)
+        folder: Any = super().convert(value, param, ctx)
+        return folder
+
+
+class AmountType(click.FloatRange):
+    """A finite number that is not negative."""
+
+    def __init__(self) -> None:
+        """Allow numbers from 0."""
+        super().__init__(min=0)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Convert a value, or fail with an error message."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number; write one such as 0.5 or 25", param, ctx)
+        return number
 
 
 class ShardType(click.ParamType):
@@ -60,7 +92,7 @@ class ShardType(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Shard:
         """Convert a value, or fail with an error message."""
-        match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", str(value))
+        match = re.fullmatch("([0-9]{1,9})/([0-9]{1,9})", str(value))
         if not match or not 1 <= int(match[1]) <= int(match[2]):
             self.fail(f"{value!r} is not a shard; write 1/8 for the first of eight, up to 8/8", param, ctx)
         return Shard(int(match[1]), int(match[2]))
@@ -77,7 +109,7 @@ def find_shard(context: click.Context, param: click.Parameter, shard: Shard | No
     rank, size = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
     if shard is not None or not rank or size in ("", "1"):
         return shard
-    if not (rank.isdigit() and size.isdigit() and int(rank) < int(size)):
+    if not (rank.isdecimal() and size.isdecimal() and int(rank) < int(size)):
         raise click.BadParameter(f"RANK={rank} and WORLD_SIZE={size} are invalid; unset them, or give --shard 1/8")
     click.echo(f"shard {int(rank) + 1}/{size}, from RANK and WORLD_SIZE", err=True)
     return Shard(int(rank) + 1, int(size))

@@ -33,6 +33,9 @@ _OF_A_PIN = ("pinned", "difference")
 _FLAGS = ("--disable-gpu", "--disable-background-networking", "--no-first-run")
 _OTHER = {"query": "step", "step": "query"}
 _OPEN_MILLISECONDS = 60_000
+_MARK = b'<meta name="generator" content="reportgen '
+"""Marker in the first ``_HEAD_BYTES`` bytes of a page that reportgen wrote."""
+_HEAD_BYTES = 4096
 _DRAW = """async ([view, format]) => {
   const picture = await globalThis.__studio.make(view, format);
   return new Promise((done) => {
@@ -124,8 +127,16 @@ def find_browser(asked: str = "") -> str:
 def _path_of(page: str) -> Path:
     address = urlsplit(page)
     path = Path(url2pathname(address.path) if address.scheme == "file" else page.partition("?")[0])
-    if not path.is_file():
-        raise PictureError(f"{page}: no such file; name a page that reportgen build wrote, such as results/cat.html")
+    advice = "name a page that reportgen build wrote, such as results/cat.html"
+    try:
+        if not path.is_file():
+            raise PictureError(f"{page}: no such file; {advice}")
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise PictureError(f"{page}: cannot be read, {error.strerror}; {advice}") from error
+    if _MARK not in head:  # its scripts could do anything
+        raise PictureError(f"{page}: was not written by reportgen, so it is not opened; {advice}")
     return path
 
 
@@ -138,9 +149,8 @@ def _open_browser(asked: str) -> Iterator[Browser]:
     program = find_browser(asked)
     with sync_playwright() as playwright:
         try:
-            # Chromium's sandbox does not work as root, the user of most containers. The pages are our own.
             browser = playwright.chromium.launch(
-                executable_path=program, args=list(_FLAGS), chromium_sandbox=not _is_root()
+                executable_path=program, args=list(_FLAGS), chromium_sandbox=not why_no_sandbox()
             )
         except Error as error:
             reason = error.message.strip().splitlines()[0]
@@ -151,8 +161,10 @@ def _open_browser(asked: str) -> Iterator[Browser]:
             browser.close()
 
 
-def _is_root() -> bool:
-    return hasattr(os, "geteuid") and os.geteuid() == 0
+def why_no_sandbox() -> str:
+    """Return why the browser runs without its sandbox; empty if it runs with it."""
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    return "Chromium has no sandbox for root, the user of most containers" if is_root else ""
 
 
 def _open_page(tab: Page, path: Path, selection: Mapping[str, str]) -> None:
@@ -169,6 +181,8 @@ def _open_page(tab: Page, path: Path, selection: Mapping[str, str]) -> None:
         raise PictureError(f"{path}: was not drawn within a minute; open it in a browser to see why") from error
     if errors := tab.locator(".wait.error").all_inner_texts():
         raise PictureError(f"{path}: {errors[0]}")
+    if tab.locator("[data-side]").count():
+        raise PictureError(f"{path}: is a comparison, which cannot be exported; name the page of one of its prompts")
     if not tab.evaluate("() => '__studio' in globalThis"):
         raise PictureError(f"{path}: written by an earlier reportgen that could not draw pictures; build it again")
 

@@ -17,7 +17,8 @@
     ├── PictureError        a view of a page cannot be rendered as a picture
     ├── SiteError           the results folder cannot be written, or a file in it is not from reportgen
     │   ├── InTheWay            a file or folder that reportgen did not create is in the place of its file
-    │   └── SiteInUse           another run writes into the folder
+    │   ├── SiteInUse           another run writes into the folder
+    │   └── UnusableFolder      the folder cannot have this path, such as one with a name that is too long
     └── TemplatesNotFound   the page templates cannot be found; the message names every folder that was searched
 
 A message has the form *where: what is wrong, actual value; what to do*. Only ``reportgen.cli`` prints errors; the other
@@ -119,6 +120,10 @@ class InTheWay(SiteError):
 
 class SiteInUse(SiteError):
     """Another run is writing to the results folder."""
+
+
+class UnusableFolder(SiteError):
+    """The results folder cannot have this path, such as one with a name that is too long or below a file."""
 
 
 class TemplatesNotFound(ReportgenError):

@@ -75,10 +75,9 @@ def check_folder(path: Path) -> None:
 
     Raises:
         InTheWay: the path holds something else.
-        SiteError: the path is a link.
     """
     if path.is_symlink():
-        raise SiteError(f"{path}: is a link, which is not followed; remove it or choose another --results")
+        raise InTheWay(f"{path}: is a link, which is not followed; remove it or choose another --results")
     if path.exists() and not path.is_dir():
         raise in_the_way(path)
 
@@ -177,8 +176,8 @@ def make_inside(folder: Path, inner: Path) -> None:
     Symbolic links on the path are not followed, because they could lead outside the site.
 
     Raises:
-        InTheWay: a part of the path is a file.
-        SiteError: a part of the path is a link, or the folder cannot be created.
+        InTheWay: a part of the path is a link or a file.
+        SiteError: the folder cannot be created.
     """
     check_inside(folder, inner)
     make_folder(inner)
@@ -188,8 +187,7 @@ def check_inside(folder: Path, inner: Path) -> None:
     """Check that a folder inside a site exists or can be created.
 
     Raises:
-        InTheWay: a part of the path is a file.
-        SiteError: a part of the path is a link.
+        InTheWay: a part of the path is a link or a file.
     """
     for part in takewhile(lambda part: part != folder, (inner, *inner.parents)):
         check_folder(part)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reportgen.captures.record import Capture
-from reportgen.files import atomic_write, make_folder, remove_leftovers, unwritable
+from reportgen.files import atomic_write, make_folder, remove_leftovers, uncreatable, unwritable
 from reportgen.pages.artifacts import Artifacts
 from reportgen.pages.assets import BOKEH_FILE, read_bokeh
 from reportgen.pages.cards import Card, FailureCard
@@ -112,12 +112,18 @@ class Site:
         """
         with ExitStack() as self._locks:
             self._shard = shard
-            if self.root.is_dir():
+            if self._exists():
                 self._take_lock()
             try:
                 yield
             finally:
                 self._locks, self._is_locked, self._pages, self._report = None, False, None, None
+
+    def _exists(self) -> bool:
+        try:
+            return self.root.is_dir()
+        except OSError as error:  # such as a name that is too long
+            raise uncreatable(self.root, error) from error
 
     def _take_lock(self) -> None:
         if self._locks is not None and not self._is_locked:
@@ -393,7 +399,7 @@ class Site:
         Raises:
             SiteError: the folder does not exist, or a page or the report in it cannot be read.
         """
-        if not self.root.is_dir():
+        if not self._exists():
             raise SiteError(f"{self.root}: is not a folder; name the folder that reportgen build wrote")
         pages = dict(self.pages)
         for slug in self.last_report.left_out:

@@ -275,6 +275,36 @@ def test_file_in_the_way_is_kept(here: Path) -> None:
         (["build", "--max-new-tokens", "-1"], "--max-new-tokens"),
         (["build", "--dtype", "int8"], "bfloat16"),
         (["build", "--seed", "x"], "--seed"),
+        (["build", "--seed", "-1"], "--seed"),
+        (["build", "--seed", "1e3"], "--seed"),
+        *[(["build", "--max-page-mb", value], "--max-page-mb") for value in ("nan", "inf", "-inf", "-1", "x", "")],
+        *[(["render", "a.safetensors", "--max-page-mb", value], "--max-page-mb") for value in ("nan", "1e999", "-0.1")],
+        *[(["build", "--gpus-per-worker", value], "--gpus-per-worker") for value in ("nan", "inf", "-1")],
+        *[(["build", "--batch-size", value], "--batch-size") for value in ("0", "-1", "1.5", "²", "9" * 5000, "")],
+        *[(["build", "--shard", value], "--shard") for value in ("0/2", "3/2", "1", "²/2", "1/0", "")],
+        *[(["build", "--precision", value], "--precision") for value in ("4", "x", "")],
+        *[(["build", "--device", value], "--device") for value in ("", "cuda:²", "cuda:", "gpu")],
+        *[(["build", option, ""], option) for option in ("-o", "--layers", "--heads", "--export-data", "--engine")],
+        *[(["build", option, "-1"], option) for option in ("--workers", "--max-new-tokens")],
+        (["build", "--max-new-tokens", "nan"], "--max-new-tokens"),
+        (["build", "--workers", "0", "--engine", "ray"], "--workers"),
+        (["build", "--workers", "2"], "--workers: is for a cluster; add --engine ray"),
+        (["build", "--only", "cow"], "no prompt 'cow'"),
+        (["build", "--only", ""], "no prompt ''"),
+        (["build", "--site-url", "heads"], "--site-url"),
+        (["build", "-o", "prompts.yaml"], "is a file"),
+        (["build", "--shard", "1/2", "--open"], "exclude each other"),
+        (["compare", "cat"], "name a SECOND prompt"),
+        (["compare", "cat", "cow"], "no prompt 'cow'"),
+        (["compare", "cat", "--second-model", ""], "--second-model"),
+        (["export", "a.html", "--layer", "-1"], "--layer"),
+        (["export", "a.html", "--format", "gif"], "--format"),
+        (["export", "a.html", "--theme", "blue"], "--theme"),
+        (["export", "a.html", "--query", "1", "--step", "1"], "exclude each other"),
+        (["index", "prompts.yaml"], "is a file"),
+        (["index", ""], "is empty"),
+        (["completion", "tcsh"], "tcsh"),
+        (["render"], "CAPTURES"),
         (["build", "--layer", "3"], "--layers"),
         (["build", "a.yaml", "b.yaml"], "b.yaml"),
         (["biuld"], "No such command"),
@@ -284,6 +314,8 @@ def test_wrong_usage_is_exit_code_2(here: Path, arguments: list[str], advice: st
     done = call(*arguments)
     assert done.exit_code == 2
     assert advice in done.stderr
+    assert sum(line.startswith("Error: ") for line in done.stderr.splitlines()) == 1
+    assert "Traceback" not in done.stderr
     assert not (here / "results").exists()
 
 
