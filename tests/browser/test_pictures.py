@@ -18,8 +18,11 @@ from PIL import Image
 from pypdf import PdfReader
 from samples import HOSTILE, make_capture
 
+from reportgen.pages.compare import render_comparison
 from reportgen.pages.page import render_page
 from reportgen.pages.palettes import PALETTES
+from reportgen.pages.screenshot import why_no_sandbox
+from reportgen.records import Comparison
 
 HASH = "#layer=1&head=1&step=1&pin=2.3"
 READ = ("text", "head", "step_heads", "step_layers", "layer_tiles", "head_tiles", "aggregate", "pinned", "difference")
@@ -220,7 +223,9 @@ def test_command_gives_the_bytes_that_the_page_saves(
     file = tmp_path / f"picture.{picture_format}"
     chosen = ("--view", view, "--layer", "1", "--head", "1", "--step", "1", "--output", str(file))
     done = export(folder, "cat.html#pin=2.3", *chosen)
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{file}\n", "")
+    reason = why_no_sandbox()
+    note = f"note: the browser ran without its sandbox: {reason}\n" if reason else ""
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{file}\n", note)
     assert file.read_bytes() == save(reader, view, picture_format)
 
 
@@ -267,6 +272,23 @@ def test_command_says_what_is_wrong(folder: Path, arguments, environment, messag
     assert done.stdout == ""
     assert f"error: {message}" in done.stderr or message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_command_does_not_open_a_page_of_another_program(tmp_path: Path) -> None:
+    """No browser is started: there is none."""
+    (tmp_path / "other.html").write_text('<!doctype html><script id="card">{}</script>', "utf-8")
+    done = export(tmp_path, "other.html", CHROMIUM="no-such")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: other.html: was not written by reportgen, so it is not opened; name a page")
+
+
+def test_command_says_that_comparisons_cannot_be_exported(tmp_path: Path) -> None:
+    pair = [make_capture(slug=slug) for slug in ("cat", "dog")]
+    comparison = Comparison(("cat", "dog"), title="both", slug="both")
+    (tmp_path / "both.html").write_text(render_comparison(comparison, *pair), "utf-8")
+    done = export(tmp_path, "both.html")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "both.html: is a comparison, which cannot be exported; name the page of one of its prompts" in done.stderr
 
 
 def test_command_refuses_a_query_and_a_step(folder: Path) -> None:

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from tiny import make_gpt2, make_llama, make_tokenizer, save_adapter
 from transformers import PreTrainedModel
 from unpacking import decode_bytes, unpack_triangles
 
+from reportgen.build import build
 from reportgen.build.build import build_site
 from reportgen.build.capture import capture, capture_in_turn
 from reportgen.build.engines import worker
@@ -27,7 +29,7 @@ from reportgen.models.model import LoadedModel, wrap_model
 from reportgen.pages.cards import Card, FailureCard
 from reportgen.prompts.prompt_file import load_prompts
 from reportgen.records import EncodedPrompt, Failure, Prompt
-from reportgen.records.errors import ModelError, PromptFileError
+from reportgen.records.errors import ModelError, PromptFileError, SiteInUse
 from reportgen.records.selection import parse_selection
 from reportgen.site.site import Site
 
@@ -433,3 +435,27 @@ def test_report_says_what_became_of_the_shipped_prompts(shipped: tuple[Outcome, 
     outcome, captures = shipped
     report = json.loads((outcome.index.parent / "report.json").read_text("utf-8"))
     assert [(each["slug"], each["status"]) for each in report["prompts"]] == [(slug, "written") for slug in captures]
+
+
+def test_pages_are_trusted_only_under_the_lock(
+    tiny_llama: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run that starts at the same time could remove a page that this run has found to be up to date."""
+    build_site(prompts("cat", "dog"), tmp_path, BuildOptions(model=tiny_llama))
+    usual, looked = build.find_up_to_date, []
+
+    def look(*arguments: Any) -> Any:
+        with pytest.raises(SiteInUse), Site(tmp_path).lock():
+            pass
+        looked.append(1)
+        return usual(*arguments)
+
+    monkeypatch.setattr(build, "find_up_to_date", look)
+    build_site(prompts("cat", "dog"), tmp_path, BuildOptions(model=tiny_llama))
+    assert looked == [1]
+    late = Site(tmp_path)
+    assert list(late.pages) == ["cat", "dog"]
+    with Site(tmp_path).lock():
+        assert Site(tmp_path).prune(["cat"]) == [tmp_path / "cat.html"]
+    with late.lock():
+        assert list(late.pages) == ["dog"]
