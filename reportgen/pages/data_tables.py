@@ -104,8 +104,8 @@ def is_table(path: Path) -> bool:
         if path.suffix == ".parquet":
             file.seek(-min(_TAIL_BYTES, file.seek(0, os.SEEK_END)), os.SEEK_END)
             return _MARK["generator"].encode("ascii") in file.read()
-        columns = file.readline(_TAIL_BYTES).decode("utf-8", "replace").strip().split(",")
-    return _KEY_COLUMNS[path.stem].issubset(columns)
+        line = file.readline(_TAIL_BYTES).decode("utf-8-sig", "replace").replace("\0", "")
+    return _KEY_COLUMNS[path.stem].issubset(next(csv.reader([line]), ()))
 
 
 def _cell(value: Any) -> str:

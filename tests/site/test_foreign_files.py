@@ -109,3 +109,5 @@ def test_tables_are_known_by_what_is_in_them(tmp_path: Path, kind: str) -> None:
         assert is_table(tmp_path / name)
         (tmp_path / name).write_bytes(b"PAR1" if kind == "parquet" else b"token,score\na,1\n")
         assert not is_table(tmp_path / name)
+        (tmp_path / name).write_bytes(b'\0\xff"' * 1000)
+        assert not is_table(tmp_path / name)
