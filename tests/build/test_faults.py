@@ -162,7 +162,7 @@ def test_folder_that_is_in_the_way_before_is_told_before_any_work(here: Path, co
     index = (here / "site" / "index.html").read_bytes()
     ended = command.run(*arguments)
     assert (ended.code, ended.stdout) == (1, "")
-    assert ended.stderr.startswith(f"error: {here / 'site' / 'p3.html'}: is in the way")
+    assert ended.stderr.startswith(f"error: {here / 'site' / 'p3.html'}: exists and was not written by reportgen")
     assert (here / "site" / "index.html").read_bytes() == index
 
 
