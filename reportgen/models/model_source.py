@@ -128,10 +128,15 @@ def _in_folder(name: str, folder: Path) -> Source:
     raise ModelError(f"model {name!r}: the folder holds no config.json; {advice}")
 
 
+_WITHOUT_OWNER = {"gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "distilgpt2", "openai-gpt", "ctrl"}
+"""Causal language models whose names on the hub have no owner."""
+
+
 def find_shadowed(name: str) -> str:
     """Return how to write the hub name that a local folder hides; empty if there is no doubt.
 
-    ``gpt2`` can be both; ``models/gpt2`` is taken for a folder unless the hub's cache has a model of that name.
+    Names without an owner, such as ``gpt2``, are few on the hub; other names are taken for a folder without a word
+    unless the hub's cache has a model of that name.
     """
     if name in BUNDLED or _LOOKS_LIKE_PATH.match(name) or "@" in name or not Path(name).is_dir():
         return ""
@@ -142,7 +147,7 @@ def find_shadowed(name: str) -> str:
         is_cached = isinstance(try_to_load_from_cache(name, "config.json"), str)
     except HFValidationError:
         return ""
-    return f"{name}@main" if is_cached or "/" not in name else ""
+    return f"{name}@main" if is_cached or name in _WITHOUT_OWNER else ""
 
 
 def _refuse_address(name: str, subject: str) -> None:

@@ -72,11 +72,15 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
     },
     "attribution": {
         "step": _STEP,
-        "against_token_id": Column("index", "token to compare with; empty for the mean over the vocabulary"),
+        "against": Column(
+            "text", "what the token is compared with: alternatives, mean or runner-up; or account, or by token read"
+        ),
+        "against_token_id": Column("index", "token to compare with; empty unless it is a runner-up"),
         "against_text": Column("text", f"its exact decoded text; {_TEXT}"),
-        "part": Column("text", "part of the network; all is the sum of the other parts of a step"),
+        "part": Column("text", "part of the network; all is the sum of the other parts of a comparison"),
         "layer": Column("index", "number of the layer in the model, from 0; empty if the part is of no single layer"),
         "head": Column("index", "number of the head in its layer, from 0; empty if the part is no single head"),
+        "key_pos": Column("index", "position of the token that attention read, from 0; empty for other parts"),
         "logit": Column("logits", "contribution of the part to the logit of the token minus that of the comparison"),
     },
     "ablation": {

@@ -6,6 +6,7 @@ cell.
 
 from __future__ import annotations
 
+import csv
 import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
