@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from reportgen import capture, load_model
-from reportgen.build.cache_key import make_key
+from reportgen.build.cache_key import make_numbers_key, make_page_keys
 from reportgen.build.options import CaptureOptions
-from reportgen.models.fingerprint import fingerprint
+from reportgen.build.resolve import find_auto_device, resolve_model
 from reportgen.pages.options import PageOptions
 from reportgen.pages.page import draw_page
 from reportgen.prompts.prompt_file import load_prompts
@@ -59,8 +59,9 @@ def fill(folder: Path) -> int:
     captured = capture(model, replace(prompts[0], max_new_tokens=2))
     site = Site(folder / "results").open().root
     for prompt in prompts:
-        key = make_key(prompt, CaptureOptions(), PageOptions(), fingerprint(prompt.model))
-        Site(site).write_page(prompt.slug, draw_page(replace(captured, prompt=prompt), key=key)[0])
+        model = resolve_model(prompt.model, prompt.adapter, CaptureOptions(), find_auto_device())
+        keys = make_page_keys(prompt, make_numbers_key(prompt, CaptureOptions(), model), PageOptions())
+        Site(site).write_page(prompt.slug, draw_page(replace(captured, prompt=prompt), keys=keys)[0])
     return sum(path.stat().st_size for path in site.glob("*.html"))
 
 

@@ -52,7 +52,10 @@ def test_keys_are_those_of_prompts_and_generation() -> None:
     ("keys", "what"),
     [
         ({"layer": "1"}, "report: unknown argument 'layer'; did you mean 'layers'?"),
-        ({"place": 1}, "report: unknown argument 'place'; there are adapter, add_special_tokens, chat_template_kwargs, "),
+        (
+            {"place": 1},
+            "report: unknown argument 'place'; there are adapter, add_special_tokens, chat_template_kwargs, ",
+        ),
     ],
 )
 def test_unknown_arguments_are_told(keys: dict[str, object], what: str) -> None:

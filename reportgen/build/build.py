@@ -4,30 +4,38 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from reportgen.build.cache import find_up_to_date
-from reportgen.build.cache_key import make_pair_key
+from reportgen.build.cache import Cache
+from reportgen.build.cache_key import make_comparison_keys
 from reportgen.build.comparisons import ComparisonInput, PendingComparisons, name_and_check
 from reportgen.build.engines.jobs import RunRequest
 from reportgen.build.interrupts import Stop
 from reportgen.build.options import BuildOptions, NullProgress, Outcome, Progress
 from reportgen.build.preflight import check_prompts
+from reportgen.build.resolve import find_auto_device
+from reportgen.build.results import PromptResult, ResultMaker
 from reportgen.build.run_report import RunReport
+from reportgen.captures.record import load_with_key
 from reportgen.pages.artifacts import Artifacts, render_comparison_artifacts
 from reportgen.pages.cards import Card, FailureCard
 from reportgen.pages.data_tables import check_format
 from reportgen.pages.links import check_site_url
 from reportgen.prompts.prompt_file import name_pages
 from reportgen.records import Comparison, Failure, Prompt
-from reportgen.records.errors import ClusterError, InTheWay, PromptError, SiteError, first_line, install_advice
+from reportgen.records.errors import (
+    CaptureFileError,
+    ClusterError,
+    InTheWay,
+    PromptError,
+    SiteError,
+    first_line,
+    install_advice,
+)
 from reportgen.site.shards import remove_parts
 from reportgen.site.site import Site
-
-if TYPE_CHECKING:
-    from reportgen.build.engines.worker import PromptResult
 
 
 def build_site(
@@ -66,14 +74,16 @@ def build_site(
     site = Site(results)
     with site.lock(options.shard):  # before looking at pages that another run may remove
         run = _Run(site, options, progress, stop or Stop())
-        pending = run.take_comparisons(compared)
-        current = run.find_up_to_date(named, pending.comparisons)
-        named = run.check(named, current)
-        missing = [entry.slug for entry in (*named, *pending.comparisons) if entry.slug not in current]
+        ours = run.take_comparisons(compared)
+        current = run.find_up_to_date(named, ours)
+        pending = PendingComparisons([comparison for comparison in ours if comparison.slug not in current])
+        work = run.plan(named, current, pending)
+        named = run.check(named, work)
+        missing = [entry.slug for entry in (*named, *ours) if entry.slug not in current]
         run.prepare_folder(missing)
-        report = run.start_report(named, compared, current, len(pending.comparisons))
+        report = run.start_report(named, compared, current, len(ours))
         with report.finished_if_interrupted():
-            for result in run.capture_and_render(named, missing, pending):
+            for result in run.capture_and_render(named, work):
                 run.write(result, pending, report)
                 if options.fail_fast and report.failures:
                     break
@@ -99,6 +109,26 @@ class Engine(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class _Work:
+    """What a run has to do.
+
+    Attributes:
+        pages: slugs of the prompts whose pages are made.
+        sides: slugs of the prompts that a comparison needs.
+        captures: captures from which prompts are drawn, by slug; the other prompts run.
+    """
+
+    pages: frozenset[str]
+    sides: frozenset[str]
+    captures: Mapping[str, Path]
+
+    @property
+    def to_run(self) -> frozenset[str]:
+        """Slugs of the prompts that run on their model."""
+        return (self.pages | self.sides) - self.captures.keys()
+
+
 class _Run:
     """The steps of a run, which share the folder, the options, the progress report and the request to stop."""
 
@@ -106,21 +136,27 @@ class _Run:
         known = options.site_url or (site.read_run().site_url if options.update else "")
         self._options = replace(options, site_url=check_site_url(known))
         self._site, self._progress, self._stop = site, progress, stop
+        auto_device = "auto" if options.cluster else find_auto_device()  # the nodes of a cluster may have other devices
+        self._cache = Cache(site, options.capture, self._options.page, auto_device)
 
-    def take_comparisons(self, comparisons: Sequence[Comparison]) -> PendingComparisons:
+    def take_comparisons(self, comparisons: Sequence[Comparison]) -> list[Comparison]:
         """Return the comparisons of this shard."""
         shard = self._options.shard
-        ours = [item for place, item in enumerate(comparisons) if shard is None or shard.takes(place)]
-        return PendingComparisons(ours)
+        return [item for place, item in enumerate(comparisons) if shard is None or shard.takes(place)]
 
     def find_up_to_date(self, prompts: Sequence[Prompt], comparisons: Sequence[Comparison]) -> dict[str, Card]:
         """Return the cards of the pages that need not be built, by slug."""
-        options = self._options
-        return {} if options.force else find_up_to_date(self._site, prompts, comparisons, options.capture, options.page)
+        return {} if self._options.force else self._cache.find_pages(prompts, comparisons)
 
-    def check(self, prompts: Sequence[Prompt], current: Collection[str]) -> tuple[Prompt, ...]:
-        """Check the prompts that will run against their models and this machine; those with a page passed earlier."""
-        missing, options = [prompt for prompt in prompts if prompt.slug not in current], self._options
+    def plan(self, prompts: Sequence[Prompt], current: Collection[str], pending: PendingComparisons) -> _Work:
+        """Return what to do: draw prompts from their captures, and run the others."""
+        pages = frozenset(prompt.slug for prompt in prompts if prompt.slug not in current)
+        needed = [prompt for prompt in prompts if prompt.slug in pages | pending.prompts]
+        return _Work(pages, pending.prompts, {} if self._options.force else self._cache.find_captures(needed))
+
+    def check(self, prompts: Sequence[Prompt], work: _Work) -> tuple[Prompt, ...]:
+        """Check the prompts that will run against their models and this machine; the others passed earlier."""
+        missing, options = [prompt for prompt in prompts if prompt.slug in work.to_run], self._options
         if not missing:
             return tuple(prompts)
         with self._stop.importing():
@@ -154,22 +190,46 @@ class _Run:
         num_ours: int,
     ) -> RunReport:
         """Return the report of this run, of whose comparisons ``num_ours`` are of this shard."""
-        report = RunReport(self._site, (*prompts, *comparisons), current, self._options.site_url, self._options.shard)
+        report = RunReport(self._site, (*prompts, *comparisons), current, self._options)
         report.leave(len(comparisons) - num_ours)
         if current:
             self._progress.skip(len(current))
         return report
 
-    def capture_and_render(
-        self, prompts: Sequence[Prompt], missing: Collection[str], pending: PendingComparisons
-    ) -> Iterator[PromptResult]:
-        """Run the prompts that have no page, grouped by model; if there are none, torch is not imported."""
-        if not missing:
-            return
-        with self._stop.importing():
-            engine = self._make_engine()
-        request = RunRequest(frozenset(missing), pending.prompts & frozenset(missing), self._options.shard)
-        yield from engine.run(prompts, request)
+    def capture_and_render(self, prompts: Sequence[Prompt], work: _Work) -> Iterator[PromptResult]:
+        """Draw prompts from their captures, then run the others, grouped by model; torch is imported only for those."""
+        left = set(work.to_run)
+        for place, prompt in enumerate(prompts):
+            if prompt.slug in work.captures and not self._stop.asked:
+                result = self._redraw(place, prompt, work)
+                if result is None:
+                    left.add(prompt.slug)
+                else:
+                    yield result
+        if left and not self._stop.asked:
+            with self._stop.importing():
+                engine = self._make_engine()
+            yield from engine.run(prompts, RunRequest(work.pages & left, work.sides & left, self._options.shard))
+
+    def _redraw(self, place: int, prompt: Prompt, work: _Work) -> PromptResult | None:
+        """Draw a prompt from its capture, in the shard that takes its place; ``None`` if the capture is broken."""
+        shard = self._options.shard
+        is_ours = shard is None or shard.takes(place)
+        if not is_ours and prompt.slug not in work.sides:
+            return PromptResult(prompt, None)
+        try:
+            capture, key = load_with_key(work.captures[prompt.slug])
+        except CaptureFileError:
+            return None
+        if key != self._cache.make_numbers_key(prompt):  # two prompts have exchanged their slugs
+            return None
+        if prompt.slug in work.pages:
+            self._progress.stage(prompt, "page")
+        drawing = self._options.page
+        if work.captures[prompt.slug] == self._site.capture(prompt.slug):  # it holds the title, which may be new
+            drawing = replace(drawing, keep_captures=True)
+        maker = ResultMaker(drawing, work.pages if is_ours else frozenset(), work.sides)
+        return maker.make(prompt, replace(capture, prompt=prompt), key)
 
     def _make_engine(self) -> Engine:
         """Return the engine: Ray if a cluster is given, otherwise local."""
@@ -191,8 +251,9 @@ class _Run:
         """Write the result of a prompt, and the comparisons that waited for it."""
         start = time.perf_counter()
         if result.outcome is None:
-            self._progress.skip(1)
-            report.leave(1)
+            if not report.is_up_to_date(result.prompt):  # another shard makes its page
+                self._progress.skip(1)
+                report.leave(1)
         else:
             if result.warning:
                 self._progress.warn(result.prompt, result.warning)
@@ -225,8 +286,9 @@ class _Run:
                 continue
             options = self._options.page
             try:
-                key = make_pair_key(comparison, sides.keys, options)
-                artifacts = render_comparison_artifacts(comparison, *sides.captures, options, key)
+                prompts = [capture.prompt for capture in sides.captures]
+                keys = make_comparison_keys(comparison, [*zip(prompts, sides.keys, strict=True)], options)
+                artifacts = render_comparison_artifacts(comparison, *sides.captures, options, keys)
                 with self._stop.held():
                     report.add_page(comparison, artifacts.card, self._site.write(comparison.slug, artifacts))
             except SiteError as error:

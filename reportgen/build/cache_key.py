@@ -1,8 +1,11 @@
-"""The cache key of a page: a hash of everything that the page depends on. A page with the same key is up to date.
+"""The two keys of a page: one for its numbers and one for the page itself.
 
-The key covers the prompt, including command-line overrides; the options that change the page; the model's fingerprint;
-and the program: its modules, its templates and the versions of the packages that compute the numbers. It does not cover
-what changes only the last digits of numbers: the other prompts of the batch, and which of several equal devices ran it.
+The numbers key covers what the model computes: the prompt, the files of the model, the device and the dtype, and the
+program that runs it. A capture is saved under it. The page key covers the numbers key and how the page is drawn. A page
+with the same page key is up to date; if only its page key changes, the page is drawn again from its capture.
+
+No key covers what changes only the last digits of numbers: the other prompts of the batch, and which of several equal
+devices ran it.
 """
 
 from __future__ import annotations
@@ -10,75 +13,80 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, fields
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from platform import python_version
 from typing import Any
 
 from reportgen.build.options import CaptureOptions
-from reportgen.pages.links import key_at
+from reportgen.build.resolve import ResolvedModel
+from reportgen.pages.keys import PageKeys
 from reportgen.pages.options import PageOptions
 from reportgen.paths import find_templates
-from reportgen.records import EXPORT_FORMATS, Comparison, Prompt
+from reportgen.records import Comparison, Prompt
 
-_PACKAGES = ("bokeh", "numpy", "tokenizers", "torch", "transformers")
-PROMPT_FIELDS_IGNORED = ("place",)
+NUMBERS_CODE = ("records", "models", "instrumentation", "captures", "evidence")
+"""Packages of this program that the numbers depend on."""
+NUMBERS_PACKAGES = ("numpy", "tokenizers", "torch", "transformers")
+DRAWING_CODE = ("pages",)
+DRAWING_PACKAGES = ("bokeh",)
+DRAWN_FIELDS = ("title", "slug", "tags", "note")
+"""Fields of a prompt that its page shows and its numbers do not depend on."""
+IGNORED_FIELDS = ("place",)
 """Fields of a prompt or a comparison that its page does not depend on."""
-OPTIONS_IGNORED = ("batch_size", "model", "site_url")
-"""Fields of ``CaptureOptions`` and ``PageOptions`` that no page depends on, and ``site_url``, which ``key_at`` adds."""
+RESOLVED_OPTIONS = ("device", "dtype")
+"""Fields of ``CaptureOptions`` that a ``ResolvedModel`` has in their place."""
+OPTIONS_IGNORED = ("allow_pickle", "batch_size", "model", "export_data", "keep_captures")
+"""Fields of ``CaptureOptions`` and ``PageOptions`` that no page depends on."""
 
 
-def make_key(prompt: Prompt, capturing: CaptureOptions, drawing: PageOptions, model_fingerprint: str) -> str:
-    """Return the cache key of a prompt's page, without the site's URL.
+def make_numbers_key(prompt: Prompt, capturing: CaptureOptions, model: ResolvedModel | None) -> str:
+    """Return the hash of everything that the numbers of a prompt depend on.
+
+    Args:
+        prompt: prompt to run.
+        capturing: how the model is loaded and run.
+        model: what the request for the model stands for; ``None`` if it is unknown.
+
+    Returns:
+        A SHA-256 hash in hexadecimal; empty if ``model`` is ``None``.
+    """
+    if model is None:
+        return ""
+    resolved = asdict(model) if prompt.messages else {**asdict(model), "clock": ()}
+    settings = _values(capturing, (*OPTIONS_IGNORED, *RESOLVED_OPTIONS))
+    return _hash([_values(prompt, (*IGNORED_FIELDS, *DRAWN_FIELDS)), settings, resolved, hash_numbers_code()])
+
+
+def make_page_keys(prompt: Prompt, numbers_key: str, drawing: PageOptions) -> PageKeys:
+    """Return the keys of a prompt's page.
 
     Args:
         prompt: prompt with its slug and title.
-        capturing: how the model is loaded and run.
+        numbers_key: key of its numbers, as returned by ``make_numbers_key``.
         drawing: how the page is drawn.
-        model_fingerprint: fingerprint of the model, as returned by ``fingerprint``; empty if unknown.
-
-    Returns:
-        A SHA-256 hash in hexadecimal; empty if the model's fingerprint is unknown.
     """
-    if not model_fingerprint or capturing.model is not None:
-        return ""
-    prompt_fields, settings = _values(prompt, PROMPT_FIELDS_IGNORED), _values(capturing, OPTIONS_IGNORED)
-    settings |= _values(drawing, OPTIONS_IGNORED) | {"device": capturing.device.partition(":")[0]}
-    return _hash([prompt_fields, settings, model_fingerprint, hash_program()])
+    if not numbers_key:
+        return PageKeys()
+    drawn = {name: getattr(prompt, name) for name in DRAWN_FIELDS}
+    page = _hash([numbers_key, drawn, _values(drawing, OPTIONS_IGNORED), hash_drawing_code()])
+    return PageKeys(page, numbers_key)
 
 
-def make_valid_keys(
-    prompt: Prompt, capturing: CaptureOptions, drawing: PageOptions, model_fingerprint: str
-) -> set[str]:
-    """Return all keys of an up-to-date page, including those of a run that also wrote tables or captures."""
-    kinds = (drawing.export_data,) if drawing.export_data else ("", *EXPORT_FORMATS)
-    kept = (True,) if drawing.keep_captures else (False, True)
-    variants = [replace(drawing, export_data=kind, keep_captures=keep) for kind in kinds for keep in kept]
-    keys = (make_key(prompt, capturing, variant, model_fingerprint) for variant in variants)
-    return {key_at(key, drawing.site_url) for key in keys} - {""}
-
-
-def make_pair_key(comparison: Comparison, sides: Sequence[str], drawing: PageOptions) -> str:
-    """Return the cache key of a comparison's page, without the site's URL.
+def make_comparison_keys(comparison: Comparison, sides: Sequence[tuple[Prompt, str]], drawing: PageOptions) -> PageKeys:
+    """Return the keys of a comparison's page.
 
     Args:
         comparison: comparison with its slug and title.
-        sides: keys of its two prompts, as returned by ``make_side_key``.
+        sides: its two prompts, each with its numbers key.
         drawing: how the page is drawn.
-
-    Returns:
-        A SHA-256 hash in hexadecimal; empty if the key of a side is empty.
     """
-    if not all(sides):
-        return ""
-    return _hash([_values(comparison, PROMPT_FIELDS_IGNORED), list(sides), drawing.shared_assets])
-
-
-def make_side_key(prompt: Prompt, capturing: CaptureOptions, drawing: PageOptions, model_fingerprint: str) -> str:
-    """Return the key of a prompt as a side of a comparison; it ignores tables and captures written with its page."""
-    return make_key(prompt, capturing, replace(drawing, export_data="", keep_captures=False), model_fingerprint)
+    if not all(key for _, key in sides):
+        return PageKeys()
+    pages = [make_page_keys(prompt, key, drawing).page for prompt, key in sides]
+    numbers = " ".join(f"{prompt.slug}={key}" for prompt, key in sides)
+    return PageKeys(_hash([_values(comparison, IGNORED_FIELDS), pages]), numbers)
 
 
 def _values(record: Any, without: Collection[str]) -> dict[str, Any]:
@@ -92,13 +100,24 @@ def _hash(values: list[Any]) -> str:
 
 
 @cache
-def hash_program() -> str:
-    """Return a hash of this program's modules and templates and of the versions of Python and its dependencies."""
+def hash_numbers_code() -> str:
+    """Return a hash of the modules and the packages that the numbers depend on."""
     package = Path(__file__).parents[1]
-    whole = hashlib.sha256(repr([python_version(), *map(version, _PACKAGES)]).encode())
-    for folder, pattern in ((package, "*.py"), (find_templates(), "*")):
-        for path in sorted(folder.rglob(pattern)):
-            if path.is_file():
-                whole.update(f"{path.relative_to(folder).as_posix()}\0".encode())
+    return _hash_files([package / name for name in NUMBERS_CODE], NUMBERS_PACKAGES)
+
+
+@cache
+def hash_drawing_code() -> str:
+    """Return a hash of the modules, the templates and the packages that pages are drawn with."""
+    package = Path(__file__).parents[1]
+    return _hash_files([*(package / name for name in DRAWING_CODE), find_templates()], DRAWING_PACKAGES)
+
+
+def _hash_files(folders: Sequence[Path], packages: Sequence[str]) -> str:
+    whole = hashlib.sha256(repr([*map(version, packages)]).encode())
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.suffix != ".pyc":
+                whole.update(f"{folder.name}/{path.relative_to(folder).as_posix()}\0".encode())
                 whole.update(hashlib.sha256(path.read_bytes()).digest())
     return whole.hexdigest()

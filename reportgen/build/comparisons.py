@@ -40,7 +40,7 @@ class ComparisonInput:
 
     Attributes:
         captured: capture of the prompt, reduced by ``slim``, or the error message if it failed.
-        key: cache key of the prompt, as returned by ``make_side_key``.
+        key: key of the numbers, as returned by ``make_numbers_key``.
     """
 
     captured: Capture | str
@@ -64,7 +64,7 @@ class ComparisonInputs:
 
     Attributes:
         captures: captures of the two prompts, reduced by ``slim``.
-        keys: cache keys of the two prompts, as returned by ``make_side_key``.
+        keys: keys of their numbers, as returned by ``make_numbers_key``.
     """
 
     captures: tuple[Capture, Capture]

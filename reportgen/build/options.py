@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from reportgen.pages.options import PageOptions
 from reportgen.records import Failure, Prompt, Shard
@@ -12,6 +13,8 @@ from reportgen.records import Failure, Prompt, Shard
 if TYPE_CHECKING:
     from reportgen.models.model import LoadedModel
 
+_NOT_RECORDED = ("allow_pickle", "model", "trust_remote_code")
+"""Options that are not recorded: each command must be given anew what allows code to run; a model is no text."""
 _Part = TypeVar("_Part", "CaptureOptions", PageOptions)
 
 
@@ -65,6 +68,11 @@ class BuildOptions(CaptureOptions, PageOptions):
         fail_fast: stop the run at the first prompt that fails.
         shard: run only this shard of the batches; other processes run the others, into the same folder or another.
         cluster: Ray cluster to run on; ``None`` runs in this process.
+        overrides: keys of all prompts that were given on the command line, such as ``layers``. They are recorded in
+            ``report.json`` with the other options, so that later commands use them too.
+        compared: prompts that this run shows side by side although no prompt file says so: the slugs of both, and the
+            model of the second one if it is not its own. They are recorded in ``report.json``, so that later commands
+            keep their pages.
     """
 
     update: bool = True
@@ -73,6 +81,8 @@ class BuildOptions(CaptureOptions, PageOptions):
     fail_fast: bool = False
     shard: Shard | None = None
     cluster: Cluster | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    compared: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def capture(self) -> CaptureOptions:
@@ -88,6 +98,17 @@ class BuildOptions(CaptureOptions, PageOptions):
         return part(**{item.name: getattr(self, item.name) for item in fields(part)})
 
 
+def describe_options(options: CaptureOptions | PageOptions) -> dict[str, Any]:
+    """Return the options that later commands use too, as JSON values by name; those with defaults are left out.
+
+    Options that allow code to run are not among them.
+    """
+    defaults = {item.name: item.default for part in (CaptureOptions, PageOptions) for item in fields(part)}
+    values = {item.name: getattr(options, item.name) for item in fields(options) if item.name in defaults}
+    chosen = {name: value for name, value in values.items() if value != defaults[name] and name not in _NOT_RECORDED}
+    return {**getattr(options, "overrides", {}), **chosen}
+
+
 @dataclass(frozen=True)
 class Outcome:
     """The outcome of a run.
@@ -101,6 +122,7 @@ class Outcome:
         up_to_date: paths of the pages that were up to date and were skipped.
         pruned: paths of the pages that were removed.
         not_run: number of prompts and comparisons that were not run, because the run was stopped.
+        stale: comparisons of earlier runs that show an earlier run of a prompt, each with the slugs of these prompts.
     """
 
     index: Path
@@ -111,6 +133,7 @@ class Outcome:
     up_to_date: tuple[Path, ...] = ()
     pruned: tuple[Path, ...] = ()
     not_run: int = 0
+    stale: tuple[tuple[Path, list[str]], ...] = ()
 
 
 class Progress(Protocol):

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from reportgen.captures.file import load_prompt
+from reportgen.build.cache_key import make_page_keys
+from reportgen.build.options import describe_options
+from reportgen.captures.file import load_key, load_prompt
 from reportgen.captures.record import load_with_key
 from reportgen.pages.artifacts import Artifacts, render_artifacts
 from reportgen.pages.cards import Card, FailureCard
@@ -41,7 +43,8 @@ def render_site(
         The path of the index.
 
     Raises:
-        CaptureFileError: a file is not a capture; usually raised before anything is written.
+        CaptureFileError: a file is not a capture, which is usually raised before anything is written; or a page in the
+            folder was made by another run than its capture, and nothing is written.
         PromptFileError: two captures have the same slug, or a slug cannot be used as a file name.
         OptionError: ``site_url`` is not a web address; nothing is written.
         PromptError: a page does not fit into ``options.max_page_mb`` with a useful part of its weights.
@@ -53,13 +56,15 @@ def render_site(
     named, site = _name(find_captures(captures)), Site(results)
     with site.lock():
         run = site.read_run()
-        run = replace(run, site_url=site_url or run.site_url)
+        run = (run if run.totals else replace(run, options=describe_options(options))).at(site_url)
         options = replace(options, site_url=run.site_url)
+        _check_same_runs(named, site)
         site.open((prompt.slug for _, prompt in named), options)
         cards: dict[str, Card | FailureCard] = {card.slug: card for card in site.read_cards()}
         try:
             for path, prompt in named:
-                artifacts = _render(path, prompt, options)
+                inside = path.resolve() == site.capture(prompt.slug).resolve()
+                artifacts = _render(path, prompt, options, is_inside=inside)
                 page = site.write(prompt.slug, artifacts)
                 if artifacts.dropped:
                     warn(f"{page}: {artifacts.dropped}")
@@ -71,11 +76,27 @@ def render_site(
     return index
 
 
-def _render(path: Path, prompt: Prompt, options: PageOptions) -> Artifacts:
-    """Make the page of a capture file, with the slug and title of a prompt."""
+def _check_same_runs(named: Iterable[tuple[Path, Prompt]], site: Site) -> None:
+    """Check that no capture would replace the page of another run of its prompt, which may be newer.
+
+    Raises:
+        CaptureFileError: a page in the folder has other numbers than its capture.
+    """
+    for path, prompt in named:
+        page = site.pages.get(prompt.slug)
+        if page and page.keys.numbers != load_key(path):
+            raise CaptureFileError(
+                f"{path}: is not the capture of {page.path}, which another run made; remove that page to replace it, "
+                "or build with --keep-captures to make a new capture"
+            )
+
+
+def _render(path: Path, prompt: Prompt, options: PageOptions, *, is_inside: bool) -> Artifacts:
+    """Make the page of a capture file, with the slug and title of a prompt; a capture inside the site stays there."""
     capture, key = load_with_key(path)
     named = replace(capture.prompt, slug=prompt.slug, title=prompt.title)
-    return render_artifacts(replace(capture, prompt=named), options, key)
+    options = replace(options, keep_captures=options.keep_captures or is_inside)
+    return render_artifacts(replace(capture, prompt=named), options, make_page_keys(named, key, options))
 
 
 def find_captures(paths: Iterable[Path | str]) -> list[Path]:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from reportgen.build.comparisons import make_lost_card
-from reportgen.build.options import Outcome
+from reportgen.build.options import BuildOptions, Outcome, describe_options
 from reportgen.pages.cards import Card, FailureCard, make_failure_card
-from reportgen.records import Comparison, Failure, Prompt, Shard
+from reportgen.records import Comparison, Failure, Prompt
 from reportgen.records.errors import SiteError
 from reportgen.site.shards import write_part
 from reportgen.site.site import Run, Site
@@ -32,8 +32,7 @@ class RunReport:
         site: Site,
         entries: Sequence[Prompt | Comparison],
         up_to_date: Mapping[str, Card],
-        site_url: str = "",
-        shard: Shard | None = None,
+        options: BuildOptions,
     ) -> None:
         """Start with the pages that are up to date.
 
@@ -41,10 +40,9 @@ class RunReport:
             site: results folder, locked for this run.
             entries: all prompts of the run, followed by its comparisons.
             up_to_date: cards of prompts and comparisons that need not run, by slug.
-            site_url: URL where the site will be published; empty if unknown.
-            shard: shard that is run; ``None`` for the whole run.
+            options: options of the run.
         """
-        self._site, self._entries, self._site_url, self._shard = site, entries, site_url, shard
+        self._site, self._entries, self._options, self._shard = site, entries, options, options.shard
         self._num_left = 0
         self._start = time.perf_counter()
         self._before = list(site.pages)
@@ -77,6 +75,10 @@ class RunReport:
     def leave(self, count: int) -> None:
         """Record that a number of prompts or comparisons belong to other shards."""
         self._num_left += count
+
+    def is_up_to_date(self, prompt: Prompt) -> bool:
+        """Return whether the page of a prompt was up to date when the run began."""
+        return prompt.slug in self._up_to_date
 
     def add_seconds(self, prompt: Prompt, seconds: Mapping[str, float]) -> None:
         """Record how long the stages of a prompt took, in seconds by stage."""
@@ -137,6 +139,7 @@ class RunReport:
             up_to_date=tuple(self._site.page(slug) for slug in self._up_to_date),
             pruned=tuple(pruned),
             not_run=self._num_not_run,
+            stale=tuple((self._site.page(slug), sides) for slug, sides in self._site.find_stale()),
         )
 
     @property
@@ -154,7 +157,14 @@ class RunReport:
             "not_run": self._num_not_run,
         }
         prompts = {slug: self._describe(slug) for slug in self._cards}
-        return Run({**counts, "seconds": seconds}, prompts, self._site_url)
+        last, options = self._site.read_run(), self._options
+        # A run of some prompts leaves the options of the others as they were.
+        known = options.update and last.totals
+        recorded = dict(last.options) if known else describe_options(options)
+        run = Run(
+            {**counts, "seconds": seconds}, prompts, recorded, [*dict.fromkeys((*last.compared, *options.compared))]
+        )
+        return run.at(options.site_url)
 
     def _describe(self, slug: str) -> dict[str, object]:
         seconds = {stage: round(took, 3) for stage, took in self._seconds.get(slug, {}).items()}

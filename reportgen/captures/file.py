@@ -97,6 +97,17 @@ def load_prompt(path: Path) -> Prompt:
         return _validate(Prompt, content["capture"]["prompt"])
 
 
+def load_key(path: Path) -> str:
+    """Read only the key that a capture was saved with; empty if the file is not a capture that can be read."""
+    try:
+        with _reading(path):
+            _check_header(path)
+            with safe_open(path, framework="numpy") as file:
+                return _validate(str, _read_content(path, file.metadata() or {}, {})["key"])
+    except CaptureFileError:
+        return ""
+
+
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
     """Turn exceptions inside a ``with`` block into errors that name the file."""

@@ -88,7 +88,7 @@ class Capture(WithArrays):
 
         Args:
             path: the file, usually called ``NAME.safetensors``; an existing file is replaced.
-            key: cache key of the capture's page; empty if it has none.
+            key: hash of everything that the numbers depend on; empty if it is unknown.
 
         Raises:
             OSError: the file cannot be written; the old file is unchanged.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import webbrowser
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -12,7 +13,8 @@ import click
 
 from reportgen.cli.completion import complete_slugs
 from reportgen.cli.errors import NO_PAGE, importing, shows_errors
-from reportgen.cli.notes import note_left_out, note_size
+from reportgen.cli.last_options import use_last_options
+from reportgen.cli.notes import note_left_out, note_size, note_stale
 from reportgen.cli.options import (
     EXPORT,
     HEADS,
@@ -34,6 +36,7 @@ from reportgen.cli.options import (
 )  # fmt: skip
 from reportgen.cli.types import AmountType, BatchType, DeviceType, ShardType, find_shard
 from reportgen.records import DEVICE_MAPS, DTYPES, EXTRA_EVIDENCE, Comparison, Prompt, Shard
+from reportgen.records.selection import Selection
 
 if TYPE_CHECKING:
     from reportgen.build.options import BuildOptions, Cluster, Outcome
@@ -52,7 +55,8 @@ _OVERRIDES = ("model", "layers", "heads", "max_new_tokens", "seed", "evidence")
     HEADS,
     click.option(
         "--only", "slugs", multiple=True, metavar="SLUG", shell_complete=complete_slugs,
-        help="Build only this prompt; may be repeated.",
+        help="Build only this prompt, and comparisons that show it; may be repeated. Options that are not given are "
+        "those of the last build.",
     ),
     click.option("--max-new-tokens", type=click.IntRange(min=0), help="Tokens to generate; 0 runs the prompt only."),
     click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), help="Random seed for sampling."),
@@ -120,11 +124,60 @@ def build(prompts: Path, **settings: Any) -> None:
     Pages that are up to date are skipped: their prompt, options and model files have not changed.
     """
     _refuse_pairs(settings)
-    file = read_checked(prompts, settings)
+    if settings["slugs"]:
+        settings = use_last_options(settings, build)
+    file = add_compared(read_checked(prompts, settings), settings["results"])
     chosen, comparisons = file.prompts, file.comparisons
     if settings["slugs"]:
-        chosen, comparisons = _pick(chosen, comparisons, settings["slugs"], prompts)
+        chosen, comparisons = pick(file, settings["slugs"], prompts, settings["results"])
     build_chosen(chosen, comparisons, settings, update=bool(settings["slugs"]))
+
+
+def add_compared(file: PromptFile, results: Path, more: Sequence[tuple[str, str, str]] = ()) -> PromptFile:
+    """Add the comparisons that ``reportgen compare`` made of the prompts of a file and whose pages exist.
+
+    Args:
+        file: a prompt file without problems.
+        results: folder of the site.
+        more: comparisons to add whether their pages exist or not: the slugs of both prompts, and the model of the
+            second one, or an empty text for its own.
+
+    Returns:
+        The file with these comparisons, and with the prompts on other models.
+    """
+    from reportgen.prompts.slugs import name_comparisons
+    from reportgen.site.site import Site
+
+    site = Site(results)
+    for pair in dict.fromkeys((*(site.last_report.compared if results.is_dir() else ()), *more)):
+        sides = find_sides(file.prompts, pair)
+        if not sides:
+            continue
+        added = [prompt for prompt in sides if prompt.slug not in {known.slug for known in file.prompts}]
+        prompts, pages = (*file.prompts, *added), Comparison((sides[0].slug, sides[1].slug))
+        comparisons, _ = name_comparisons((*file.comparisons, pages), prompts)
+        if pair in more or site.page(comparisons[-1].slug).is_file():
+            file = replace(file, prompts=prompts, comparisons=comparisons)
+    return file
+
+
+def find_sides(prompts: Sequence[Prompt], pair: tuple[str, str, str]) -> tuple[Prompt, Prompt] | None:
+    """Return the two prompts of a comparison, the second on another model if one is named; ``None`` without them.
+
+    Args:
+        prompts: prompts of the file.
+        pair: slugs of both prompts, and the model of the second one, or an empty text for its own.
+    """
+    (first, second, model), by_slug = pair, {prompt.slug: prompt for prompt in prompts}
+    if first not in by_slug or second not in by_slug:
+        return None
+    if not model:
+        return by_slug[first], by_slug[second]
+    other = by_slug[second]
+    named = re.sub(r"[^A-Za-z0-9]+", "-", model).strip("-").lower()
+    slug, title = f"{second}-on-{named}"[:80], f"{other.title} (on {model})"
+    place = replace(other.place, options={**other.place.options, "model": "--second-model"})
+    return by_slug[first], replace(other, model=model, slug=slug, title=title, place=place)
 
 
 def build_chosen(
@@ -156,6 +209,7 @@ def build_chosen(
         except KeyboardInterrupt as interrupt:
             raise _interrupted(progress.num_pages) from interrupt
     note_size(results)
+    note_stale(outcome.stale)
     _print_summary(outcome, quiet=settings["quiet"], pruning=not update, shard=options.shard)
     if stop.asked and outcome.not_run:
         raise _interrupted(progress.num_pages)
@@ -173,7 +227,9 @@ def make_options(settings: dict[str, Any], *, update: bool) -> BuildOptions:
 
     names = {item.name for item in fields(BuildOptions)} - {"model"}  # there, it is a loaded model, not a name
     chosen = {name: value for name, value in settings.items() if name in names and value is not None}
-    return BuildOptions(**chosen, update=update, cluster=_make_cluster(settings))
+    overrides = {name: settings[name] for name in _OVERRIDES if settings.get(name) not in (None, ())}
+    recorded = {name: str(value) if isinstance(value, Selection) else value for name, value in overrides.items()}
+    return BuildOptions(**chosen, update=update, cluster=_make_cluster(settings), overrides=recorded)
 
 
 def read_checked(prompts: Path, settings: dict[str, Any]) -> PromptFile:
@@ -247,15 +303,35 @@ def _interrupted(num_pages: int) -> KeyboardInterrupt:
     return KeyboardInterrupt(*(("; finished pages and the index are kept",) if num_pages else ()))
 
 
-def _pick(
-    prompts: Sequence[Prompt], comparisons: Sequence[Comparison], slugs: Sequence[str], file: Path
+def pick(
+    file: PromptFile, slugs: Sequence[str], path: Path, results: Path
 ) -> tuple[tuple[Prompt, ...], tuple[Comparison, ...]]:
-    """Return the prompts with these slugs, those that a comparison with such a slug needs, and their comparisons."""
-    known = [entry.slug for entry in (*prompts, *comparisons)]
+    """Return the prompts and comparisons with these slugs, and what must be built with them.
+
+    A comparison needs both of its prompts. If the page of a comparison exists, it is built with each of its prompts, so
+    that it never shows an earlier run.
+
+    Args:
+        file: the prompt file, with its comparisons.
+        slugs: slugs of prompts and comparisons.
+        path: name of the file, for the error message.
+        results: folder of the site.
+
+    Raises:
+        BadParameter: a slug is not in the file.
+    """
+    from reportgen.site.site import Site
+
+    known = [entry.slug for entry in (*file.prompts, *file.comparisons)]
     if unknown := [slug for slug in slugs if slug not in known]:
-        raise click.BadParameter(f"no prompt {unknown[0]!r}; {file} has {', '.join(known)}", param_hint="--only")
-    chosen = {*slugs, *(slug for comparison in comparisons if comparison.slug in slugs for slug in comparison.prompts)}
-    return (
-        tuple(prompt for prompt in prompts if prompt.slug in chosen),
-        tuple(comparison for comparison in comparisons if chosen.issuperset(comparison.prompts)),
+        raise click.BadParameter(f"no prompt {unknown[0]!r}; {path} has {', '.join(known)}", param_hint="--only")
+    site, named = Site(results), set(slugs)
+    comparisons = tuple(
+        item
+        for item in file.comparisons
+        if item.slug in named
+        or (named & {*item.prompts} and site.page(item.slug).is_file())
+        or named.issuperset(item.prompts)
     )
+    chosen = {*named, *(slug for comparison in comparisons for slug in comparison.prompts)}
+    return tuple(prompt for prompt in file.prompts if prompt.slug in chosen), comparisons

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from reportgen.cli.build import build_chosen, read_checked
+from reportgen.cli.build import add_compared, build, build_chosen, find_sides, pick, read_checked
 from reportgen.cli.completion import complete_models, complete_slugs
 from reportgen.cli.errors import NO_PAGE, shows_errors
+from reportgen.cli.last_options import use_last_options
 from reportgen.cli.options import OPEN, QUIET, RESULTS, SHARED, SITE_URL, TRUST, VERBOSE
 from reportgen.cli.types import DeviceType, ModelType
-from reportgen.records import Comparison, Prompt
 
 
 @click.command()
@@ -41,30 +38,20 @@ from reportgen.records import Comparison, Prompt
 def compare(first: str, second: str | None, prompts: Path, second_model: str | None, **settings: Any) -> None:
     """Compare two prompts side by side on one page: FIRST and SECOND are slugs in the prompt file.
 
-    Both prompts are run, and their own pages are written as well.
+    Both prompts are run, and their own pages are written as well. Options that are not given are those of the last
+    build, and later builds keep the comparison up to date while its page exists.
     """
     if second is None and second_model is None:
         raise click.UsageError("name a SECOND prompt, or a --second-model to run the first one on")
-    chosen = read_checked(prompts, settings).prompts
-    sides, comparisons = _put_side_by_side(chosen, (first, second or first, second_model or ""), prompts)
-    build_chosen(sides, comparisons, settings, update=True)
-
-
-def _put_side_by_side(
-    prompts: Sequence[Prompt], comparing: tuple[str, str, str], file: Path
-) -> tuple[tuple[Prompt, ...], tuple[Comparison, ...]]:
-    """Return the two prompts and their comparison; the second prompt gets another model if one is named."""
-    first, second, model = comparing
-    by_slug = {prompt.slug: prompt for prompt in prompts}
-    for slug, name in ((first, "FIRST"), (second, "SECOND")):
+    settings = {**use_last_options(settings, build), "compared": ((first, second or first, second_model or ""),)}
+    file = read_checked(prompts, settings)
+    by_slug = {prompt.slug: prompt for prompt in file.prompts}
+    for slug, name in ((first, "FIRST"), (second or first, "SECOND")):
         if slug not in by_slug:
-            raise click.BadParameter(f"no prompt {slug!r}; {file} has {', '.join(by_slug)}", param_hint=name)
-    sides = [by_slug[first], by_slug[second]]
-    if model:
-        named = re.sub(r"[^A-Za-z0-9]+", "-", model).strip("-").lower()
-        slug, title = f"{second}-on-{named}"[:80], f"{sides[1].title} (on {model})"
-        place = replace(sides[1].place, options={**sides[1].place.options, "model": "--second-model"})
-        sides[1] = replace(sides[1], model=model, slug=slug, title=title, place=place)
-    elif first == second:
+            raise click.BadParameter(f"no prompt {slug!r}; {prompts} has {', '.join(by_slug)}", param_hint=name)
+    if first == second and not second_model:
         raise click.UsageError(f"{first} cannot be compared with itself; name another prompt, or give --second-model")
-    return tuple(sides), (Comparison((sides[0].slug, sides[1].slug)),)
+    file = add_compared(file, settings["results"], settings["compared"])
+    slugs = [prompt.slug for prompt in find_sides(file.prompts, settings["compared"][0]) or ()]
+    sides, comparisons = pick(file, slugs, prompts, settings["results"])
+    build_chosen(sides, comparisons, settings, update=True)

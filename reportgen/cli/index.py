@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -34,7 +33,7 @@ def index(results: Path, site_url: str, verbose: bool) -> None:
     with site.lock():
         missing = join_parts(site)
         left_out, run = site.read_left_out(), site.read_run()
-        run = replace(run, site_url=address or run.site_url)
+        run = run.at(address)
         written = site.open((), PageOptions(site_url=run.site_url)).write_index(site.read_cards(), left_out, run)
     for line in missing or ():
         click.echo(f"not joined: {line}; run it, then this again", err=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 
 from reportgen.captures.record import Capture
 from reportgen.pages.cards import Card, make_card
 from reportgen.pages.compare import draw_comparison, make_compare_card
 from reportgen.pages.data_tables import encode_tables
-from reportgen.pages.links import key_at
+from reportgen.pages.keys import PageKeys
 from reportgen.pages.options import PageOptions
 from reportgen.pages.page import draw_page
 from reportgen.pages.precision import describe_dropped_mass, measure_dropped_mass
@@ -26,7 +27,7 @@ class Artifacts:
         card: card of the page for the index.
         tables: tables of numbers, content by file name.
         kept: capture that the page was made from; ``None`` if captures are not kept.
-        key: cache key of the page, without the site's URL.
+        keys: what the page was made from.
         dropped: description of the weights that the page leaves out; empty if it leaves out none.
         preview: preview picture for links to the page, as PNG; empty if the site's URL is unknown.
     """
@@ -35,39 +36,41 @@ class Artifacts:
     card: Card
     tables: Mapping[str, bytes] = field(default_factory=dict)
     kept: Capture | None = None
-    key: str = ""
+    keys: PageKeys = PageKeys()
     dropped: str = ""
     preview: bytes = b""
 
 
-def render_artifacts(capture: Capture, options: PageOptions, key: str) -> Artifacts:
+def render_artifacts(capture: Capture, options: PageOptions, keys: PageKeys = PageKeys()) -> Artifacts:
     """Render the page of a prompt, and the files next to it.
 
     Args:
         capture: capture to show.
         options: options of the page; they also select the files.
-        key: cache key of the page, without the site's URL; empty for none.
+        keys: what the page is made from; the tables are added here.
 
     Raises:
         PromptError: the page does not fit into its maximum size with a useful part of its weights.
     """
-    html, precision = draw_page(capture, options, key=key_at(key, options.site_url))
+    tables = encode_tables(capture, options.export_data) if options.export_data else {}
+    keys = replace(keys, tables=" ".join(PurePath(name).stem for name in tables))
+    html, precision = draw_page(capture, options, keys=keys)
     card = make_card(capture)
     return Artifacts(
         html=html,
         card=card,
-        tables=encode_tables(capture, options.export_data) if options.export_data else {},
+        tables=tables,
         kept=capture if options.keep_captures else None,
-        key=key,
+        keys=keys,
         dropped=describe_dropped_mass(measure_dropped_mass(capture, precision), precision),
         preview=draw_preview(card) if options.site_url else b"",
     )
 
 
 def render_comparison_artifacts(
-    comparison: Comparison, first: Capture, second: Capture, options: PageOptions, key: str
+    comparison: Comparison, first: Capture, second: Capture, options: PageOptions, keys: PageKeys = PageKeys()
 ) -> Artifacts:
     """Render the page of a comparison; see ``draw_comparison`` and ``render_artifacts`` for arguments and errors."""
-    html, _ = draw_comparison(comparison, first, second, options, key=key_at(key, options.site_url))
+    html, _ = draw_comparison(comparison, first, second, options, keys=keys)
     card = make_compare_card(comparison, first, second)
-    return Artifacts(html, card, key=key, preview=draw_preview(card) if options.site_url else b"")
+    return Artifacts(html, card, keys=keys, preview=draw_preview(card) if options.site_url else b"")

@@ -35,6 +35,7 @@ from reportgen.pages.encoding import (
     has_overview,
 )
 from reportgen.pages.figures import make_compare_figures
+from reportgen.pages.keys import PageKeys
 from reportgen.pages.layer_notes import (
     describe_layer_types,
     list_marks,
@@ -110,7 +111,7 @@ class CompareContext:
     style: Markup
     script: Markup
     policy: str
-    key: str = ""
+    keys: PageKeys = PageKeys()
     generator: str = GENERATOR
 
 
@@ -134,7 +135,12 @@ def render_comparison(
 
 
 def draw_comparison(
-    comparison: Comparison, first: Capture, second: Capture, options: PageOptions = PageOptions(), *, key: str = ""
+    comparison: Comparison,
+    first: Capture,
+    second: Capture,
+    options: PageOptions = PageOptions(),
+    *,
+    keys: PageKeys = PageKeys(),
 ) -> tuple[str, Precision]:
     """Return the page of two captures within the maximum page size, and the precision of its weights.
 
@@ -143,14 +149,14 @@ def draw_comparison(
         first: as in ``render_comparison``.
         second: as in ``render_comparison``.
         options: options of the page.
-        key: cache key to store in the page; empty for none.
+        keys: what the page was made from, to store in its head.
 
     Raises:
         PromptError: the page does not fit into its maximum size with a useful part of its weights.
     """
 
     def draw(precision: Precision, *, with_layers: bool = True) -> str:
-        context = replace(make_compare_context(comparison, first, second, options, precision), key=key)
+        context = replace(make_compare_context(comparison, first, second, options, precision), keys=keys)
         return render("compare.html.jinja2", context if with_layers else replace(context, layer_blocks=()))
 
     return render_within((first, second), options, draw, f"{comparison.place.of('compare')}: {comparison.slug}")

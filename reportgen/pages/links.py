@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -38,19 +37,6 @@ class Link:
     picture: str
     kind: str = "article"
     picture_size: tuple[int, int] = PREVIEW_SIZE
-
-
-def key_at(key: str, site_url: str) -> str:
-    """Return the cache key of a page that contains its URL.
-
-    The key is derived from the key of the page without a URL. So if only the URL changes, the page can be rendered
-    again from its capture.
-
-    Args:
-        key: cache key from ``build.cache_key``.
-        site_url: URL of the site, as returned by ``check_site_url``; if it is empty, the key is returned unchanged.
-    """
-    return hashlib.sha256(f"{key} {site_url}".encode()).hexdigest() if key and site_url else key
 
 
 def check_site_url(url: str) -> str:

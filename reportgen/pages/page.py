@@ -34,6 +34,7 @@ from reportgen.pages.encoding import (
     has_overview,
 )
 from reportgen.pages.evidence_blocks import encode_sources, list_grids, list_heatmap_modes, make_evidence_blocks
+from reportgen.pages.keys import PageKeys
 from reportgen.pages.layer_notes import (
     TraitView,
     describe_layer_types,
@@ -121,7 +122,7 @@ class PageContext:
     style: Markup
     script: Markup
     policy: str
-    key: str = ""
+    keys: PageKeys = PageKeys()
     has_index: bool = True
     generator: str = GENERATOR
 
@@ -141,14 +142,14 @@ def render_page(capture: Capture, options: PageOptions = PageOptions(), *, preci
 
 
 def draw_page(
-    capture: Capture, options: PageOptions = PageOptions(), *, key: str = "", has_index: bool = True
+    capture: Capture, options: PageOptions = PageOptions(), *, keys: PageKeys = PageKeys(), has_index: bool = True
 ) -> tuple[str, Precision]:
     """Return the page of one capture within the maximum page size, and the precision of its weights.
 
     Args:
         capture: capture to show.
         options: options of the page.
-        key: cache key to store in the page; empty for none.
+        keys: what the page was made from, to store in its head.
         has_index: whether the page links to the index next to it.
 
     Raises:
@@ -156,7 +157,7 @@ def draw_page(
     """
 
     def draw(precision: Precision, *, with_layers: bool = True) -> str:
-        context = replace(make_page_context(capture, options, precision), key=key, has_index=has_index)
+        context = replace(make_page_context(capture, options, precision), keys=keys, has_index=has_index)
         if not with_layers:
             empty = zip(capture.layers, [Markup()] * len(capture.layers), encode_sources(capture), strict=True)
             context = replace(context, layer_blocks=empty)

@@ -17,6 +17,7 @@ from typing import Any
 from reportgen.captures.file import KEY
 from reportgen.files import atomic_write, make_folder
 from reportgen.pages.cards import Card, parse_card
+from reportgen.pages.keys import PageKeys
 from reportgen.records.errors import InTheWay, SiteError
 
 _MARKS = (
@@ -29,7 +30,8 @@ _CARD_BYTES = 1 << 16
 """Number of bytes of a page that are searched for its card first; the whole page is read if the card is not in them."""
 _CARD = re.compile(b'<script type="application/json" id="card">(.*?)</script>', re.DOTALL)
 """The card in a page. Text of a prompt cannot match, because its angle brackets are escaped."""
-_KEY = re.compile(b'<meta name="reportgen-key" content="([0-9a-f]{64})">')
+_KEYS = re.compile(b'<meta name="reportgen-(key|numbers|tables)" content="([A-Za-z0-9_= -]*)">')
+"""A key in the head of a page. Text of a prompt cannot match, because its angle brackets are escaped."""
 _BOKEH_START = b"/* BEGIN bokeh.min.js */"
 _END = b"</html>\n"
 """The end of a complete page; a page that was copied only in part lacks it."""
@@ -106,13 +108,13 @@ class PageFile:
 
     Attributes:
         path: the file.
-        key: cache key in its head; empty if it has none.
+        keys: what it was made from, as stored in its head.
         is_whole: whether it ends with ``</html>``.
         card: its card, or why the card cannot be read.
     """
 
     path: Path
-    key: str
+    keys: PageKeys
     is_whole: bool
     card: Card | str
 
@@ -146,8 +148,9 @@ def read_page(path: Path) -> PageFile | None:
             is_whole = file.read() == _END
     except OSError as error:
         raise SiteError(f"{path}: cannot be read, {error.strerror}; choose another folder with --results") from error
-    key = _KEY.search(head)
-    return PageFile(path, key[1].decode("ascii") if key else "", is_whole, _parse_card(card, path.stem))
+    keys = {match[1].decode("ascii"): match[2].decode("ascii") for match in _KEYS.finditer(head)}
+    made_from = PageKeys(keys.get("key", ""), keys.get("numbers", ""), keys.get("tables", ""))
+    return PageFile(path, made_from, is_whole, _parse_card(card, path.stem))
 
 
 def _parse_card(match: re.Match[bytes] | None, slug: str) -> Card | str:
@@ -201,13 +204,16 @@ class SiteReport:
         outcomes: the outcome of each prompt.
         left_out: slugs of the pages left out of the index.
         totals: totals of the run that wrote it.
-        site_url: URL where the site will be published; empty if unknown.
+        options: options of the last build by name, without those that have their defaults.
+        compared: the prompts that ``reportgen compare`` has shown side by side: the slugs of both, and the model of
+            the second one if it is not its own.
     """
 
     outcomes: Sequence[Mapping[str, Any]] = ()
     left_out: Sequence[str] = ()
     totals: Mapping[str, Any] = field(default_factory=dict)
-    site_url: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    compared: Sequence[tuple[str, str, str]] = ()
 
 
 def read_report(path: Path) -> SiteReport:
@@ -224,7 +230,9 @@ def read_report(path: Path) -> SiteReport:
         report = json.loads(path.read_text("utf-8"))
         outcomes = [dict(outcome) for outcome in report["prompts"]]
         left_out = [str(slug) for slug in report.get("left_out", ())]
-        return SiteReport(outcomes, left_out, dict(report.get("run") or {}), str(report.get("site_url", "")))
+        compared = [(str(first), str(second), str(model)) for first, second, model in report.get("compared", ())]
+        totals, options = dict(report.get("run") or {}), dict(report.get("options") or {})
+        return SiteReport(outcomes, left_out, totals, options, compared)
     except FileNotFoundError:
         return SiteReport()
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,7 @@ class _Part:
     shard: Shard
     keep_earlier: bool
     outcomes: Sequence[Mapping[str, Any]]
-    totals: Mapping[str, Any]
-    site_url: str
+    run: Run
 
 
 def write_part(
@@ -56,7 +55,8 @@ def write_part(
         "keep_earlier": keep_earlier,
         "prompts": [{**outcome, "place": position} for position, outcome in zip(cards, outcomes, strict=True)],
         "run": run.totals,
-        "site_url": run.site_url,
+        "options": run.options,
+        "compared": run.compared,
     }
     path = site.root / f"report.{shard.number}-of-{shard.count}.json"
     return write_ours(path, json.dumps(report, ensure_ascii=False, indent=1) + "\n")
@@ -109,7 +109,8 @@ def join_parts(site: Site) -> list[str] | None:
         left_out = [slug for slug in report.left_out if slug not in known]
     else:
         left_out = [slug for slug in site.pages if slug not in known]
-    site.write_report(outcomes, left_out, _add_up([part.totals for part in parts], outcomes), parts[0].site_url)
+    totals = _add_up([part.run.totals for part in parts], outcomes)
+    site.write_report(outcomes, left_out, replace(parts[0].run, totals=totals))
     return missing
 
 
@@ -118,7 +119,7 @@ def _find_missing(parts: Sequence[_Part]) -> Iterable[str]:
     for number in range(1, count + 1):
         if number not in by_number:
             yield f"shard {number}/{count} has not ended"
-        elif not_run := by_number[number].totals.get("not_run"):
+        elif not_run := by_number[number].run.totals.get("not_run"):
             yield f"shard {number}/{count} was stopped, {not_run} not run"
 
 
@@ -156,6 +157,7 @@ def _read_part(path: Path) -> _Part:
             raise ValueError("it is not a file")
         report = json.loads(path.read_text("utf-8"))
         shard = Shard(*map(int, report["shard"]))
-        return _Part(shard, bool(report["keep_earlier"]), report["prompts"], report["run"], report["site_url"])
+        run = Run(report["run"], options=report["options"], compared=report["compared"])
+        return _Part(shard, bool(report["keep_earlier"]), report["prompts"], run)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SiteError(f"{path}: cannot be read, {error}; build that shard again") from error

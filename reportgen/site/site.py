@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from reportgen.captures.file import load_key
 from reportgen.captures.record import Capture
 from reportgen.files import atomic_write, make_folder, remove_leftovers, uncreatable, unwritable
 from reportgen.pages.artifacts import Artifacts
@@ -44,12 +45,23 @@ class Run:
     Attributes:
         totals: totals of the run, such as the number of pages built and the time in seconds.
         prompts: details by slug of the prompt, such as whether its page was built, and the seconds of each stage.
-        site_url: URL where the site will be published, as returned by ``check_site_url``; empty if unknown.
+        options: options of the last build by name, as in ``SiteReport.options``.
+        compared: what ``reportgen compare`` has shown side by side, as in ``SiteReport.compared``.
     """
 
-    totals: Mapping[str, Any]
-    prompts: Mapping[str, Mapping[str, Any]]
-    site_url: str = ""
+    totals: Mapping[str, Any] = field(default_factory=dict)
+    prompts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    compared: Sequence[tuple[str, str, str]] = ()
+
+    @property
+    def site_url(self) -> str:
+        """URL where the site will be published, as returned by ``check_site_url``; empty if unknown."""
+        return str(self.options.get("site_url", ""))
+
+    def at(self, site_url: str) -> Run:
+        """Return this run with another URL of the site; an empty one changes nothing."""
+        return replace(self, options={**self.options, "site_url": site_url}) if site_url else self
 
 
 class Site:
@@ -67,6 +79,7 @@ class Site:
         self._shard: Shard | None = None
         self._pages: dict[str, PageFile] | None = None
         self._report: SiteReport | None = None
+        self._captures: Mapping[str, Path] | None = None  # by numbers key
 
     @property
     def index(self) -> Path:
@@ -117,7 +130,8 @@ class Site:
             try:
                 yield
             finally:
-                self._locks, self._is_locked, self._pages, self._report = None, False, None, None
+                self._locks, self._is_locked = None, False
+                self._pages, self._report, self._captures = None, None, None
 
     def _exists(self) -> bool:
         try:
@@ -179,16 +193,21 @@ class Site:
     def write(self, slug: str, artifacts: Artifacts) -> Path:
         """Write a page and the files that belong to it, and return the path of the page.
 
-        The page is written last, so that a page that exists has all of its files.
+        Tables and a capture of an earlier page are removed. The page is written last, so that a page that exists has
+        all of its files.
 
         Raises:
             InTheWay: a file that reportgen did not write is in the place of one of the files.
             SiteError: a file cannot be written.
         """
+        with _removing(self.page(slug)):
+            _remove_tables(self.tables(slug), keep=artifacts.tables)
+            if artifacts.kept is None:
+                remove_ours(self.capture(slug))
         if artifacts.tables:
             self.write_tables(slug, artifacts.tables)
         if artifacts.kept is not None:
-            self.write_capture(slug, artifacts.kept, artifacts.key)
+            self.write_capture(slug, artifacts.kept, artifacts.keys.numbers)
         if artifacts.preview:
             self.write_preview(slug, artifacts.preview)
         return self.write_page(slug, artifacts.html)
@@ -224,12 +243,18 @@ class Site:
             atomic_write(data / name, content)
 
     def has_tables(self, slug: str, kind: str) -> bool:
-        """Return whether a page has tables in a format, ``csv`` or ``parquet``."""
-        return any((self.tables(slug) / f"{name}.{kind}").is_file() for name in TABLE_NAMES)
+        """Return whether all tables that were written with a page exist in a format, ``csv`` or ``parquet``."""
+        names = self.pages[slug].keys.tables.split()
+        return bool(names) and all((self.tables(slug) / f"{name}.{kind}").is_file() for name in names)
 
-    def has_capture(self, slug: str) -> bool:
-        """Return whether the capture of a page exists."""
-        return self.capture(slug).is_file()
+    def find_capture(self, slug: str, numbers_key: str) -> Path | None:
+        """Return the capture with a numbers key: that of a page, or of another one if the page was renamed."""
+        path = self.capture(slug)
+        if path.is_file() and load_key(path) == numbers_key:
+            return path
+        if self._captures is None:
+            self._captures = {load_key(path): path for path in sorted(self.captures.glob("*.safetensors"))}
+        return self._captures.get(numbers_key)
 
     def write_capture(self, slug: str, capture: Capture, key: str = "") -> None:
         """Write the capture of one page to ``captures/<slug>.safetensors``.
@@ -237,7 +262,7 @@ class Site:
         Args:
             slug: slug of the page.
             capture: data of the page.
-            key: key of the page; empty if the page has none.
+            key: its numbers key; empty if it is unknown.
 
         Raises:
             InTheWay: a file that reportgen did not write is in its place.
@@ -296,22 +321,32 @@ class Site:
         self._report = report if self._is_locked else None
         return report
 
-    def find_current(self, slug: str, keys: set[str], options: PageOptions) -> Card | None:
+    def find_current(self, slug: str, key: str, options: PageOptions) -> Card | None:
         """Return the card of a page that is up to date, or ``None``.
 
         Args:
             slug: slug of the page.
-            keys: accepted keys; the page must have one of them and must be complete.
+            key: key that the page must have; the page must also be complete.
             options: which files must be next to the page.
         """
         page = self.pages.get(slug)
-        if page is None or page.key not in keys or not page.is_whole or isinstance(page.card, str):
+        if page is None or not key or page.keys.page != key or not page.is_whole or isinstance(page.card, str):
             return None
         if options.export_data and not self.has_tables(slug, options.export_data):
             return None
-        if options.keep_captures and not self.has_capture(slug):
+        if options.keep_captures and load_key(self.capture(slug)) != page.keys.numbers:
             return None
         return page.card if not options.site_url or self.has_preview(slug) else None
+
+    def find_stale(self) -> list[tuple[str, list[str]]]:
+        """Return the comparisons that show an earlier run of a prompt, each with the slugs of these prompts."""
+        pages = self.pages
+        sides = [(slug, page.keys.sides) for slug, page in pages.items()]
+        changed = [
+            (slug, [side for side, key in keys.items() if side in pages and pages[side].keys.numbers != key])
+            for slug, keys in sides
+        ]
+        return [(slug, others) for slug, others in changed if others]
 
     def prune(self, slugs: Iterable[str]) -> list[Path]:
         """Remove pages with their tables, captures and previews, and return the paths of the pages.
@@ -326,13 +361,11 @@ class Site:
             path = self.page(slug)
             if not read_page(path):
                 continue
-            try:
+            with _removing(path):
                 path.unlink()
                 _remove_tables(self.tables(slug))
                 remove_ours(self.capture(slug))
                 remove_ours(self.preview(slug))
-            except OSError as error:
-                raise SiteError(f"{path}: cannot be removed, {error.strerror}; remove it by hand") from error
             removed.append(path)
         self._pages = None
         return removed
@@ -354,7 +387,7 @@ class Site:
             SiteError: a file cannot be written.
         """
         run = run or self.read_run()
-        self.write_report(self.make_outcomes(cards, run), left_out, run.totals, run.site_url)
+        self.write_report(self.make_outcomes(cards, run), left_out, run)
         path = self.index
         pages = [card for card in cards if isinstance(card, Card)]
         pictured = next((card.slug for card in pages if run.site_url and self.has_preview(card.slug)), "")
@@ -362,32 +395,25 @@ class Site:
         _write_sitemap(self.sitemap, run.site_url, pages)
         return path
 
-    def write_report(
-        self,
-        outcomes: Sequence[Mapping[str, Any]],
-        left_out: Sequence[str],
-        totals: Mapping[str, Any],
-        site_url: str = "",
-    ) -> None:
+    def write_report(self, outcomes: Sequence[Mapping[str, Any]], left_out: Sequence[str], run: Run) -> None:
         """Write ``report.json``.
 
         Args:
             outcomes: outcome of each prompt, as returned by ``make_outcomes``.
             left_out: slugs of pages that are in the folder but not in the index.
-            totals: totals of the run, as in ``Run.totals``.
-            site_url: URL where the site will be published; empty if unknown.
+            run: the run to describe; the outcomes already hold its details of the prompts.
 
         Raises:
             SiteError: the report cannot be written.
         """
-        report = {"generator": GENERATOR, "prompts": outcomes, "left_out": list(left_out), "run": totals}
-        report |= {"site_url": site_url} if site_url else {}
+        report = {"generator": GENERATOR, "prompts": outcomes, "left_out": list(left_out), "run": run.totals}
+        report |= {"options": run.options, "compared": run.compared}
         atomic_write(self.report, json.dumps(report, ensure_ascii=False, indent=1) + "\n")
         self._report = None
 
     def make_outcomes(self, cards: Sequence[Card | FailureCard], run: Run) -> list[dict[str, Any]]:
         """Return the outcome of each prompt, as stored in ``report.json``."""
-        keys = {slug: page.key for slug, page in self.pages.items()}
+        keys = {slug: page.keys.page for slug, page in self.pages.items()}
         return [{**_describe_card(card, keys.get(card.slug, "")), "run": run.prompts.get(card.slug)} for card in cards]
 
     def read_cards(self) -> list[Card | FailureCard]:
@@ -409,7 +435,7 @@ class Site:
         for outcome in self.last_report.outcomes:
             slug = str(outcome.get("slug", ""))
             card = unseen.pop(slug, None)
-            if card and not _is_earlier(outcome, pages[slug].key):
+            if card and not _is_earlier(outcome, pages[slug].keys.page):
                 cards.append(card)
             elif outcome.get("status") == "failed":
                 texts = (str(outcome.get(key, "")) for key in ("title", "model", "error"))
@@ -430,9 +456,10 @@ class Site:
         try:
             report = self.last_report
             runs = {outcome["slug"]: outcome["run"] for outcome in report.outcomes}
-            return Run(report.totals, runs, check_site_url(report.site_url))
+            options = {**report.options, "site_url": check_site_url(str(report.options.get("site_url", "")))}
+            return Run(report.totals, runs, options if options["site_url"] else report.options, report.compared)
         except (SiteError, KeyError, OptionError):
-            return Run({}, {})
+            return Run()
 
 
 def _is_earlier(outcome: Mapping[str, Any], key: str) -> bool:
@@ -447,11 +474,22 @@ def _describe_card(card: Card | FailureCard, key: str) -> dict[str, Any]:
     return {**same, "status": "failed", "error": card.error, "earlier_page": card.earlier_page, "key": key}
 
 
-def _remove_tables(folder: Path) -> None:
+@contextmanager
+def _removing(path: Path) -> Iterator[None]:
+    """Turn an error while files of a page are removed into one that names a file."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or path
+        raise SiteError(f"{where}: cannot be removed, {error.strerror}; remove it by hand") from error
+
+
+def _remove_tables(folder: Path, keep: Collection[str] = ()) -> None:
+    """Remove the tables in a folder except those with the given names."""
     if folder.is_symlink() or folder.parent.is_symlink() or not folder.is_dir():
         return
     for path in folder.iterdir():
-        if path.stem in TABLE_NAMES and path.suffix[1:] in EXPORT_FORMATS:
+        if path.stem in TABLE_NAMES and path.suffix[1:] in EXPORT_FORMATS and path.name not in keep:
             remove_ours(path, is_table)
     with suppress(OSError):  # the folder holds files that reportgen did not write
         folder.rmdir()
@@ -464,7 +502,5 @@ def _write_sitemap(path: Path, site_url: str, pages: Iterable[Card]) -> None:
         check_ours(path)
         atomic_write(path, make_sitemap(site_url, (page.href for page in pages)))
         return
-    try:
+    with _removing(path):
         remove_ours(path)
-    except OSError as error:
-        raise SiteError(f"{path}: cannot be removed, {error.strerror}; remove it by hand") from error

@@ -6,8 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import fields, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,13 @@ from html_tree import parse_html
 from page_checks import key_in
 from tiny import make_llama, save_adapter, save_llama
 
-from reportgen.build.cache_key import make_key, make_valid_keys
+from reportgen.build.cache_key import DRAWN_FIELDS, IGNORED_FIELDS, make_numbers_key, make_page_keys
 from reportgen.build.options import BuildOptions, CaptureOptions, Cluster
+from reportgen.build.resolve import ResolvedModel, find_auto_device, resolve_model
 from reportgen.cli import main as cli
 from reportgen.models.fingerprint import fingerprint
 from reportgen.pages.cards import Card
-from reportgen.pages.options import PageOptions
+from reportgen.pages.keys import PageKeys
 from reportgen.records import Generation, Prompt, Shard, SourceLocation
 from reportgen.records.errors import SiteInUse
 from reportgen.records.selection import parse_selection
@@ -59,9 +60,17 @@ def edit(before: str, after: str) -> None:
     path.write_text(path.read_text("utf-8").replace(before, after), "utf-8")
 
 
-def key_of(prompt: Prompt, options: BuildOptions, model_fingerprint: str) -> str:
-    """Return the key of the page that a run with these options makes."""
-    return make_key(prompt, options.capture, options.page, model_fingerprint)
+MODEL = ResolvedModel("files 1", "cpu", "float32")
+
+
+def keys_of(prompt: Prompt, options: BuildOptions = BuildOptions(), model: ResolvedModel | None = MODEL) -> PageKeys:
+    """Return the keys of the page that a run with these options makes."""
+    return make_page_keys(prompt, make_numbers_key(prompt, options.capture, model), options.page)
+
+
+def files_in(folder: Path) -> dict[Path, bytes]:
+    """Return the content of all files in a folder."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def stamps(folder: Path) -> dict[str, int]:
@@ -105,9 +114,9 @@ def test_what_was_changed_or_is_new_or_gone_is_built(here: Path) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        ["--layers", "1"], ["--heads", "0-2"], ["--max-new-tokens", "2"], ["--seed", "3"], ["--dtype", "float32"],
-        ["--device", "cpu"], ["--device-map", "auto"], ["--shared-assets"], ["--evidence", "ablation"],
-        ["--export-data", "csv"], ["--force"], ["-m", "./llama"],
+        ["--layers", "1"], ["--heads", "0-2"], ["--max-new-tokens", "2"], ["--seed", "3"], ["--dtype", "bfloat16"],
+        ["--device-map", "auto"], ["--shared-assets"], ["--evidence", "ablation"], ["--export-data", "csv"],
+        ["--keep-captures"], ["--precision", "16"], ["--max-page-mb", "20"], ["--force"], ["-m", "./llama"],
     ],
 )  # fmt: skip
 def test_options_that_change_a_page_build_it_anew(here: Path, options: list[str]) -> None:
@@ -116,7 +125,13 @@ def test_options_that_change_a_page_build_it_anew(here: Path, options: list[str]
     assert build(*options).stderr.splitlines()[-1] == again
 
 
-@pytest.mark.parametrize("options", [["--batch-size", "1"], ["-v"], ["--only", "cat"], ["--fail-fast"], ["--prune"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--batch-size", "1"], ["-v"], ["--only", "cat"], ["--fail-fast"], ["--prune"], ["--allow-pickle"],
+        *([["--device", "cpu"], ["--dtype", "float32"]] if find_auto_device() == "cpu" else []),
+    ],
+)  # fmt: skip
 def test_options_that_change_no_page_build_none(here: Path, options: list[str]) -> None:
     assert build(*options).stderr.endswith(" up to date, 0 built\n")
 
@@ -148,8 +163,9 @@ def test_another_adapter_builds_its_prompts_anew(here: Path) -> None:
     assert build().stderr == "1 up to date, 1 built\n"
 
 
-def test_another_program_builds_all_anew(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reportgen.build.cache_key.hash_program", lambda: "another")
+@pytest.mark.parametrize("code", ["numbers", "drawing"])
+def test_another_program_builds_all_anew(here: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    monkeypatch.setattr(f"reportgen.build.cache_key.hash_{code}_code", lambda: "another")
     assert build().stderr == "2 built\n"
 
 
@@ -175,10 +191,13 @@ def test_exported_numbers_are_missed_and_not_minded(here: Path) -> None:
     """A page with numbers beside it is up to date without them too, not the other way round."""
     assert build("--export-data", "csv").stderr == "2 built\n"
     assert build().stderr == "2 up to date, 0 built\n"
-    for table in (here / "results" / "data" / "dog").iterdir():
-        table.unlink()
-    assert build("--export-data", "csv").stderr == "1 up to date, 1 built\n"
+    tables = files_in(here / "results" / "data")
+    for table in ("dog/tokens.csv", "dog/heads.csv"):
+        (here / "results" / "data" / table).unlink()
+        assert build("--export-data", "csv").stderr == "1 up to date, 1 built\n"
+        assert files_in(here / "results" / "data") == tables
     assert build("--export-data", "parquet").stderr == "2 built\n"
+    assert {path.suffix for path in files_in(here / "results" / "data")} == {".parquet"}
 
 
 def test_prompt_that_failed_is_tried_again(here: Path) -> None:
@@ -251,54 +270,114 @@ OTHER: dict[str, Any] = {
     "text": "b", "messages": ({"role": "user", "content": "a"},), "tools": ({"name": "f"},), "title": "b", "slug": "b",
     "tags": ("b",), "note": "b", "model": "b", "adapter": "b", "layers": parse_selection("1"),
     "heads": parse_selection("1"), "max_new_tokens": 3, "generation": Generation(do_sample=True),
-    "add_special_tokens": False, "evidence": ("ablation",),
+    "add_special_tokens": False, "evidence": ("ablation",), "place": SourceLocation("a.yaml", 7),
 }  # fmt: skip
 
 
-def test_every_field_of_a_prompt_is_in_the_key_but_its_place() -> None:
+def test_every_field_of_a_prompt_is_in_one_key_but_its_place() -> None:
     base = Prompt(messages=({"role": "user", "content": "b"},))
-    fresh: dict[str, Callable[[], Prompt]] = {"text": lambda: Prompt(text="b")}
-    keys = {key_of(base, BuildOptions(), "x")}
+    first, numbers, pages = keys_of(base), set[str](), set[str]()
     for item in fields(Prompt):
-        if item.name != "place":
-            changed = fresh.get(item.name, lambda name=item.name: replace(base, **{name: OTHER[name]}))()
-            keys.add(key_of(changed, BuildOptions(), "x"))
-    assert len(keys) == len(fields(Prompt))  # one is the base, and the place is not in it
-    assert key_of(replace(base, place=SourceLocation("a.yaml", 7)), BuildOptions(), "x") in keys
+        changed = Prompt("b") if item.name == "text" else replace(base, **{item.name: OTHER[item.name]})
+        keys = keys_of(changed)
+        assert (keys.numbers == first.numbers) == (item.name in (*DRAWN_FIELDS, *IGNORED_FIELDS)), item.name
+        assert (keys.page == first.page) == (item.name in IGNORED_FIELDS), item.name
+        numbers.add(keys.numbers)
+        pages.add(keys.page)
+    assert (len(pages), len(numbers)) == (len(fields(Prompt)), len(fields(Prompt)) - len(DRAWN_FIELDS))
 
 
 SAME_PAGE: dict[str, Any] = {
-    "batch_size": 3, "cluster": Cluster("auto"), "fail_fast": True, "force": True, "prune": True,
-    "shard": Shard(1, 2), "site_url": "https://ada.example/", "update": True,
+    "allow_pickle": True, "batch_size": 3, "cluster": Cluster("auto"), "compared": (("a", "b", ""),),
+    "export_data": "csv", "fail_fast": True, "force": True, "keep_captures": True, "overrides": {"seed": 3},
+    "prune": True, "shard": Shard(1, 2), "update": True,
 }  # fmt: skip
-"""Options that choose which pages a run makes, where and how fast."""
+"""Options that choose which pages a run makes, where and how fast, and which files are written with them."""
 OTHER_PAGE: dict[str, Any] = {
-    "device": "cuda", "dtype": "float16", "shared_assets": True, "trust_remote_code": True, "export_data": "csv",
-    "device_map": "auto", "allow_pickle": True, "keep_captures": True, "max_page_mb": 3.0, "precision": 16,
+    "shared_assets": True, "max_page_mb": 3.0, "precision": 16, "site_url": "https://ada.example/",
 }  # fmt: skip
-"""Options that change a page, or what is written beside it."""
+"""Options that change how a page is drawn."""
+OTHER_NUMBERS: dict[str, Any] = {"trust_remote_code": True, "device_map": "auto"}
+"""Options that may change the numbers of a page."""
+RESOLVED = {"device", "dtype", "model"}
+"""Options that a resolved model has in their place."""
 
 
-def test_every_option_that_changes_a_page_is_in_the_key_and_no_other() -> None:
-    assert {*SAME_PAGE, *OTHER_PAGE, "model"} == {item.name for item in fields(BuildOptions)}
-    prompt, base = Prompt(text="a"), key_of(Prompt(text="a"), BuildOptions(), "x")
+def test_every_option_that_changes_a_page_is_in_a_key_and_no_other() -> None:
+    assert {*SAME_PAGE, *OTHER_PAGE, *OTHER_NUMBERS, *RESOLVED} == {item.name for item in fields(BuildOptions)}
+    prompt, base = Prompt(text="a"), keys_of(Prompt(text="a"))
     for name, value in SAME_PAGE.items():
-        assert key_of(prompt, BuildOptions(**{name: value}), "x") == base, name
-    keys = {key_of(prompt, BuildOptions(**{name: value}), "x") for name, value in OTHER_PAGE.items()}
-    assert len(keys | {base}) == len(OTHER_PAGE) + 1
+        assert keys_of(prompt, BuildOptions(**{name: value})) == base, name
+    for name, value in OTHER_PAGE.items():
+        keys = keys_of(prompt, BuildOptions(**{name: value}))
+        assert keys.numbers == base.numbers, name
+        assert keys.page != base.page, name
+    for name, value in OTHER_NUMBERS.items():
+        assert keys_of(prompt, BuildOptions(**{name: value})).numbers != base.numbers, name
 
 
-def test_key_depends_on_the_model_and_is_empty_where_it_is_not_known() -> None:
+@pytest.mark.parametrize("other", [{"fingerprint": "files 2"}, {"device": "cuda"}, {"dtype": "float16"}])
+def test_key_depends_on_the_resolved_model_and_is_empty_without_one(other: dict[str, str]) -> None:
     prompt = Prompt(text="a")
-    assert key_of(prompt, BuildOptions(), "one") != key_of(prompt, BuildOptions(), "two")
-    assert key_of(prompt, BuildOptions(), "") == ""
-    assert make_valid_keys(prompt, CaptureOptions(), PageOptions(), "") == set()
+    assert keys_of(prompt, model=replace(MODEL, **other)).numbers not in ("", keys_of(prompt).numbers)
+    assert keys_of(prompt, model=None) == PageKeys()
 
 
-def test_another_card_of_the_same_kind_is_no_reason_to_build_anew() -> None:
-    prompt = Prompt(text="a")
-    keys = [key_of(prompt, BuildOptions(device=device), "x") for device in ("cuda", "cuda:0", "cuda:1", "cpu")]
-    assert len(set(keys[:3])) == 1 != len(set(keys))
+def test_clock_of_a_template_is_in_the_key_of_a_chat_and_of_nothing_else() -> None:
+    chat, text = Prompt(messages=({"role": "user", "content": "b"},)), Prompt(text="b")
+    later = replace(MODEL, clock=("12:00",))
+    assert keys_of(chat) != keys_of(chat, model=later)
+    assert keys_of(text) == keys_of(text, model=later)
+
+
+@pytest.mark.parametrize(
+    ("device", "stored", "resolved"),
+    [
+        ("cpu", {"dtype": "bfloat16"}, ("cpu", "float32")),
+        ("cuda:1", {"dtype": "bfloat16"}, ("cuda", "bfloat16")),
+        ("cuda", {"torch_dtype": "torch.float16"}, ("cuda", "float16")),
+        ("cuda", {"text_config": {"dtype": "bfloat16"}}, ("cuda", "bfloat16")),
+        ("cpu", {"dtype": "float16", "quantization_config": {}}, ("cpu", "float16")),
+        ("auto", {}, ("mps", "float32")),
+    ],
+)
+def test_auto_is_resolved(tmp_path: Path, device: str, stored: dict[str, Any], resolved: tuple[str, str]) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(stored), "utf-8")
+    model = resolve_model(str(tmp_path), "", CaptureOptions(device=device), "mps")
+    assert model is not None
+    assert (model.device, model.dtype) == resolved
+    explicit = CaptureOptions(device=resolved[0], dtype=resolved[1])
+    assert resolve_model(str(tmp_path), "", explicit, "cpu") == model
+
+
+def test_auto_takes_the_device_that_torch_takes() -> None:
+    from reportgen.models.model import _choose_device
+
+    assert find_auto_device() == _choose_device("auto").type
+
+
+@pytest.mark.parametrize("kind", ["tokenizer_config.json", "chat_template.jinja", "additional_chat_templates/a.jinja"])
+def test_template_that_writes_the_time_makes_its_chats_anew(
+    here: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    edit("text: The cat", "messages: [{role: user, content: Hi}]")
+    path = here / "llama" / kind
+    path.parent.mkdir(exist_ok=True)
+    told = path.read_text("utf-8") if path.is_file() else "{}"
+    told = told if kind.endswith("jinja") else told[: told.rindex("}")]
+    call = '{{ strftime_now("%Y") }}'
+    told = told + call if kind.endswith("jinja") else f'{told}, "note": {json.dumps(call)}}}'
+    path.write_text(told, "utf-8")
+    assert build().stderr == "2 built\n"
+    assert build().stderr == "2 up to date, 0 built\n"
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Later:
+            return cls(2050, 1, 1)
+
+    monkeypatch.setattr("reportgen.build.resolve.datetime", Later)
+    assert build().stderr == "1 up to date, 1 built\n"
 
 
 def test_model_in_memory_is_run_always(here: Path) -> None:

@@ -256,7 +256,7 @@ def test_what_cannot_be_run_on_a_cluster_is_told(
         build_site(prompts, tmp_path, BuildOptions(cluster=Cluster(address, workers=1, gpus_per_worker=1)))
     with pytest.raises(ModelError, match="cuda"):
         build_site(prompts, tmp_path, BuildOptions(device="cuda", cluster=Cluster(address)))
-    monkeypatch.setattr(engine, "hash_program", lambda: "another")
+    monkeypatch.setattr(engine, "_hash_program", lambda: "another")
     with pytest.raises(ClusterError, match="has another reportgen, or other packages; install the same on every node"):
         build_site(prompts, tmp_path, BuildOptions(cluster=Cluster(address)))
 

@@ -40,7 +40,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths if path.name != LOCK_FILE}
     report = json.loads(files.pop("report.json"))
     outcomes = [{**one, "run": None} for one in report["prompts"]]
-    return {**files, "report.json": json.dumps({**report, "prompts": outcomes, "run": None}).encode()}
+    return {**files, "report.json": json.dumps({**report, "prompts": outcomes, "run": None, "options": None}).encode()}
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_rendered_in_place_the_site_is_the_same(built: Path) -> None:
 
 def test_some_files_leave_the_other_pages_in_the_index(built: Path) -> None:
     before = files_in(built)
-    render_site([built / "captures" / "b.safetensors"], built)
+    render_site([built / "captures" / "b.safetensors"], built, PageOptions(export_data="csv"))
     assert files_in(built) == before
 
 

@@ -243,7 +243,8 @@ def test_the_shard_that_built_a_page_is_believed(tmp_path: Path, by_order: int) 
     for number, (status, built, title) in enumerate(said[::by_order], 1):
         outcome = {"slug": "pair", "title": title, "status": status, "run": {"built": built}, "place": 0}
         counts = {"built": int(built), "failed": int(status == "failed"), "not_run": 0, "seconds": seconds}
-        part = {"shard": [number, 3], "keep_earlier": False, "prompts": [outcome], "run": counts, "site_url": ""}
+        part = {"shard": [number, 3], "keep_earlier": False, "prompts": [outcome], "run": counts}
+        part |= {"options": {}, "compared": []}
         (tmp_path / f"report.{number}-of-3.json").write_text(json.dumps(part), "utf-8")
     assert join_parts(Site(tmp_path)) == []
     report = json.loads(site.report.read_text("utf-8"))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from reportgen.build.engines.jobs import Group, RunRequest, group_by_model
-from reportgen.build.engines.worker import PromptResult, Worker
+from reportgen.build.engines.worker import Worker
 from reportgen.build.interrupts import Stop
 from reportgen.build.options import CaptureOptions, Progress
+from reportgen.build.resolve import find_auto_device
+from reportgen.build.results import PromptResult
 from reportgen.pages.options import PageOptions
 from reportgen.records import Prompt
 
@@ -24,7 +26,7 @@ class LocalEngine:
             progress: receives every stage.
             stop: checked between batches.
         """
-        self._worker, self._stop = Worker(capturing, drawing, progress), stop
+        self._worker, self._stop = Worker(capturing, drawing, progress, find_auto_device()), stop
 
     def run(self, prompts: Sequence[Prompt], request: RunRequest) -> Iterator[PromptResult]:
         """Run prompts, as ``Engine.run`` does; for each model, prompts that other shards run come first."""

@@ -27,12 +27,13 @@ import ray
 import torch
 from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
 
-from reportgen.build.cache_key import hash_program
+from reportgen.build.cache_key import hash_drawing_code, hash_numbers_code
 from reportgen.build.comparisons import ComparisonInput
 from reportgen.build.engines.jobs import Group, Job, RunRequest, group_by_model
-from reportgen.build.engines.worker import PromptResult, Worker
+from reportgen.build.engines.worker import Worker
 from reportgen.build.interrupts import Stop
 from reportgen.build.options import CaptureOptions, Cluster, NullProgress, Progress
+from reportgen.build.results import PromptResult
 from reportgen.models.model import check_settings
 from reportgen.pages.artifacts import Artifacts
 from reportgen.pages.options import PageOptions
@@ -152,15 +153,16 @@ class _Remote:
             os.chdir(folder)
         torch.set_num_threads(num_threads)
         self._capturing = capturing
-        self._worker = Worker(capturing, drawing, NullProgress())
+        # The caller makes the same keys, and does not know the devices of this node.
+        self._worker = Worker(capturing, drawing, NullProgress(), auto_device="auto")
 
     def check(self) -> tuple[str, str, ModelError | None]:
         """Return the host name, the hash of the program, and an error if the device or dtype cannot be used."""
         try:
             check_settings(self._capturing.device, self._capturing.dtype, self._capturing.device_map)
         except ModelError as error:
-            return socket.gethostname(), hash_program(), error
-        return socket.gethostname(), hash_program(), None
+            return socket.gethostname(), _hash_program(), error
+        return socket.gethostname(), _hash_program(), None
 
     def plan(self, group: Group, request: RunRequest) -> list[Job]:
         self._worker.load(_first(group, request))
@@ -257,7 +259,7 @@ class _Pool:
             raise ClusterError(
                 f"the Ray cluster: no worker can be started there, {first_line(lost)}; see its logs"
             ) from lost
-        if program != hash_program():
+        if program != _hash_program():
             raise ClusterError(f"{host}: has another reportgen, or other packages; install the same on every node")
         if error is not None:
             raise error
@@ -284,6 +286,10 @@ def _check_nodes(room: _Room) -> None:
 def _find_nodes() -> list[dict[str, float]]:
     """Return the resources of the nodes that are alive."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _hash_program() -> str:
+    return hash_numbers_code() + hash_drawing_code()
 
 
 def _get(reference: Any) -> Any:

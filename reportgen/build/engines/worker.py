@@ -3,63 +3,41 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from functools import partial
 
-from reportgen.build.cache_key import make_key, make_side_key
+from reportgen.build.cache_key import make_numbers_key
 from reportgen.build.capture import capture_in_turn
-from reportgen.build.comparisons import ComparisonInput, make_comparison_input
 from reportgen.build.engines.jobs import Job
 from reportgen.build.options import CaptureOptions, Progress
+from reportgen.build.resolve import ResolvedModel, resolve_model
+from reportgen.build.results import PromptResult, ResultMaker
 from reportgen.captures.batches import make_batches
 from reportgen.captures.capture import free_memory
 from reportgen.captures.record import Capture
-from reportgen.models.fingerprint import fingerprint
 from reportgen.models.model import LoadedModel, load_model
-from reportgen.pages.artifacts import Artifacts, render_artifacts
 from reportgen.pages.options import PageOptions
-from reportgen.pages.tables import warn_of_drift
-from reportgen.records import EncodedPrompt, Failure, Prompt
-from reportgen.records.errors import ModelError, PromptError, ReportgenError, first_line
-
-
-@dataclass(frozen=True)
-class PromptResult:
-    """The result of one prompt.
-
-    Attributes:
-        prompt: prompt that was run.
-        outcome: page of the prompt with its files, or its failure; ``None`` if the page is not requested here, for
-            example because another shard builds it.
-        side: data for a comparison, if one needs this prompt.
-        seconds: seconds by stage. ``load`` is counted for the first prompt of a model, and ``capture`` for the first
-            prompt of a batch, on behalf of the whole batch; ``page`` is the time to render the page.
-        warning: warning about the page; empty if there is none.
-    """
-
-    prompt: Prompt
-    outcome: Artifacts | Failure | None
-    side: ComparisonInput | None = None
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    warning: str = ""
+from reportgen.records import EncodedPrompt, Prompt
+from reportgen.records.errors import ModelError, PromptError
 
 
 class Worker:
     """Runs jobs one after another, and renders the requested pages."""
 
-    def __init__(self, capturing: CaptureOptions, drawing: PageOptions, progress: Progress) -> None:
+    def __init__(self, capturing: CaptureOptions, drawing: PageOptions, progress: Progress, auto_device: str) -> None:
         """Start without a model.
 
         Args:
             capturing: how models are loaded and run.
             drawing: how pages are drawn.
             progress: receives every stage.
+            auto_device: kind of device that ``auto`` stands for in keys.
         """
         self._capturing, self._drawing, self._progress = capturing, drawing, progress
+        self._auto_device = auto_device
         self._named: tuple[str, str] | None = None
         self._model: LoadedModel | ModelError | None = None
-        self._model_fingerprint = ""
+        self._resolved: ResolvedModel | None = None
         self._load_seconds = 0.0
 
     def load(self, prompt: Prompt) -> None:
@@ -75,11 +53,14 @@ class Worker:
         self.unload()
         self._progress.stage(prompt, "load")
         start = time.perf_counter()
-        before = fingerprint(prompt.model, prompt.adapter)
+        before = self._resolve(prompt)
         self._model = self._capturing.model or _load(prompt, self._capturing)
         self._named = prompt.model, prompt.adapter
-        self._model_fingerprint = before or fingerprint(*self._named)  # a model of the hub is in the cache now
+        self._resolved = before or self._resolve(prompt)  # a model of the hub is in the cache now
         self._load_seconds = time.perf_counter() - start
+
+    def _resolve(self, prompt: Prompt) -> ResolvedModel | None:
+        return resolve_model(prompt.model, prompt.adapter, self._capturing, self._auto_device)
 
     def unload(self) -> None:
         """Drop the model and free its memory."""
@@ -121,35 +102,12 @@ class Worker:
     def _finish(
         self, prompt: Prompt, job: Job, captured: Capture | PromptError | ModelError, capture_seconds: float
     ) -> PromptResult:
-        start = time.perf_counter()
-        outcome = self._draw(prompt, captured) if prompt.slug in job.pages else None
-        side = None
-        if prompt.slug in job.sides:
-            key = make_side_key(prompt, self._capturing, self._drawing, self._model_fingerprint)
-            side = make_comparison_input(captured, key, self._drawing.precision)
-        seconds = {"load": self._load_seconds, "capture": capture_seconds, "page": time.perf_counter() - start}
-        warnings = [warn_of_drift(captured)] if isinstance(captured, Capture) and outcome is not None else []
-        if isinstance(outcome, Artifacts):
-            encoded = (member.warnings for member in job.batch if member.prompt.slug == prompt.slug)
-            warnings = [*next(encoded, ()), *warnings, outcome.dropped]
-        return PromptResult(prompt, outcome, side, seconds, "; ".join(filter(None, warnings)))
-
-    def _draw(self, prompt: Prompt, captured: Capture | PromptError | ModelError) -> Artifacts | Failure:
-        if not isinstance(captured, Capture):
-            return Failure.of(prompt, captured)
-        self._progress.stage(prompt, "page")
-        key = make_key(prompt, self._capturing, self._drawing, self._model_fingerprint)
-        try:
-            return render_artifacts(captured, self._drawing, key)
-        except (PromptError, ModelError) as error:
-            return Failure.of(prompt, error)
-        except ReportgenError:
-            raise
-        except Exception as error:  # an unexpected error fails this prompt, not the run
-            where = prompt.place.of()
-            failure = PromptError(f"{where}: its page cannot be made, {first_line(error)}; -v shows where")
-            failure.__cause__ = error
-            return Failure.of(prompt, failure)
+        if prompt.slug in job.pages and isinstance(captured, Capture):
+            self._progress.stage(prompt, "page")
+        key = make_numbers_key(prompt, self._capturing, self._resolved)
+        seconds = {"load": self._load_seconds, "capture": capture_seconds}
+        notes = next((member.warnings for member in job.batch if member.prompt.slug == prompt.slug), ())
+        return ResultMaker(self._drawing, job.pages, job.sides).make(prompt, captured, key, seconds, notes)
 
 
 def _load(prompt: Prompt, options: CaptureOptions) -> LoadedModel | ModelError:
