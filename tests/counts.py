@@ -18,6 +18,8 @@ COUNTS = {
     "GGUF headers": (100, 300),
     "prompt files": (100, 300),
     "capture files": (50, 200),
+    "recipes": (150, 4_000),
+    "pairs of commands": (8, 81),
     "model families": (87, 196),
     "benchmarks": (3, 8),
 }

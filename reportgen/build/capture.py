@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from reportgen.captures import capture as captures
 from reportgen.captures.collector import Watch
 from reportgen.captures.record import Capture
 from reportgen.evidence.evidence_collector import EvidenceCollector
 from reportgen.models.model import LoadedModel
+from reportgen.prompts.slugs import name_pages
 from reportgen.records import EncodedPrompt, Prompt
 from reportgen.records.errors import ModelError, PromptError
 
@@ -23,7 +25,7 @@ def capture(model: LoadedModel, prompt: Prompt, watch: Watch = lambda *_: None) 
         watch: called with the progress of ablation, if requested: heads done, number of heads, seconds left.
 
     Returns:
-        The capture of the run.
+        The capture of the run. Its prompt names the model that ran it, and has a slug and a title.
 
     Raises:
         PromptTooLong: the prompt and its generated tokens do not fit in the model's context window.
@@ -32,7 +34,8 @@ def capture(model: LoadedModel, prompt: Prompt, watch: Watch = lambda *_: None) 
         UnsupportedModel: the model provides no attention weights.
         PromptError: the prompt cannot be encoded, selects layers or heads that do not exist, or the run failed.
     """
-    return captures.capture(model, prompt, EvidenceCollector, watch)
+    (named,) = name_pages([replace(prompt, model=model.info.name, adapter=model.info.adapter)])
+    return captures.capture(model, named, EvidenceCollector, watch)
 
 
 def capture_in_turn(

@@ -40,7 +40,7 @@ from reportgen.models.files import (
 from reportgen.models.gguf_header import check_gguf
 from reportgen.models.hf_errors import calling_transformers, name_subject, without_bars
 from reportgen.models.hub import cache_if_silent, say_once
-from reportgen.models.model_source import Source, find_shadowed, find_source, suggest
+from reportgen.models.model_source import ADAPTER_CONFIG, Source, find_adapter, find_shadowed, find_source, suggest
 from reportgen.records import DEVICE_MAPS, ModelInfo
 from reportgen.records.errors import ModelError, ModelNotFound, WrongSetting
 
@@ -157,8 +157,31 @@ def load_model(
         num_tokens = len(tokenizer) if own_tokenizer else 0
         network = merge_adapter(network, adapter, name, allow_pickle=allow_pickle, num_tokens=num_tokens)
     loaded = wrap_model(network, tokenizer, name=name)
-    info = replace(loaded.info, revision=source.revision or "", adapter=adapter, adapter_tokenizer=own_tokenizer)
+    info = replace(
+        loaded.info,
+        revision=source.revision or "",
+        adapter=adapter,
+        adapter_revision=_find_adapter_revision(adapter, name),
+        adapter_tokenizer=own_tokenizer,
+        load_options=_list_load_options(device_map, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle),
+        is_in_memory=False,
+    )
     return replace(loaded, info=info)
+
+
+def _find_adapter_revision(adapter: str, name: str) -> str:
+    """Return the commit of an adapter of the hub, which is in the cache; empty for a folder, or without one."""
+    source = find_adapter(adapter, name) if adapter else None
+    return "" if source is None or source.is_local else _commit_of(source, ADAPTER_CONFIG) or ""
+
+
+def _list_load_options(device_map: str, *, trust_remote_code: bool, allow_pickle: bool) -> tuple[str, ...]:
+    options = {
+        f"--device-map {device_map}": bool(device_map),
+        "--trust-remote-code": trust_remote_code,
+        "--allow-pickle": allow_pickle,
+    }
+    return tuple(option for option, is_given in options.items() if is_given)
 
 
 def check_settings(device: str, dtype: str, device_map: str = "") -> None:
@@ -210,6 +233,7 @@ def wrap_model(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, 
         num_parameters=network.num_parameters(),
         dtype=_describe_dtype(network),
         device=_devices_of(network),
+        is_in_memory=True,
     )
     return LoadedModel(network, tokenizer, info)
 
@@ -292,9 +316,9 @@ def _path_of_gguf(source: Source, file: str) -> Path:
     )
 
 
-def _commit_of(source: Source) -> str | None:
+def _commit_of(source: Source, config: str = "config.json") -> str | None:
     """Return the commit of a hub source's cached config, or the revision as written if the commit is unknown."""
-    file = source.gguf_file or "config.json"
+    file = source.gguf_file or config
     path = try_to_load_from_cache(source.repo, file, revision=source.revision)
     # Files in the cache have the path models--owner--name/snapshots/<commit>/<file>.
     return Path(path).parents[file.count("/")].name if isinstance(path, str) else source.revision

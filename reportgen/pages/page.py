@@ -198,7 +198,7 @@ def make_page_context(
         definitions=DEFINITIONS,
         summary=summarize_settings(capture),
         settings=[*make_settings(capture), *make_layer_type_rows(capture)],
-        recipe=make_prompt_file(capture),
+        recipe=make_prompt_file(capture, options),
         drift=describe_drift(capture),
         precision=describe_precision(precision, capture),
         dropped=describe_dropped_mass(dropped, precision),

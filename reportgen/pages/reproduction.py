@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
@@ -9,46 +11,85 @@ import yaml
 
 from reportgen.captures.record import Capture
 from reportgen.models.bundled import BUNDLED
+from reportgen.pages.options import PageOptions
 from reportgen.records import Generation, ModelInfo, Prompt
 
 _DTYPES = ("float32", "bfloat16", "float16")
 _GIVEN = (
-    "title", "slug", "note", "adapter", "max_new_tokens", "add_special_tokens", "evidence", "tags", "tools",
+    "title", "slug", "note", "max_new_tokens", "add_special_tokens", "evidence", "tags", "tools",
     "chat_template_kwargs", "continue_final_message",
 )  # fmt: skip
 """Keys of a prompt that are written unchanged if they differ from the default; the other keys need a conversion."""
+_DRAWN_BY = ("max_page_mb", "precision", "site_url")
+"""Fields of ``PageOptions`` that change a page; each has an option of the same name with a value."""
 
 
-def make_prompt_file(capture: Capture) -> str:
+def make_prompt_file(capture: Capture, options: PageOptions = PageOptions()) -> str:
     """Return a prompt file in YAML that reproduces the page of a capture.
 
-    The file begins with comments that name the versions of the packages and the command to run. A hub model is pinned
-    to the commit that was used. A model that was passed in memory is named too, although that name cannot be loaded.
+    The file begins with comments that name the versions of the packages and the command to run. A model and an adapter
+    of the hub are pinned to the commits that were used. A model that was in memory is named, with a comment that says
+    that it cannot be loaded.
     """
     file = f"{capture.prompt.slug or 'prompts'}.yaml"
     versions = ", ".join(f"{name} {version}" for name, version in capture.versions.items())
-    head = [f"made with {versions}", f"save as {file}, then run: {make_command(capture.model, file)}"]
+    head = [f"made with {versions}", f"save as {file}, then run: {make_command(capture.model, file, options)}"]
     head += [f"{name!r} has no place on the hub that is known: write its path instead" for name in _local(capture)]
-    prompt = yaml.safe_dump([_keys_of(capture)], allow_unicode=True, sort_keys=False, width=100)
+    if capture.model.is_in_memory:
+        head.append("the model was in memory: it cannot be loaded by its name; save it to a folder and name that here")
+    prompt = yaml.dump([_keys_of(capture)], Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=100)
     return "".join(f"# {' '.join(line.split())}\n" for line in head) + prompt
 
 
-def make_command(model: ModelInfo, file: str) -> str:
-    """Return the command that builds a page on the same type of device with the same dtype."""
-    command = ["reportgen", "build", file]
-    device = model.device.partition(":")[0]
-    if "," in model.device:
-        command += ["--device-map", "auto"]
-    elif device in {"cpu", "cuda", "mps"}:
-        command += ["--device", device]
+def make_command(model: ModelInfo, file: str, options: PageOptions = PageOptions()) -> str:
+    """Return the command that builds a page on the same type of device with the same dtype and options."""
+    return " ".join(["reportgen", "build", file, *_list_model_options(model), *_list_page_options(options)])
+
+
+def _list_model_options(model: ModelInfo) -> Iterator[str]:
+    device, load_options = model.device.partition(":")[0], " ".join(model.load_options)
+    if "," in model.device and "--device-map" not in load_options:
+        yield "--device-map auto"
+    elif device in {"cpu", "cuda", "mps"} and "--device-map" not in load_options:
+        yield f"--device {device}"
+    yield from model.load_options
     if (dtype := model.dtype.partition(",")[0].strip()) in _DTYPES:
-        command += ["--dtype", dtype]
-    return " ".join(command)
+        yield f"--dtype {dtype}"
+
+
+def _list_page_options(options: PageOptions) -> Iterator[str]:
+    for name in _DRAWN_BY:
+        if (value := getattr(options, name)) != getattr(PageOptions, name):
+            yield f"--{name.replace('_', '-')} {shlex.quote(str(value))}"
+    if options.shared_assets:
+        yield "--shared-assets"
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes every text so that the reader of prompt files reads it as the same text.
+
+    The reader takes texts such as ``1e3`` for numbers, which this library does not, and some line breaks are lost
+    outside of double quotes. So only a printable text that begins with a letter is written as usual.
+    """
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Write equal values in full."""
+        return True
+
+
+def _write_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    is_plain = text.isprintable() and text[:1].isalpha()
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, None if is_plain else '"')
+
+
+_Dumper.add_representer(str, _write_text)
 
 
 def _keys_of(capture: Capture) -> dict[str, Any]:
     prompt, defaults = capture.prompt, Prompt()
     keys: dict[str, Any] = {"model": _pin(prompt.model, capture.model.revision)}
+    if prompt.adapter:
+        keys["adapter"] = _pin(prompt.adapter, capture.model.adapter_revision)
     if prompt.messages:
         keys["messages"] = [dict(message) for message in prompt.messages]
     else:
@@ -65,12 +106,13 @@ def _keys_of(capture: Capture) -> dict[str, Any]:
 
 
 def _local(capture: Capture) -> list[str]:
-    """Return the names of model and adapter of which a capture has only the last part of a path, or a name in memory.
+    """Return the names of model and adapter of which a capture has only the last part of a path.
 
     A page does not show whole paths, which can name a person.
     """
     model, adapter = capture.prompt.model, capture.prompt.adapter
-    names = [] if capture.model.revision or model in BUNDLED else [model]
+    is_known = capture.model.is_in_memory or capture.model.revision or model in BUNDLED
+    names = [] if is_known else [model]
     return names + ([adapter] if adapter and "/" not in adapter else [])
 
 

@@ -25,6 +25,9 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)")
+_LONG_INT = re.compile(r"[-+]?[1-9][0-9]{0,999}")
+_NOT_FINITE = (".inf", "-.inf", "+.inf", ".nan")
+_JSON_KEYS = {"tools", "chat_template_kwargs"}
 _TAG = "tag:yaml.org,2002:"
 _TEXT_TAGS = tuple(_TAG + name for name in ("str", "int", "float", "timestamp", "value"))
 _TRUE = ("yes", "true", "on")
@@ -149,7 +152,7 @@ def child_of(node: yaml.Node, step: str | int) -> tuple[yaml.Node, int] | None:
     return None
 
 
-def to_data(node: yaml.Node, problems: Problems) -> Any:
+def to_data(node: yaml.Node, problems: Problems, *, is_json: bool = False) -> Any:
     """Return the plain lists, dicts and scalars of a tree.
 
     A key that is not a scalar, is repeated or has no value is a problem and is left out.
@@ -157,18 +160,19 @@ def to_data(node: yaml.Node, problems: Problems) -> Any:
     Args:
         node: the result of ``load_tree``, or a node in it.
         problems: collects the problems found.
+        is_json: read null, ``.inf``, ``.nan`` and long numbers as such, as under ``_JSON_KEYS``.
 
     Returns:
         The data; the keys of every dict are strings.
     """
     if isinstance(node, yaml.SequenceNode):
-        return [to_data(item, problems) for item in node.value]
+        return [to_data(item, problems, is_json=is_json) for item in node.value]
     if isinstance(node, yaml.MappingNode):
-        return _mapping(node, problems)
-    return _scalar(node, problems) if isinstance(node, yaml.ScalarNode) else None
+        return _mapping(node, problems, is_json=is_json)
+    return _scalar(node, problems, is_json=is_json) if isinstance(node, yaml.ScalarNode) else None
 
 
-def _mapping(node: yaml.MappingNode, problems: Problems) -> dict[str, Any]:
+def _mapping(node: yaml.MappingNode, problems: Problems, *, is_json: bool) -> dict[str, Any]:
     data: dict[str, Any] = {}
     first_lines: dict[str, int] = {}
     for key, value in node.value:
@@ -183,14 +187,14 @@ def _mapping(node: yaml.MappingNode, problems: Problems) -> dict[str, Any]:
             problems.add(line_of(key), f"key {key.value[:40]!r} is given twice, first on line {first}; keep one")
         else:
             first_lines[key.value] = line_of(key)
-            data[key.value] = to_data(value, problems)
-            if data[key.value] is None:
+            data[key.value] = to_data(value, problems, is_json=is_json or key.value in _JSON_KEYS)
+            if data[key.value] is None and not is_json:
                 del data[key.value]
                 problems.add(line_of(key), f"{key.value[:40]!r} has no value; give it one or leave the key out")
     return data
 
 
-def _scalar(node: yaml.ScalarNode, problems: Problems) -> Any:
+def _scalar(node: yaml.ScalarNode, problems: Problems, *, is_json: bool) -> Any:
     value: str = node.value
     if node.tag == _TAG + "null":
         return None
@@ -204,6 +208,10 @@ def _scalar(node: yaml.ScalarNode, problems: Problems) -> Any:
         return int(value)
     elif not node.style and _FLOAT.fullmatch(value):
         return float(value)
+    elif not node.style and is_json and _LONG_INT.fullmatch(value):
+        return int(value)
+    elif not node.style and is_json and value in _NOT_FINITE:
+        return float(value.replace(".", ""))
     return value
 
 

@@ -23,6 +23,9 @@ class ModelInfo:
         device: devices of the weights, such as ``cpu`` or ``cuda:0, cuda:1``; empty if only the config has been read.
         adapter: name of the merged adapter, as the user wrote it; empty for none.
         adapter_tokenizer: whether the tokenizer and the chat template are those that came with the adapter.
+        adapter_revision: commit of an adapter of the hub; empty for a folder.
+        load_options: options of the command line that load it again, except those of its device and dtype.
+        is_in_memory: whether the network was passed from Python, so that its name cannot be loaded.
         features: special features of the attention, by the names of ``attention_features.FEATURES``; empty if the
             network has not run yet.
     """
@@ -39,6 +42,9 @@ class ModelInfo:
     device: str = ""
     adapter: str = ""
     adapter_tokenizer: bool = False
+    adapter_revision: str = ""
+    load_options: tuple[str, ...] = ()
+    is_in_memory: bool = False
     features: tuple[str, ...] = ()
 
     @property

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import shlex
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+from counts import count
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from samples import HOSTILE, make_capture
+from tiny import save_llama
 
+from reportgen.build.capture import capture
 from reportgen.captures.record import Capture
+from reportgen.cli.build import build
+from reportgen.models.model import load_model, wrap_model
+from reportgen.pages.options import PageOptions
 from reportgen.pages.reproduction import make_command, make_prompt_file
 from reportgen.prompts.prompt_file import load_prompts
 from reportgen.records import Generation, Prompt
+from reportgen.records.slug import RESERVED_SLUGS
 
 SAMPLED = Generation(do_sample=True, temperature=0.7, top_k=5, seed=3)
 
@@ -66,9 +76,9 @@ def test_recipe_says_versions_and_command_and_leaves_out_what_is_usual() -> None
     ],
 )
 def test_model_of_the_hub_is_pinned_to_its_commit(name: str, pinned: str) -> None:
-    capture = with_prompt(Prompt("x", model=name))
-    capture = replace(capture, model=replace(capture.model, revision="607a30d"))
-    assert f"- model: {pinned}\n" in make_prompt_file(capture)
+    made = with_prompt(Prompt("x", model=name))
+    made = replace(made, model=replace(made.model, revision="607a30d"))
+    assert f"- model: {pinned}\n" in make_prompt_file(made)
 
 
 @pytest.mark.parametrize(
@@ -86,8 +96,8 @@ def test_command_names_device_and_format(device: str, dtype: str, options: str) 
 
 
 def test_versions_cannot_leave_their_comment() -> None:
-    capture = replace(make_capture(), versions={"a\n- text": "evil\r\n"})
-    assert make_prompt_file(capture).startswith("# made with a - text evil\n# save as")
+    made = replace(make_capture(), versions={"a\n- text": "evil\r\n"})
+    assert make_prompt_file(made).startswith("# made with a - text evil\n# save as")
 
 
 def test_recipe_says_that_a_path_is_not_whole() -> None:
@@ -96,3 +106,111 @@ def test_recipe_says_that_a_path_is_not_whole() -> None:
         assert f"# '{name}' has no place on the hub that is known: write its path instead\n" in text
     capture = with_prompt(Prompt("x", model="owner/name", adapter="owner/lora"))
     assert "its path" not in make_prompt_file(replace(capture, model=replace(capture.model, revision="607a30d")))
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40).filter(
+    lambda text: not text.isspace()
+)
+looks_like_something_else = st.one_of(
+    st.from_regex(r"[-+]?[0-9]{0,3}\.?[0-9]{0,3}([eE][-+]?[0-9]{1,3})?", fullmatch=True),
+    st.sampled_from(["yes", "No", "null", "~", ".inf", "-.INF", ".nan", "<<", "=", "0x1f", "0o7", "1_000", "1:30",
+                     "2024-01-01", "- a", "? a", "a: b", "a #b", "&a", "*a", "!a", "%a", "@a", "`a", "|", ">", "''"]),
+    st.builds("".join, st.lists(st.sampled_from(["a", " ", "\n", "\r", "\t", "\x85", "\u2028", "\u2029", "\ufeff",
+                                                 "\x00", "\x1b", "\xa0", '"', "'", "\\", ":", "#"]), min_size=1)),
+).filter(lambda text: bool(text) and not text.isspace())  # fmt: skip
+words = texts | looks_like_something_else
+numbers = st.integers() | st.integers(-(10**40), 10**40) | st.floats(allow_nan=False)
+values = st.recursive(
+    st.none() | st.booleans() | numbers | words | st.just(""),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+    max_leaves=8,
+)
+chats = st.fixed_dictionaries(
+    {"messages": st.lists(st.fixed_dictionaries({"role": st.sampled_from(["system", "user"]), "content": words}),
+                          min_size=1, max_size=3)},
+    optional={
+        "tools": st.lists(st.dictionaries(words, values, max_size=4), min_size=1, max_size=2),
+        "chat_template_kwargs": st.dictionaries(words, values, min_size=1, max_size=2),
+    },
+)  # fmt: skip
+sampled = st.builds(
+    Generation, do_sample=st.just(True), temperature=st.floats(1e-9, 1e9), top_k=st.integers(1, 10**9),
+    top_p=st.floats(1e-9, 1), repetition_penalty=st.none() | st.floats(1e-9, 1e9), num_beams=st.integers(1, 9),
+    seed=st.integers(0, 2**32 - 1),
+)  # fmt: skip
+selections = st.lists(st.integers(-30, 30), min_size=1, max_size=4)
+others = st.fixed_dictionaries(
+    {"slug": st.from_regex("[A-Za-z0-9_][A-Za-z0-9_-]{0,20}", fullmatch=True).filter(
+        lambda slug: slug.lower() not in RESERVED_SLUGS), "title": words},
+    optional={
+        "note": words, "tags": st.lists(words, min_size=1, max_size=3).map(tuple), "model": words, "adapter": words,
+        "layers": selections, "heads": selections, "max_new_tokens": st.integers(0, 10**6),
+        "add_special_tokens": st.booleans(), "evidence": st.just(("ablation",)), "generation": sampled,
+    },
+)  # fmt: skip
+prompts = st.builds(
+    lambda asked, keys: Prompt(**{**asked, **keys}), st.fixed_dictionaries({"text": words}) | chats, others
+)
+
+
+@settings(max_examples=count("recipes"), deadline=None)
+@given(prompt=prompts)
+def test_recipe_of_any_prompt_is_that_prompt(tmp_path_factory: pytest.TempPathFactory, prompt: Prompt) -> None:
+    file = tmp_path_factory.getbasetemp() / "recipe.yaml"
+    file.write_text(make_prompt_file(with_prompt(prompt)), "utf-8", newline="")
+    assert load_prompts(file) == (prompt,)
+
+
+def test_recipe_continues_a_message() -> None:
+    messages = ({"role": "user", "content": "Who?"}, {"role": "assistant", "content": "The owl"})
+    text = make_prompt_file(with_prompt(Prompt(messages=messages, continue_final_message=True)))
+    assert "  continue_final_message: true\n" in text
+
+
+def test_recipe_has_every_field_of_a_prompt() -> None:
+    """A new field is in the property above, or the property says nothing about it."""
+    drawn = {"text", "messages", "tools", "slug", "title", "note", "tags", "model", "adapter", "layers", "heads"}
+    drawn |= {
+        "chat_template_kwargs",
+        "continue_final_message",
+        "max_new_tokens",
+        "add_special_tokens",
+        "evidence",
+        "generation",
+    }
+    assert drawn | {"place"} == {item.name for item in fields(Prompt)}
+
+
+def test_command_has_every_option_that_shapes_the_page() -> None:
+    given = PageOptions(max_page_mb=3.5, precision=16, shared_assets=True, site_url="https://ada.example/a;b/")
+    command = make_command(make_capture().model, "a.yaml", given)
+    parsed = build.make_context("build", shlex.split(command)[2:]).params
+    chosen = PageOptions(**{item.name: parsed[item.name] or item.default for item in fields(PageOptions)})
+    assert chosen == given
+    assert {item.name for item in fields(PageOptions) if getattr(given, item.name) == item.default} == {
+        "export_data", "keep_captures"  # files next to the page
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("option", ["--trust-remote-code", "--allow-pickle", "--device-map balanced"])
+def test_command_has_the_options_that_load_the_model(option: str) -> None:
+    command = make_command(replace(make_capture().model, load_options=(option,)), "a.yaml")
+    assert option in command
+    assert ("--device cpu" in command) == ("map" not in option)
+
+
+def test_adapter_of_the_hub_is_pinned_to_its_commit() -> None:
+    made = with_prompt(Prompt("x", adapter="owner/lora@main"))
+    made = replace(made, model=replace(made.model, adapter_revision="607a30d"))
+    assert "  adapter: owner/lora@607a30d\n" in make_prompt_file(made)
+
+
+def test_capture_made_in_python_names_its_model_and_one_in_memory_cannot_be_loaded(tmp_path: Path) -> None:
+    loaded = load_model(str(save_llama(tmp_path / "llama")), device="cpu")
+    made = capture(loaded, Prompt("grey owl", max_new_tokens=0))
+    assert (made.prompt.model, made.prompt.slug, made.prompt.title) == ("llama", "grey-owl", "grey owl")
+    assert "in memory" not in make_prompt_file(made)
+    in_memory = wrap_model(loaded.network, loaded.tokenizer, name="step 900")
+    recipe = make_prompt_file(capture(in_memory, Prompt("grey owl", max_new_tokens=0)))
+    assert "# the model was in memory: it cannot be loaded by its name" in recipe
+    assert "- model: step 900\n" in recipe
