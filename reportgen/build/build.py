@@ -136,8 +136,7 @@ class _Run:
         known = options.site_url or (site.read_run().site_url if options.update else "")
         self._options = replace(options, site_url=check_site_url(known))
         self._site, self._progress, self._stop = site, progress, stop
-        auto_device = "auto" if options.cluster else find_auto_device()  # the nodes of a cluster may have other devices
-        self._cache = Cache(site, options.capture, self._options.page, auto_device)
+        self._cache = Cache(site, options.capture, self._options.page, find_auto_device())
 
     def take_comparisons(self, comparisons: Sequence[Comparison]) -> list[Comparison]:
         """Return the comparisons of this shard."""

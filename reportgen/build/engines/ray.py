@@ -33,6 +33,7 @@ from reportgen.build.engines.jobs import Group, Job, RunRequest, group_by_model
 from reportgen.build.engines.worker import Worker
 from reportgen.build.interrupts import Stop
 from reportgen.build.options import CaptureOptions, Cluster, NullProgress, Progress
+from reportgen.build.resolve import find_auto_device
 from reportgen.build.results import PromptResult
 from reportgen.models.model import check_settings
 from reportgen.pages.artifacts import Artifacts
@@ -153,8 +154,7 @@ class _Remote:
             os.chdir(folder)
         torch.set_num_threads(num_threads)
         self._capturing = capturing
-        # The caller makes the same keys, and does not know the devices of this node.
-        self._worker = Worker(capturing, drawing, NullProgress(), auto_device="auto")
+        self._worker = Worker(capturing, drawing, NullProgress(), find_auto_device())
 
     def check(self) -> tuple[str, str, ModelError | None]:
         """Return the host name, the hash of the program, and an error if the device or dtype cannot be used."""
