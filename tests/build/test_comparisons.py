@@ -112,13 +112,13 @@ def test_a_comparison_that_fails_fails_alone(
             raise RuntimeError("it is broken")
         return usual(comparison, *arguments)
 
-    name = {"drawing": "render_comparison_artifacts", "key": "make_pair_key"}.get(fault)
+    name = {"drawing": "render_comparison_artifacts", "key": "make_comparison_keys"}.get(fault)
     if name:
         usual = getattr(build, name)
         monkeypatch.setattr(build, name, fail)
     comparisons = [Comparison(("a", "b"), "", "ab"), Comparison(("a", "c"), "", "ac")]
     options = BuildOptions(model=tiny_llama, batch_size=1)
-    monkeypatch.setattr(build, "find_up_to_date", lambda *_: {})
+    monkeypatch.setattr(build.Cache, "find_pages", lambda *_: {})
     outcome = build_site(PROMPTS, tmp_path, options, Meddler(), comparisons=comparisons)
     assert [path.stem for path in outcome.pages] == ["a", "b", "c", "d", "ac"]
     (error,) = outcome.broken

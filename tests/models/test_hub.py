@@ -146,11 +146,11 @@ def test_folder_that_hides_a_hub_name_is_said_once(
         f"reportgen: model '{name}': the folder of that name is taken; write '{name}@main' for the hub's model"
         for name in ("gpt2", "owner/tiny")
     ]
-    (tmp_path / "bert").mkdir()
+    (tmp_path / "distilgpt2").mkdir()
     with pytest.raises(
-        ModelError, match="holds no config.json; .*; write 'bert@main' for the hub's model of that name"
+        ModelError, match="holds no config.json; .*; write 'distilgpt2@main' for the hub's model of that name"
     ):
-        load_model_info("bert")
+        load_model_info("distilgpt2")
 
 
 @pytest.mark.parametrize("name", ["owner/name:big-00002-of-00003.gguf", "models/big-00002-of-00003.gguf"])

@@ -141,9 +141,8 @@ def test_what_a_row_loses_is_what_it_lacks() -> None:
 
 
 def test_page_within_its_limit_leaves_nothing_out() -> None:
-    html, precision = draw_page(NOISY, PageOptions(max_page_mb=25))
-    assert precision == FULL
-    assert html == render_page(NOISY)
+    options = PageOptions(max_page_mb=25)
+    assert draw_page(NOISY, options) == (render_page(NOISY, options), FULL)
 
 
 @pytest.mark.parametrize("precision", [8, 16])
@@ -151,10 +150,11 @@ def test_page_over_its_limit_leaves_out_as_little_as_it_must(precision: int) -> 
     highest = find_highest_threshold(NOISY)
     whole, least = (len(render_page(NOISY, precision=Precision(precision, floor)).encode()) for floor in (0, highest))
     limit = (whole + least) / 2e6
-    html, precision = draw_page(NOISY, PageOptions(max_page_mb=limit, precision=precision))
+    options = PageOptions(max_page_mb=limit, precision=precision)
+    html, precision = draw_page(NOISY, options)
     assert 0 < precision.threshold < 255
     assert 0.97 * limit < len(html.encode()) / 1e6 <= limit
-    assert html == render_page(NOISY, precision=precision)
+    assert html == render_page(NOISY, options, precision=precision)
     page = parse_html(html)
     assert describe_dropped_mass(measure_dropped_mass(NOISY, precision), precision)[1:] in page.text
     sums = {"dropped": measure_dropped_mass(NOISY, precision), **measure_row_sums(NOISY)}
@@ -248,7 +248,8 @@ def test_what_is_no_size_is_refused(size: float) -> None:
 
 
 def test_no_limit_is_no_limit() -> None:
-    assert draw_page(NOISY, PageOptions(max_page_mb=0)) == (render_page(NOISY), FULL)
+    options = PageOptions(max_page_mb=0)
+    assert draw_page(NOISY, options) == (render_page(NOISY, options), FULL)
 
 
 def test_comparison_is_held_to_its_limit_too() -> None:

@@ -53,7 +53,7 @@ def test_they_are_told_before_any_work_and_left_alone(tmp_path: Path, name: str,
 
 @pytest.mark.parametrize("name", ["cat.html", "captures/cat.safetensors", "data/cat/tokens.csv", "previews/cat.png"])
 def test_those_that_come_during_a_run_are_left_alone(tmp_path: Path, name: str) -> None:
-    artifacts = render_artifacts(make_capture(slug="cat"), ALL, "")
+    artifacts = render_artifacts(make_capture(slug="cat"), ALL)
     site = Site(tmp_path).open(["cat"], ALL)
     put(tmp_path / name, "file")
     with pytest.raises(InTheWay, match="exists and was not written by reportgen"):
@@ -79,7 +79,7 @@ def test_the_file_for_jekyll_may_be_anything(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", EXPORT_FORMATS)
 def test_our_own_files_are_written_anew_and_removed(tmp_path: Path, kind: str) -> None:
     options = PageOptions(export_data=kind, keep_captures=True, shared_assets=True, site_url=ALL.site_url)
-    artifacts = render_artifacts(make_capture(slug="cat"), options, "")
+    artifacts = render_artifacts(make_capture(slug="cat"), options)
     for _ in range(2):
         site = Site(tmp_path).open(["cat"], options)
         site.write("cat", artifacts)
@@ -92,7 +92,7 @@ def test_our_own_files_are_written_anew_and_removed(tmp_path: Path, kind: str) -
 
 def test_pruning_keeps_files_that_have_the_names_of_ours(tmp_path: Path) -> None:
     site = Site(tmp_path).open(["cat"])
-    site.write("cat", render_artifacts(make_capture(slug="cat"), PageOptions(), ""))
+    site.write("cat", render_artifacts(make_capture(slug="cat"), PageOptions()))
     names = ("captures/cat.safetensors", "data/cat/tokens.csv", "data/cat/heads.parquet", "previews/cat.png")
     for name in names:
         put(tmp_path / name, "file")
