@@ -61,7 +61,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         .write_page(
             name,
             render_comparison(
-                Comparison(("a", "b"), HOSTILE[0] if name == "hostile" else "Side by side", name), *map(slim, sides)
+                Comparison(("a", "b"), HOSTILE[0] if name == "hostile" else "Side by side", name),
+                *(slim(side, 8) for side in sides),
             ),
         )
         .as_uri()

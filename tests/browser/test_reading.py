@@ -33,7 +33,7 @@ def test_without_scripts_the_page_still_tells_its_numbers(browser: Browser, addr
         page.locator("summary", has_text="Evidence by generated token").click()
         evidence = page.locator("details", has_text="Evidence by generated token").locator("tbody tr:visible").first
         assert "L2 H3 −0.600" in evidence.inner_text()
-        assert "parts +3.300, logit +3.300" in evidence.inner_text()
+        assert "parts +4.300, logit +4.300" in evidence.inner_text()
         page.locator("summary", has_text="Prompt tokens").click()
         assert page.locator("details", has_text="Prompt tokens").locator("tbody tr:visible").count() == 5
         page.locator("summary", has_text="To make this page again").click()

@@ -19,7 +19,7 @@ MODULES = sorted(
 )
 WITH_TORCH = {
     "models.config", "models.model",
-    "captures.attention", "captures.batches", "captures.capture", "captures.collector", "captures.tokenization",
+    "captures.attention", "captures.batches", "captures.capture", "captures.chat", "captures.collector", "captures.tokenization",
     "captures.generation", "captures.predictions", "build.capture", "build.engines.local", "build.engines.ray",
     "build.engines.worker",
 }  # fmt: skip
