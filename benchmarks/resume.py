@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from reportgen import capture, load_model
-from reportgen.build.cache_key import make_numbers_key, make_page_keys
+from reportgen.build.cache_keys import make_numbers_key, make_page_keys
 from reportgen.build.options import CaptureOptions
 from reportgen.build.resolve import find_auto_device, resolve_model
 from reportgen.pages.options import PageOptions

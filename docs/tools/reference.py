@@ -19,7 +19,7 @@ import griffe
 from reportgen import _HOMES
 from reportgen import __all__ as names_of_api
 from reportgen.cli import main as cli
-from reportgen.records.keys import prompt_file_schema
+from reportgen.records.prompt_keys import prompt_file_schema
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "reference"

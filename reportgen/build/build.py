@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from reportgen.build.cache import Cache
-from reportgen.build.cache_key import make_comparison_keys
+from reportgen.build.cache_keys import make_comparison_keys
 from reportgen.build.comparisons import ComparisonInput, PendingComparisons, name_and_check
 from reportgen.build.engines.jobs import RunRequest
 from reportgen.build.interrupts import Stop
@@ -220,7 +220,7 @@ class _Run:
             capture, key = load_with_key(work.captures[prompt.slug])
         except CaptureFileError:
             return None
-        if key != self._cache.make_numbers_key(prompt):  # two prompts have exchanged their slugs
+        if key != self._cache.find_numbers_key(prompt):  # two prompts have exchanged their slugs
             return None
         if prompt.slug in work.pages:
             self._progress.stage(prompt, "page")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from reportgen.build.cache_key import make_comparison_keys, make_numbers_key, make_page_keys
+from reportgen.build.cache_keys import make_comparison_keys, make_numbers_key, make_page_keys
 from reportgen.build.options import CaptureOptions
 from reportgen.build.resolve import resolve_model
 from reportgen.pages.cards import Card
@@ -32,7 +32,7 @@ class Cache:
         # Only for this run, because files may change before the next one.
         self._resolve = cache(lambda model, adapter: resolve_model(model, adapter, capturing, auto_device))
 
-    def make_numbers_key(self, prompt: Prompt) -> str:
+    def find_numbers_key(self, prompt: Prompt) -> str:
         """Return the numbers key of a prompt; empty if it is unknown."""
         return make_numbers_key(prompt, self._capturing, self._resolve(prompt.model, prompt.adapter))
 
@@ -49,7 +49,7 @@ class Cache:
         if self._capturing.model is not None or not self._site.root.is_dir():
             return {}
         by_slug = {prompt.slug: prompt for prompt in prompts}
-        keys = {prompt.slug: make_page_keys(prompt, self.make_numbers_key(prompt), self._drawing) for prompt in prompts}
+        keys = {prompt.slug: make_page_keys(prompt, self.find_numbers_key(prompt), self._drawing) for prompt in prompts}
         found = {slug: self._site.find_current(slug, key.page, self._drawing) for slug, key in keys.items()}
         files = replace(self._drawing, export_data="", keep_captures=False)  # a comparison has no such files
         for comparison in comparisons:
@@ -60,6 +60,6 @@ class Cache:
 
     def find_captures(self, prompts: Sequence[Prompt]) -> dict[str, Path]:
         """Return the captures from which prompts can be drawn without running the model, by slug of the prompt."""
-        keys = {prompt.slug: self.make_numbers_key(prompt) for prompt in prompts}
+        keys = {prompt.slug: self.find_numbers_key(prompt) for prompt in prompts}
         paths = {slug: self._site.find_capture(slug, key) for slug, key in keys.items() if key}
         return {slug: path for slug, path in paths.items() if path}

@@ -1,6 +1,6 @@
 """Stop a run early: Ctrl-C once stops it after the current prompts, twice stops it now, and so do SIGTERM and SIGHUP.
 
-In all cases the index and the report are written.
+The index and the report are written then, unless torch is being imported, or more signals come while they are written.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from reportgen.build.cache_key import make_page_keys
+from reportgen.build.cache_keys import make_page_keys
 from reportgen.build.options import describe_options
 from reportgen.captures.file import load_key, load_prompt
 from reportgen.captures.record import load_with_key

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from reportgen.build.cache_key import make_page_keys
+from reportgen.build.cache_keys import make_page_keys
 from reportgen.build.comparisons import ComparisonInput, make_comparison_input
 from reportgen.captures.record import Capture
 from reportgen.pages.artifacts import Artifacts, render_artifacts

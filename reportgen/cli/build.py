@@ -222,7 +222,7 @@ def build_chosen(
 
 
 def make_options(settings: dict[str, Any], *, update: bool) -> BuildOptions:
-    """Return the build options, taking each field from the command option of the same name, if it was settings."""
+    """Return the build options, taking each field from the command option of the same name, if it was given."""
     from reportgen.build.options import BuildOptions
 
     names = {item.name for item in fields(BuildOptions)} - {"model"}  # there, it is a loaded model, not a name

@@ -9,7 +9,7 @@ from pathlib import Path
 from reportgen import DISTRIBUTION, __version__
 from reportgen.paths import find_templates
 from reportgen.records.errors import SiteError
-from reportgen.records.keys import prompt_file_schema
+from reportgen.records.prompt_keys import prompt_file_schema
 
 _FILES = {
     "prompts.yaml": "prompts.yaml",

@@ -10,9 +10,9 @@ from reportgen.captures.record import Capture
 from reportgen.pages.cards import Card, make_card
 from reportgen.pages.compare import draw_comparison, make_compare_card
 from reportgen.pages.data_tables import encode_tables
-from reportgen.pages.keys import PageKeys
 from reportgen.pages.options import PageOptions
 from reportgen.pages.page import draw_page
+from reportgen.pages.page_keys import PageKeys
 from reportgen.pages.precision import describe_dropped_mass, measure_dropped_mass
 from reportgen.pages.preview import draw_preview
 from reportgen.records import Comparison

@@ -35,7 +35,6 @@ from reportgen.pages.encoding import (
     has_overview,
 )
 from reportgen.pages.figures import make_compare_figures
-from reportgen.pages.keys import PageKeys
 from reportgen.pages.layer_notes import (
     describe_layer_types,
     list_marks,
@@ -45,6 +44,7 @@ from reportgen.pages.layer_notes import (
 )
 from reportgen.pages.links import Link, make_link
 from reportgen.pages.options import PageOptions
+from reportgen.pages.page_keys import PageKeys
 from reportgen.pages.palettes import DIVERGING, PALETTES, describe_ramps
 from reportgen.pages.precision import FULL, Precision, describe_dropped_mass, describe_precision, measure_dropped_mass
 from reportgen.pages.size_limit import render_within

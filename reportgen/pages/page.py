@@ -34,7 +34,6 @@ from reportgen.pages.encoding import (
     has_overview,
 )
 from reportgen.pages.evidence_blocks import encode_sources, list_grids, list_heatmap_modes, make_evidence_blocks
-from reportgen.pages.keys import PageKeys
 from reportgen.pages.layer_notes import (
     TraitView,
     describe_layer_types,
@@ -48,6 +47,7 @@ from reportgen.pages.layer_notes import (
 )
 from reportgen.pages.links import Link, make_link
 from reportgen.pages.options import PageOptions
+from reportgen.pages.page_keys import PageKeys
 from reportgen.pages.palettes import DIVERGING, PALETTES, describe_ramps
 from reportgen.pages.precision import (
     FULL,

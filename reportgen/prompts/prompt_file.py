@@ -1,7 +1,7 @@
 """Read ``prompts.yaml`` and report all mistakes of the file together.
 
 The file is a list of prompts, each a text or a mapping, or a mapping with ``model``, ``defaults`` and ``prompts``.
-``reportgen.records.keys`` defines the keys.
+``reportgen.records.prompt_keys`` defines the keys.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from reportgen.prompts.slugs import check_unique, name_comparisons, name_pages
 from reportgen.prompts.yaml_lines import Problems, child_of, key_lines, line_of, load_tree, to_data
 from reportgen.records import DEFAULT_MODEL, Comparison, Generation, ModelInfo, Prompt, SourceLocation
 from reportgen.records.errors import PromptFileError
+from reportgen.records.generation import SAMPLING_KEYS
 from reportgen.records.key_messages import advise_quotes, describe
-from reportgen.records.keys import CompareKeys, DefaultKeys, HeadKeys, PromptKeys, prompt_file_schema
-from reportgen.records.prompt import CHAT_KEYS, NOTHING_TO_CONTINUE, SAMPLING_KEYS
+from reportgen.records.prompt import CHAT_KEYS, NOTHING_TO_CONTINUE
+from reportgen.records.prompt_keys import CompareKeys, DefaultKeys, HeadKeys, PromptKeys, prompt_file_schema
 from reportgen.records.selection import Selection
 
 __all__ = [

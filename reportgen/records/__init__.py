@@ -15,9 +15,10 @@ from reportgen.records.choices import (
     EXPORT_FORMATS,
     EXTRA_EVIDENCE,
 )
+from reportgen.records.generation import Generation
 from reportgen.records.model import LayerType, ModelInfo, name_with_adapter, public_name
 from reportgen.records.prediction import Prediction, Step, Token
-from reportgen.records.prompt import Comparison, EncodedPrompt, Generation, Prompt, SourceLocation
+from reportgen.records.prompt import Comparison, EncodedPrompt, Prompt, SourceLocation
 from reportgen.records.run import Failure, Shard
 
 __all__ = [

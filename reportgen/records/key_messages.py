@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from reportgen.records.choices import ROLES
 from reportgen.records.errors import PromptError
-from reportgen.records.keys import DefaultKeys, FileKeys, GenerationKeys, HeadKeys, Keys, MessageKeys, PromptKeys
+from reportgen.records.prompt_keys import DefaultKeys, FileKeys, GenerationKeys, HeadKeys, Keys, MessageKeys, PromptKeys
 from reportgen.records.selection import Selection
 
 _INNER = {"defaults": DefaultKeys, "generation": GenerationKeys, "messages": MessageKeys}

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from reportgen.records.choices import DEFAULT_MODEL, DEFAULT_NEW_TOKENS
 from reportgen.records.errors import PromptError
+from reportgen.records.generation import SAMPLING_KEYS, Generation
 from reportgen.records.model import name_with_adapter
 from reportgen.records.selection import ALL, Selection
 
-SAMPLING_KEYS = ("temperature", "top_k", "top_p")
 """Settings of ``Generation`` that do nothing without sampling."""
 CHAT_KEYS = {
     "tools": "tools need a chat, write messages",
@@ -25,28 +25,6 @@ NOTHING_TO_CONTINUE = (
     "message begins"
 )
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
-
-
-@dataclass(frozen=True)
-class Generation:
-    """How tokens are chosen; the names are those of ``transformers.GenerationConfig``.
-
-    ``None`` leaves a setting unset, so that no filter is applied that was not requested. The generation config that
-    comes with a model is never used, so that a prompt file samples all models in the same way.
-    """
-
-    do_sample: bool = False
-    temperature: float | None = None
-    top_k: int | None = None
-    top_p: float | None = None
-    repetition_penalty: float | None = None
-    num_beams: int = 1
-    seed: int = 0
-
-    def settings(self) -> dict[str, Any]:
-        """Return the settings that are not ``None`` as keyword arguments, without the seed."""
-        values = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "seed"}
-        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -128,7 +106,7 @@ class Prompt:
             if any(_HALF_CHARACTER.search(text) for text in _texts_in(getattr(self, key))):
                 raise self._wrong(f"{key} holds half a character, a lone surrogate; remove it", key)
         from reportgen.records.key_messages import check_record  # imports pydantic, which --help need not wait for
-        from reportgen.records.keys import PromptKeys
+        from reportgen.records.prompt_keys import PromptKeys
 
         values = check_record(self, PromptKeys)
         if "generation" in values:
@@ -212,7 +190,7 @@ class Comparison:
 
     def __post_init__(self) -> None:
         from reportgen.records.key_messages import check_record  # as in Prompt
-        from reportgen.records.keys import CompareKeys
+        from reportgen.records.prompt_keys import CompareKeys
 
         for name, value in check_record(self, CompareKeys, {"prompts": "compare"}).items():
             object.__setattr__(self, name, value)

@@ -17,7 +17,7 @@ from typing import Any
 from reportgen.captures.file import KEY
 from reportgen.files import atomic_write, make_folder
 from reportgen.pages.cards import Card, parse_card
-from reportgen.pages.keys import PageKeys
+from reportgen.pages.page_keys import PageKeys
 from reportgen.records.errors import InTheWay, SiteError
 
 _MARKS = (

@@ -17,13 +17,13 @@ from html_tree import parse_html
 from page_checks import key_in
 from tiny import make_llama, save_adapter, save_llama
 
-from reportgen.build.cache_key import DRAWN_FIELDS, IGNORED_FIELDS, make_numbers_key, make_page_keys
+from reportgen.build.cache_keys import DRAWN_FIELDS, IGNORED_FIELDS, make_numbers_key, make_page_keys
 from reportgen.build.options import BuildOptions, CaptureOptions, Cluster
 from reportgen.build.resolve import ResolvedModel, find_auto_device, resolve_model
 from reportgen.cli import main as cli
 from reportgen.models.fingerprint import fingerprint
 from reportgen.pages.cards import Card
-from reportgen.pages.keys import PageKeys
+from reportgen.pages.page_keys import PageKeys
 from reportgen.records import Generation, Prompt, Shard, SourceLocation
 from reportgen.records.errors import SiteInUse
 from reportgen.records.selection import parse_selection
@@ -165,7 +165,7 @@ def test_another_adapter_builds_its_prompts_anew(here: Path) -> None:
 
 @pytest.mark.parametrize("code", ["numbers", "drawing"])
 def test_another_program_builds_all_anew(here: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-    monkeypatch.setattr(f"reportgen.build.cache_key.hash_{code}_code", lambda: "another")
+    monkeypatch.setattr(f"reportgen.build.cache_keys.hash_{code}_code", lambda: "another")
     assert build().stderr == "2 built\n"
 
 

@@ -19,9 +19,9 @@ MODULES = sorted(
 )
 WITH_TORCH = {
     "models.config", "models.model",
-    "captures.attention", "captures.batches", "captures.capture", "captures.chat", "captures.collector", "captures.tokenization",
-    "captures.generation", "captures.predictions", "build.capture", "build.engines.local", "build.engines.ray",
-    "build.engines.worker",
+    "captures.attention", "captures.batches", "captures.capture", "captures.chat", "captures.collector",
+    "captures.tokenization", "captures.generation", "captures.predictions", "build.capture",
+    "build.engines.local", "build.engines.ray", "build.engines.worker",
 }  # fmt: skip
 WITH_TORCH |= {name for name in MODULES if name.startswith("instrumentation.")}
 WITH_TORCH |= {name for name in MODULES if name.startswith("evidence.") and ".kinds." not in name} - {

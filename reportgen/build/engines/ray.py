@@ -27,7 +27,7 @@ import ray
 import torch
 from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
 
-from reportgen.build.cache_key import hash_drawing_code, hash_numbers_code
+from reportgen.build.cache_keys import hash_drawing_code, hash_numbers_code
 from reportgen.build.comparisons import ComparisonInput
 from reportgen.build.engines.jobs import Group, Job, RunRequest, group_by_model
 from reportgen.build.engines.worker import Worker

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from reportgen.build.cache_key import make_numbers_key
+from reportgen.build.cache_keys import make_numbers_key
 from reportgen.build.capture import capture_in_turn
 from reportgen.build.engines.jobs import Job
 from reportgen.build.options import CaptureOptions, Progress

@@ -101,7 +101,7 @@ class MessageKeys(Keys):
 
 
 class GenerationKeys(Keys):
-    """How tokens are chosen; a key that is not given has the default of transformers."""
+    """How tokens are chosen; without a key, nothing is set: no filter applies that was not requested."""
 
     do_sample: bool = Field(False, description="Sample tokens instead of taking the most probable one.")
     temperature: float | None = Field(None, gt=0, description="Divides the logits; needs do_sample: true.")

@@ -21,8 +21,8 @@ from typing import Any
 
 from reportgen.build.options import CaptureOptions
 from reportgen.build.resolve import ResolvedModel
-from reportgen.pages.keys import PageKeys
 from reportgen.pages.options import PageOptions
+from reportgen.pages.page_keys import PageKeys
 from reportgen.paths import find_templates
 from reportgen.records import Comparison, Prompt
 
