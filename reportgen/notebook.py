@@ -18,6 +18,7 @@ from reportgen.captures.record import Capture
 from reportgen.files import atomic_write, make_folder
 from reportgen.prompts.slugs import name_pages
 from reportgen.records import DEFAULT_MODEL, Generation, Prompt
+from reportgen.records.errors import OptionError
 
 if TYPE_CHECKING:
     from reportgen.models.model import LoadedModel
@@ -116,7 +117,8 @@ def report(
         The page of the prompt.
 
     Raises:
-        TypeError: an argument is unknown, the model is neither a name nor a ``LoadedModel``, or the height no number.
+        TypeError: an argument is unknown, or the model is neither a name nor a ``LoadedModel``.
+        OptionError: the height is no number.
         ModelError: the model cannot be used.
         PromptError: the prompt is invalid or cannot be run.
     """
@@ -129,7 +131,7 @@ def report(
     if not isinstance(model, str):
         _check_loaded(model)
     if not isinstance(height, int) or height < 1:
-        raise TypeError(f"report: height is {height!r}; give a number of CSS pixels")
+        raise OptionError("height", f"must be a number of CSS pixels, got {height!r}; give one such as 800")
     prompt = make_prompt(text, model if isinstance(model, str) else model.info.name, keys)
     loaded = _load(model, adapter=prompt.adapter, **settings) if isinstance(model, str) else model
     return Report(capture(loaded, prompt), height)

@@ -17,7 +17,7 @@ from tiny import make_llama, make_tokenizer, save_llama
 from reportgen import Report, ReportgenError, notebook, report, wrap_model
 from reportgen.models.model import LoadedModel
 from reportgen.records import Generation
-from reportgen.records.errors import ModelNotFound, PromptError, SiteError
+from reportgen.records.errors import ModelNotFound, OptionError, PromptError, SiteError
 from reportgen.records.selection import parse_selection
 
 
@@ -65,7 +65,7 @@ def test_unknown_arguments_are_told(keys: dict[str, object], what: str) -> None:
 
 
 def test_wrong_values_are_told(tiny_llama: LoadedModel) -> None:
-    with pytest.raises(TypeError, match="height is .tall.; give a number of CSS pixels"):
+    with pytest.raises(OptionError, match="height: must be a number of CSS pixels, got .tall.; give one such as 800"):
         report("a", model=tiny_llama, height="tall")  # pyright: ignore[reportArgumentType]
     with pytest.raises(PromptError, match="layers cannot be read: .+; write numbers"):
         report("a", model=tiny_llama, layers="x")

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from reportgen.models.adapter import check_adapter
-from reportgen.models.bundled import BUNDLED
+from reportgen.models.bundled import BUNDLED, is_fetched
 from reportgen.models.hf_errors import name_subject
 from reportgen.prompts.prompt_file import check_selections, name_pages
 from reportgen.prompts.yaml_lines import Problems
 from reportgen.records import ModelInfo, Prompt
-from reportgen.records.errors import ModelError
+from reportgen.records.errors import ModelError, PromptFileError
 
 
 def check_prompts(
@@ -51,6 +51,44 @@ def check_prompts(
     if unusable:
         raise unusable[0]
     return named
+
+
+def check_tokens(prompts: Iterable[Prompt], *, trust_remote_code: bool = False) -> list[str]:
+    """Check that prompts can be encoded and fit into the context window; the weights are not loaded.
+
+    Args:
+        prompts: prompts that ``check_prompts`` returned.
+        trust_remote_code: run Python code that comes with a model.
+
+    Returns:
+        Warnings about the prompts. Prompts of a bundled model that was not fetched yet are not checked.
+
+    Raises:
+        PromptFileError: a prompt cannot be encoded, is too long, or its tokenizer cannot be loaded; holds all problems.
+    """
+    groups: dict[tuple[str, str], list[Prompt]] = {}
+    for prompt in prompts:
+        if prompt.model not in BUNDLED or is_fetched(prompt.model):
+            groups.setdefault((prompt.model, prompt.adapter), []).append(prompt)
+    if not groups:
+        return []
+    # Imported only here: torch takes seconds to import, and mistakes in the file are found without it.
+    from reportgen.captures.tokenization import encode_prompt
+    from reportgen.models.model import load_outline
+
+    warnings, errors = list[str](), list[str]()
+    for (name, adapter), members in groups.items():
+        try:
+            model = load_outline(name, adapter=adapter, trust_remote_code=trust_remote_code)
+        except ModelError as error:
+            errors.append(f"{members[0].place.of('model')}: {error}")
+            continue
+        for encoded in (encode_prompt(model, prompt) for prompt in members):
+            warnings += [f"{encoded.prompt.slug}: {warning}" for warning in encoded.warnings]
+            errors += [str(encoded.error)] if encoded.error else []
+    if errors:
+        raise PromptFileError(errors)
+    return warnings
 
 
 def _look_up(

@@ -43,13 +43,10 @@ def render_site(
         The path of the index.
 
     Raises:
-        CaptureFileError: a file is not a capture, which is usually raised before anything is written; or a page in the
-            folder was made by another run than its capture, and nothing is written.
+        CaptureFileError: a file is not a capture, or a page in the folder was made by another run than its capture.
         PromptFileError: two captures have the same slug, or a slug cannot be used as a file name.
-        OptionError: ``site_url`` is not a web address; nothing is written.
         PromptError: a page does not fit into ``options.max_page_mb`` with a useful part of its weights.
-        SiteError: the folder cannot be written.
-        ReportgenError: a package that ``options.export_data`` needs is not installed; nothing is written.
+        ReportgenError: an option or the folder cannot be used; nothing is written.
     """
     check_format(options.export_data)
     site_url = check_site_url(options.site_url)
@@ -63,8 +60,8 @@ def render_site(
         cards: dict[str, Card | FailureCard] = {card.slug: card for card in site.read_cards()}
         try:
             for path, prompt in named:
-                inside = path.resolve() == site.capture(prompt.slug).resolve()
-                artifacts = _render(path, prompt, options, is_inside=inside)
+                is_inside = path.resolve() == site.capture(prompt.slug).resolve()
+                artifacts = _render(path, prompt, options, is_inside=is_inside)
                 page = site.write(prompt.slug, artifacts)
                 if artifacts.dropped:
                     warn(f"{page}: {artifacts.dropped}")

@@ -1,4 +1,4 @@
-"""reportgen check: validate a prompt file and its models' configs."""
+"""reportgen check: validate a prompt file against its models, without their weights."""
 
 from __future__ import annotations
 
@@ -24,12 +24,16 @@ def check(
     prompts: Path, model: str | None, layers: Selection | None, heads: Selection | None, trust_remote_code: bool,
     allow_pickle: bool, verbose: bool,
 ) -> None:  # fmt: skip
-    """Check PROMPTS (default: prompts.yaml) and the configs and files of its models, without loading weights."""
-    from reportgen.build.preflight import check_prompts
+    """Check PROMPTS (default: prompts.yaml) with the configs and tokenizers of its models, without loading weights."""
+    from reportgen.build.preflight import check_prompts, check_tokens
     from reportgen.prompts.prompt_file import override, read_prompts
 
     chosen, problems = read_prompts(prompts)
     chosen = override(chosen, model=model, layers=layers, heads=heads)
     with importing(NOT_WRITTEN):
-        check_prompts(chosen, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle, problems=problems)
+        chosen = check_prompts(
+            chosen, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle, problems=problems
+        )
+        for warning in check_tokens(chosen, trust_remote_code=trust_remote_code):
+            click.echo(f"warning: {warning}", err=True)
     click.echo(f"{prompts}: {len(chosen)} prompt{'s' if len(chosen) > 1 else ''}, no problems")

@@ -152,6 +152,11 @@ def fetch_model(name: str, report: Callable[[str], None] | None = None) -> Path:
     return folder
 
 
+def is_fetched(name: str) -> bool:
+    """Return whether a bundled model is on this machine."""
+    return _is_whole(_folder(name), BUNDLED[name])
+
+
 def _row(name: str, model: BundledModel) -> ModelRow:
     folder = _folder(name)
     if not _is_whole(folder, model):

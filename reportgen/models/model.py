@@ -103,6 +103,32 @@ def check_weights(name: str, *, allow_pickle: bool = False) -> None:
         check_weight_files(Path(source.repo), name_subject(name), allow_pickle=allow_pickle)
 
 
+def load_outline(name: str, *, adapter: str = "", trust_remote_code: bool = False) -> LoadedModel:
+    """Load a model's tokenizer and the shapes of its weights, without the weights, to encode prompts.
+
+    Args:
+        name: name of the model, as in ``load_model``.
+        adapter: the adapter, as in ``load_model``.
+        trust_remote_code: whether Python code that comes with the model may run.
+
+    Returns:
+        The model, with its network on torch's meta device.
+
+    Raises:
+        ModelError: as in ``load_model``, as far as it can be known without the weights.
+    """
+    with _reaching(name):
+        source, config = _find(name, trust_remote_code)
+        tokenizer = _load_tokenizer(name, source, config, trust_remote_code)
+        with calling_transformers(name), torch.device("meta"):
+            network = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+    if adapter:
+        is_own, tokenizer = _choose_tokenizer(tokenizer, adapter, name, config, trust_remote_code)
+        if is_own and len(tokenizer) > network.get_input_embeddings().weight.shape[0]:
+            network.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    return LoadedModel(network, tokenizer, describe_config(config, name, source.revision or ""))
+
+
 def load_model(
     name: str,
     *,
@@ -130,9 +156,8 @@ def load_model(
         The model, with transformers' default attention implementation.
 
     Raises:
-        ModelNotFound: there is no model of that name.
-        UnsupportedModel: the model is not a causal language model with attention heads.
-        ModelError: the model cannot be used for another reason; the message gives advice.
+        ModelError: the model cannot be used, as ``ModelNotFound`` if there is none of that name, or as
+            ``UnsupportedModel`` if it is not a causal language model with attention heads; the message gives advice.
     """
     check_settings(device, dtype, device_map)
     chosen_device = _choose_device(device)
@@ -140,42 +165,39 @@ def load_model(
         source, config = _find(name, trust_remote_code)
         check_weights(name, allow_pickle=allow_pickle)
         tokenizer = _load_tokenizer(name, source, config, trust_remote_code)
-        settings: dict[str, Any] = {"dtype": _choose_dtype(dtype, chosen_device, config)}
-        settings["trust_remote_code"] = trust_remote_code
         # Some quantisers do not allow moving the network, so it is created on its device.
-        if placement := device_map or ({"": chosen_device} if _is_quantised(config) else None):
-            settings["device_map"] = placement
-        network = _load_network(name, source, config, allow_pickle, **settings)
+        placement = device_map or ({"": chosen_device} if _is_quantised(config) else None)
+        settings: dict[str, Any] = {"dtype": _choose_dtype(dtype, chosen_device, config), "device_map": placement}
+        network = _load_network(name, source, config, allow_pickle, trust_remote_code=trust_remote_code, **settings)
+    _prepare(network, config, name, None if placement else chosen_device)
+    is_own = False
+    if adapter:
+        is_own, tokenizer = _choose_tokenizer(tokenizer, adapter, name, config, trust_remote_code)
+        size = len(tokenizer) if is_own else 0
+        network = merge_adapter(network, adapter, name, allow_pickle=allow_pickle, num_tokens=size)
+    loaded = wrap_model(network, tokenizer, name=name)
+    options = _list_load_options(device_map, trust_remote_code, allow_pickle)
+    info = replace(loaded.info, revision=source.revision or "", load_options=options, is_in_memory=False)
+    return replace(loaded, info=_name_adapter(info, adapter, is_own) if adapter else info)
+
+
+def _prepare(network: PreTrainedModel, config: PretrainedConfig, name: str, device: torch.device | None) -> None:
+    """Unpack quantized weights, and move the network to a device, unless it is in its place."""
     with calling_transformers(name, "weights"):
         if _is_quantised(config):
             _unpack(network)
-        if not placement:
-            network.to(chosen_device)  # pyright: ignore[reportArgumentType] (transformers hides the signature)
-    own_tokenizer = False
-    if adapter:
-        own_tokenizer, tokenizer = _choose_tokenizer(tokenizer, adapter, name, config, trust_remote_code)
-        num_tokens = len(tokenizer) if own_tokenizer else 0
-        network = merge_adapter(network, adapter, name, allow_pickle=allow_pickle, num_tokens=num_tokens)
-    loaded = wrap_model(network, tokenizer, name=name)
-    info = replace(
-        loaded.info,
-        revision=source.revision or "",
-        adapter=adapter,
-        adapter_revision=_find_adapter_revision(adapter, name),
-        adapter_tokenizer=own_tokenizer,
-        load_options=_list_load_options(device_map, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle),
-        is_in_memory=False,
-    )
-    return replace(loaded, info=info)
+        if device is not None:
+            network.to(device)  # pyright: ignore[reportArgumentType] (transformers hides the signature)
 
 
-def _find_adapter_revision(adapter: str, name: str) -> str:
-    """Return the commit of an adapter of the hub, which is in the cache; empty for a folder, or without one."""
-    source = find_adapter(adapter, name) if adapter else None
-    return "" if source is None or source.is_local else _commit_of(source, ADAPTER_CONFIG) or ""
+def _name_adapter(info: ModelInfo, adapter: str, has_own_tokenizer: bool) -> ModelInfo:
+    """Return the facts with those of a merged adapter, of which one of the hub is in the cache."""
+    source = find_adapter(adapter, info.name)
+    commit = "" if source.is_local else _commit_of(source, ADAPTER_CONFIG) or ""
+    return replace(info, adapter=adapter, adapter_revision=commit, adapter_tokenizer=has_own_tokenizer)
 
 
-def _list_load_options(device_map: str, *, trust_remote_code: bool, allow_pickle: bool) -> tuple[str, ...]:
+def _list_load_options(device_map: str, trust_remote_code: bool, allow_pickle: bool) -> tuple[str, ...]:
     options = {
         f"--device-map {device_map}": bool(device_map),
         "--trust-remote-code": trust_remote_code,

@@ -23,14 +23,17 @@ MAX_PROBLEMS = 200  # number of problems that are listed; further ones are only 
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_INT = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
+_INT = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,999})")
 _FLOAT = re.compile(r"[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)")
-_LONG_INT = re.compile(r"[-+]?[1-9][0-9]{0,999}")
 _NOT_FINITE = (".inf", "-.inf", "+.inf", ".nan")
 _JSON_KEYS = {"tools", "chat_template_kwargs"}
 _TAG = "tag:yaml.org,2002:"
+_RESOLVER = yaml.resolver.Resolver()
 _TEXT_TAGS = tuple(_TAG + name for name in ("str", "int", "float", "timestamp", "value"))
 _TRUE = ("yes", "true", "on")
+_SURROGATES = re.compile(r"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
+"""Two escapes that are one character in JSON, and none in YAML."""
+_KEY = re.compile(r" +[\w-]+")
 _ADVICE = {
     "mapping values are not allowed": "put text that contains ': ' in quotes",
     "tab character": "indent with spaces",
@@ -160,7 +163,7 @@ def to_data(node: yaml.Node, problems: Problems, *, is_json: bool = False) -> An
     Args:
         node: the result of ``load_tree``, or a node in it.
         problems: collects the problems found.
-        is_json: read null, ``.inf``, ``.nan`` and long numbers as such, as under ``_JSON_KEYS``.
+        is_json: read null, ``.inf`` and ``.nan`` as such, as under ``_JSON_KEYS``.
 
     Returns:
         The data; the keys of every dict are strings.
@@ -190,12 +193,22 @@ def _mapping(node: yaml.MappingNode, problems: Problems, *, is_json: bool) -> di
             data[key.value] = to_data(value, problems, is_json=is_json or key.value in _JSON_KEYS)
             if data[key.value] is None and not is_json:
                 del data[key.value]
-                problems.add(line_of(key), f"{key.value[:40]!r} has no value; give it one or leave the key out")
+                problems.add(line_of(key), f"{key.value[:40]!r} {_explain_null(value)} or leave the key out")
     return data
+
+
+def _explain_null(node: yaml.Node) -> str:
+    return (
+        f'is {node.value}, which is no value; put it in quotes: "{node.value}"'
+        if node.value
+        else "has no value; give it one"
+    )
 
 
 def _scalar(node: yaml.ScalarNode, problems: Problems, *, is_json: bool) -> Any:
     value: str = node.value
+    if not node.style and node.tag == _TAG + "str" != _RESOLVER.resolve(yaml.ScalarNode, value, (True, False)):
+        return value  # text by its tag, as in ``!!str 42``
     if node.tag == _TAG + "null":
         return None
     if node.tag == _TAG + "bool":
@@ -208,8 +221,6 @@ def _scalar(node: yaml.ScalarNode, problems: Problems, *, is_json: bool) -> Any:
         return int(value)
     elif not node.style and _FLOAT.fullmatch(value):
         return float(value)
-    elif not node.style and is_json and _LONG_INT.fullmatch(value):
-        return int(value)
     elif not node.style and is_json and value in _NOT_FINITE:
         return float(value.replace(".", ""))
     return value
@@ -296,4 +307,23 @@ def _broken(error: Exception, text: str, file: str) -> PromptFileError:
     advice = next((advice for pattern, advice in _ADVICE.items() if pattern in problem), "check quotes and indentation")
     if mark and text[mark.index : mark.index + 1] == "\t":
         advice = "indent with spaces"
+    if mark and "mapping values" in problem:
+        advice = _advise_indentation(text.splitlines(), mark.line, mark.column) or advice
+    if mark and (pair := _SURROGATES.search(text, max(0, mark.index - 6))):
+        code = 0x10000 + (int(pair[1], 16) - 0xD800) * 0x400 + int(pair[2], 16) - 0xDC00
+        advice = f"write {chr(code)} itself, or \\U{code:08X}, for the pair {pair[0]}"
     return PromptFileError([f"{where}: {problem}; {advice}"])
+
+
+def _advise_indentation(lines: list[str], place: int, column: int) -> str:
+    """Return advice for a key that stands further to the right than the key above it; empty if it is something else.
+
+    Args:
+        lines: lines of the file.
+        place: index of the line at which YAML fails.
+        column: index of the colon in it.
+    """
+    above = next((index for index in range(place - 1, -1, -1) if lines[index].strip()), None)
+    if above is None or not _KEY.fullmatch(lines[place][:column]):
+        return ""
+    return f"line {place + 1} is indented further than line {above + 1}; begin keys of one mapping in one column"

@@ -93,7 +93,7 @@ def _plain(value: Any) -> Any:
 def describe(value: Any, node: yaml.Node | None) -> str:
     """Return the type of a value and the value as it was written, such as ``the number 3``."""
     if value is None:
-        return "nothing"
+        return (node.value if isinstance(node, yaml.ScalarNode) else "") or "nothing"
     if isinstance(value, dict | list):
         return "a mapping" if isinstance(value, dict) else "a list"
     written = node.value if isinstance(node, yaml.ScalarNode) else str(value)
@@ -103,8 +103,9 @@ def describe(value: Any, node: yaml.Node | None) -> str:
 
 
 def advise_quotes(value: Any, node: yaml.Node | None) -> str:
-    """Return the advice to quote a number or boolean that was meant as text; empty for any other value."""
-    if not isinstance(value, bool | int | float) or not isinstance(node, yaml.ScalarNode):
+    """Return the advice to quote a number, boolean or null that was meant as text; empty for any other value."""
+    is_word = value is None or isinstance(value, bool | int | float)
+    if not is_word or not isinstance(node, yaml.ScalarNode) or not node.value:
         return ""
     return f'; put it in quotes: "{node.value}"'
 
@@ -136,7 +137,9 @@ def explain(error: Any, node: yaml.Node | None, keys: type[BaseModel], where: st
     if kind == "value_error":
         return f"{name} {error['ctx']['error']}"
     advice = advise_quotes(value, node) if kind == "string_type" else ""
-    if kind == "list_type" and isinstance(value, str):
+    if kind == "list_type" and isinstance(value, str) and loc[-1] == "compare":
+        advice = "; write the slugs of two prompts: [slug-a, slug-b]"
+    elif kind == "list_type" and isinstance(value, str):
         advice = f"; write [{value}]" if len(value) < 40 else "; write it as a list"
     if kind == "literal_error" and isinstance(value, str):
         close = difflib.get_close_matches(value[:100].lower(), ROLES, 1)

@@ -128,8 +128,35 @@ def test_a_list_of_texts_is_enough() -> None:
 
 
 def test_words_that_yaml_would_change_stay_text() -> None:
-    texts = ["2024-01-01", "12:30", "010", "0x10", "1_000", "=", "12345678901234567890"]
+    texts = ["2024-01-01", "12:30", "010", "0x10", "1_000", "="]
     assert [prompt.text for prompt in load("".join(f"- {text}\n" for text in texts))] == texts
+
+
+def test_a_tag_makes_a_number_text() -> None:
+    assert [prompt.text for prompt in load("- text: !!str 7\n- !!str yes\n- !!str ~\n- !!str 1.5\n")] == [
+        "7", "yes", "~", "1.5",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("- a\n- 12345678901234567890\n", "2: prompt 2 must be a text or a mapping, got the number "
+         '12345678901234567890; put it in quotes: "12345678901234567890"'),
+        ("- ~\n", '1: prompt 1 must be a text or a mapping, got ~; put it in quotes: "~"'),
+        ("- text: null\n", "1: 'text' is null, which is no value; put it in quotes: \"null\" or leave the key out"),
+        ('- a\n- "\\uD83E\\uDD8A runs"\n', "2: broken YAML at column 6: found invalid Unicode character escape code; "
+         "write 🦊 itself, or \\U0001F98A, for the pair \\uD83E\\uDD8A"),
+        ("- text: a\n\n    note: b\n", "3: broken YAML at column 9: mapping values are not allowed in this "
+         "context; line 3 is indented further than line 1; begin keys of one mapping in one column"),
+        ("- text: a\n  note: see: b\n", "2: broken YAML at column 12: mapping values are not allowed in this "
+         "context; put text that contains ': ' in quotes"),
+    ],
+)  # fmt: skip
+def test_advice_says_what_would_work(content: str, message: str) -> None:
+    with pytest.raises(PromptFileError) as refused:
+        load(content)
+    assert str(refused.value) == f"p.yaml:{message}"
 
 
 def test_aliases_are_filled_in() -> None:
@@ -651,7 +678,11 @@ def test_comparison_without_a_slug_gets_one_that_is_free() -> None:
             "compare: [cat]",
             "3: compare of comparison 3 must name two prompts by their slugs, got 1; write [slug-a, slug-b]",
         ),
-        ("compare: cat", "3: compare of comparison 3 must be a list, got the text 'cat'; write [cat]"),
+        (
+            "compare: cat",
+            "3: compare of comparison 3 must be a list, got the text 'cat'; write the slugs of two prompts: "
+            "[slug-a, slug-b]",
+        ),
         ("{compare: [cat, a-dog], titel: x}", "3: unknown key 'titel' in comparison 3; did you mean 'title'?"),
         ("{compare: [cat, a-dog], slug: cat}", "3: slug 'cat' is used before, on line 1; choose another"),
         (
