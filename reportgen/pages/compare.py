@@ -47,6 +47,7 @@ from reportgen.pages.options import PageOptions
 from reportgen.pages.page_keys import PageKeys
 from reportgen.pages.palettes import DIVERGING, PALETTES, describe_ramps
 from reportgen.pages.precision import FULL, Precision, describe_dropped_mass, describe_precision, measure_dropped_mass
+from reportgen.pages.reproduction import make_comparison_file
 from reportgen.pages.size_limit import render_within
 from reportgen.pages.tables import (
     PromptRow,
@@ -104,6 +105,7 @@ class CompareContext:
     variations: Sequence[Variation]
     scores: Sequence[HeadScore]
     card: Markup
+    recipe: str
     bokeh_file: str
     blocks: Mapping[str, Markup]
     early_blocks: Mapping[str, Markup]
@@ -207,6 +209,7 @@ def make_compare_context(
         variations=[] if alignment is None else measure_variations(first, second, alignment)[:_LISTED],
         scores=_common_scores(first, second),
         card=embed_json(asdict(make_compare_card(comparison, first, second))),
+        recipe=make_comparison_file(comparison, captures, options),
         bokeh_file=program.bokeh_file,
         blocks={**program.blocks, **_make_blocks(captures, alignment, precision)},
         early_blocks=_make_early_blocks(captures, dropped),

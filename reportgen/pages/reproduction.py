@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -12,7 +12,7 @@ import yaml
 from reportgen.captures.record import Capture
 from reportgen.models.bundled import BUNDLED
 from reportgen.pages.options import PageOptions
-from reportgen.records import Generation, ModelInfo, Prompt
+from reportgen.records import Comparison, Generation, ModelInfo, Prompt
 
 _DTYPES = ("float32", "bfloat16", "float16")
 _GIVEN = (
@@ -31,14 +31,29 @@ def make_prompt_file(capture: Capture, options: PageOptions = PageOptions()) -> 
     of the hub are pinned to the commits that were used. A model that was in memory is named, with a comment that says
     that it cannot be loaded.
     """
-    file = f"{capture.prompt.slug or 'prompts'}.yaml"
-    versions = ", ".join(f"{name} {version}" for name, version in capture.versions.items())
-    head = [f"made with {versions}", f"save as {file}, then run: {make_command(capture.model, file, options)}"]
-    head += [f"{name!r} has no place on the hub that is known: write its path instead" for name in _local(capture)]
-    if capture.model.is_in_memory:
-        head.append("the model was in memory: it cannot be loaded by its name; save it to a folder and name that here")
-    prompt = yaml.dump([_keys_of(capture)], Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=100)
-    return "".join(f"# {' '.join(line.split())}\n" for line in head) + prompt
+    return _write(capture.prompt.slug, [capture], [_keys_of(capture)], options)
+
+
+def make_comparison_file(
+    comparison: Comparison, captures: tuple[Capture, Capture], options: PageOptions = PageOptions()
+) -> str:
+    """Return a prompt file in YAML that reproduces the page of a comparison, with those of its two prompts."""
+    keys: dict[str, Any] = {"compare": list(comparison.prompts)}
+    keys |= {key: value for key in ("title", "slug", "note") if (value := getattr(comparison, key))}
+    keys |= {"tags": list(comparison.tags)} if comparison.tags else {}
+    return _write(comparison.slug, captures, [*map(_keys_of, captures), keys], options)
+
+
+def _write(slug: str, captures: Sequence[Capture], items: list[dict[str, Any]], options: PageOptions) -> str:
+    file, model = f"{slug or 'prompts'}.yaml", captures[0].model
+    versions = ", ".join(f"{name} {version}" for name, version in captures[0].versions.items())
+    head = [f"made with {versions}", f"save as {file}, then run: {make_command(model, file, options)}"]
+    for capture in captures:
+        head += [f"{name!r} has no place on the hub that is known: write its path instead" for name in _local(capture)]
+        if capture.model.is_in_memory:
+            head.append(f"{capture.model.name!r} was in memory and has no files; save it to a folder and name that")
+    prompts = yaml.dump(items, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=100)
+    return "".join(f"# {line}\n" for line in dict.fromkeys(" ".join(line.split()) for line in head)) + prompts
 
 
 def make_command(model: ModelInfo, file: str, options: PageOptions = PageOptions()) -> str:

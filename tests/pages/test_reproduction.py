@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from counts import count
+from html_tree import parse_html
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import HOSTILE, make_capture
@@ -17,10 +18,12 @@ from reportgen.build.capture import capture
 from reportgen.captures.record import Capture
 from reportgen.cli.build import build
 from reportgen.models.model import load_model, wrap_model
+from reportgen.pages.alignment import slim
+from reportgen.pages.compare import render_comparison
 from reportgen.pages.options import PageOptions
 from reportgen.pages.reproduction import make_command, make_prompt_file
-from reportgen.prompts.prompt_file import load_prompts
-from reportgen.records import Generation, Prompt
+from reportgen.prompts.prompt_file import load_prompts, read_prompt_file
+from reportgen.records import Comparison, Generation, Prompt
 from reportgen.records.slug import RESERVED_SLUGS
 
 SAMPLED = Generation(do_sample=True, temperature=0.7, top_k=5, seed=3)
@@ -212,5 +215,21 @@ def test_capture_made_in_python_names_its_model_and_one_in_memory_cannot_be_load
     assert "in memory" not in make_prompt_file(made)
     in_memory = wrap_model(loaded.network, loaded.tokenizer, name="step 900")
     recipe = make_prompt_file(capture(in_memory, Prompt("grey owl", max_new_tokens=0)))
-    assert "# the model was in memory: it cannot be loaded by its name" in recipe
+    assert "# 'step 900' was in memory and has no files; save it to a folder" in recipe
     assert "- model: step 900\n" in recipe
+
+
+def test_recipe_of_a_comparison_has_both_prompts(tmp_path: Path) -> None:
+    sides = (
+        with_prompt(Prompt("a: 1e3", slug="fox", title="1e3", model="owner/one")),
+        with_prompt(Prompt(messages=({"role": "user", "content": "no"},), slug="hen", title="hen", tags=("6e2",))),
+    )
+    beside = Comparison(("fox", "hen"), "yes", "both", ("a", "~"), "see: it")
+    page = parse_html(render_comparison(beside, *(slim(side, 8) for side in sides), PageOptions(precision=16)))
+    (recipe,) = page.find("pre", id="recipe")
+    (tmp_path / "both.yaml").write_text(recipe.text, "utf-8", newline="")
+    read = read_prompt_file(tmp_path / "both.yaml")
+    assert read.prompts == tuple(side.prompt for side in sides)
+    assert read.comparisons == (beside,)
+    assert "# save as both.yaml, then run: reportgen build both.yaml --device cpu" in recipe.text
+    assert " --precision 16\n" in recipe.text
