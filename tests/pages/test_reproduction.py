@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from counts import count
@@ -123,17 +124,25 @@ looks_like_something_else = st.one_of(
 ).filter(lambda text: bool(text) and not text.isspace())  # fmt: skip
 words = texts | looks_like_something_else
 numbers = st.integers() | st.integers(-(10**40), 10**40) | st.floats(allow_nan=False)
-values = st.recursive(
-    st.none() | st.booleans() | numbers | words | st.just(""),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
-    max_leaves=8,
-)
+
+
+def nest(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Return values such as JSON has, of these numbers."""
+    return st.recursive(
+        st.none() | st.booleans() | leaves | words | st.just(""),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+        max_leaves=8,
+    )
+
+
+values = nest(numbers)
+finite_values = nest(st.integers() | st.floats(allow_nan=False, allow_infinity=False))
 chats = st.fixed_dictionaries(
     {"messages": st.lists(st.fixed_dictionaries({"role": st.sampled_from(["system", "user"]), "content": words}),
                           min_size=1, max_size=3)},
     optional={
         "tools": st.lists(st.dictionaries(words, values, max_size=4), min_size=1, max_size=2),
-        "chat_template_kwargs": st.dictionaries(words, values, min_size=1, max_size=2),
+        "chat_template_kwargs": st.dictionaries(words, finite_values, min_size=1, max_size=2),
     },
 )  # fmt: skip
 sampled = st.builds(
