@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from oracle import define_scores
 from samples import make_pattern, measure_layer
 
 from reportgen.build.capture import capture
@@ -88,43 +89,6 @@ def test_uniform_head_by_hand() -> None:
     )
 
 
-def define(
-    pattern: np.ndarray, ids: list[int], norms: np.ndarray, layer_type: LayerType, *, has_sink: bool
-) -> dict[str, float]:
-    """Return the scores by loops over their definitions."""
-    n = len(pattern)
-    visible = [range(layer_type.first_key(q), q + 1) for q in range(n)]
-    same = [[k for k in range(q) if ids[k] == ids[q]] for q in range(n)]
-    duplicates = [[k for k in same[q] if k in visible[q]] for q in range(n)]
-    inductions = [[k + 1 for k in same[q] if k + 1 < q and k + 1 in visible[q]] for q in range(n)]
-    taken = [1 - sum(pattern[q]) if has_sink else 0 for q in range(n)]
-    written = [[pattern[q, k] * norms[k] for k in range(q + 1)] for q in range(n)]
-    sees_first = [q for q in range(1, n) if 0 in visible[q]]
-    distances = [
-        sum(pattern[q, k] * (q - k) for k in range(1, q + 1)) / sum(pattern[q, 1 : q + 1]) for q in range(2, n)
-    ]
-    entropies = [
-        -sum(a * math.log(a) for a in pattern[q] if a) / math.log(len(visible[q]))
-        for q in range(n)
-        if len(visible[q]) > 1
-    ]
-
-    def mean(values: list[float]) -> float:
-        return float(np.mean(values)) if values else math.nan
-
-    return {
-        "sink": mean([pattern[q, 0] + taken[q] for q in sees_first]),
-        "sink_weighted": mean([written[q][0] / sum(written[q]) for q in sees_first]),
-        "previous": mean([pattern[q, q - 1] for q in range(1, n) if q - 1 in visible[q]]),
-        "duplicate": mean([sum(pattern[q, k] for k in keys) for q, keys in enumerate(duplicates) if keys]),
-        "induction": mean([sum(pattern[q, k] for k in keys) for q, keys in enumerate(inductions) if keys]),
-        "self": mean([pattern[q, q] for q in range(1, n)]),
-        "entropy": mean(entropies),
-        "distance": mean([sum(pattern[q, k] * (q - k) for k in range(q + 1)) for q in range(1, n)]),
-        "distance_rest": mean(distances),
-    }
-
-
 @pytest.mark.parametrize("has_sink", [False, True])
 @pytest.mark.parametrize(
     "layer_type", [LayerType(0), LayerType(0, window=5), LayerType(0, window=2), LayerType(0, chunk=4)], ids=str
@@ -141,7 +105,9 @@ def test_random_head_equals_loops_over_the_definitions(seed: int, layer_type: La
         pattern *= random.random((n, 1))
     ids, norms = random.integers(0, 4, n).tolist(), random.random(n)
     found = measure(pattern, ids, norms, has_sink=has_sink, layer_type=layer_type)
-    assert found == pytest.approx(define(pattern, ids, norms, layer_type, has_sink=has_sink), rel=1e-5, nan_ok=True)
+    assert found == pytest.approx(
+        define_scores(pattern, ids, norms, layer_type, has_sink=has_sink), rel=1e-5, nan_ok=True
+    )
 
 
 def test_window_that_the_weights_contradict_is_no_window() -> None:
