@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from reportgen.build.engines.jobs import group_by_model
 from reportgen.models.adapter import check_adapter
 from reportgen.models.bundled import BUNDLED, is_fetched
 from reportgen.models.hf_errors import name_subject
@@ -66,10 +67,7 @@ def check_tokens(prompts: Iterable[Prompt], *, trust_remote_code: bool = False) 
     Raises:
         PromptFileError: a prompt cannot be encoded, is too long, or its tokenizer cannot be loaded; holds all problems.
     """
-    groups: dict[tuple[str, str], list[Prompt]] = {}
-    for prompt in prompts:
-        if prompt.model not in BUNDLED or is_fetched(prompt.model):
-            groups.setdefault((prompt.model, prompt.adapter), []).append(prompt)
+    groups = group_by_model([prompt for prompt in prompts if prompt.model not in BUNDLED or is_fetched(prompt.model)])
     if not groups:
         return []
     # Imported only here: torch takes seconds to import, and mistakes in the file are found without it.
@@ -77,11 +75,11 @@ def check_tokens(prompts: Iterable[Prompt], *, trust_remote_code: bool = False) 
     from reportgen.models.model import load_outline
 
     warnings, errors = list[str](), list[str]()
-    for (name, adapter), members in groups.items():
+    for first, members in ((group.members[0], group.members) for group in groups):
         try:
-            model = load_outline(name, adapter=adapter, trust_remote_code=trust_remote_code)
+            model = load_outline(first.model, adapter=first.adapter, trust_remote_code=trust_remote_code)
         except ModelError as error:
-            errors.append(f"{members[0].place.of('model')}: {error}")
+            errors.append(f"{first.place.of('model')}: {error}")
             continue
         for encoded in (encode_prompt(model, prompt) for prompt in members):
             warnings += [f"{encoded.prompt.slug}: {warning}" for warning in encoded.warnings]
