@@ -27,23 +27,31 @@ from reportgen.paths import find_templates
 BOKEH_FILE = f"assets/bokeh-{bokeh.__version__}.min.js"
 """Path of BokehJS in a site with shared assets, relative to its pages."""
 
-_STYLES = ("theme.css", "layout.css", "content.css", "take.css")
-BOOT_SCRIPTS = ("payload.js", "boot.js")
+PAGE_STYLES = ("page.css", "figure.css", "print.css")
+COMPARE_STYLES = (*PAGE_STYLES, "compare.css")
+INDEX_STYLES = ("index.css",)
+FIRST_SCRIPT = "page/first.js"
+"""Script in the head of a page, which runs before anything is shown."""
+BOOT_SCRIPTS = ("data/payload.js", "page/boot.js")
 """Scripts that inflate and run the other scripts, which a page contains as deflated blocks."""
 _SHARED_SCRIPTS = (
-    "triangles.js", "ramps.js", "pattern.js", "scale.js", "scores.js", "sets.js", "state.js", "store.js", "shows.js",
-    "kinds.js", "words.js", "forms.js", "evidence.js", "ledger.js", "text.js", "figures.js", "heatmaps.js",
-    "overview.js", "strongest.js", "address.js", "keys.js", "pointer.js", "theme.js", "blocks.js",
+    "data/triangles.js", "data/ramps.js", "data/pattern.js", "data/numbers.js", "data/scores.js", "data/sets.js",
+    "page/state.js", "data/store.js", "data/shows.js", "data/kinds.js", "data/words.js", "data/forms.js",
+    "data/evidence.js", "data/ledger.js", "page/text.js", "page/theme.js", "page/address.js", "page/keys.js",
+    "page/pointer.js", "page/blocks.js", "figures/figure.js", "figures/colors.js", "figures/axis.js",
+    "figures/square.js", "page/viewer.js", "page/picture.js", "page/save.js", "page/cite.js", "page/dialogs.js",
+    "page/contents.js",
 )  # fmt: skip
-"""Scripts of all pages in the order in which they must run: first those that only compute, then those that draw."""
+"""Scripts of pages and comparisons in the order in which they must run: first those that only compute."""
 PAGE_SCRIPTS = (
-    *_SHARED_SCRIPTS, "lines.js", "tiles.js", "steps.js", *(script for kind in KINDS for script in kind.scripts),
-    "head_rows.js", "together.js", "views.js", "scoreboard.js", "captions.js", "controls.js", "player.js",
-    "picture.js", "strip.js", "save.js", "embed.js", "cite.js", "dialogs.js", "page.js",
+    *_SHARED_SCRIPTS, "figures/read.js", "figures/panel.js", "figures/wrote.js", "figures/grid.js",
+    *(f"figures/{script}" for kind in KINDS for script in kind.scripts), "figures/head_rows.js",
+    "page/lines.js", "page/strip.js", "page/side.js", "page/scoreboard.js", "page/controls.js", "page/player.js",
+    "page/embed.js", "page/page.js",
 )  # fmt: skip
 """Scripts of the page of a prompt; only the last one changes the document when it is loaded."""
-COMPARE_SCRIPTS = (*_SHARED_SCRIPTS, "difference.js", "beside.js", "compare.js")
-INDEX_SCRIPTS = ("payload.js", "keys.js", "address.js", "listing.js", "index.js")
+COMPARE_SCRIPTS = (*_SHARED_SCRIPTS, "data/alignment.js", "compare/pair.js", "compare/compare.js")
+INDEX_SCRIPTS = ("data/payload.js", "page/keys.js", "page/address.js", "index/listing.js", "index/index.js")
 _COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:(?!\*/).)*\*/[ \t]*)\n", re.DOTALL | re.MULTILINE)
 """Comments that fill whole lines. They are a sixth of the scripts, and every page would contain them."""
 _STYLE_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
@@ -64,7 +72,7 @@ def read_styles(*own: str) -> Markup:
     Args:
         own: file names of the style sheets of this kind of page.
     """
-    sheets = ((find_templates() / "css" / name).read_text("utf-8") for name in (*_STYLES, *own))
+    sheets = ((find_templates() / "css" / name).read_text("utf-8") for name in ("theme.css", "base.css", *own))
     return Markup(_STYLE_SPACE.sub(r"\1\2\3", _STYLE_COMMENT.sub("", "\n".join(sheets))).strip())
 
 
@@ -109,7 +117,7 @@ def make_program(names: tuple[str, ...], *, shared_assets: bool) -> Program:
         boot=boot,
         blocks={name: encode_bytes(script.encode("utf-8"), patient=True) for name, script in scripts.items()},
         bokeh_file=BOKEH_FILE if shared_assets else "",
-        policy=make_policy((boot, *scripts.values()), own_files=shared_assets),
+        policy=make_policy((read_scripts((FIRST_SCRIPT,)), boot, *scripts.values()), own_files=shared_assets),
     )
 
 

@@ -1,4 +1,4 @@
-"""Describe the special features of a model's attention for a page and for ``templates/js/kinds.js``."""
+"""Describe the special features of a model's attention for a page and for ``templates/js/data/kinds.js``."""
 
 from __future__ import annotations
 
@@ -46,19 +46,21 @@ def describe_layer_types(capture: Capture) -> dict[str, Any]:
     }
 
 
-def list_marks(capture: Capture) -> frozenset[str]:
-    """Return the marks for ``make_figures``: ``shade`` for hatched cells, ``gaps`` for layers without attention."""
-    last = capture.num_tokens - 1
-    shaded = any(capture.layer_type(layer).first_key(last) for layer in capture.layers)
-    needed = {"shade": shaded, "gaps": bool(_list_gaps(capture))}
-    return frozenset(name for name, is_needed in needed.items() if is_needed)
-
-
 def name_shade(capture: Capture) -> str:
     """Return a description of the hatched cells; empty if no heatmap has any."""
-    if "shade" not in list_marks(capture):
+    last = capture.num_tokens - 1
+    if not any(capture.layer_type(layer).first_key(last) for layer in capture.layers):
         return ""
     return "in an earlier chunk" if CHUNK.name in capture.model.features else "outside the layer's window"
+
+
+def name_gaps(capture: Capture) -> str:
+    """Return a description of the selected layers that have no attention; empty if there are none."""
+    runs = [
+        f"{_ranges(kind.layer for kind in run)}{f' ({run[0].what})' if run[0].what else ''}"
+        for run in _list_gaps(capture)
+    ]
+    return f"Layers without attention: {', '.join(runs)}." if runs else ""
 
 
 def make_sink_blocks(capture: Capture) -> dict[str, Markup]:
@@ -97,25 +99,6 @@ def make_layer_type_rows(capture: Capture) -> list[tuple[str, str]]:
         *((f"layer {kind.layer}", kind.note) for kind in layer_types if kind.note),
     ]
     return [(name, value) for name, value in rows if value]
-
-
-def group_heads(capture: Capture) -> dict[int, list[int]]:
-    """Return the captured heads grouped by the key head that they share; empty if they share none or layers differ."""
-    counts = {capture.layer_type(layer).num_kv_heads for layer in capture.layers}
-    num_heads, num_kv_heads = capture.model.num_heads, min(counts)
-    groups: dict[int, list[int]] = {}
-    if len(counts) > 1 or not 0 < num_kv_heads < num_heads:
-        return groups
-    for head in capture.heads:
-        groups.setdefault(head // (num_heads // num_kv_heads), []).append(head)
-    return groups
-
-
-def name_reach(kind: LayerType) -> str:
-    """Return a description of the keys that a layer's queries can see; empty if they see all earlier ones."""
-    if kind.chunk is not None:
-        return f"chunks of {kind.chunk}"
-    return "" if kind.window is None else f"window {kind.window}"
 
 
 def _describe(kind: LayerType) -> dict[str, Any]:

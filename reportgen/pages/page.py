@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
 from reportgen.captures.record import Capture
-from reportgen.evidence.default_head import find_default_head
 from reportgen.evidence.kinds import DEFINITIONS, KINDS
 from reportgen.evidence.kinds.ablation import ABLATIONS
-from reportgen.evidence.kinds.kind import Definition, Heatmap, Kind
+from reportgen.evidence.kinds.kind import Definition, Kind
 from reportgen.evidence.kinds.scores import HEAD_SCORES, LABEL_FROM
+from reportgen.evidence.opening import Opening, find_opening
+from reportgen.pages.answer import make_answers, make_findings
 from reportgen.pages.assets import (
+    FIRST_SCRIPT,
     PAGE_SCRIPTS,
+    PAGE_STYLES,
     embed_json,
     make_program,
+    read_scripts,
     read_styles,
 )
 from reportgen.pages.cards import excerpt, make_card
@@ -34,21 +39,29 @@ from reportgen.pages.encoding import (
     has_overview,
 )
 from reportgen.pages.evidence_blocks import encode_sources, list_grids, list_heatmap_modes, make_evidence_blocks
+from reportgen.pages.figures import make_figure_block
 from reportgen.pages.layer_notes import (
     TraitView,
     describe_layer_types,
-    group_heads,
-    list_marks,
     make_layer_type_rows,
     make_sink_blocks,
     make_trait_views,
-    name_reach,
+    name_gaps,
     name_shade,
 )
 from reportgen.pages.links import Link, make_link
 from reportgen.pages.options import PageOptions
 from reportgen.pages.page_keys import PageKeys
 from reportgen.pages.palettes import DIVERGING, PALETTES, describe_ramps
+from reportgen.pages.panels import (
+    Panel,
+    StepRead,
+    make_map_panel,
+    make_pattern_panel,
+    make_read_panel,
+    make_row_panels,
+    measure_reads,
+)
 from reportgen.pages.precision import (
     FULL,
     Precision,
@@ -58,7 +71,9 @@ from reportgen.pages.precision import (
     measure_row_sums,
 )
 from reportgen.pages.reproduction import make_prompt_file
+from reportgen.pages.sentences import to_json
 from reportgen.pages.size_limit import render_within
+from reportgen.pages.stills import Still, draw_legend
 from reportgen.pages.tables import (
     EvidenceRow,
     PromptRow,
@@ -77,20 +92,27 @@ from reportgen.pages.tables import (
 )
 from reportgen.pages.templates import GENERATOR, render
 from reportgen.pages.words import find_words, label_words
+from reportgen.records.json_values import shorten
 
 
 @dataclass(frozen=True)
 class PageContext:
-    """Data for ``page.html.jinja2`` and the templates that it includes."""
+    """Data for ``page.html.jinja2`` and the templates that it includes.
+
+    Sentences are in the form of ``sentences.to_json``.
+    """
 
     capture: Capture
     description: str
     link: Link | None
+    opening: Opening
+    answer: Mapping[str, Any]
+    findings: Mapping[str, Any]
+    panels: Mapping[str, Panel | None]
+    legends: Mapping[str, Still]
     features: Sequence[TraitView]
     shade: str
-    has_gaps: bool
-    reaches: Mapping[int, str]
-    key_heads: Mapping[int, Sequence[int]]
+    gaps: str
     tokens: Sequence[TokenView]
     direction: str
     steps: Sequence[StepRow]
@@ -100,11 +122,13 @@ class PageContext:
     label_from: float
     heatmap_modes: Sequence[str]
     grid_metrics: Sequence[str]
+    contrasts: Mapping[str, str]
     sections: Sequence[Kind]
-    missing: Mapping[str, str]
+    unmeasured: Sequence[tuple[str, str]]
     attribution_note: str
     definitions: Mapping[str, Definition]
     titles: Mapping[str, Mapping[str, str]]
+    key_list: Sequence[tuple[str, str]]
     summary: str
     settings: Sequence[tuple[str, str]]
     recipe: str
@@ -121,6 +145,7 @@ class PageContext:
     layer_blocks: Iterable[tuple[int, Markup, Markup | None]]
     style: Markup
     script: Markup
+    first_script: Markup
     policy: str
     keys: PageKeys = PageKeys()
     has_index: bool = True
@@ -172,17 +197,31 @@ def make_page_context(
     """Return the data for the page's templates."""
     program = make_program(PAGE_SCRIPTS, shared_assets=options.shared_assets)
     dropped = measure_dropped_mass(capture, precision)
+    opening, reads = find_opening(capture), measure_reads(capture)
+    read_panel = make_read_panel(capture, opening, reads)
+    heads_panel, layers_panel = make_row_panels(capture, opening)
+    answers, findings = _say_all(capture, reads)
+    step = opening.step or 0
     description = f"Attention of {capture.model.title} on: {excerpt(capture)}"
     return PageContext(
         capture=capture,
         description=description,
         link=make_link(options.site_url, capture.prompt.slug, capture.prompt.title, description),
+        opening=opening,
+        answer=answers[step],
+        findings={name: said[min(step, len(said) - 1)] for name, said in findings.items()},
+        panels={
+            "read": read_panel,
+            "heads": heads_panel,
+            "layers": layers_panel,
+            "head": make_pattern_panel(capture, opening),
+            "map": make_map_panel(capture, opening),
+        },
+        legends=_draw_legends(),
         features=make_trait_views(capture),
         shade=name_shade(capture),
-        has_gaps="gaps" in list_marks(capture),
-        reaches={layer: name_reach(capture.layer_type(layer)) for layer in capture.layers},
-        key_heads=group_heads(capture),
-        tokens=make_token_views(capture),
+        gaps=name_gaps(capture),
+        tokens=make_token_views(capture, opening.step),
         direction=find_direction(capture.tokens[: capture.num_prompt_tokens]),
         steps=make_step_rows(capture),
         prompt_rows=make_prompt_rows(capture),
@@ -191,11 +230,13 @@ def make_page_context(
         label_from=LABEL_FROM,
         heatmap_modes=list_heatmap_modes(capture),
         grid_metrics=tuple(list_grids(capture)),
-        sections=_list_sections(capture),
-        missing=dict.fromkeys(("sources", *(kind.name for kind in KINDS)), "") | dict(capture.evidence.missing),
+        contrasts=_name_contrasts(list_grids(capture)),
+        sections=[kind for kind in KINDS if kind.template and kind.has_figure(capture)],
+        unmeasured=_list_unmeasured(capture),
         attribution_note=getattr(capture.evidence.attribution, "note", ""),
         titles=_make_titles(list_grids(capture)),
         definitions=DEFINITIONS,
+        key_list=list_keys(with_steps=bool(capture.steps)),
         summary=summarize_settings(capture),
         settings=[*make_settings(capture), *make_layer_type_rows(capture)],
         recipe=make_prompt_file(capture, options),
@@ -207,13 +248,46 @@ def make_page_context(
         palettes=tuple(PALETTES),
         card=embed_json(asdict(make_card(capture))),
         bokeh_file=program.bokeh_file,
-        blocks={**program.blocks, **_make_blocks(capture, precision)},
-        evidence_blocks=_encode_row_sums(capture, dropped) | make_sink_blocks(capture) | make_evidence_blocks(capture),
+        blocks={**program.blocks, **_make_blocks(capture, opening, precision)},
+        evidence_blocks=_encode_row_sums(capture, dropped)
+        | {"answers": encode_json({"answers": answers, "findings": findings})}
+        | make_sink_blocks(capture)
+        | make_evidence_blocks(capture),
         layer_blocks=_encode_layers(capture, precision),
-        style=read_styles(),
+        style=read_styles(*PAGE_STYLES),
         script=program.boot,
+        first_script=read_scripts((FIRST_SCRIPT,)),
         policy=program.policy,
     )
+
+
+@cache
+def _draw_legends() -> Mapping[str, Still]:
+    return {"weight": draw_legend(signed=False), "effect": draw_legend(signed=True)}
+
+
+def _say_all(
+    capture: Capture, reads: Sequence[StepRead | None]
+) -> tuple[list[Mapping[str, Any]], Mapping[str, list[Any]]]:
+    """Return what the page says of each step, and the titles of its folds, as JSON values.
+
+    Without steps, there is one answer.
+    """
+    answers = [
+        {"claim": to_json(answer.claim), "details": to_json(answer.details), "read": read and _describe_read(read)}
+        for answer, read in zip(make_answers(capture), reads or [None], strict=True)
+    ]
+    return answers, {name: [to_json(one) for one in said] for name, said in make_findings(capture).items()}
+
+
+def _describe_read(read: StepRead) -> dict[str, Any]:
+    return {name: shorten(value) if isinstance(value, float) else value for name, value in asdict(read).items()}
+
+
+def _list_unmeasured(capture: Capture) -> list[tuple[str, str]]:
+    """Return the titles of the evidence that was not measured, with the reasons."""
+    titles = {kind.name: kind.definitions[0].title if kind.definitions else kind.name for kind in KINDS}
+    return [(titles.get(name, f"effects by token ({name})"), why) for name, why in capture.evidence.missing.items()]
 
 
 def _encode_row_sums(capture: Capture, dropped: NDArray[np.float32] | None) -> dict[str, Markup]:
@@ -226,66 +300,71 @@ def _encode_layers(capture: Capture, precision: Precision) -> Iterable[tuple[int
     return zip(capture.layers, weights, encode_sources(capture), strict=True)
 
 
+def _name_contrasts(metrics: Iterable[str]) -> dict[str, str]:
+    """Return what a token can be compared with, by the name of its grid."""
+    known = {"attribution": "the alternatives", "attribution-mean": "the mean of the vocabulary"}
+    ablations = {kind.name for kind in ABLATIONS}
+    return {
+        name: known.get(name, name.replace("runner-up-", "runner-up ")) for name in metrics if name not in ablations
+    }
+
+
 def _make_titles(metrics: Iterable[str]) -> dict[str, dict[str, str]]:
     """Return the titles of modes, columns and metrics; the page's script adds the runners-up of the selected step."""
     ablations = {kind.name: kind.title for kind in ABLATIONS}
-    known = {
-        "attribution": "effect against the alternatives",
-        "attribution-mean": "effect against the vocabulary's mean",
-    }
-    known |= ablations
+    effects = {name: f"against {title}" for name, title in _name_contrasts(metrics).items()}
     return {
-        "modes": {"weight": "weight", "weighted": DEFINITIONS["value_norms"].title, "attribution": "attribution"},
-        "columns": {"weight": "weight", "weighted": "weighted", "attribution": "logits"},
-        "overview": {"attribution": "attribution, this step", **ablations},
-        "metrics": {name: known.get(name, f"effect against {name.replace('up-', 'up ')}") for name in metrics},
+        "modes": {"weight": "weight", "weighted": "weight × value", "attribution": "effect"},
+        "columns": {"weight": "weight", "weighted": "w × value", "attribution": "effect"},
+        "metrics": {name: (ablations | effects)[name] for name in metrics},
     }
 
 
-def _make_blocks(capture: Capture, precision: Precision) -> dict[str, Markup]:
-    default_head = find_default_head(capture)
+def list_keys(*, with_steps: bool) -> list[tuple[str, str]]:
+    """Return the keys of a page, separated by spaces, and what they do."""
+    of_steps = [("b n", "previous token, next token"), ("space", "step through the generation, pause")]
+    return [
+        ("← →", "token that reads: previous, next"),
+        *(of_steps if with_steps else []),
+        ("k j", "layer: previous, next"),
+        ("h l", "head: previous, next"),
+        ("w", "pattern shows weight, weight × value, effect"),
+        ("r", "rows or patterns"),
+        ("s", "scale of weights"),
+        ("f", "first token: shown, left out, rest renormalised"),
+        ("t", "tokens or whole words"),
+        ("a", "lines over the text"),
+        ("m", "mark the most-read token of each row"),
+        ("p", "compare with another head"),
+        ("d", "light or dark"),
+        ("c", "cite this view"),
+        ("?", "this list"),
+        ("Esc", "close what is open"),
+    ]
+
+
+def _make_blocks(capture: Capture, opening: Opening, precision: Precision) -> dict[str, Markup]:
     words = find_words(capture.tokens, capture.num_prompt_tokens)
     content = (
         describe_capture(capture, precision)
         | describe_layer_types(capture)
         | {
-            "default_head": list(default_head),
+            "opening": asdict(opening),
             "words": words,
             "word_labels": label_words(capture.tokens, words),
             "palettes": describe_ramps(PALETTES),
             "diverging": describe_ramps(DIVERGING),
             "heatmap_modes": list_heatmap_modes(capture),
             "grid_metrics": list(list_grids(capture)),
+            "contrasts": list(_name_contrasts(list_grids(capture))),
+            "has_read": getattr(capture.evidence.attribution, "read", None) is not None,
             "label_from": LABEL_FROM,
             "score_kinds": [asdict(score) for score in HEAD_SCORES if score.name in capture.evidence.scores],
         }
     )
     blocks = {
-        "figures": _figures_block(bool(capture.steps), _list_heatmaps(capture), list_marks(capture)),
+        "figure": make_figure_block(),
         "content": encode_json(content),
-        "default-head": encode_pattern(capture, *default_head, precision),
+        "opening-head": encode_pattern(capture, opening.layer, opening.head, precision),
     }
     return blocks | ({"overview": encode_overview(capture)} if has_overview(capture) else {})
-
-
-def _list_sections(capture: Capture) -> list[Kind]:
-    """Return the kinds of evidence with a section on the page; the section may only say why the evidence is missing."""
-    return [
-        kind
-        for kind in KINDS
-        if kind.template and (capture.steps or not kind.needs_steps)
-        if kind.has_heatmap(capture) or kind.name in capture.evidence.missing
-    ]
-
-
-def _list_heatmaps(capture: Capture) -> tuple[Heatmap, ...]:
-    """Return the figures of the evidence that a capture has."""
-    return tuple(kind.heatmap for kind in KINDS if kind.heatmap and kind.has_heatmap(capture))
-
-
-@cache
-def _figures_block(with_steps: bool, evidence: tuple[Heatmap, ...], marks: frozenset[str]) -> Markup:
-    # Imported here, because importing Bokeh's models takes most of the time of a run with all pages up to date.
-    from reportgen.pages.figures import make_figures
-
-    return encode_json(make_figures(with_steps=with_steps, evidence=evidence, marks=marks))

@@ -1,11 +1,11 @@
 """Perceptually uniform colour maps for weights, one for the light and one for the dark theme.
 
-The light colour map is made in OKLab (Ottosson 2020, "A perceptual color space for image processing"): lightness falls
-in equal steps, so that equal differences of weight look equally large. The dark one is matplotlib's magma, which has
-that property and comes with Bokeh.
+They are made in OKLab (Ottosson 2020, "A perceptual color space for image processing"): lightness changes in equal
+steps, so that equal differences of weight look equally large. Each begins at the colour of the page around it, so that
+an empty cell never looks stronger than a small weight.
 
-Signed values use a diverging colour map from rose to blue, with white or black in the middle. Colours at the same
-distance from the middle are equally light.
+Signed values use a diverging colour map from purple to orange, with the colour of the page in the middle. Colours at
+the same distance from the middle are equally light. Blue is for weights alone.
 """
 
 from __future__ import annotations
@@ -32,17 +32,19 @@ _CONE_TO_LINEAR_RGB = np.array(
 )
 
 
-def make_blues(count: int = 256) -> tuple[str, ...]:
-    """Return a colour map from near white to deep blue in equal steps of OKLab lightness.
+def make_blues(start: float = 0.985, end: float = 0.28, count: int = 256) -> tuple[str, ...]:
+    """Return a colour map from nearly grey to blue in equal steps of OKLab lightness.
 
     Args:
+        start: OKLab lightness of the smallest value.
+        end: OKLab lightness of the largest value.
         count: number of colours.
 
     Returns:
-        Colours as ``#rrggbb``, lightest first.
+        Colours as ``#rrggbb``, smallest value first.
     """
     along = np.linspace(0, 1, count)
-    lightness = 0.985 - 0.705 * along
+    lightness = start + (end - start) * along
     chroma = 0.105 * np.sin(np.pi * along**0.9) + 0.05 * along
     hue = np.deg2rad(248 + 14 * along)
     oklab = np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], axis=1)
@@ -50,7 +52,7 @@ def make_blues(count: int = 256) -> tuple[str, ...]:
 
 
 def make_diverging(middle: float, end: float, count: int = 255) -> tuple[str, ...]:
-    """Return a diverging colour map from rose through nearly grey to blue, in equal steps of OKLab lightness.
+    """Return a diverging colour map from purple through nearly grey to orange, in equal steps of OKLab lightness.
 
     Args:
         middle: OKLab lightness of the middle.
@@ -64,7 +66,7 @@ def make_diverging(middle: float, end: float, count: int = 255) -> tuple[str, ..
     distance = np.abs(along)
     lightness = middle + (end - middle) * distance
     chroma = 0.006 + 0.16 * np.sin(np.pi / 2 * distance) - 0.02 * distance**3
-    hue = np.deg2rad(np.where(along < 0, 12, 255))
+    hue = np.deg2rad(np.where(along < 0, 305, 50))
     return _to_hex(np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], axis=1))
 
 
@@ -80,13 +82,17 @@ def _to_srgb(oklab: NDArray[np.float64]) -> NDArray[np.uint8]:
 
 PALETTES: dict[str, tuple[str, ...]] = {
     "blues": make_blues(),
+    "night": make_blues(0.222, 0.93),
     "magma": tuple(Magma256),
     "viridis": tuple(Viridis256),
     "cividis": tuple(Cividis256),
 }
 """Colour maps that a page offers, 256 colours each, from the smallest weight to the largest."""
 
-DIVERGING: dict[str, tuple[str, ...]] = {"light": make_diverging(0.985, 0.44), "dark": make_diverging(0.16, 0.78)}
+OPENING_PALETTES = {"light": "blues", "dark": "night"}
+"""Colour map of weights that each theme begins with."""
+
+DIVERGING: dict[str, tuple[str, ...]] = {"light": make_diverging(0.985, 0.46), "dark": make_diverging(0.222, 0.8)}
 """Colour maps of signed values by theme, 255 colours each, from the most negative value to the most positive one."""
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reportgen.captures.record import Capture
-from reportgen.evidence.kinds.kind import Definition, Heatmap, Kind, Row
+from reportgen.evidence.kinds.kind import Definition, Kind, Row
 from reportgen.evidence.kinds.scaling import find_largest, scale_by
 from reportgen.records import Token
 from reportgen.records.equality import WithArrays
@@ -100,14 +100,7 @@ class LogitAttribution(Kind):
     annotation = Attribution
     definitions = (ATTRIBUTION,)
     needs_steps = True
-    heatmap = Heatmap("grid", "head")
-    template = "_wrote.html.jinja2"
-    scripts = ("wrote.js", "grid.js")
     table = "attribution"
-
-    def has_heatmap(self, capture: Capture) -> bool:
-        """Return whether the capture has attribution or ablation, which both have a number for each head and step."""
-        return bool({"attribution", "ablations"} & capture.evidence.measured.keys())
 
     def list_modes(self, value: Attribution) -> tuple[str, ...]:
         """Return the mode ``attribution``, the contribution by the token that a head reads; none without sources."""

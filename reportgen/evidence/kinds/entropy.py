@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reportgen.captures.record import Capture
-from reportgen.evidence.kinds.kind import Definition, Heatmap, Kind, Row
+from reportgen.evidence.kinds.kind import Definition, Kind, Row
 from reportgen.evidence.kinds.scaling import scale_by
 from reportgen.records.evidence import Shape, Sizes
 from reportgen.records.json_values import shorten
@@ -30,8 +30,7 @@ class AttentionEntropy(Kind):
     name = "entropy"
     annotation = NDArray[np.float32]
     definitions = (ENTROPY,)
-    heatmap = Heatmap("entropy", "query: the token that attends", "head", x_side="below")
-    template = "_heatmap.html.jinja2"
+    template = "sections/rows.html.jinja2"
     table = "entropy"
 
     def describe(self, capture: Capture, value: Any) -> Mapping[str, Any]:

@@ -35,45 +35,26 @@ class Definition:
     caution: str
 
 
-@dataclass(frozen=True)
-class Heatmap:
-    """Heatmap of a kind of evidence, drawn by ``pages.figures``.
-
-    Attributes:
-        name: name of the figure, and of the script function that draws its cells.
-        x_label: title of the columns; empty for a pattern of query and key positions.
-        y_label: title of the rows.
-        x_side: position of the column labels, ``above`` or ``below``.
-    """
-
-    name: str
-    x_label: str = ""
-    y_label: str = "layer"
-    x_side: str = "above"
-
-
 class Kind(EvidenceType):
-    """Base class of the kinds of evidence; by default, a kind has no figure, no page section and no table.
+    """Base class of the kinds of evidence; by default, a kind has no page section and no table.
 
     Attributes:
         definitions: definitions of the numbers of this kind.
         needs_steps: whether the kind needs generated tokens.
-        heatmap: heatmap of the kind; ``None`` if there is none.
-        template: template of the page section, a file in ``templates/``; empty if there is none.
-        scripts: files in ``templates/js`` that draw the section, in the order of execution.
+        template: template of the page section, a file in ``templates/``, which folds; empty if there is none.
+        scripts: files in ``templates/js/figures`` that draw the section, in the order of execution.
         table: name of the table of numbers; empty if there is none.
     """
 
     definitions: tuple[Definition, ...] = ()
     needs_steps: bool = False
-    heatmap: Heatmap | None = None
     template: str = ""
     scripts: tuple[str, ...] = ()
     table: str = ""
 
-    def has_heatmap(self, capture: Capture) -> bool:
-        """Return whether the heatmap of this kind has data in a capture."""
-        return self.heatmap is not None and self.name in capture.evidence.measured
+    def has_figure(self, capture: Capture) -> bool:
+        """Return whether the figure of this kind has data in a capture."""
+        return self.name in capture.evidence.measured
 
     def list_modes(self, value: Any) -> tuple[str, ...]:
         """Return the names of the modes that this kind adds to the heatmap of a head."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reportgen.captures.record import Capture
-from reportgen.evidence.kinds.kind import Definition, Heatmap, Kind, Row
+from reportgen.evidence.kinds.kind import Definition, Kind, Row
 from reportgen.records import Token
 from reportgen.records.equality import WithArrays
 from reportgen.records.evidence import Shape, Sizes
@@ -50,8 +50,7 @@ class LogitLens(Kind):
     annotation = Lens
     definitions = (LENS,)
     needs_steps = True
-    heatmap = Heatmap("lens", "step and its token", x_side="below")
-    template = "_lens.html.jinja2"
+    template = "sections/lens.html.jinja2"
     scripts = ("lens.js",)
     table = "lens"
 

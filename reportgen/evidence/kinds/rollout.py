@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reportgen.captures.record import Capture
-from reportgen.evidence.kinds.kind import Definition, Heatmap, Kind
+from reportgen.evidence.kinds.kind import Definition, Kind
 from reportgen.evidence.kinds.scaling import encode_roots
 from reportgen.records.evidence import Shape, Sizes
 
@@ -27,9 +27,7 @@ class Rollout(Kind):
     name = "rollout"
     annotation = NDArray[np.float32]
     definitions = (ROLLOUT,)
-    heatmap = Heatmap("rollout")
-    template = "_rollout.html.jinja2"
-    scripts = ("rollout.js",)
+    template = "sections/rollout.html.jinja2"
 
     def encode(self, capture: Capture, value: Any) -> Mapping[str, NDArray[Any]]:
         """Return ``rollout``: 16-bit codes.

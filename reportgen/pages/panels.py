@@ -1,0 +1,368 @@
+"""Heatmaps of the first window, with their labels and the numbers beside them, as a page shows them before any script.
+
+``templates/js/figures`` draws the same heatmaps again, for whatever is selected.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reportgen.captures.record import Capture
+from reportgen.evidence.opening import Opening
+from reportgen.pages.stills import Still, draw_effects, draw_pattern, draw_weights
+from reportgen.records import Token
+
+MOST_ROWS = 16
+"""Number of layers or heads that a panel shows at first."""
+MOST_STEPS = 6
+"""Number of generated tokens that the panel of what attention read shows at first."""
+MOST_COLUMNS, SHOWN_COLUMNS = 60, 40
+"""A panel of more tokens than the first number shows at first the second number of them, those that are read most."""
+
+_LABEL_PIXELS = 11.5
+_CHARACTER_PIXELS = 6.7
+_PANEL_PIXELS, _WIDE_PIXELS, _SIDE_PIXELS = 330, 820, 520
+"""Usual width of the cells of a panel, of the panel across the page, and side of a pattern; scripts measure it."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """Label of a row or a column; ``at`` is its place along the axis in percent."""
+
+    text: str
+    at: float
+    selected: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class RowNote:
+    """Numbers beside a row: the token read most, its weight, and the effect of the head.
+
+    Attributes:
+        token: token read.
+        position: its position.
+        value: weight of the row on the token, or effect through it, as text.
+        effect: effect of the whole head in logits, as text; empty if unknown.
+        head: head that carried most through the token; ``None`` in rows of heads.
+        selected: whether the row is the selected one.
+    """
+
+    token: Token
+    position: int
+    value: str
+    effect: str = ""
+    head: tuple[int, int] | None = None
+    selected: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A heatmap with its labels.
+
+    Attributes:
+        name: name of the figure.
+        still: its picture.
+        rows: labels of rows, all that have room.
+        columns: labels of columns, all that have room.
+        frame: selected cells as ``(x, y, width, height)`` in cells; ``None`` if none are.
+        notes: numbers beside the rows.
+        is_flat: whether the labels of columns have room to be written horizontally.
+        count: number of rows in all, including those not shown.
+        alt: description for readers who do not see it.
+    """
+
+    name: str
+    still: Still
+    rows: Sequence[Label]
+    columns: Sequence[Label]
+    frame: tuple[float, float, float, float] | None
+    notes: Sequence[RowNote] = ()
+    is_flat: bool = False
+    count: int = 0
+    alt: str = ""
+
+
+@dataclass(frozen=True)
+class StepRead:
+    """What attention read for the token of one step, in logits against its alternatives.
+
+    Attributes:
+        key_pos: token read with the largest effect through all heads; the first token of the text is left out.
+        effect: that effect.
+        head: captured head that carried most of it, ``(layer, head)``; ``None`` if heads cannot be split by token.
+        through: effect of that head through the token.
+        attention: effect of all heads.
+        mlps: effect of all MLPs and layers without attention.
+    """
+
+    key_pos: int
+    effect: float
+    head: tuple[int, int] | None
+    through: float
+    attention: float
+    mlps: float
+
+
+def measure_reads(capture: Capture) -> list[StepRead | None]:
+    """Return what attention read for each step; ``None`` where it is not known."""
+    attribution = capture.evidence.attribution
+    if attribution is None or attribution.read is None:
+        return [None] * len(capture.steps)
+    reads: list[StepRead | None] = []
+    end = 0
+    for step in range(len(capture.steps)):
+        start, end = end, end + capture.query_pos_of_step(step) + 1
+        row = attribution.read[start:end]
+        if attribution.withheld[0][step] or np.isnan(row).any():
+            reads.append(None)
+            continue
+        key_pos = int(row[1:].argmax()) + 1 if len(row) > 1 else 0
+        head, through = None, 0.0
+        if attribution.sources is not None:
+            cells = np.nan_to_num(attribution.sources[:, :, start + key_pos])
+            layer, column = divmod(int(cells.argmax()), cells.shape[1])
+            head, through = (capture.layers[layer], capture.heads[column]), float(cells[layer, column])
+        attention = float(attribution.heads[0, step].sum() + attribution.other_heads[0, step])
+        mlps = float(attribution.other_parts[0, step].sum())
+        reads.append(StepRead(key_pos, float(row[key_pos]), head, through, attention, mlps))
+    return reads
+
+
+def make_read_panel(capture: Capture, opening: Opening, reads: Sequence[StepRead | None]) -> Panel | None:
+    """Return the panel of what attention read for each token; ``None`` with fewer than two steps or no attribution."""
+    attribution = capture.evidence.attribution
+    if attribution is None or attribution.read is None or len(reads) < 2:
+        return None
+    first = max(0, min((opening.step or 0) - 2, len(reads) - MOST_STEPS))
+    steps = range(first, min(first + MOST_STEPS, len(reads)))
+    width = capture.query_pos_of_step(steps[-1]) + 1
+    rows = np.full((len(steps), width), np.nan, np.float32)
+    lengths = [capture.query_pos_of_step(step) + 1 for step in range(len(reads))]
+    for row, step in enumerate(steps):
+        start = sum(lengths[:step])
+        rows[row, : lengths[step]] = attribution.read[start : start + lengths[step]]
+    shares = rows / find_row_scales(rows)[:, None]
+    columns = choose_columns(np.abs(shares))
+    selected = steps.index(opening.step) if opening.step in steps else None
+    return Panel(
+        name="read",
+        still=draw_effects(shares[:, columns], 1),
+        rows=[
+            Label(
+                _shown(capture, capture.num_prompt_tokens + step),
+                _middle(row, len(steps)),
+                row == selected,
+                format_percent(capture.steps[step].raw.logprob),
+            )
+            for row, step in enumerate(steps)
+        ],
+        columns=_label_columns(capture, columns, opening.key_pos, _WIDE_PIXELS),
+        frame=None if selected is None else (0, selected, len(columns), 1),
+        notes=[_note_of_step(capture, reads[step], row == selected) for row, step in enumerate(steps)],
+        is_flat=_is_flat(capture, columns, _WIDE_PIXELS),
+        count=len(reads),
+        alt="Effect through attention on each written token, by the token read",
+    )
+
+
+def make_row_panels(capture: Capture, opening: Opening) -> tuple[Panel, Panel]:
+    """Return the panels of every head of the opening layer and of the opening head in every layer, for its query."""
+    layer, column = capture.layers.index(opening.layer), capture.heads.index(opening.head)
+    heads = [(layer, other) for other in range(len(capture.heads))]
+    layers = [(other, column) for other in reversed(range(len(capture.layers)))]
+    query = slice(0, opening.query_pos + 1)
+    weights = {
+        cell: capture.pattern(capture.layers[cell[0]], capture.heads[cell[1]])[opening.query_pos, query]
+        for cell in {*heads, *layers}
+    }
+    effects = _find_effects(capture, opening)
+    shown = [_choose_rows(cells, weights, effects, (layer, column)) for cells in (heads, layers)]
+    columns = choose_columns(np.stack([weights[cell] for cells in shown for cell in cells]))
+
+    def make(name: str, cells: Sequence[tuple[int, int]], count: int, what: str) -> Panel:
+        selected = cells.index((layer, column))
+        labels = [
+            f"H{capture.heads[row[1]]}" if name == "heads" else f"L{capture.layers[row[0]]}" for row in cells
+        ]
+        return Panel(
+            name=name,
+            still=draw_weights(np.stack([weights[cell][columns] for cell in cells])),
+            rows=[Label(text, _middle(row, len(cells)), row == selected) for row, text in enumerate(labels)],
+            columns=_label_columns(capture, columns, opening.key_pos, _PANEL_PIXELS),
+            frame=(0, selected, len(columns), 1),
+            notes=[
+                _note_of_head(capture, weights[cell], effects, cell, row == selected)
+                for row, cell in enumerate(cells)
+            ],
+            is_flat=_is_flat(capture, columns, _PANEL_PIXELS),
+            count=count,
+            alt=f"Attention weights of {what}, by the token read",
+        )
+
+    return (
+        make("heads", shown[0], len(heads), f"every head of layer {opening.layer}"),
+        make("layers", shown[1], len(layers), f"head {opening.head} in every layer"),
+    )
+
+
+def make_pattern_panel(capture: Capture, opening: Opening) -> Panel:
+    """Return the panel of the opening head's pattern."""
+    n = capture.num_tokens
+    labels = [_shown(capture, position) for position in range(n)]
+    rows = [Label(labels[i], _middle(i, n), i == opening.query_pos) for i in _thin(n, _SIDE_PIXELS)]
+    columns = [Label(labels[i], _middle(i, n), i == opening.key_pos) for i in _thin(n, _SIDE_PIXELS)]
+    return Panel(
+        name="head",
+        still=draw_pattern(capture.pattern(opening.layer, opening.head)),
+        rows=rows,
+        columns=columns,
+        frame=(0, opening.query_pos, opening.query_pos + 1, 1),
+        count=n,
+        alt=f"Attention weights of L{opening.layer} H{opening.head}: a row is a token that reads, a column a token read",
+    )
+
+
+def make_map_panel(capture: Capture, opening: Opening) -> Panel:
+    """Return the map of all heads: their effects, or without them the largest weight off the first token."""
+    effects = _find_effects(capture, opening)
+    if effects is not None:
+        still = draw_effects(effects[::-1], max(float(np.nanmax(np.abs(effects), initial=0)), 1e-9))
+        alt = "Effect of every head, layers from the last at the top, heads from left to right"
+    else:
+        still = draw_weights(_find_largest_weights(capture, opening.query_pos)[::-1])
+        alt = "Largest weight of every head off the first token"
+    rows, columns = len(capture.layers), len(capture.heads)
+    row, column = rows - 1 - capture.layers.index(opening.layer), capture.heads.index(opening.head)
+    stride = 5 if rows > 12 else 1
+    return Panel(
+        name="map",
+        still=still,
+        rows=[
+            Label(str(layer), _middle(rows - 1 - i, rows), layer == opening.layer)
+            for i, layer in enumerate(capture.layers)
+            if i % stride == 0
+        ],
+        columns=[
+            Label(str(capture.heads[i]), _middle(i, columns)) for i in _thin(columns, 140, 15)
+        ],
+        frame=(column, row, 1, 1),
+        count=rows,
+        alt=alt,
+    )
+
+
+def find_row_scales(rows: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the largest absolute value of each row, its first token left out if it has another one."""
+    others = np.nan_to_num(np.abs(rows[:, 1:])).max(1, initial=0)
+    return np.where(others > 0, others, np.maximum(np.nan_to_num(np.abs(rows[:, 0])), 1e-9))
+
+
+def choose_columns(rows: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Return the positions that the columns of a panel show: all, or the ones with the largest sums over the rows."""
+    if rows.shape[1] <= MOST_COLUMNS:
+        return np.arange(rows.shape[1])
+    order = np.argsort(-np.nan_to_num(rows).sum(0, dtype=np.float64), kind="stable")
+    return np.sort(order[:SHOWN_COLUMNS])
+
+
+def format_percent(logprob: float) -> str:
+    """Return a probability in percent."""
+    percent = 100 * math.exp(logprob)
+    return f"{percent:.0f} %" if percent >= 1 else f"{percent:.1g} %"
+
+
+def format_effect(value: float) -> str:
+    """Return an effect in logits with its sign and one decimal place."""
+    text = f"{value:+.1f}".replace("-", "−")
+    return "0.0" if text in {"+0.0", "−0.0"} else text
+
+
+def _find_effects(capture: Capture, opening: Opening) -> NDArray[np.float32] | None:
+    """Return the effect of every head on the opening step's token, ``[layer, head]``; ``None`` if it is not known."""
+    attribution = capture.evidence.attribution
+    if attribution is None or opening.step is None or attribution.withheld[0][opening.step]:
+        return None
+    return attribution.heads[0, opening.step]
+
+
+def _find_largest_weights(capture: Capture, query_pos: int) -> NDArray[np.floating]:
+    rows = [[capture.pattern(layer, head)[query_pos, : query_pos + 1] for head in capture.heads] for layer in capture.layers]
+    return np.stack([[row[1:].max(initial=0) for row in layer] for layer in rows])
+
+
+def _choose_rows(
+    cells: Sequence[tuple[int, int]],
+    weights: dict[tuple[int, int], NDArray[np.floating]],
+    effects: NDArray[np.float32] | None,
+    selected: tuple[int, int],
+) -> list[tuple[int, int]]:
+    """Return the rows that a panel shows, in their order: those with the largest effects, and the selected one."""
+    if len(cells) <= MOST_ROWS:
+        return list(cells)
+    sizes = [
+        float(weights[cell][1:].max(initial=0)) if effects is None else float(np.nan_to_num(abs(effects[cell])))
+        for cell in cells
+    ]
+    order = sorted(range(len(cells)), key=lambda i: (cells[i] != selected, -sizes[i], i))
+    return [cells[i] for i in sorted(order[:MOST_ROWS])]
+
+
+def _note_of_head(
+    capture: Capture,
+    weights: NDArray[np.floating],
+    effects: NDArray[np.float32] | None,
+    cell: tuple[int, int],
+    selected: bool,
+) -> RowNote:
+    key_pos = int(weights.argmax())
+    effect = "" if effects is None or np.isnan(effects[cell]) else format_effect(float(effects[cell]))
+    return RowNote(capture.tokens[key_pos], key_pos, f"{weights[key_pos]:.2f}", effect, selected=selected)
+
+
+def _note_of_step(capture: Capture, read: StepRead | None, selected: bool) -> RowNote:
+    if read is None:
+        return RowNote(Token(0, "", "n/a", special=False), -1, "", selected=selected)
+    through = format_effect(read.through) if read.head else ""
+    return RowNote(
+        capture.tokens[read.key_pos], read.key_pos, format_effect(read.effect), through, read.head, selected
+    )
+
+
+def _label_columns(capture: Capture, columns: NDArray[np.int64], key_pos: int | None, pixels: int) -> list[Label]:
+    every = len(columns) == columns[-1] + 1
+    return [
+        Label(
+            _shown(capture, int(columns[i])),
+            _middle(i, len(columns)),
+            int(columns[i]) == key_pos,
+            "" if every else str(columns[i]),
+        )
+        for i in _thin(len(columns), pixels)
+    ]
+
+
+def _is_flat(capture: Capture, columns: NDArray[np.int64], pixels: int) -> bool:
+    longest = max(len(_shown(capture, int(position))) for position in columns)
+    return longest * _CHARACTER_PIXELS < pixels / len(columns) - 2
+
+
+def _shown(capture: Capture, position: int) -> str:
+    shown = capture.tokens[position].shown
+    return shown if len(shown) <= 12 else f"{shown[:11]}…"
+
+
+def _middle(i: int, count: int) -> float:
+    return round(100 * (i + 0.5) / count, 3)
+
+
+def _thin(count: int, pixels: float, least: float = _LABEL_PIXELS) -> range:
+    """Return the positions whose labels have room, at a stride of 1, 2, 5, 10, 20 …"""
+    needed = math.ceil(count / max(1, int(pixels / least)))
+    stride = next(step * 10**power for power in range(7) for step in (1, 2, 5) if step * 10**power >= needed)
+    return range(0, count, stride)

@@ -1,0 +1,93 @@
+"""Draw stills: pictures of heatmaps with one pixel a cell, which a page shows before any script runs.
+
+A still is a PNG for the light theme and one for the dark theme. Cells without a value are transparent.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from reportgen.pages.encoding import shrink
+from reportgen.pages.palettes import DIVERGING, OPENING_PALETTES, PALETTES
+
+LARGEST_SIDE = 256
+"""Largest number of cells along a side of a pattern's still; longer patterns are pooled by maximum."""
+
+
+@dataclass(frozen=True)
+class Still:
+    """A heatmap as two pictures, ``data:`` URLs of PNGs of ``columns`` by ``rows`` pixels."""
+
+    rows: int
+    columns: int
+    light: str
+    dark: str
+
+
+def draw_weights(values: NDArray[np.floating]) -> Still:
+    """Return the still of weights or other shares, 0 to 1, ``[row, column]``, on a square-root scale; NaN is empty."""
+    shades = np.sqrt(np.clip(values, 0, 1))
+    return _draw(shades, [PALETTES[name] for name in OPENING_PALETTES.values()])
+
+
+def draw_effects(values: NDArray[np.floating], largest: NDArray[np.floating] | float) -> Still:
+    """Return the still of values with a sign, ``[row, column]``, on a linear scale; NaN is empty.
+
+    Args:
+        values: effects in logits.
+        largest: absolute value with the strongest colour; larger values have it too.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = np.where(values == 0, 0, np.clip(values / largest, -1, 1))
+    return _draw((shares + 1) / 2, list(DIVERGING.values()))
+
+
+def draw_pattern(pattern: NDArray[np.floating]) -> Still:
+    """Return the still of one head's pattern, ``[query_pos, key_pos]``, at most ``LARGEST_SIDE`` cells along a side."""
+    pooled = shrink(pattern, LARGEST_SIDE)
+    is_ahead = ~np.tri(len(pooled), dtype=bool)
+    return draw_weights(np.where(is_ahead, np.nan, pooled))
+
+
+def draw_legend(*, signed: bool) -> Still:
+    """Return a row of all colours of a ramp, from its lowest value to its highest."""
+    along = np.linspace(-1, 1, 64)[None] if signed else np.linspace(0, 1, 64)[None] ** 2
+    return draw_effects(along, 1) if signed else draw_weights(along)
+
+
+def encode_png(image: Image.Image, **options: object) -> str:
+    """Return a picture as a PNG in a ``data:`` URL."""
+    file = io.BytesIO()
+    image.save(file, "png", optimize=True, **options)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def _draw(shares: NDArray[np.floating], ramps: Sequence[Sequence[str]]) -> Still:
+    """Return the still of shares from 0 to 1 of the length of each theme's ramp."""
+    rows, columns = shares.shape
+    light, dark = (_paint(shares, ramp) for ramp in ramps)
+    return Still(rows, columns, light, dark)
+
+
+def _paint(shares: NDArray[np.floating], ramp: Sequence[str]) -> str:
+    is_empty = np.isnan(shares)
+    codes = np.rint(np.where(is_empty, 0, shares) * (len(ramp) - 1)).astype(np.uint8)
+    colors = np.frombuffer(bytes.fromhex("".join(color[1:] for color in ramp)), np.uint8).reshape(-1, 3)
+    free = np.setdiff1d(np.arange(256), codes)
+    if is_empty.any() and not len(free):
+        pixels = np.dstack([colors[codes], np.where(is_empty, 0, 255).astype(np.uint8)])
+        return encode_png(Image.fromarray(pixels))
+    options = {}
+    if is_empty.any():
+        codes[is_empty] = free[0]
+        options["transparency"] = int(free[0])
+    image = Image.fromarray(codes).convert("P")
+    image.putpalette(colors.tobytes())
+    return encode_png(image, **options)

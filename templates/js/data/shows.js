@@ -1,0 +1,103 @@
+// What a heatmap of a head can show: its weights, what its weights make of the values, or what it wrote from each key.
+// A form is {codes, values}: a byte for each cell of a lower triangle, and what each of the 256 bytes stands for.
+globalThis.reportgen ??= {};
+
+reportgen.shows = (() => {
+  "use strict";
+
+  const { pattern } = reportgen;
+
+  /** By the name of what is shown. */
+  const KINDS = {
+    weight: { label: "weight", unit: "weight", signed: false },
+    weighted: { label: "weight × value", unit: "share", signed: false },
+    attribution: { label: "effect", unit: "logits", signed: true },
+  };
+
+  /** What signed codes stand for: 0 for nothing, else 128 more than 127 times the signed root of the share of `high`. */
+  function signedValues(high) {
+    return Float32Array.from({ length: 256 }, (_, code) =>
+      code === 0 ? Number.NaN : Math.sign(code - 128) * ((code - 128) / 127) ** 2 * high,
+    );
+  }
+
+  function signedCode(value, high) {
+    if (Number.isNaN(value)) return 0;
+    return high ? 128 + Math.sign(value) * Math.round(127 * Math.sqrt(Math.abs(value) / high)) : 128;
+  }
+
+  /** Weights of one query. */
+  function weightsOf(codes, queryPos) {
+    const weights = pattern.weightsOf(codes);
+    return Float32Array.from(pattern.rowOf(codes, queryPos), (code) => weights[code]);
+  }
+
+  /**
+   * Weighted attention of one query: share of the row of `weight × norm`. The scale of the norms cancels out.
+   * @param {number | undefined} written the sum of the whole row, where the page has only part of it
+   */
+  function sharesOf(codes, norms, queryPos, written) {
+    const lengths = weightsOf(codes, queryPos).map((weight, keyPos) => weight * norms[keyPos]);
+    const whole = written ?? lengths.reduce((sum, length) => sum + length, 0);
+    return whole ? lengths.map((length) => length / whole) : lengths;
+  }
+
+  /** What a head wrote at a step from each key; `sources` hold the rows of all steps one after the other. */
+  function attributionOf(sources, scales, step, numPromptTokens) {
+    const start = pattern.triangleSize(numPromptTokens - 1 + step) - pattern.triangleSize(numPromptTokens - 1);
+    const row = sources.subarray(start, start + numPromptTokens + step);
+    return Float32Array.from(row, (code) =>
+      code === -128 ? Number.NaN : Math.sign(code) * (code / 127) ** 2 * scales[step],
+    );
+  }
+
+  function formOfWeights(codes) {
+    return { codes, values: pattern.weightsOf(codes) };
+  }
+
+  /** Weighted attention of every query, a triangle of shares; `written` as in `sharesOf`, by query. */
+  function allSharesOf(codes, norms, n, written) {
+    const shares = new Float32Array(codes.length);
+    for (let queryPos = 0; queryPos < n; queryPos++)
+      shares.set(sharesOf(codes, norms, queryPos, written?.[queryPos]), pattern.triangleSize(queryPos));
+    return shares;
+  }
+
+  /** Rows of steps alone; at the others a head wrote towards no token that was chosen. */
+  function formOfSources(sources, scales, n, numPromptTokens) {
+    const rows = scales.map((_, step) => attributionOf(sources, scales, step, numPromptTokens));
+    const high = Math.max(0, ...rows.map(pattern.largest));
+    const codes = new Uint8Array(pattern.triangleSize(n));
+    rows.forEach((row, step) => {
+      codes.set(
+        Array.from(row, (value) => signedCode(value, high)),
+        pattern.triangleSize(numPromptTokens - 1 + step),
+      );
+    });
+    return { codes, values: signedValues(high) };
+  }
+
+  /** Shares, coded as finely as the strongest that is seen allows. */
+  function formOfTriangle(triangle, n, withFirst) {
+    const seen = withFirst ? triangle : triangle.slice();
+    if (!withFirst) for (let queryPos = 0; queryPos < n; queryPos++) seen[pattern.triangleSize(queryPos)] = 0;
+    const high = pattern.largest(seen) || 1;
+    const codes = Uint8Array.from(seen, (share) => Math.round(255 * Math.sqrt(share / high)));
+    return { codes, values: pattern.WEIGHTS.map((share) => share * high) };
+  }
+
+  return {
+    KINDS,
+    signedValues,
+    signedCode,
+    weightsOf,
+    sharesOf,
+    attributionOf,
+    formOfWeights,
+    allSharesOf,
+    formOfSources,
+    formOfTriangle,
+  };
+})();
+
+if (typeof module !== "undefined") module.exports = reportgen.shows;

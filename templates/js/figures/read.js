@@ -1,0 +1,125 @@
+// What attention read for each token: a row for each generated token, a column for each token read, all heads together.
+globalThis.reportgen ??= {};
+
+reportgen.read = (() => {
+  "use strict";
+
+  const { axis, colors, numbers, state: states, text } = reportgen;
+  const MOST_STEPS = 6;
+  const INVISIBLE = [];
+
+  /** The steps that have a row: at most six around the selected one, or all. */
+  function stepsOf({ state, bounds }) {
+    const count = states.numSteps(bounds);
+    const all = Array.from({ length: count }, (_, step) => step);
+    if (count <= MOST_STEPS || state.all.includes("steps")) return all;
+    const first = Math.max(0, Math.min((state.step ?? 0) - 2, count - MOST_STEPS));
+    return all.slice(first, first + MOST_STEPS);
+  }
+
+  /** The largest value of a row, its first token left out where it has another one. */
+  function scaleOf(row) {
+    const largest = (values) => values.reduce((most, value) => Math.max(most, Math.abs(value) || 0), 0);
+    return largest(row.subarray(1)) || largest(row) || 1;
+  }
+
+  function read(figure) {
+    let [steps, rows, columns, units] = [[], [], [], null];
+
+    async function draw(scene, isCurrent) {
+      const { state, bounds, content, evidence } = scene;
+      const [all, { answers }] = await Promise.all([evidence.read(), evidence.answers()]);
+      if (!isCurrent()) return;
+      units = axis.unitsOf({ ...scene, state: { ...state, words: false } });
+      steps = stepsOf(scene);
+      rows = steps.map((step) => {
+        const row = all(step);
+        const scale = scaleOf(row);
+        return row.map((value) => value / scale);
+      });
+      columns = axis.chooseColumns(scene, units, rows);
+      const selected = steps.indexOf(state.step);
+      const border = axis.borderOf(scene, units, columns);
+      figure.draw({
+        key: [steps.join(" "), columns.join(" ")].join(" | "),
+        rows: steps.length,
+        columns: columns.length,
+        makeImages: () => [{ values: stack(), rows: steps.length, columns: columns.length }],
+        colors: colors.ofEffects(scene, 1),
+        rowLabels: steps.map((step) => ({
+          text: content.tokens[bounds.numPromptTokens + step][1],
+          note: numbers.formatRound(content.steps[step].raw.logprob),
+          selected: step === state.step,
+        })),
+        columnLabels: axis.labelColumns(scene, units, columns),
+        frames: selected < 0 ? INVISIBLE : [[0, selected, columns.length, 1]],
+        dividers: border === null ? [] : [[[border, 0], [border, steps.length]]],
+        notes: steps.map((step) => noteOf(answers[step].read, content)),
+      });
+      const button = document.querySelector('[data-all="steps"]');
+      if (button) button.textContent = state.all.includes("steps") ? "fewer" : `all ${states.numSteps(bounds)}`;
+    }
+
+    function stack() {
+      const image = new Float32Array(steps.length * columns.length).fill(Number.NaN);
+      rows.forEach((row, i) => {
+        columns.forEach((unit, k) => {
+          if (unit < row.length) image[i * columns.length + k] = Math.max(-1, Math.min(1, row[unit]));
+        });
+      });
+      return image;
+    }
+
+    function noteOf(found, { tokens }) {
+      if (!found) return ["n/a"];
+      const chip = found.head
+        ? [
+            text.element(
+              "button",
+              { type: "button", class: "chip", tabindex: -1, "data-layer": found.head[0], "data-head": found.head[1] },
+              `L${found.head[0]} H${found.head[1]} ${numbers.formatEffect(found.through)}`,
+            ),
+          ]
+        : [];
+      return [
+        text.tok(tokens[found.key_pos][1]),
+        text.element("sub", {}, String(found.key_pos)),
+        text.element("b", {}, numbers.formatEffect(found.effect)),
+        ...chip,
+      ];
+    }
+
+    function at(x, y, { bounds }) {
+      const [step, unit] = [steps[Math.floor(y)], columns[Math.floor(x)]];
+      if (step === undefined) return null;
+      const queryPos = states.queryPosOfStep(step, bounds);
+      return { step, queryPos, keyPos: unit <= queryPos ? unit : null };
+    }
+
+    const selectOf = ({ step, keyPos }, { bounds }) => ({ ...states.selectStep(step, bounds), keyPos });
+
+    function brushOf({ keyPos }) {
+      const column = keyPos == null ? -1 : columns.indexOf(keyPos);
+      return column < 0 ? [] : [[column, 0, 1, steps.length]];
+    }
+
+    async function lines({ step, keyPos }, { evidence, content, bounds }) {
+      const row = (await evidence.read())(step);
+      const { read: found } = (await evidence.answers()).answers[step];
+      const written = text.quote(content.tokens[bounds.numPromptTokens + step][1]);
+      return [
+        `through attention ${numbers.formatSigned(row[keyPos], 2)} logits for ${written}`,
+        ...(found ? [`attention ${numbers.formatEffect(found.attention)}, MLPs ${numbers.formatEffect(found.mlps)} in all`] : []),
+      ];
+    }
+
+    const table = () => ({
+      columns: columns.map((unit) => `${unit} ${units.shown(unit)}`),
+      rows: rows.map((row, i) => ({ name: `token ${steps[i] + 1}`, values: columns.map((unit) => row[unit] ?? Number.NaN) })),
+    });
+
+    return { draw, at, selectOf, brushOf, lines, table };
+  }
+
+  return { read, stepsOf, scaleOf };
+})();

@@ -1,0 +1,90 @@
+// The blocks that the page carries, read as they arrive, and the scene that is made of them.
+globalThis.reportgen ??= {};
+
+reportgen.blocks = (() => {
+  "use strict";
+
+  const { boot, payload, pattern, triangles, state: states, store: stores, evidence: evidences } = reportgen;
+  const find = (name) => document.getElementById(`block-${name}`);
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+
+  /** Text of a block; those of layers stand at the end and may not have arrived yet. */
+  async function read(name) {
+    while (!find(name) && document.readyState === "loading") await frame();
+    // A block that the parser is still inside of is whole once something stands after it, or all is read.
+    while (!find(name).nextSibling && document.readyState === "loading") await frame();
+    return find(name).textContent;
+  }
+
+  const readBytes = async (name) => payload.decodeBytes(await read(name));
+  const readJson = async (name) => payload.decodeJson(await read(name));
+
+  /** Wait for BokehJS. */
+  async function startBokeh() {
+    await boot.bokeh;
+    if (!globalThis.Bokeh) throw new Error("BokehJS is missing; the folder assets must stand beside this page");
+  }
+
+  function makeBounds(content) {
+    return {
+      layers: content.layers,
+      heads: content.heads,
+      numTokens: content.tokens.length,
+      numPromptTokens: content.num_prompt_tokens,
+      opening: content.opening,
+      scores: Object.keys(content.scores),
+      heatmap_modes: content.heatmap_modes,
+      grid_metrics: content.grid_metrics,
+      contrasts: content.contrasts,
+    };
+  }
+
+  /** A function that is called once, whoever asks. */
+  function once(make) {
+    let made = null;
+    return () => {
+      made ??= make();
+      return made;
+    };
+  }
+
+  /**
+   * All that is known of a capture, as the views take it; what is not needed to begin is read when it is looked at.
+   * @param {string} name of what is saved of it
+   * @param {string} prefix of the names of its blocks
+   */
+  async function readCapture(name, prefix = "") {
+    const [bytesOf, jsonOf] = [readBytes, readJson].map((read) => (block) => read(prefix + block));
+    const content = await jsonOf("content");
+    const trianglesOf = async (block) =>
+      triangles.unpack(await bytesOf(block), content.tokens.length, content.precision);
+    const opening = await trianglesOf("opening-head");
+    const store = stores.makeStore(content, opening, (layer) => trianglesOf(`layer-${layer}`));
+    const overview = once(() => (content.has_overview ? bytesOf("overview") : shrinkAll(content, store)));
+    const evidence = evidences.makeEvidence(content, store, bytesOf, jsonOf);
+    return { name, content, bounds: makeBounds(content), store, overview, evidence };
+  }
+
+  /** The overview of a text so short that a page does without its block: codes `[layer, head, row, column]`. */
+  async function shrinkAll({ layers, heads, tokens, thumbnail_side: side }, store) {
+    const n = tokens.length;
+    let codes = null;
+    for (const [at, layer] of layers.entries()) {
+      const all = await store.layerCodes(layer);
+      codes ??= new all.constructor(layers.length * heads.length * side * side);
+      for (const head of heads.keys()) {
+        const shrunk = pattern.shrink(pattern.headOf(all, head, n), n, side);
+        codes.set(shrunk, (at * heads.length + head) * side * side);
+      }
+    }
+    return codes;
+  }
+
+  /** What the page needs to begin: the JSON item of its figures, and its scene. */
+  async function readScene(name) {
+    const [capture, item] = await Promise.all([readCapture(name), readJson("figure"), startBokeh()]);
+    return { item, scene: { ...capture, state: states.parse(location.hash, capture.bounds) } };
+  }
+
+  return { read, readBytes, readJson, startBokeh, readCapture, readScene };
+})();

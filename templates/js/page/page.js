@@ -1,0 +1,238 @@
+// The page of a prompt: reads the blocks, listens to the reader, draws what is selected. The one script that touches the
+// document when it is loaded.
+globalThis.reportgen ??= {};
+
+reportgen.page = (() => {
+  "use strict";
+
+  const {
+    address,
+    blocks,
+    cite,
+    controls,
+    embed,
+    grid,
+    headRows,
+    keys,
+    kinds,
+    lens,
+    lines,
+    panel,
+    player,
+    read,
+    scoreboard,
+    side,
+    square,
+    state: states,
+    strip,
+    text,
+    words,
+  } = reportgen;
+  const byId = (id) => document.getElementById(id);
+
+  /** By the name of the figure; any other is of a kind of evidence with a number for each head and position. */
+  const VIEWS = {
+    read: read.read,
+    heads: (figure) => panel.panel(figure, "heads"),
+    layers: (figure) => panel.panel(figure, "layers"),
+    head: square.head,
+    pinned: square.pinned,
+    difference: square.difference,
+    aggregate: square.aggregate,
+    rollout: square.rollout,
+    map: grid.map,
+    grid: grid.effects,
+    lens: lens.lens,
+  };
+  const FIRST = ["read", "head"];
+
+  function makePage(item, scene, card, alone) {
+    const { bounds, content } = scene;
+    let playing = null;
+    let dialogs = null;
+    let markChosen = null;
+
+    const viewer = reportgen.viewer.make({
+      item,
+      first: alone === null ? FIRST.filter((name) => byId(`figure-${name}`)) : [alone],
+      ramps: content,
+      scenes: [scene],
+      sceneOf: () => scene,
+      viewOf: (name) => VIEWS[name] ?? headRows.viewOf(name),
+      stateKey: () => states.format(scene.state, bounds),
+      drawRest,
+      select,
+      describe,
+      brush: (cell) => strip.brush(byId("strip"), cell),
+    });
+
+    /** Select something: the address, the controls and every figure in sight follow. */
+    function select(change, { walk = false } = {}) {
+      if (!change) return;
+      scene.state = { ...scene.state, ...change };
+      address.write(states.format(scene.state, bounds), walk);
+      viewer.draw();
+    }
+
+    const go = (what, by) => select(states.move(scene.state, what, by, bounds), { walk: true });
+
+    /** Text, controls, titles and tables; first what the weights say, which is there at once. */
+    async function drawRest(isCurrent) {
+      const { layer, head, queryPos, state } = { ...scene.state, state: scene.state };
+      scene.store.prefer(layer);
+      controls.draw(scene);
+      embed.say(cite.sayPlace(scene));
+      strip.select(byId("strip"), state);
+      side.drawNext(byId("next"), byId("next-of"), byId("next-note"), scene);
+      drawScores();
+      const modes = viewer?.hasBegun() ? content.heatmap_modes : ["weight"];
+      const row = await scene.evidence.row(layer, head, queryPos, modes, state);
+      if (!isCurrent()) return;
+      side.drawStrongest(byId("strongest"), byId("strongest-of"), scene, row);
+      const shades = await strip.load(scene);
+      if (!isCurrent()) return;
+      strip.draw(byId("strip"), scene, shades);
+      lines.draw(byId("strip"), scene, row.weight);
+      await drawAnswer(isCurrent);
+    }
+
+    /** What the page says of the step, and the titles of folds that depend on it. */
+    async function drawAnswer(isCurrent) {
+      const { answers, findings } = await scene.evidence.answers();
+      if (!isCurrent()) return;
+      const step = scene.state.step ?? 0;
+      text.say(byId("claim"), answers[step].claim);
+      text.say(byId("details"), answers[step].details);
+      for (const place of document.querySelectorAll("[data-finding]")) {
+        const said = findings[place.dataset.finding];
+        text.say(place, said[Math.min(step, said.length - 1)]);
+      }
+    }
+
+    function drawScores() {
+      if (content.score_kinds.length === 0) return;
+      scoreboard.drawChosen(byId("chosen"), byId("chosen-label"), scene);
+      markChosen?.(scene.state);
+    }
+
+    async function describe({ layer, head, queryPos, keyPos, sink }) {
+      if (sink !== undefined) return [`learned sink, no token: ${reportgen.numbers.formatWeight(sink)} of this row`];
+      if (layer === undefined || keyPos == null) return [];
+      const row = await scene.evidence.row(layer, head, queryPos, content.heatmap_modes, scene.state);
+      return side.describe(row, words.units(scene).of(keyPos), kinds.kindOf(content, layer), content);
+    }
+
+    const KEYS = {
+      ArrowLeft: () => go("query", -1),
+      ArrowRight: () => go("query", 1),
+      j: () => go("layer", 1),
+      k: () => go("layer", -1),
+      h: () => go("head", -1),
+      l: () => go("head", 1),
+      n: () => go("step", 1),
+      b: () => go("step", -1),
+      s: () => select(states.cycle(scene.state, "scale", bounds)),
+      w: () => select(states.cycle(scene.state, "show", bounds)),
+      r: () => select(states.cycle(scene.state, "layout", bounds)),
+      f: () => select(states.cycleFirst(scene.state)),
+      t: () => select({ words: !scene.state.words }),
+      a: () => select({ lines: !scene.state.lines }),
+      m: () => select({ marks: !scene.state.marks }),
+      p: () => select(states.pin(scene.state)),
+      d: () => viewer.toggleTheme(),
+      c: () => dialogs.open("cite"),
+      "?": () => dialogs.open("keys"),
+      " ": () => playing?.toggle(),
+    };
+    const along = (what, down, up) => ({ ArrowDown: () => go(what, down), ArrowUp: () => go(what, up) });
+    const acrossHeads = { ArrowLeft: () => go("head", -1), ArrowRight: () => go("head", 1) };
+    /** Further keys by the figure in focus: up and down lead to the row above and below. */
+    const WITHIN = {
+      "figure-map": { ...along("layer", -1, 1), ...acrossHeads },
+      "figure-grid": { ...along("layer", -1, 1), ...acrossHeads },
+      "figure-heads": along("head", 1, -1),
+      "figure-layers": along("layer", -1, 1),
+      "figure-head": along("query", 1, -1),
+      "figure-read": along("step", 1, -1),
+    };
+
+    function onKey(event) {
+      if (document.querySelector("dialog[open]")) return;
+      const action = keys.actionOf(event, KEYS, WITHIN);
+      if (!action) return;
+      event.preventDefault();
+      action();
+      // The focus goes along the text with the selection.
+      if (event.target.matches?.(".token")) byId("strip").querySelector('.token[tabindex="0"]').focus();
+    }
+
+    /** Heads and tokens select wherever they stand. */
+    function onClick({ target }) {
+      const chip = target.closest("[data-head]:not([data-figure])");
+      const token = target.closest(".token");
+      const key = target.closest("[data-key]");
+      if (chip) select({ layer: Number(chip.dataset.layer), head: Number(chip.dataset.head) });
+      else if (token) select(states.selectToken(Number(token.dataset.position), bounds));
+      else if (key) select({ keyPos: Number(key.dataset.key) });
+    }
+
+    function listen() {
+      controls.listen(() => scene, select, go);
+      document.addEventListener("click", onClick);
+      document.addEventListener("keydown", onKey);
+      addEventListener("beforeprint", () => (byId("on-paper").textContent = cite.sayOnPaper(scene)));
+      address.onChange(() => {
+        scene.state = states.parse(location.hash, bounds);
+        viewer.draw();
+      });
+      if (byId("play"))
+        playing = player.makePlayer(byId("play"), scene, (step) => select(states.selectStep(step, bounds), { walk: true }));
+      for (const name of ["pointerover", "pointerleave"]) {
+        byId("strip").addEventListener(name, ({ target, pointerType }) => {
+          const token = pointerType === "touch" || name === "pointerleave" ? null : target.closest(".token");
+          viewer.brush(token && { keyPos: Number(token.dataset.position) });
+        });
+      }
+      // Hundreds of rows: they are made when somebody asks for them.
+      byId("all-heads")?.addEventListener("toggle", () => {
+        markChosen ??= scoreboard.makeTable(byId("head-scores"), content);
+        markChosen(scene.state);
+      });
+      reportgen.contents.listen();
+    }
+
+    const studio = reportgen.picture.makeStudio({ scene, card, viewer });
+
+    async function start() {
+      listen();
+      reportgen.save.listen(byId("save"), studio);
+      dialogs = reportgen.dialogs.listen({
+        cite: () => {
+          address.flush();
+          cite.fill(scene, card);
+        },
+      });
+      await viewer.start();
+      await scene.store.readAhead(scene.state.layer);
+    }
+
+    return { start, studio, settled: viewer.settled };
+  }
+
+  async function open() {
+    const card = JSON.parse(byId("card").textContent);
+    const alone = embed.asked();
+    if (alone !== null && !embed.show(alone, card)) return;
+    const { item, scene } = await blocks.readScene(card.slug);
+    const page = makePage(item, scene, card, alone);
+    // For whoever measures or tests: a promise that holds until what was asked for is given to Bokeh, which paints it in the next frame.
+    globalThis.__settled = page.settled;
+    // For reportgen export: the pictures that the page saves.
+    globalThis.__studio = page.studio;
+    await page.start();
+  }
+
+  return { open };
+})();
+
+reportgen.page.open().catch(reportgen.boot.fail);

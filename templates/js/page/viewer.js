@@ -1,0 +1,226 @@
+// What page and comparison have in common: figures are drawn one after the other, those in sight first; they follow their
+// size; the pointer shows what is known of a cell and tints the same token and head elsewhere; a click selects.
+globalThis.reportgen ??= {};
+
+reportgen.viewer = (() => {
+  "use strict";
+
+  const { figure: figures, text, theme, ramps } = reportgen;
+  /** How far out of sight a figure may be and is drawn all the same. */
+  const MARGIN = "300px";
+  /** How long a selection stands before figures out of sight are drawn for it. */
+  const REST_MILLISECONDS = 1200;
+  const OPENING_PALETTES = { light: "blues", dark: "night" };
+  const byId = (id) => document.getElementById(id);
+  const idle = () => new Promise((done) => (globalThis.requestIdleCallback ?? setTimeout)(done));
+  const painted = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+
+  /**
+   * @param {object} page
+   * @param {object} page.item JSON item of every figure
+   * @param {string[]} page.first names of the figures that are drawn before the page says that it is ready
+   * @param {{palettes: object, diverging: object}} page.ramps as the page's data have them
+   * @param {object[]} page.scenes all that take on the colours of the theme
+   * @param {(name: string) => object} page.sceneOf the scene that a figure shows
+   * @param {(name: string) => (figure: object, scene: object) => object} page.viewOf what draws a figure
+   * @param {() => string} page.stateKey what is selected, as a text
+   * @param {(isCurrent: () => boolean) => Promise} page.drawRest everything that is no figure
+   * @param {(change: object | null, name: string) => void} page.select
+   * @param {(cell: object, name: string) => Promise<string[]>} page.describe what is known of a cell, line by line
+   * @param {(cell: object | null, name: string) => void} page.brush tints what is no figure
+   */
+  function make(page) {
+    const [palettes, diverging] = [page.ramps.palettes, page.ramps.diverging].map(ramps.decode);
+    const elements = new Map([...document.querySelectorAll(".heatmap")].map((one) => [one.dataset.figure, one]));
+    const views = new Map();
+    const inSight = new Set(page.first);
+    const pointer = reportgen.pointer.follow(() => hover(null));
+    let [version, look, pointed] = [0, 0, 0];
+    let drawing = Promise.resolve();
+    let turn = Promise.resolve();
+    let describing = Promise.resolve();
+    /** Evidence stands behind the first figures in the file: before they are drawn, nobody waits for it. */
+    let begun = false;
+
+    /** Take on the colours of the theme, or those that the reader chose; what is in sight is drawn anew. */
+    function applyTheme() {
+      const chosen = byId("palette")?.value ?? "auto";
+      const name = theme.isDark() ? "dark" : "light";
+      for (const scene of page.scenes) {
+        scene.palette = palettes[chosen === "auto" ? OPENING_PALETTES[name] : chosen];
+        scene.diverging = diverging[name];
+      }
+      look++;
+      return draw();
+    }
+
+    /** Draw everything in sight; a later call makes an earlier one stop where it waits. */
+    function draw() {
+      const mine = ++version;
+      const isCurrent = () => mine === version;
+      const names = [...elements.keys()].filter((name) => inSight.has(name));
+      drawing = Promise.all([page.drawRest(isCurrent), ...names.map((name) => drawView(name, isCurrent))]);
+      drawing.then(() => isCurrent() && delete document.documentElement.dataset.waits);
+      drawAhead(isCurrent);
+      return drawing;
+    }
+
+    /** Draw what is out of sight too once the selection rests, so that all of it can be printed. */
+    async function drawAhead(isCurrent) {
+      await drawing;
+      await new Promise((done) => setTimeout(done, REST_MILLISECONDS));
+      for (const [name, element] of begun ? elements : []) {
+        await idle();
+        if (!isCurrent()) return;
+        if (element.clientWidth) await drawView(name, isCurrent);
+      }
+    }
+
+    const wantedOf = (view) => `${page.stateKey()} ${view.figure.width} ${look}`;
+
+    /** Figures come into being when they come into sight: filled first, then shown, so that they are laid out once. */
+    async function drawView(name, isCurrent) {
+      if (!elements.get(name).clientWidth) return;
+      if (!views.has(name)) views.set(name, makeView(name, elements.get(name)));
+      const view = views.get(name);
+      view.turn ??= takeTurn();
+      await view.turn;
+      // Bokeh does not notice what changes while it builds a figure.
+      await view.shown;
+      const wanted = wantedOf(view);
+      if (!isCurrent() || view.drawn === wanted) return;
+      await view.draw(page.sceneOf(name), isCurrent);
+      if (!isCurrent() || !view.figure.drawing) return;
+      view.drawn = wanted;
+      view.shown ??= view.figure.show();
+      await view.shown;
+      view.figure.refit();
+    }
+
+    /** Draw a figure for what is selected now, wherever it stands. */
+    async function drawNow(name) {
+      await drawing;
+      await drawView(name, () => true);
+      const view = views.get(name);
+      if (!view?.figure.drawing) throw new Error(`the figure ${name} cannot be drawn for this selection`);
+    }
+
+    /** Building a figure takes some frames' time: each waits until the one before is painted, so that the page answers. */
+    function takeTurn() {
+      const mine = turn;
+      turn = turn.then(painted);
+      return mine;
+    }
+
+    function makeView(name, element) {
+      const figure = new figures.Figure(element, page.item);
+      const scene = page.sceneOf(name);
+      const view = { figure, drawn: "", turn: null, shown: null, ...page.viewOf(name)(figure, scene) };
+      const at = (x, y) => (figure.drawing ? (view.at?.(x, y, page.sceneOf(name)) ?? null) : null);
+      figure.listen({
+        move: (x, y) => pointer.type !== "touch" && hover(at(x, y), name),
+        leave: () => hover(null),
+        tap: (x, y) => tap(at(x, y), name),
+        drag: (place) => {
+          const range = view.rangeOf?.(place);
+          if (range) page.select({ range }, name);
+        },
+      });
+      return view;
+    }
+
+    function tap(cell, name) {
+      if (cell === null) return;
+      page.select(views.get(name).selectOf(cell, page.sceneOf(name)), name);
+      const place = byId("tapped");
+      if (place && pointer.type === "touch")
+        describe(cell, name).then((known) => place.replaceChildren(...text.describeCell(known, page.sceneOf(name))));
+    }
+
+    /** Tint a token and a head in every figure; null ends that. */
+    function brush(cell) {
+      for (const view of views.values())
+        if (view.figure.drawing) view.figure.brush(cell ? (view.brushOf?.(cell) ?? []) : []);
+    }
+
+    /** Show what is known of a cell, and tint the same token and head elsewhere; null ends that. */
+    function hover(cell, name) {
+      const mine = ++pointed;
+      brush(cell);
+      page.brush(cell, name);
+      describing = drawTooltip(cell, name, () => mine === pointed);
+    }
+
+    async function describe(cell, name) {
+      const view = views.get(name);
+      const own = cell.layer === undefined ? "" : `L${cell.layer} H${cell.head}`;
+      const lines = await (view.lines && (cell.keyPos !== null || view.showsRows) ? view.lines(cell, page.sceneOf(name)) : page.describe(cell, name));
+      return { ...cell, name: view.nameOf?.(cell) ?? own, lines };
+    }
+
+    /** The tooltip of the cell under the pointer, unless it has moved on by then. */
+    async function drawTooltip(cell, name, isCurrent) {
+      const known = cell && (await describe(cell, name));
+      if (isCurrent()) text.drawTooltip(byId("tooltip"), known && text.describeCell(known, page.sceneOf(name)), pointer);
+    }
+
+    /** Figures are kept up to date as long as they are in sight, and follow the size that they have. */
+    function watch() {
+      const sight = new IntersectionObserver(
+        (entries) => {
+          for (const { target, isIntersecting } of entries) inSight[isIntersecting ? "add" : "delete"](target.dataset.figure);
+          draw();
+        },
+        { rootMargin: MARGIN },
+      );
+      const size = new ResizeObserver((entries) => {
+        for (const { target } of entries) views.get(target.closest(".heatmap").dataset.figure)?.figure.refit();
+      });
+      for (const element of elements.values()) {
+        sight.observe(element);
+        size.observe(element.querySelector(".cells"));
+      }
+    }
+
+    /** Before printing, which waits for nothing: mark the figures that show no longer, or not yet, what is selected. */
+    function markStale() {
+      for (const [name, element] of elements) {
+        const view = views.get(name);
+        const isThere = view ? view.drawn === wantedOf(view) : element.querySelector(".still") !== null;
+        element.toggleAttribute("data-stale", element.checkVisibility() && !isThere);
+      }
+    }
+
+    async function start() {
+      addEventListener("beforeprint", markStale);
+      matchMedia("(prefers-color-scheme: dark)").addEventListener("change", applyTheme);
+      byId("theme").addEventListener("click", toggleTheme);
+      byId("palette")?.addEventListener("change", applyTheme);
+      await applyTheme();
+      document.documentElement.dataset.ready = "true";
+      await painted();
+      begun = true;
+      watch();
+    }
+
+    function toggleTheme() {
+      theme.toggle();
+      return applyTheme();
+    }
+
+    return {
+      start,
+      draw,
+      drawNow,
+      brush,
+      toggleTheme,
+      makeView,
+      viewOf: (name) => views.get(name),
+      names: () => [...elements.keys()],
+      hasBegun: () => begun,
+      settled: () => describing.then(() => drawing),
+    };
+  }
+
+  return { make };
+})();
