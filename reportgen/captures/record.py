@@ -130,6 +130,20 @@ class Capture(WithArrays):
         layer_type = {kind.layer: kind for kind in self.layer_types}.get(layer, LayerType(layer))
         return layer_type if layer_type.num_kv_heads else replace(layer_type, num_kv_heads=self.model.num_kv_heads)
 
+    def row(self, query_pos: int) -> slice:
+        """Return the cells of one query in the axis ``cell`` of ``attention``, keys from 0 to the query itself."""
+        start = query_pos * (query_pos + 1) // 2
+        return slice(start, start + query_pos + 1)
+
+    def weight(self, layer: int, head: int, query_pos: int, key_pos: int) -> float:
+        """Return one weight, which is ``pattern(layer, head)[query_pos, key_pos]`` for a key that the query can see.
+
+        Raises:
+            ValueError: the layer or head was not captured.
+        """
+        heads = self.attention[self.layers.index(layer), self.heads.index(head)]
+        return float(dequantize_sqrt(heads[self.row(query_pos)])[key_pos])
+
     def pattern(self, layer: int, head: int) -> NDArray[np.float32]:
         """Return the attention pattern of one head.
 

@@ -15,6 +15,10 @@ _CELLS = 1 << 14
 """Number of cells processed at a time, but at least those of one head; a compromise between time and memory."""
 
 
+MIN_TOKENS = 5
+"""With fewer tokens, no key is a candidate of two queries."""
+
+
 def find_default_head(capture: Capture) -> tuple[int, int]:
     """Return the head that a page shows first: the one that singles out a token to which most heads give no weight.
 
@@ -27,7 +31,7 @@ def find_default_head(capture: Capture) -> tuple[int, int]:
     Returns:
         ``(layer, head)``; the first captured one if no key is a candidate of two queries.
     """
-    if capture.num_tokens < 5:  # with fewer tokens, no key is a candidate of two queries
+    if capture.num_tokens < MIN_TOKENS:
         return capture.layers[0], capture.heads[0]
     surplus = np.concatenate(list(_measure_surplus(capture)))
     layer, head = divmod(int(surplus.argmax()), len(capture.heads))

@@ -109,8 +109,8 @@ def make_card(capture: Capture) -> Card:
         num_prompt_tokens=capture.num_prompt_tokens,
         num_steps=len(capture.steps),
         thumbnail=draw_thumbnail(capture),
-        prompt_logprob=_mean_logprob(capture.prompt_predictions),
-        generated_logprob=_mean_logprob(step.raw for step in capture.steps),
+        prompt_logprob=mean_logprob(capture.prompt_predictions),
+        generated_logprob=mean_logprob(step.raw for step in capture.steps),
     )
 
 
@@ -173,7 +173,7 @@ def encode_picture(shade: NDArray[np.float32]) -> str:
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
 
 
-def _mean_logprob(predictions: Iterable[Prediction]) -> float | None:
+def mean_logprob(predictions: Iterable[Prediction]) -> float | None:
     """Return the mean log-probability, shortened for JSON; ``None`` if there are no tokens or one has probability 0."""
     logprobs = [prediction.logprob for prediction in predictions]
     return shorten(float(np.mean(logprobs))) if logprobs else None

@@ -399,11 +399,11 @@ def shipped(smollm2: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> t
     return outcome, captures
 
 
-def test_shipped_prompts_give_four_pages(shipped: tuple[Outcome, dict[str, Capture]]) -> None:
+def test_shipped_prompts_give_six_pages(shipped: tuple[Outcome, dict[str, Capture]]) -> None:
     outcome, captures = shipped
     assert outcome.failures == ()
     assert [path.stem for path in outcome.pages] == list(captures)
-    assert len(captures) == 4
+    assert len(captures) == 6
     for captured in captures.values():
         assert (len(captured.layers), len(captured.heads)) == (30, 9)
         prompt_tokens = captured.tokens[: captured.num_prompt_tokens]

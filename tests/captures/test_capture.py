@@ -386,8 +386,12 @@ def test_selected_layers_and_heads(tiny_llama: LoadedModel) -> None:
     for layer in part.layers:
         for head in part.heads:
             assert np.array_equal(part.pattern(layer, head), whole.pattern(layer, head))
+            assert part.weight(layer, head, 5, 2) == part.pattern(layer, head)[5, 2]
+            assert np.array_equal(part.attention[0, 0, part.row(5)], part.pattern(0, 1)[5, :6])
     with pytest.raises(KeyError, match="L1 H1 was not captured"):
         part.pattern(1, 1)
+    with pytest.raises(ValueError):
+        part.weight(1, 1, 5, 2)
 
 
 def test_chat_messages(tiny_llama: LoadedModel) -> None:

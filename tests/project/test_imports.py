@@ -25,8 +25,8 @@ WITH_TORCH = {
 }  # fmt: skip
 WITH_TORCH |= {name for name in MODULES if name.startswith("instrumentation.")}
 WITH_TORCH |= {name for name in MODULES if name.startswith("evidence.") and ".kinds." not in name} - {
-    "evidence.default_head"
-}
+    "evidence.default_head", "evidence.opening", "evidence.reads",
+}  # fmt: skip
 HEAVY = ("torch", "transformers", "peft", "ray")
 
 pytestmark = pytest.mark.system

@@ -567,13 +567,20 @@ def test_schema_describes_every_key_and_allows_no_other() -> None:
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_shipped_files_hold_the_four_prompts(name: str) -> None:
+def test_shipped_files_end_with_the_four_prompts_of_the_notebook(name: str) -> None:
     prompts = load_prompts(ROOT / name)
-    assert [prompt.text for prompt in prompts] == NOTEBOOK
-    assert prompts[3].max_new_tokens == 10
+    assert [prompt.text for prompt in prompts[-4:]] == NOTEBOOK
+    assert prompts[-1].max_new_tokens == 10
     first_line = (ROOT / name).read_text("utf-8").splitlines()[0]
     schema = first_line.removeprefix("# yaml-language-server: $schema=")
     assert (ROOT / name).parent.joinpath(schema).resolve() == ROOT / "reportgen" / "prompts" / "prompts.schema.json"
+
+
+def test_shipped_prompts_begin_with_two_that_speak_for_themselves() -> None:
+    first, second, *others = load_prompts(ROOT / "prompts.yaml")
+    assert (first.slug, first.text) == ("capital-of-france", "The capital of France is")
+    assert (second.slug, second.tags) == ("mary-and-john", ("names", "copying"))
+    assert len(others) == len(NOTEBOOK)
 
 
 def test_shipped_models() -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from reportgen.captures.record import Capture
 from reportgen.evidence.kinds.kind import Definition, Kind, Row
 from reportgen.records.evidence import Shape, Sizes
+from reportgen.records.sentences import HeadPart, Sentence, format_effect, make_sentence
 
 ABLATIONS = (
     Definition(
@@ -58,7 +59,24 @@ class Ablations(Kind):
                     "logprob_change": changes[step, row, column],
                 }
 
+    def find(self, capture: Capture, value: Any, step: int | None) -> Sentence:
+        """Return the head whose removal lowers the log-probability of a step's token most, by method."""
+        if step is None or not value:
+            return ("Ablation",)
+        found = [_say_drop(capture, value[kind.name][step], kind) for kind in ABLATIONS if kind.name in value]
+        return make_sentence("Ablation: ", found[0], *(part for drop in found[1:] for part in ("; ", drop)))
+
     def shapes(self, value: Any, sizes: Sizes) -> Iterable[Shape]:
         """Return the required shapes of the value's arrays."""
         shape = sizes.num_steps, sizes.num_layers, sizes.num_heads
         return [Shape(name, changes, shape) for name, changes in value.items()]
+
+
+def _say_drop(capture: Capture, changes: NDArray[np.float32], method: Definition) -> Sentence:
+    """Return the largest drop of one method; ``changes`` is ``[layer, head]``."""
+    without = "without" if method.name == "ablation" else "at its mean,"
+    lowest = float(np.fmin.reduce(changes, axis=None))
+    if not lowest < 0:
+        return (f"{without} any one head, no loss",)
+    row, column = np.unravel_index(np.nanargmin(changes), changes.shape)
+    return f"{without} ", HeadPart(capture.layers[row], capture.heads[column]), f", {format_effect(lowest)} nats"

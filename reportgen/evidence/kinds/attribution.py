@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -178,6 +179,12 @@ class LogitAttribution(Kind):
         return [Shape(name, array, shapes[name]) for name, array in arrays.items() if array is not None]
 
 
+def list_rows(capture: Capture) -> list[slice]:
+    """Return the cells of each step in ``Attribution.sources`` and ``Attribution.read``, ``[step]``."""
+    bounds = [0, *np.cumsum(_row_lengths(capture)).tolist()]
+    return list(itertools.starmap(slice, itertools.pairwise(bounds)))
+
+
 def encode_sources(capture: Capture) -> Iterator[NDArray[np.int8] | None]:
     """Quantize the contributions of each layer's heads by source token to one byte each.
 
@@ -227,7 +234,5 @@ def _list_account(capture: Capture, value: Attribution, step: int) -> Iterator[R
     for part, values in account.items():
         yield {"against": "account", "part": part, "logit": values[step]}
     if value.read is not None:
-        lengths = _row_lengths(capture)
-        start = int(lengths[:step].sum())
-        for key_pos, logit in enumerate(value.read[start : start + lengths[step]]):
+        for key_pos, logit in enumerate(value.read[list_rows(capture)[step]]):
             yield {"against": "alternatives, by token read", "part": "attention", "key_pos": key_pos, "logit": logit}

@@ -13,6 +13,7 @@ from reportgen.evidence.kinds.kind import Definition, Kind, Row
 from reportgen.evidence.kinds.scaling import scale_by
 from reportgen.records.evidence import Shape, Sizes
 from reportgen.records.json_values import shorten
+from reportgen.records.sentences import HeadPart, Sentence, format_weight, make_sentence
 
 ENTROPY = Definition(
     "entropy", "attention entropy",
@@ -51,6 +52,14 @@ class AttentionEntropy(Kind):
                 "query_pos": query_pos,
                 "entropy": value[row, column, query_pos],
             }
+
+    def find(self, capture: Capture, value: Any, step: int | None) -> Sentence:
+        """Return the mean over all heads and queries, and the head with the largest mean."""
+        means = np.nan_to_num(value).mean(axis=2)
+        row, column = np.unravel_index(means.argmax(), means.shape)
+        head = HeadPart(capture.layers[row], capture.heads[column])
+        widest = f" spreads most, {format_weight(means[row, column])}"
+        return make_sentence(f"Attention entropy: {format_weight(means.mean())} nats on average; ", head, widest)
 
     def shapes(self, value: Any, sizes: Sizes) -> Iterable[Shape]:
         """Return the required shape of the value's array."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from reportgen.captures.record import Capture
 from reportgen.records.evidence import EvidenceType
+from reportgen.records.sentences import Sentence
 
 Row = Mapping[str, Any]
 """A table row: values by column name."""
@@ -75,3 +76,11 @@ class Kind(EvidenceType):
     def tabulate(self, capture: Capture, value: Any) -> Iterable[Row]:
         """Return the rows of the table of this kind."""
         return ()
+
+    def find(self, capture: Capture, value: Any, step: int | None) -> Sentence:
+        """Return the title of the section with its finding, for a step or, if ``None``, for the whole text.
+
+        By default, the title says no more than what the numbers are called.
+        """
+        title = self.definitions[0].title if self.definitions else self.name
+        return (title[:1].upper() + title[1:],)

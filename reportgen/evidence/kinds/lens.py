@@ -15,6 +15,7 @@ from reportgen.records import Token
 from reportgen.records.equality import WithArrays
 from reportgen.records.evidence import Shape, Sizes
 from reportgen.records.json_values import describe_token, list_numbers
+from reportgen.records.sentences import Sentence, TokenPart, make_sentence
 
 LENS = Definition(
     "lens", "logit lens",
@@ -80,6 +81,21 @@ class LogitLens(Kind):
                     "best_text": token.text,
                     "best_logprob": value.best_logprobs[row, step],
                 }
+
+    def find(self, capture: Capture, value: Lens, step: int | None) -> Sentence:
+        """Return from which layer on the token of a step is the best one."""
+        if step is None:
+            return super().find(capture, value, step)
+        position = capture.query_pos_of_step(step) + 1
+        is_other = value.ranks[:, step] != 1
+        if is_other.all():
+            found = "is not best after any layer"
+        elif is_other[-1]:
+            found = "is not best after the last layer"
+        else:
+            settled = max(np.flatnonzero(is_other), default=-1) + 1
+            found = f"is best from layer {value.layers[settled]} on"
+        return make_sentence("Logit lens: ", TokenPart(capture.tokens[position].shown, position), f" {found}")
 
     def shapes(self, value: Lens, sizes: Sizes) -> Iterable[Shape]:
         """Return the required shapes of the value's arrays."""

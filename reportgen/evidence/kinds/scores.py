@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from reportgen.captures.record import Capture
 from reportgen.evidence.kinds.kind import Kind, Row
 from reportgen.records.evidence import Shape, Sizes
+from reportgen.records.sentences import Sentence
 
 LABEL_FROM = 0.5
 """Score, as a share of the attention weight, from which a head gets a label."""
@@ -105,6 +106,16 @@ class HeadScores(Kind):
         for row, layer in enumerate(capture.layers):
             for column, head in enumerate(capture.heads):
                 yield {"layer": layer, "head": head} | {name: values[row, column] for name, values in value.items()}
+
+    def find(self, capture: Capture, value: Any, step: int | None) -> Sentence:
+        """Return how many heads have each label; a head may have several."""
+        counts = {
+            score.title: int((value[score.name] >= LABEL_FROM).sum())
+            for score in HEAD_SCORES
+            if score.label and score.name in value
+        }
+        named = ", ".join(f"{title} {count}" for title, count in counts.items() if count)
+        return (f"Head types: {named or 'none has a label'}, of {len(capture.layers) * len(capture.heads)} heads",)
 
     def shapes(self, value: Any, sizes: Sizes) -> Iterable[Shape]:
         """Return the required shapes of the value's arrays."""

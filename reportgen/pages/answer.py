@@ -1,0 +1,262 @@
+"""Say what the model wrote and which heads pushed for it, from the numbers of a capture.
+
+Every step has an answer of two sentences: the claim, which a page shows first, and the details, which it shows smaller.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from reportgen.captures.content import find_content
+from reportgen.captures.record import Capture
+from reportgen.evidence.default_head import MIN_TOKENS, find_default_head
+from reportgen.evidence.kinds.attribution import Attribution
+from reportgen.evidence.reads import Read, find_reads
+from reportgen.records import Token
+from reportgen.records.sentences import (
+    HeadPart,
+    Sentence,
+    StrongPart,
+    TokenPart,
+    format_effect,
+    format_percent,
+    format_weight,
+    make_sentence,
+)
+
+_READS = 4
+"""Number of reads that are named: one in the claim, the others in the details."""
+_ALTERNATIVES = 3
+
+
+@dataclass(frozen=True)
+class Account:
+    """How the parts of the network make up the log-odds of a written token, in logits against the alternatives.
+
+    ``total`` is ``attention + mlps + other``, and ``log_odds`` is ``total + soft_cap - entropy``.
+
+    Attributes:
+        total: logit of the token minus that of the alternatives.
+        attention: all heads, captured or not.
+        mlps: what layers added next to their heads: MLPs, and layers without attention.
+        other: embedding, biases and rounding.
+        soft_cap: what a soft cap of the logits changes; 0 without one.
+        entropy: entropy of the alternatives, in nats: how many they are.
+        log_odds: log-odds of the token, in nats.
+    """
+
+    total: float
+    attention: float
+    mlps: float
+    other: float
+    soft_cap: float
+    entropy: float
+    log_odds: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model wrote in a step, and which heads pushed for it.
+
+    Attributes:
+        step: generation step; ``None`` if nothing was generated.
+        claim: what the model wrote, and the read with the largest effect.
+        details: the next reads, the largest one against, and the account; or why there are none. May be empty.
+        token: token that was written; ``None`` if nothing was generated.
+        prob: its probability before sampling filters; ``None`` if nothing was generated.
+        best: the read with the largest effect through one earlier token; ``None`` if none is above 0 or known.
+        account: how the parts add up; ``None`` if the step was withheld or attribution is unknown.
+    """
+
+    step: int | None
+    claim: Sentence
+    details: Sentence
+    token: Token | None
+    prob: float | None
+    best: Read | None
+    account: Account | None
+
+
+def make_answer(capture: Capture, step: int | None) -> Answer:
+    """Return the answer of one step, or of a capture without generated tokens if ``step`` is ``None``.
+
+    Raises:
+        IndexError: there is no such step.
+    """
+    return _Answers(capture).make(step)
+
+
+def make_answers(capture: Capture) -> list[Answer]:
+    """Return the answer of each step; of a capture without generated tokens, one answer without a step."""
+    answers = _Answers(capture)
+    return [answers.make(step.step) for step in capture.steps] or [answers.make(None)]
+
+
+def make_account(attribution: Attribution, step: int) -> Account | None:
+    """Return the account of a step against the alternatives; ``None`` if the step was withheld."""
+    if attribution.withheld[0][step]:
+        return None
+    at = {
+        name: float(getattr(attribution, name)[0, step])
+        for name in ("logits", "embedding", "biases", "rounding", "other_heads")
+    }
+    return Account(
+        total=at["logits"],
+        attention=float(attribution.heads[0, step].sum(dtype=float)) + at["other_heads"],
+        mlps=float(attribution.other_parts[0, step].sum(dtype=float)),
+        other=at["embedding"] + at["biases"] + at["rounding"],
+        soft_cap=float(attribution.soft_cap[step]),
+        entropy=float(attribution.entropy[step]),
+        log_odds=float(attribution.log_odds[step]),
+    )
+
+
+class _Answers:
+    """The answers of a capture, with what is looked for once for all steps."""
+
+    def __init__(self, capture: Capture) -> None:
+        self._capture = capture
+        self._attribution: Attribution | None = capture.evidence.attribution
+        with_gaps = not all(layer_type.has_attention for layer_type in capture.layer_types)
+        self._mlps = "MLPs and layers without attention" if with_gaps else "MLPs"
+
+    @cached_property
+    def _reads(self) -> list[tuple[Read, ...]]:
+        return find_reads(self._capture, find_content(self._capture), _READS)
+
+    @cached_property
+    def _against(self) -> list[tuple[Read, ...]]:
+        return find_reads(self._capture, find_content(self._capture), 1, sign=-1)
+
+    @cached_property
+    def _default_head(self) -> tuple[int, int]:
+        return find_default_head(self._capture)
+
+    def make(self, step: int | None) -> Answer:
+        """Return the answer of a step, or of a capture without steps."""
+        if step is None:
+            count = self._capture.num_tokens
+            given = f"Nothing was generated after this text of {count} token{'s' * (count > 1)}. "
+            singled = self._say_default_head(self._capture.num_prompt_tokens - 1)
+            return Answer(None, make_sentence(given, singled), (), None, None, None, None)
+        query_pos = self._capture.query_pos_of_step(step)
+        account = None if self._attribution is None else make_account(self._attribution, step)
+        balance = () if account is None else self._say_balance(account)
+        best = next(iter(self._reads[step]), None)
+        with_sources = account is not None and self._attribution is not None and self._attribution.sources is not None
+        effect = self._say_best(step, best) if with_sources else self._say_default_head(query_pos)
+        others = self._say_others(step) if with_sources else self._say_missing(step)
+        accounted = () if account is None else self._say_account(account)
+        return Answer(
+            step=step,
+            claim=make_sentence(self._say_written(step), " ", *_spaced(balance, effect)),
+            details=make_sentence(*_spaced(others, accounted)),
+            token=self._capture.tokens[query_pos + 1],
+            prob=self._prob(step),
+            best=best,
+            account=account,
+        )
+
+    def _token(self, position: int) -> TokenPart:
+        return TokenPart(self._capture.tokens[position].shown, position)
+
+    def _prob(self, step: int) -> float:
+        return math.exp(self._capture.steps[step].raw.logprob)
+
+    def _say_written(self, step: int) -> Sentence:
+        position = self._capture.query_pos_of_step(step) + 1
+        ends = self._capture.tokens[position].special and position == self._capture.num_tokens - 1
+        verb = "ended with" if ends else "wrote"
+        return make_sentence(f"The model {verb} ", self._token(position), f" ({format_percent(self._prob(step))}).")
+
+    def _say_balance(self, account: Account) -> Sentence:
+        """Return what comes first if attention is not the larger part, or speaks against the token."""
+        attention, mlps, total = map(format_effect, (account.attention, account.mlps, account.total))
+        if account.mlps > max(account.attention, 0):
+            return (f"Mostly {self._mlps}: {mlps} of {total}; attention {attention}.",)
+        if account.attention <= 0:
+            return (f"Attention does not speak for it: {attention} of {total}; {self._mlps} {mlps}.",)
+        return ()
+
+    def _say_best(self, step: int, best: Read | None) -> Sentence:
+        if best is None:
+            return ("No single earlier token has a positive effect, the first token aside.",)
+        captured = "" if self._capture.has_all_heads else " of a captured head"
+        written = self._token(self._capture.query_pos_of_step(step) + 1)
+        return make_sentence(
+            f"The largest effect{captured} through one earlier token: ",
+            HeadPart(best.layer, best.head), " reads ", self._token(best.key_pos),
+            f" with weight {format_weight(best.weight)}, ", StrongPart(format_effect(best.effect)),
+            " logits for ", written, " over its alternatives", self._list_alternatives(step), ".",
+        )  # fmt: skip
+
+    def _list_alternatives(self, step: int) -> Sentence:
+        """Return the most probable other tokens in brackets; nothing if no other token was possible."""
+        chosen = self._capture.tokens[self._capture.query_pos_of_step(step) + 1].token_id
+        predicted = self._capture.steps[step].raw.alternatives
+        others = [TokenPart(token.shown) for token, _ in predicted if token.token_id != chosen][:_ALTERNATIVES]
+        return make_sentence(" (", *_join([(other,) for other in others]), " …)") if others else ()
+
+    def _say_others(self, step: int) -> Sentence:
+        clauses = []
+        if others := self._reads[step][1:]:
+            clauses.append(make_sentence("then ", *_join([self._say_read(read) for read in others])))
+        if against := self._against[step]:
+            clauses.append(make_sentence("most against: ", self._say_read(against[0])))
+        if not clauses:
+            return ()
+        first, *rest = make_sentence(*_join(clauses, "; "), ".")
+        return (str(first)[0].upper() + str(first)[1:], *rest)
+
+    def _say_read(self, read: Read) -> Sentence:
+        effect = f" {format_effect(read.effect)}"
+        return HeadPart(read.layer, read.head), " through ", self._token(read.key_pos), effect
+
+    def _say_account(self, account: Account) -> Sentence:
+        total, attention, mlps, other, soft_cap = map(
+            format_effect, (account.total, account.attention, account.mlps, account.other, account.soft_cap)
+        )
+        capped = f"; soft cap {soft_cap}" if account.soft_cap else ""
+        return (
+            f"In all {total}: attention {attention}, {self._mlps} {mlps}, other {other}{capped}; less "
+            f"{account.entropy:.1f} for the spread of the alternatives: log-odds {format_effect(account.log_odds)}.",
+        )
+
+    def _say_missing(self, step: int) -> Sentence:
+        """Return why the effects through single tokens of a step are unknown; nothing if the reason is unknown."""
+        missing = self._capture.evidence.missing
+        if self._attribution is None:
+            what, reason = "No effects", missing.get("attribution", "")
+        elif reason := self._attribution.withheld[0][step]:
+            what = "The effects on this token are withheld"
+        else:
+            what, reason = "No effects through single tokens", missing.get("sources", "")
+        return (f"{what}: {reason}.",) if reason else ()
+
+    def _say_default_head(self, query_pos: int) -> Sentence:
+        """Return what the head of ``find_default_head`` reads at a position, and the rule that it was chosen by."""
+        capture, (layer, head) = self._capture, self._default_head
+        weights = [capture.weight(layer, head, query_pos, key_pos) for key_pos in range(query_pos + 1)]
+        elsewhere = range(1, query_pos - 1)  # neither the first token, nor the one before, nor the query itself
+        key_pos = max(elsewhere or range(query_pos + 1), key=lambda position: weights[position])
+        rule = (
+            "Of all heads, {} singles out one token most, the first token, the one before and the query itself aside"
+            if capture.num_tokens >= MIN_TOKENS
+            else "In a text this short no head singles out a token; {} is the first one"
+        )
+        before, after = rule.split("{}")
+        reads = (" reads ", self._token(key_pos), f" with weight {format_weight(weights[key_pos])}.")
+        return make_sentence(before, HeadPart(layer, head), after, ": at ", self._token(query_pos), " it", *reads)
+
+
+def _join(pieces: Sequence[Sentence], separator: str = ", ") -> list[Sentence]:
+    """Return sentences with a separator between them."""
+    return [piece for sentence in pieces for piece in ((separator,), sentence)][1:]
+
+
+def _spaced(*sentences: Sentence) -> list[Sentence]:
+    """Return the sentences that say something, with a space between them."""
+    return _join([sentence for sentence in sentences if sentence], " ")
