@@ -67,7 +67,8 @@ class Answer:
         details: the next reads, the largest one against, and the account; or why there are none. May be empty.
         token: token that was written; ``None`` if nothing was generated.
         prob: its probability before sampling filters; ``None`` if nothing was generated.
-        best: the read with the largest effect through one earlier token; ``None`` if none is above 0 or known.
+        best: the read with the largest effect through one earlier token; ``None`` if none is known or all are 0.0 or
+            less in print.
         account: how the parts add up; ``None`` if the step was withheld or attribution is unknown.
     """
 
@@ -125,11 +126,12 @@ class _Answers:
 
     @cached_property
     def _reads(self) -> list[tuple[Read, ...]]:
-        return find_reads(self._capture, find_content(self._capture), _READS)
+        return [_leave_out_none(reads) for reads in find_reads(self._capture, find_content(self._capture), _READS)]
 
     @cached_property
     def _against(self) -> list[tuple[Read, ...]]:
-        return find_reads(self._capture, find_content(self._capture), 1, sign=-1)
+        found = find_reads(self._capture, find_content(self._capture), 1, sign=-1)
+        return [_leave_out_none(reads) for reads in found]
 
     @cached_property
     def _default_head(self) -> tuple[int, int]:
@@ -183,7 +185,7 @@ class _Answers:
 
     def _say_best(self, step: int, best: Read | None) -> Sentence:
         if best is None:
-            return ("No single earlier token has a positive effect, the first token aside.",)
+            return ("No single earlier token adds even 0.1 logits, the first token aside.",)
         captured = "" if self._capture.has_all_heads else " of a captured head"
         written = self._token(self._capture.query_pos_of_step(step) + 1)
         return make_sentence(
@@ -250,6 +252,11 @@ class _Answers:
         before, after = rule.split("{}")
         reads = (" reads ", self._token(key_pos), f" with weight {format_weight(weights[key_pos])}.")
         return make_sentence(before, HeadPart(layer, head), after, ": at ", self._token(query_pos), " it", *reads)
+
+
+def _leave_out_none(reads: Sequence[Read]) -> tuple[Read, ...]:
+    """Return the reads whose effect is not printed as 0.0."""
+    return tuple(read for read in reads if format_effect(read.effect) != format_effect(0))
 
 
 def _join(pieces: Sequence[Sentence], separator: str = ", ") -> list[Sentence]:

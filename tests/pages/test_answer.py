@@ -85,8 +85,16 @@ def test_details_without_further_reads_are_the_account() -> None:
     assert texts_of(made, make_answer(made, 0))[1].startswith("In all +6.5: ")
     against = with_parts(plant(make_capture(), (0, 0, 0, 1, -4.0)), attention=3, mlps=1)
     claim, details = texts_of(against, make_answer(against, 0))
-    assert claim == "The model wrote “.” (50 %). No single earlier token has a positive effect, the first token aside."
+    assert claim == "The model wrote “.” (50 %). No single earlier token adds even 0.1 logits, the first token aside."
     assert details.startswith("Most against: L0 H0 through “ cat” −4.0. In all +6.5: ")
+
+
+def test_effects_that_are_printed_as_none_are_not_named() -> None:
+    made = with_parts(plant(make_capture(), (0, 0, 0, 1, 1.0), (0, 0, 1, 1, 0.04), (0, 0, 2, 1, -0.04)), 3, 1)
+    assert texts_of(made, make_answer(made, 0))[1].startswith("In all ")
+    tiny = with_parts(plant(make_capture(), (0, 0, 0, 1, 0.04)), 3, 1)
+    assert make_answer(tiny, 0).best is None
+    assert "No single earlier token adds even 0.1 logits" in to_text(make_answer(tiny, 0).claim)
 
 
 def test_first_token_template_and_predicting_position_are_left_out_and_generated_tokens_are_not() -> None:
