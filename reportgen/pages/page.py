@@ -17,7 +17,7 @@ from reportgen.evidence.kinds.ablation import ABLATIONS
 from reportgen.evidence.kinds.kind import Definition, Kind
 from reportgen.evidence.kinds.scores import HEAD_SCORES, LABEL_FROM
 from reportgen.evidence.opening import Opening, find_opening
-from reportgen.pages.answer import make_answers, make_findings
+from reportgen.pages.answer import make_answers
 from reportgen.pages.assets import (
     FIRST_SCRIPT,
     PAGE_SCRIPTS,
@@ -40,6 +40,7 @@ from reportgen.pages.encoding import (
 )
 from reportgen.pages.evidence_blocks import encode_sources, list_grids, list_heatmap_modes, make_evidence_blocks
 from reportgen.pages.figures import make_figure_block
+from reportgen.pages.findings import make_findings
 from reportgen.pages.layer_notes import (
     TraitView,
     describe_layer_types,
@@ -61,6 +62,7 @@ from reportgen.pages.panels import (
     make_read_panel,
     make_row_panels,
     measure_reads,
+    shade_tokens,
 )
 from reportgen.pages.precision import (
     FULL,
@@ -221,7 +223,7 @@ def make_page_context(
         features=make_trait_views(capture),
         shade=name_shade(capture),
         gaps=name_gaps(capture),
-        tokens=make_token_views(capture, opening.step),
+        tokens=make_token_views(capture, shade_tokens(capture, opening)),
         direction=find_direction(capture.tokens[: capture.num_prompt_tokens]),
         steps=make_step_rows(capture),
         prompt_rows=make_prompt_rows(capture),
@@ -274,10 +276,16 @@ def _say_all(
     Without steps, there is one answer.
     """
     answers = [
-        {"claim": to_json(answer.claim), "details": to_json(answer.details), "read": read and _describe_read(read)}
+        {
+            "claim": to_json(answer.claim, capture.tokens),
+            "details": to_json(answer.details, capture.tokens),
+            "read": read and _describe_read(read),
+        }
         for answer, read in zip(make_answers(capture), reads or [None], strict=True)
     ]
-    return answers, {name: [to_json(one) for one in said] for name, said in make_findings(capture).items()}
+    return answers, {
+        name: [to_json(one, capture.tokens) for one in said] for name, said in make_findings(capture).items()
+    }
 
 
 def _describe_read(read: StepRead) -> dict[str, Any]:

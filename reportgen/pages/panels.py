@@ -14,8 +14,16 @@ from numpy.typing import NDArray
 
 from reportgen.captures.record import Capture
 from reportgen.evidence.opening import Opening
-from reportgen.pages.stills import Still, draw_effects, draw_pattern, draw_weights
+from reportgen.pages.stills import (
+    Still,
+    draw_effects,
+    draw_pattern,
+    draw_weights,
+    shade_effects,
+    shade_weights,
+)
 from reportgen.records import Token
+from reportgen.records.sentences import format_effect, format_percent, format_weight
 
 MOST_ROWS = 16
 """Number of layers or heads that a panel shows at first."""
@@ -134,6 +142,27 @@ def measure_reads(capture: Capture) -> list[StepRead | None]:
     return reads
 
 
+def shade_tokens(capture: Capture, opening: Opening) -> list[tuple[str, str, bool]]:
+    """Return the colours of the tokens that the opening position sees, in the light and in the dark theme.
+
+    They show what attention read for the opening token or, if that is not known, the weights of the opening head.
+    The third value is whether text on the colour must be inverted.
+    """
+    row = _read_row(capture, opening.step)
+    if row is None:
+        return shade_weights(capture.pattern(opening.layer, opening.head)[opening.query_pos, : opening.query_pos + 1])
+    return shade_effects(row, float(find_row_scales(row[None])[0]))
+
+
+def _read_row(capture: Capture, step: int | None) -> NDArray[np.float32] | None:
+    """Return what attention read for the token of a step, by token read; ``None`` if it is not known."""
+    attribution = capture.evidence.attribution
+    if step is None or attribution is None or attribution.read is None or attribution.withheld[0][step]:
+        return None
+    lengths = [capture.query_pos_of_step(one) + 1 for one in range(step + 1)]
+    return attribution.read[sum(lengths[:-1]) : sum(lengths)]
+
+
 def make_read_panel(capture: Capture, opening: Opening, reads: Sequence[StepRead | None]) -> Panel | None:
     """Return the panel of what attention read for each token; ``None`` with fewer than two steps or no attribution."""
     attribution = capture.evidence.attribution
@@ -143,10 +172,10 @@ def make_read_panel(capture: Capture, opening: Opening, reads: Sequence[StepRead
     steps = range(first, min(first + MOST_STEPS, len(reads)))
     width = capture.query_pos_of_step(steps[-1]) + 1
     rows = np.full((len(steps), width), np.nan, np.float32)
-    lengths = [capture.query_pos_of_step(step) + 1 for step in range(len(reads))]
     for row, step in enumerate(steps):
-        start = sum(lengths[:step])
-        rows[row, : lengths[step]] = attribution.read[start : start + lengths[step]]
+        values = _read_row(capture, step)
+        if values is not None:
+            rows[row, : len(values)] = values
     shares = rows / find_row_scales(rows)[:, None]
     columns = choose_columns(np.abs(shares))
     selected = steps.index(opening.step) if opening.step in steps else None
@@ -158,7 +187,7 @@ def make_read_panel(capture: Capture, opening: Opening, reads: Sequence[StepRead
                 _shown(capture, capture.num_prompt_tokens + step),
                 _middle(row, len(steps)),
                 row == selected,
-                format_percent(capture.steps[step].raw.logprob),
+                format_percent(math.exp(capture.steps[step].raw.logprob)),
             )
             for row, step in enumerate(steps)
         ],
@@ -271,18 +300,6 @@ def choose_columns(rows: NDArray[np.floating]) -> NDArray[np.int64]:
     return np.sort(order[:SHOWN_COLUMNS])
 
 
-def format_percent(logprob: float) -> str:
-    """Return a probability in percent."""
-    percent = 100 * math.exp(logprob)
-    return f"{percent:.0f} %" if percent >= 1 else f"{percent:.1g} %"
-
-
-def format_effect(value: float) -> str:
-    """Return an effect in logits with its sign and one decimal place."""
-    text = f"{value:+.1f}".replace("-", "−")
-    return "0.0" if text in {"+0.0", "−0.0"} else text
-
-
 def _find_effects(capture: Capture, opening: Opening) -> NDArray[np.float32] | None:
     """Return the effect of every head on the opening step's token, ``[layer, head]``; ``None`` if it is not known."""
     attribution = capture.evidence.attribution
@@ -322,7 +339,7 @@ def _note_of_head(
 ) -> RowNote:
     key_pos = int(weights.argmax())
     effect = "" if effects is None or np.isnan(effects[cell]) else format_effect(float(effects[cell]))
-    return RowNote(capture.tokens[key_pos], key_pos, f"{weights[key_pos]:.2f}", effect, selected=selected)
+    return RowNote(capture.tokens[key_pos], key_pos, format_weight(float(weights[key_pos])), effect, selected=selected)
 
 
 def _note_of_step(capture: Capture, read: StepRead | None, selected: bool) -> RowNote:

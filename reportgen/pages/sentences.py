@@ -12,13 +12,19 @@ from reportgen.records.sentences import HeadPart, Part, Sentence, StrongPart, To
 __all__ = ["HeadPart", "Part", "Sentence", "StrongPart", "TokenPart", "to_json", "to_text"]
 
 
-def to_json(sentence: Sentence) -> list[Any]:
+def to_json(sentence: Sentence, tokens: Sequence[Token] = ()) -> list[Any]:
     """Return a sentence as JSON values.
 
+    Args:
+        sentence: the sentence.
+        tokens: tokens of the capture, as in ``to_text``.
+
     Returns:
-        Text as it is, and ``["token", shown, position]``, ``["head", layer, head]`` or ``["strong", text]``.
+        Text as it is, and ``["token", shown, position]``, ``["head", layer, head]`` or ``["strong", text]``. A token that
+        looks like another one has a fourth value, ``True``: its position must be told.
     """
-    return [_describe(part) for part in sentence]
+    counts = Counter(token.shown for token in tokens)
+    return [_describe(part, counts) for part in sentence]
 
 
 def to_text(sentence: Sentence, tokens: Sequence[Token] = ()) -> str:
@@ -32,10 +38,11 @@ def to_text(sentence: Sentence, tokens: Sequence[Token] = ()) -> str:
     return "".join(_write(part, counts) for part in sentence)
 
 
-def _describe(part: Part) -> Any:
+def _describe(part: Part, counts: Counter[str]) -> Any:
     match part:
         case TokenPart():
-            return ["token", part.shown, part.position]
+            is_one_of_many = counts[part.shown] > 1 and part.position is not None
+            return ["token", part.shown, part.position, *[True] * is_one_of_many]
         case HeadPart():
             return ["head", part.layer, part.head]
         case StrongPart():

@@ -21,6 +21,10 @@ LARGEST_SIDE = 256
 """Largest number of cells along a side of a pattern's still; longer patterns are pooled by maximum."""
 
 
+DEEP = 0.55
+"""Share of the largest value from which text on a colour is inverted."""
+
+
 @dataclass(frozen=True)
 class Still:
     """A heatmap as two pictures, ``data:`` URLs of PNGs of ``columns`` by ``rows`` pixels."""
@@ -33,8 +37,7 @@ class Still:
 
 def draw_weights(values: NDArray[np.floating]) -> Still:
     """Return the still of weights or other shares, 0 to 1, ``[row, column]``, on a square-root scale; NaN is empty."""
-    shades = np.sqrt(np.clip(values, 0, 1))
-    return _draw(shades, [PALETTES[name] for name in OPENING_PALETTES.values()])
+    return _draw(np.sqrt(np.clip(values, 0, 1)), _list_palettes())
 
 
 def draw_effects(values: NDArray[np.floating], largest: NDArray[np.floating] | float) -> Still:
@@ -44,9 +47,7 @@ def draw_effects(values: NDArray[np.floating], largest: NDArray[np.floating] | f
         values: effects in logits.
         largest: absolute value with the strongest colour; larger values have it too.
     """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shares = np.where(values == 0, 0, np.clip(values / largest, -1, 1))
-    return _draw((shares + 1) / 2, list(DIVERGING.values()))
+    return _draw((_scale(values, largest) + 1) / 2, list(DIVERGING.values()))
 
 
 def draw_pattern(pattern: NDArray[np.floating]) -> Still:
@@ -54,6 +55,18 @@ def draw_pattern(pattern: NDArray[np.floating]) -> Still:
     pooled = shrink(pattern, LARGEST_SIDE)
     is_ahead = ~np.tri(len(pooled), dtype=bool)
     return draw_weights(np.where(is_ahead, np.nan, pooled))
+
+
+def shade_weights(values: NDArray[np.floating]) -> list[tuple[str, str, bool]]:
+    """Return the colour of each weight in both themes, and whether text on it must be inverted; empty for NaN."""
+    shares = np.sqrt(np.clip(values, 0, 1))
+    return _shade(shares, shares, _list_palettes())
+
+
+def shade_effects(values: NDArray[np.floating], largest: float) -> list[tuple[str, str, bool]]:
+    """Return the colour of each effect in both themes, as ``shade_weights`` does; ``largest`` as in ``draw_effects``."""
+    shares = _scale(values, largest)
+    return _shade((shares + 1) / 2, np.abs(shares), list(DIVERGING.values()))
 
 
 def draw_legend(*, signed: bool) -> Still:
@@ -67,6 +80,25 @@ def encode_png(image: Image.Image, **options: object) -> str:
     file = io.BytesIO()
     image.save(file, "png", optimize=True, **options)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def _list_palettes() -> list[Sequence[str]]:
+    return [PALETTES[name] for name in OPENING_PALETTES.values()]
+
+
+def _scale(values: NDArray[np.floating], largest: NDArray[np.floating] | float) -> NDArray[np.floating]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(values == 0, 0, np.clip(values / largest, -1, 1))
+
+
+def _shade(
+    shares: NDArray[np.floating], depths: NDArray[np.floating], ramps: Sequence[Sequence[str]]
+) -> list[tuple[str, str, bool]]:
+    codes = np.rint(np.nan_to_num(shares) * (len(ramps[0]) - 1)).astype(int)
+    return [
+        ("", "", False) if np.isnan(share) else (ramps[0][code], ramps[1][code], bool(depth > DEEP))
+        for share, code, depth in zip(shares, codes, depths, strict=True)
+    ]
 
 
 def _draw(shares: NDArray[np.floating], ramps: Sequence[Sequence[str]]) -> Still:

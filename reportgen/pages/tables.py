@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from reportgen.evidence.kinds.lens import Lens
 from reportgen.evidence.kinds.scores import HEAD_SCORES, HeadScore
 from reportgen.records import Prediction, Token
 
+_LINE_END = re.compile("↵")
 _RUNNERS_UP = 3
 _STRONGEST = 4
 _LAST_LAYERS = 4
@@ -23,14 +26,25 @@ _LAST_LAYERS = 4
 
 @dataclass(frozen=True)
 class TokenView:
-    """One token of the text strip; ``prob`` is set only for generated tokens."""
+    """One token of the text.
+
+    Attributes:
+        position: position of the token.
+        shown: text for display.
+        lines: the same, in lines.
+        special: whether the tokenizer calls the token special.
+        generated: whether the token was generated.
+        shade: colours of the light and of the dark theme, of what was read of the token; empty without any.
+        deep: whether text on the shade must be inverted.
+    """
 
     position: int
     shown: str
+    lines: tuple[str, ...]
     special: bool
     generated: bool
-    breaks: bool
-    prob: float | None
+    shade: tuple[str, str] | tuple[()] = ()
+    deep: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,21 +143,27 @@ def make_score_rows(capture: Capture) -> list[ScoreRow]:
     ]
 
 
-def make_token_views(capture: Capture) -> list[TokenView]:
-    """Return the tokens of the text strip."""
-    probs = [math.exp(step.raw.logprob) for step in capture.steps]
-    prompt_end = capture.num_prompt_tokens
-    return [
-        TokenView(
-            position=position,
-            shown=token.shown,
-            special=token.special,
-            generated=position >= prompt_end,
-            breaks="\n" in token.text,
-            prob=probs[position - prompt_end] if position >= prompt_end else None,
+def make_token_views(capture: Capture, shades: Sequence[tuple[str, str, bool]] = ()) -> list[TokenView]:
+    """Return the tokens of the text.
+
+    Args:
+        capture: capture with the tokens.
+        shades: colours of the first tokens in the light and in the dark theme, and whether text on them is inverted.
+    """
+    views = []
+    for position, (token, shade) in enumerate(zip_longest(capture.tokens, shades)):
+        views.append(
+            TokenView(
+                position=position,
+                shown=token.shown,
+                lines=tuple(_LINE_END.sub("\\g<0>\n", token.shown).split("\n")) if "\n" in token.text else (token.shown,),
+                special=token.special,
+                generated=position >= capture.num_prompt_tokens,
+                shade=shade[:2] if shade else (),
+                deep=bool(shade and shade[2]),
+            )
         )
-        for position, token in enumerate(capture.tokens)
-    ]
+    return views
 
 
 def make_prompt_rows(capture: Capture) -> list[PromptRow]:
