@@ -52,8 +52,7 @@ PAGE_SCRIPTS = (
 """Scripts of the page of a prompt; only the last one changes the document when it is loaded."""
 COMPARE_SCRIPTS = (*_SHARED_SCRIPTS, "data/alignment.js", "compare/pair.js", "compare/compare.js")
 INDEX_SCRIPTS = (
-    "data/payload.js", "page/text.js", "page/theme.js", "page/keys.js", "page/address.js", "index/listing.js",
-    "index/elements.js", "index/index.js",
+    "data/payload.js", "page/theme.js", "page/keys.js", "page/address.js", "index/listing.js", "index/index.js",
 )  # fmt: skip
 _COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:(?!\*/).)*\*/[ \t]*)\n", re.DOTALL | re.MULTILINE)
 """Comments that fill whole lines. They are a sixth of the scripts, and every page would contain them."""

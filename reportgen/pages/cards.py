@@ -21,9 +21,9 @@ from reportgen.records import Failure, Prediction, name_with_adapter, public_nam
 from reportgen.records.sentences import format_effect, format_percent, format_weight, make_sentence
 
 _EXCERPT = 300
-_BEGINNING, _END = 130, 70
+_BEGINNING, _END = 120, 60
 """Numbers of characters of a long prompt that a card shows: the end, because the completion follows it."""
-_COMPLETION = 120
+_COMPLETION = 90
 _PLACE = re.compile(r"(\S+:\d+): (.+)", re.DOTALL)
 
 
@@ -89,8 +89,8 @@ class Card:
 
     @property
     def counts(self) -> str:
-        """Numbers of tokens of the prompt and of the completion."""
-        return f"{self.num_prompt_tokens} + {self.num_steps}"
+        """Numbers of tokens of the prompt and of the completion; empty for a comparison."""
+        return "" if self.compares else f"{self.num_prompt_tokens} + {self.num_steps}"
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,10 @@ def _read_text(capture: Capture) -> str:
 
 
 def _shorten_text(text: str) -> str:
-    return text if len(text) <= _BEGINNING + _END else f"{text[:_BEGINNING]} … {text[-_END:]}"
+    """Return a text with its middle left out, from a space to a space if there are any."""
+    if len(text) <= _BEGINNING + _END:
+        return text
+    return f"{text[:_BEGINNING].rsplit(' ', 1)[0]} … {text[-_END:].split(' ', 1)[-1]}"
 
 
 def _read_completion(capture: Capture) -> str:
@@ -215,7 +218,7 @@ def _describe_written(capture: Capture, opening: Opening) -> tuple[Sentence, flo
         return (), None
     prob = math.exp(capture.steps[opening.step].raw.logprob)
     position = opening.query_pos + 1
-    return (TokenPart(capture.tokens[position].shown, position), f" {format_percent(prob)}"), shorten(prob)
+    return (TokenPart(capture.tokens[position].shown, position), f" {format_percent(prob)}".replace(" %", "\u00a0%")), shorten(prob)
 
 
 def _draw_map(capture: Capture, opening: Opening) -> str:

@@ -354,7 +354,7 @@ def _say_widest(captures: tuple[Capture, Capture], alignment: Alignment, widest:
         token = TokenPart(capture.tokens[key_pos].shown, key_pos)
         reads.append((f" {name} reads ", token, f" ({format_weight(float(row[key_pos]))})"))
     query = TokenPart(captures[0].tokens[alignment.starts[0] + at].shown)
-    ending = "both" if alignment.is_whole else "the shared ending"
+    ending = "the two" if alignment.is_whole else "the shared ending"
     return make_sentence(
         HeadPart(layer, head), f" reads {ending} most differently: at ", query, *reads[0], ",", *reads[1]
     )

@@ -1,15 +1,15 @@
 """Render the index from the cards of its pages.
 
-The page contains the first cards as HTML. For the others it has plain links in an element that browsers use only if
-scripts are off, and a block from which ``templates/js/index`` makes cards on demand: with an element for each of ten
-thousand pages, the index would take a second to open. The thumbnails of these cards are at the end of the page. The
-table is made from the same block.
+The page contains all failures and the first cards as HTML. For the others it has plain links in an element that browsers use only if
+scripts are off, and a block with their HTML, from which ``templates/js/index`` makes cards on demand: with an element
+for each of ten thousand pages, the index would take a second to open. The thumbnails of these cards are at the end of
+the page. The rows of the table are in the same block.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +19,11 @@ from reportgen.pages.assets import INDEX_SCRIPTS, INDEX_STYLES, make_policy, rea
 from reportgen.pages.cards import Card, FailureCard
 from reportgen.pages.encoding import encode_json
 from reportgen.pages.links import Link
-from reportgen.pages.templates import GENERATOR, render
+from reportgen.pages.templates import GENERATOR, get_macro, render
 from reportgen.records.sentences import format_effect, format_percent
 
 CARDS_AT_ONCE = 60
 """Number of cards in the HTML of the page, and of those that are added when the reader scrolls to the end."""
-FAILURES_AT_ONCE = 5
-"""Number of failures above the cards, until the reader asks for more."""
 _MOST_TAGS = 200
 """Number of tags to choose from, the most frequent ones."""
 
@@ -51,6 +49,7 @@ _EXPLAINED = {
     "generated": "mean log-probability of the written tokens",
     "tokens": "tokens of the prompt + written tokens",
 }
+_NUMERIC = frozenset({"prob", "effect", "prompt", "generated", "tokens"})
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,6 @@ class IndexContext:
 
     link: Link | None
     failures: Sequence[FailureCard]
-    other_failures: Sequence[FailureCard]
     cards: Sequence[Card]
     others: Sequence[Card]
     start: Card | None
@@ -67,12 +65,14 @@ class IndexContext:
     tags: Sequence[str]
     models: Sequence[str]
     list_block: str
+    elements_block: str
     pictures: Iterable[str]
     style: Markup
     script: Markup
     policy: str
     columns: Mapping[str, str]
     explained: Mapping[str, str]
+    numeric: Collection[str]
     generator: str = GENERATOR
 
 
@@ -91,52 +91,58 @@ def render_index(cards: Sequence[Card | FailureCard], link: Link | None = None) 
         "index.html.jinja2",
         IndexContext(
             link=link,
-            failures=failures[:FAILURES_AT_ONCE],
-            other_failures=failures[FAILURES_AT_ONCE:],
+            failures=failures,
             cards=pages[:CARDS_AT_ONCE],
             others=pages[CARDS_AT_ONCE:],
             start=pages[0] if len(pages) > 1 else None,
             count=_count(len(pages), len(failures)),
             tags=sorted(tag for tag, _ in tags),
             models=sorted({card.model for card in cards}),
-            list_block=encode_json([describe_card(card) for card in [*failures, *pages]]),
+            list_block=encode_json([describe_card(card) for card in pages]),
+            elements_block=encode_json(_render_elements(pages)),
             pictures=(card.thumbnail for card in pages[CARDS_AT_ONCE:]),
             style=read_styles(*INDEX_STYLES),
             script=script,
             policy=make_policy((script,)),
             columns=COLUMNS,
             explained=_EXPLAINED,
+            numeric=_NUMERIC,
         ),
     )
 
 
-def describe_card(card: Card | FailureCard) -> dict[str, Any]:
+def describe_card(card: Card) -> dict[str, Any]:
     """Return the data of a card for the index's script, as JSON values; empty values are left out.
 
-    Values to sort by have the names of ``COLUMNS``; ``shown`` is what the table shows of those that are numbers.
+    Values to sort by have the names of ``COLUMNS``.
     """
-    if isinstance(card, FailureCard):
-        values = {
-            "title": card.title, "model": card.model, "place": card.place, "error": card.reason,
-            "earlier": card.earlier_page,
-        }  # fmt: skip
-        return {name: value for name, value in values.items() if value or name == "error"}
-    numbers = {
-        "prob": (card.prob, format_percent),
-        "effect": (card.effect, format_effect),
-        "prompt": (card.prompt_logprob, _format_mean),
-        "generated": (card.generated_logprob, _format_mean),
-    }
-    known = {name: (value, shows(value)) for name, (value, shows) in numbers.items() if value is not None}
     values = {
-        "slug": card.slug, "title": card.title, "own": card.own_title, "text": card.text,
-        "completion": card.completion, "said": card.said, "model": card.model, "tags": card.tags, "head": card.head,
-        "through": card.through, "compares": card.compares, "sides": card.sides,
-        **{name: value for name, (value, _) in known.items()},
-        "tokens": card.num_prompt_tokens + card.num_steps,
-        "shown": {**{name: text for name, (_, text) in known.items()}, "tokens": card.counts},
+        "slug": card.slug, "title": card.title, "text": card.text, "completion": card.completion, "model": card.model,
+        "tags": card.tags, "head": card.head, "through": card.through, "compares": card.compares, "sides": card.sides,
+        "prob": card.prob, "effect": card.effect, "prompt": card.prompt_logprob, "generated": card.generated_logprob,
+        "tokens": None if card.compares else card.num_prompt_tokens + card.num_steps,
     }  # fmt: skip
-    return {name: value for name, value in values.items() if value not in (None, (), [], "")}
+    return {name: value for name, value in values.items() if value not in (None, (), "")}
+
+
+def _render_elements(pages: Sequence[Card]) -> Mapping[str, Sequence[str]]:
+    """Return the HTML of the cards that are not in the page, without their pictures, and of all rows of the table."""
+    card, row = (get_macro("macros/card.html.jinja2", name) for name in ("page_card", "page_row"))
+    return {
+        "cards": [card(page, with_picture=False) for page in pages[CARDS_AT_ONCE:]],
+        "table": [row(page, _format_numbers(page)) for page in pages],
+    }
+
+
+def _format_numbers(card: Card) -> Mapping[str, str]:
+    """Return the numbers of a row of the table by column, empty where they are unknown."""
+    numbers = (
+        ("prob", card.prob, format_percent),
+        ("effect", card.effect, format_effect),
+        ("prompt", card.prompt_logprob, _format_mean),
+        ("generated", card.generated_logprob, _format_mean),
+    )
+    return {name: "" if value is None else shows(value) for name, value, shows in numbers} | {"tokens": card.counts}
 
 
 def _format_mean(logprob: float) -> str:

@@ -4,63 +4,62 @@ globalThis.reportgen ??= {};
 reportgen.index = (() => {
   "use strict";
 
-  const { payload, listing, elements, address, keys, theme } = reportgen;
+  const { payload, listing, address, keys, theme } = reportgen;
   const byId = (id) => document.getElementById(id);
-  /** How far out of sight the end of the list may be and is made longer all the same. */
-  const MARGIN = "800px";
   const AT_ONCE = 60;
   const CONTROLS = { words: "filter", tag: "tag", model: "model", sort: "sort" };
 
-  const remember = (made, make) => (i) => {
-    made[i] ??= make(i);
-    return made[i];
-  };
-
-  /** What makes, and keeps, the element of a card by its number: a failure, a card or a row of the table. */
-  function makeMakers(cards) {
-    const [failures, pages] = ["failures", "cards"].map((id) => [...byId(id).children]);
-    const numFailed = cards.filter(({ error }) => error !== undefined).length;
+  /** What makes the element of a page by its number, and keeps it: its card or its row of the table. */
+  function makeMaker(html) {
+    const made = { cards: [...byId("cards").children], table: [] };
     const pictures = byId("block-pictures").textContent.split("\n");
-    const columns = [...document.querySelectorAll("[data-column]")].map(({ dataset }) => dataset.column);
-    const there = [];
-    for (const [i, element] of pages.entries()) there[numFailed + i] = element;
-    return {
-      failure: remember([...failures], (i) => elements.makeFailure(cards[i])),
-      cards: remember(there, (i) => elements.makeCard(cards[i], pictures[i - numFailed - pages.length])),
-      table: remember([], (i) => elements.makeRow(cards[i], columns)),
+    const first = made.cards.length;
+
+    function make(view, i) {
+      const holder = document.createElement("template");
+      holder.innerHTML = view === "cards" ? html.cards[i - first] : html.table[i];
+      const element = holder.content.firstElementChild;
+      for (const image of element.getElementsByTagName("img")) image.src = pictures[i - first];
+      return element;
+    }
+
+    return (view, i) => {
+      made[view][i] ??= make(view, i);
+      return made[view][i];
     };
   }
 
-  function makeIndex(cards) {
-    const makers = makeMakers(cards);
-    const failuresAtOnce = byId("failures").children.length;
+  function makeIndex(cards, html) {
+    const elementOf = makeMaker(html);
+    const failures = [...byId("failures").children];
+    /** The two that are to be compared, by number. */
     const ticked = new Set();
     let choice = listing.parse(location.hash);
-    let pages = [];
+    let chosen = [];
 
-    /** Where the pages of a view stand. */
-    const listOf = (view) => byId(view === "table" ? "rows" : "cards");
-    const elementOf = (i) => makers[choice.view](i);
+    const list = () => byId(choice.view === "table" ? "rows" : "cards");
     /** What of each page in the list the keyboard goes to. */
-    const stops = () => [...listOf(choice.view).children].map((one) => one.querySelector("a"));
+    const stops = () => [...list().children].map((one) => one.querySelector("a"));
 
     /** Put so many more of the chosen pages into the list. */
     function grow() {
-      const list = listOf(choice.view);
-      const from = list.children.length;
-      list.append(...pages.slice(from, from + AT_ONCE).map(elementOf));
-      const left = pages.length - list.children.length;
-      byId("more").hidden = left === 0;
+      const from = list().children.length;
+      list().append(...chosen.slice(from, from + AT_ONCE).map((i) => elementOf(choice.view, i)));
+      const left = chosen.length - list().children.length;
+      byId("more").hidden = left <= 0;
       byId("more").textContent = `Show ${Math.min(left, AT_ONCE)} more of ${left.toLocaleString("en")}`;
     }
 
-    function drawFailures(failures, most) {
-      byId("failures").replaceChildren(...failures.slice(0, most).map(makers.failure));
-      byId("failed").hidden = failures.length === 0;
-      byId("failed-title").textContent = `${failures.length.toLocaleString("en")} failed`;
-      byId("more-failures").hidden = failures.length <= most;
-      byId("more-failures").textContent = `Show all ${failures.length.toLocaleString("en")}`;
-      byId("more-failures").onclick = () => drawFailures(failures, failures.length);
+    /** Show the failures that are asked for, in their own order. @returns {number} how many these are */
+    function drawFailures() {
+      for (const one of failures) {
+        const card = { words: one.textContent.toLowerCase(), model: one.dataset.model };
+        one.hidden = !listing.matches(card, choice);
+      }
+      const shown = failures.filter(({ hidden }) => !hidden).length;
+      byId("failed").hidden = shown === 0;
+      byId("failed-title").textContent = `${shown.toLocaleString("en")} failed`;
+      return shown;
     }
 
     function drawControls() {
@@ -73,24 +72,21 @@ reportgen.index = (() => {
       byId("reverse").setAttribute("aria-pressed", String(choice.reverse));
       byId(`view-${choice.view}`).checked = true;
       for (const column of document.querySelectorAll("[data-column]")) {
-        if (column.dataset.column !== choice.sort) column.removeAttribute("aria-sort");
-        else column.setAttribute("aria-sort", choice.reverse ? "descending" : "ascending");
+        const order = choice.reverse ? "descending" : "ascending";
+        column.setAttribute("aria-sort", column.dataset.column === choice.sort ? order : "none");
       }
     }
 
     function draw() {
-      const chosen = listing.choose(cards, choice);
-      const isFailure = (i) => cards[i].error !== undefined;
-      pages = chosen.filter((i) => !isFailure(i));
-      drawFailures(chosen.filter(isFailure), failuresAtOnce);
+      chosen = listing.choose(cards, choice);
       byId("cards").hidden = choice.view === "table";
-      byId("table").hidden = choice.view !== "table" || pages.length === 0;
+      byId("table").hidden = choice.view !== "table" || !chosen.length;
       byId("compare").hidden = choice.view !== "table";
-      listOf(choice.view).replaceChildren();
+      list().replaceChildren();
       grow();
       drawControls();
-      byId("count").textContent = listing.count(chosen, cards);
-      if (cards.length) byId("nothing").hidden = chosen.length > 0;
+      byId("count").textContent = listing.count(chosen.length, cards.length, failures.length);
+      byId("nothing").hidden = drawFailures() + chosen.length > 0;
     }
 
     function choose(change, { walk = false } = {}) {
@@ -98,7 +94,7 @@ reportgen.index = (() => {
       choice = { ...choice, ...change };
       address.write(listing.format(choice), walk);
       draw();
-      if (focus.isConnected && focus !== document.activeElement) focus.focus({ preventScroll: true });
+      if (focus.isConnected) focus.focus({ preventScroll: true });
     }
 
     /** Go so many pages on from the one in focus. */
@@ -111,36 +107,23 @@ reportgen.index = (() => {
     }
 
     /** A third page takes the place of the first. */
-    function tick(row, on) {
-      const i = pages[[...byId("rows").children].indexOf(row)];
-      if (on) ticked.add(i);
+    function tick({ target }) {
+      const i = chosen[[...byId("rows").children].indexOf(target.closest("tr"))];
+      if (target.checked) ticked.add(i);
       else ticked.delete(i);
-      if (ticked.size > 2) {
-        const [first] = ticked;
-        ticked.delete(first);
-        makers.table(first).querySelector("input").checked = false;
-      }
+      const [first] = ticked;
+      if (ticked.size > 2 && ticked.delete(first)) elementOf("table", first).querySelector("input").checked = false;
       byId("compare").disabled = ticked.size !== 2;
+      byId("command").hidden = true;
     }
 
-    /** Open the page that compares the two that are ticked, or say which command makes it. */
+    /** Open the page that compares the two, or say which command makes it. */
     function compare() {
       const slugs = [...ticked].sort((i, k) => i - k).map((i) => cards[i].slug);
       const built = listing.findComparison(cards, slugs);
       if (built) return location.assign(`${built.slug}.html`);
-      byId("command-text").value = `reportgen compare ${slugs.join(" ")}`;
-      byId("copy").textContent = "Copy";
-      byId("command").showModal();
-    }
-
-    async function copy() {
-      // What is marked can be copied by hand where the browser does not let us.
-      byId("command-text").select();
-      const said = await navigator.clipboard.writeText(byId("command-text").value).then(
-        () => "Copied",
-        () => "Press Ctrl+C",
-      );
-      byId("copy").textContent = said;
+      byId("command").querySelector("code").textContent = `reportgen compare ${slugs.join(" ")}`;
+      byId("command").hidden = false;
     }
 
     const KEYS = {
@@ -155,7 +138,7 @@ reportgen.index = (() => {
     };
 
     function onKey(event) {
-      const action = byId("command").open ? undefined : keys.actionOf(event, KEYS);
+      const action = keys.actionOf(event, KEYS);
       if (!action) return;
       event.preventDefault();
       action();
@@ -167,28 +150,21 @@ reportgen.index = (() => {
       else if (sort) choose(listing.sortBy(choice, sort));
     }
 
-    function listenToBar() {
-      byId("filter").addEventListener("input", ({ target }) => choose({ words: target.value }, { walk: true }));
-      for (const name of ["tag", "model", "sort"]) {
-        byId(name)?.addEventListener("change", ({ target }) => choose({ [name]: target.value }));
-      }
-      byId("reverse").addEventListener("click", KEYS.r);
-      for (const view of ["cards", "table"]) byId(`view-${view}`).addEventListener("change", () => choose({ view }));
-      byId("compare").addEventListener("click", compare);
-      byId("search").addEventListener("submit", (event) => {
+    function listen() {
+      const on = (id, kind, callback) => byId(id)?.addEventListener(kind, callback);
+      on("filter", "input", ({ target }) => choose({ words: target.value }, { walk: true }));
+      for (const name of ["tag", "model", "sort"]) on(name, "change", ({ target }) => choose({ [name]: target.value }));
+      for (const view of ["cards", "table"]) on(`view-${view}`, "change", () => choose({ view }));
+      on("search", "submit", (event) => {
         event.preventDefault();
         walk(1);
       });
-    }
-
-    function listen() {
-      listenToBar();
-      byId("theme").addEventListener("click", theme.toggle);
-      byId("main").addEventListener("click", onClick);
-      byId("rows").addEventListener("change", ({ target }) => tick(target.closest("tr"), target.checked));
-      byId("copy").addEventListener("click", copy);
-      byId("close").addEventListener("click", () => byId("command").close());
-      byId("more").addEventListener("click", () => {
+      on("reverse", "click", KEYS.r);
+      on("compare", "click", compare);
+      on("rows", "change", tick);
+      on("main", "click", onClick);
+      on("theme", "click", theme.toggle);
+      on("more", "click", () => {
         const last = stops().length;
         grow();
         stops()[last]?.focus();
@@ -199,7 +175,7 @@ reportgen.index = (() => {
         draw();
       });
       const sight = new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && grow(), {
-        rootMargin: MARGIN,
+        rootMargin: "800px",
       });
       sight.observe(byId("more"));
     }
@@ -212,9 +188,10 @@ reportgen.index = (() => {
     if (document.readyState === "loading") {
       await new Promise((done) => document.addEventListener("DOMContentLoaded", done, { once: true }));
     }
-    const cards = await payload.decodeJson(byId("block-list").textContent);
+    const blocks = ["block-list", "block-elements"].map((id) => payload.decodeJson(byId(id).textContent));
+    const [cards, html] = await Promise.all(blocks);
     for (const card of cards) card.words = listing.wordsOf(card);
-    const index = makeIndex(cards);
+    const index = makeIndex(cards, html);
     index.draw();
     index.listen();
     document.documentElement.dataset.ready = "true";

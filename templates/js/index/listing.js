@@ -12,27 +12,26 @@ reportgen.listing = (() => {
   const { compare } = new Intl.Collator("en", { numeric: true });
 
   /** What the filter box searches, in lower case. */
-  function wordsOf({ title, text, completion, model, tags = [], head, through, compares = [], place, error }) {
-    const said = [title, text, completion, model, ...tags, head, through, ...compares, place, error];
+  function wordsOf({ title, text, completion, model, tags = [], head, through, compares = [] }) {
+    const said = [title, text, completion, model, ...tags, head, through, ...compares];
     return said.filter(Boolean).join(" ").toLowerCase();
   }
 
-  /** Whether every word of a query stands in a text; both in lower case. */
-  function matches(query, words) {
-    return query.split(/\s+/).every((word) => words.includes(word));
+  /** Whether a page or a failure, with its `words`, is asked for. */
+  function matches(card, { words, tag, model }) {
+    const query = words.trim().toLowerCase().split(/\s+/);
+    const found = (!tag || card.tags?.includes(tag)) && (!model || card.model === model);
+    return Boolean(found) && query.every((word) => card.words.includes(word));
   }
 
   /**
-   * Find the cards that are asked for.
+   * Find the pages that are asked for.
    * @param {object[]} cards as describe_card wrote them, each with its `words`
    * @returns {number[]} their numbers, in the order to show them; cards that lack what is sorted by come last
    */
-  function choose(cards, { words, tag, model, sort, reverse }) {
-    const query = words.trim().toLowerCase();
-    const found = [...cards.keys()].filter((i) => {
-      const card = cards[i];
-      return (!tag || card.tags?.includes(tag)) && (!model || card.model === model) && matches(query, card.words);
-    });
+  function choose(cards, choice) {
+    const { sort, reverse } = choice;
+    const found = [...cards.keys()].filter((i) => matches(cards[i], choice));
     if (sort === "order") return reverse ? found.reverse() : found;
     const sign = reverse ? -1 : 1;
     const order = (a, b) => (typeof a === "number" ? a - b : compare(a, b));
@@ -42,13 +41,10 @@ reportgen.listing = (() => {
   }
 
   /** How many there are, in words. */
-  function count(chosen, cards) {
-    const failed = (card) => card.error !== undefined;
-    const [some, all] = [chosen.map((i) => cards[i]), cards].map((list) => list.filter((one) => !failed(one)).length);
-    const failures = cards.filter(failed).length;
+  function count(shown, all, failed) {
     const number = (value) => value.toLocaleString("en");
-    const pages = `${number(all)} ${all === 1 ? "page" : "pages"}${failures ? `, ${number(failures)} failed` : ""}`;
-    return chosen.length === cards.length ? pages : `${number(some)} of ${pages}`;
+    const pages = `${number(all)} ${all === 1 ? "page" : "pages"}${failed ? `, ${number(failed)} failed` : ""}`;
+    return shown === all ? pages : `${number(shown)} of ${pages}`;
   }
 
   /** The choice of an address; whatever it does not say, or says wrongly, is as at the beginning. */
