@@ -98,9 +98,7 @@ def find_widest_query(first: Capture, second: Capture, alignment: Alignment, lay
     return int(_measure_rows(first, second, alignment, layer, head).argmax())
 
 
-def _measure_rows(
-    first: Capture, second: Capture, alignment: Alignment, layer: int, head: int
-) -> NDArray[np.float64]:
+def _measure_rows(first: Capture, second: Capture, alignment: Alignment, layer: int, head: int) -> NDArray[np.float64]:
     """Return the total variation of each aligned row of a head, ``[query]``."""
     rows = [
         _rows_of(capture, layer, head, start, alignment.length)

@@ -17,7 +17,7 @@ from reportgen.pages.encoding import shorten
 from reportgen.pages.panels import measure_map
 from reportgen.pages.sentences import HeadPart, Sentence, StrongPart, TokenPart, to_json
 from reportgen.pages.stills import draw_thumbnail
-from reportgen.records import Failure, Prediction, name_with_adapter, public_name
+from reportgen.records import Failure, Prediction, Token, name_with_adapter, public_name
 from reportgen.records.sentences import format_effect, format_percent, format_weight, make_sentence
 
 _EXCERPT = 300
@@ -169,7 +169,11 @@ def excerpt(capture: Capture) -> str:
 
 def _read_text(capture: Capture) -> str:
     contents = [message.get("content", "") for message in capture.prompt.messages if message.get("role") == "user"]
-    return (contents and contents[-1]) or "".join(token.text for token in capture.tokens[: capture.num_prompt_tokens])
+    return contents[-1] if contents and contents[-1] else _join(capture.tokens[: capture.num_prompt_tokens])
+
+
+def _join(tokens: Iterable[Token]) -> str:
+    return "".join(token.text for token in tokens)
 
 
 def _shorten_text(text: str) -> str:
@@ -180,8 +184,7 @@ def _shorten_text(text: str) -> str:
 
 
 def _read_completion(capture: Capture) -> str:
-    written = (token.text for token in capture.tokens[capture.num_prompt_tokens :] if not token.special)
-    text = "".join(written)
+    text = _join(token for token in capture.tokens[capture.num_prompt_tokens :] if not token.special)
     return text if len(text) <= _COMPLETION else f"{text[:_COMPLETION]}…"
 
 
@@ -218,7 +221,10 @@ def _describe_written(capture: Capture, opening: Opening) -> tuple[Sentence, flo
         return (), None
     prob = math.exp(capture.steps[opening.step].raw.logprob)
     position = opening.query_pos + 1
-    return (TokenPart(capture.tokens[position].shown, position), f" {format_percent(prob)}".replace(" %", "\u00a0%")), shorten(prob)
+    return (
+        TokenPart(capture.tokens[position].shown, position),
+        f" {format_percent(prob)}".replace(" %", "\u00a0%"),
+    ), shorten(prob)
 
 
 def _draw_map(capture: Capture, opening: Opening) -> str:

@@ -9,15 +9,18 @@ reportgen.index = (() => {
   const AT_ONCE = 60;
   const CONTROLS = { words: "filter", tag: "tag", model: "model", sort: "sort" };
 
-  /** What makes the element of a page by its number, and keeps it: its card or its row of the table. */
-  function makeMaker(html) {
+  /**
+   * What makes the element of a page by its number, and keeps it: its card or its row of the table.
+   * @param {string[]} html of all rows, then of the cards that do not stand in the page
+   */
+  function makeMaker(numCards, html) {
     const made = { cards: [...byId("cards").children], table: [] };
     const pictures = byId("block-pictures").textContent.split("\n");
     const first = made.cards.length;
 
     function make(view, i) {
       const holder = document.createElement("template");
-      holder.innerHTML = view === "cards" ? html.cards[i - first] : html.table[i];
+      holder.innerHTML = html[view === "table" ? i : numCards + i - first];
       const element = holder.content.firstElementChild;
       for (const image of element.getElementsByTagName("img")) image.src = pictures[i - first];
       return element;
@@ -30,7 +33,7 @@ reportgen.index = (() => {
   }
 
   function makeIndex(cards, html) {
-    const elementOf = makeMaker(html);
+    const elementOf = makeMaker(cards.length, html);
     const failures = [...byId("failures").children];
     /** The two that are to be compared, by number. */
     const ticked = new Set();
@@ -188,10 +191,11 @@ reportgen.index = (() => {
     if (document.readyState === "loading") {
       await new Promise((done) => document.addEventListener("DOMContentLoaded", done, { once: true }));
     }
-    const blocks = ["block-list", "block-elements"].map((id) => payload.decodeJson(byId(id).textContent));
-    const [cards, html] = await Promise.all(blocks);
+    const block = (name) => byId(`block-${name}`).textContent;
+    const decoded = [payload.decodeJson(block("list")), payload.decodeText(block("elements"))];
+    const [cards, html] = await Promise.all(decoded);
     for (const card of cards) card.words = listing.wordsOf(card);
-    const index = makeIndex(cards, html);
+    const index = makeIndex(cards, html.split("\n"));
     index.draw();
     index.listen();
     document.documentElement.dataset.ready = "true";
