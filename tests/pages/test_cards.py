@@ -15,8 +15,9 @@ from samples import HOSTILE, make_capture
 
 from reportgen.captures.record import Capture
 from reportgen.pages.cards import Card, FailureCard, excerpt, make_card, make_failure_card, parse_card
+from reportgen.pages.compare import make_compare_card
 from reportgen.pages.stills import THUMBNAIL_SIDE, draw_thumbnail
-from reportgen.records import Failure, Prompt
+from reportgen.records import Comparison, Failure, Prompt
 from reportgen.records.evidence import Evidence
 
 ABOVE, BELOW, WEIGHT = (210, 117, 47), (150, 107, 196), (63, 134, 218)
@@ -202,6 +203,34 @@ def test_unknown_effects_are_clear() -> None:
 
 def test_same_capture_gives_the_same_card() -> None:
     assert make_card(make_capture()) == make_card(make_capture())
+
+
+def test_card_of_a_comparison_says_which_head_reads_differently() -> None:
+    """The sides differ in the last query of layer 2, head 3, which reads the second token instead of the third."""
+    first = make_capture(slug="a", title="First", generated=())
+    attention = first.attention.copy()
+    attention[2, 3, -5:] = 0
+    attention[2, 3, -4] = 1
+    changed = replace(first, attention=attention, prompt=replace(first.prompt, slug="b", title="Second"))
+    attention = attention.copy()
+    attention[2, 3, -4:-2] = 0, 1
+    last = replace(first, attention=attention)
+    card = make_compare_card(Comparison(("a", "b"), "Both", "both", ("x",)), last, changed)
+    assert (card.compares, card.sides, card.head, card.tags) == (("First", "Second"), ("a", "b"), "L2 H3", ("x",))
+    assert card.said == [
+        ["head", 2, 3], " reads the two most differently: at ", ["token", "␣mat", None], " A reads ",
+        ["token", "␣ate", 2], " (1.00), B reads ", ["token", "␣cat", 1], " (1.00)",
+    ]  # fmt: skip
+    alpha = pixels_of(card.thumbnail)[:, :, 3]
+    assert [(row, column) for row, column in np.argwhere(alpha)] == [(0, 3)]  # the last layer is at the top
+    assert alpha[0, 3] == round(7 * math.sqrt(1 / 5)) * 255 // 7  # one of five queries
+    assert parse_card(json.loads(json.dumps(asdict(card)))) == card
+
+
+def test_card_of_what_cannot_be_aligned_says_nothing_of_heads() -> None:
+    sides = make_capture(("a", "b"), ()), make_capture(("c", "d", "e"), ())
+    card = make_compare_card(Comparison(("a", "b"), "Both", "both"), *sides)
+    assert (card.thumbnail, card.said, card.head, card.text) == ("", [], "", "ab | cde")
 
 
 def test_failure_does_not_publish_paths() -> None:
