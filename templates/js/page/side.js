@@ -13,7 +13,7 @@ reportgen.side = (() => {
   const FORMATS = {
     weight: numbers.formatWeight,
     weighted: numbers.formatWeight,
-    attribution: (value) => numbers.formatSigned(value),
+    attribution: (value) => numbers.formatSigned(value, 2),
   };
 
   /** @param {object} row values of the position by what a pattern can show; null, or not there, where it is not known */
