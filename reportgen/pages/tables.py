@@ -23,7 +23,17 @@ _LAST_LAYERS = 4
 
 @dataclass(frozen=True)
 class TokenView:
-    """One token of the text strip; ``prob`` is set only for generated tokens."""
+    """One token of the text strip.
+
+    Attributes:
+        position: position of the token.
+        shown: text for display.
+        special: whether it is a special token of the tokenizer.
+        generated: whether it stands behind the prompt: it was generated, or is the token of a forecast.
+        breaks: whether a line ends in it.
+        prob: probability before sampling filters; ``None`` in the prompt.
+        is_forecast: whether it was not generated, and the model would write it next.
+    """
 
     position: int
     shown: str
@@ -31,6 +41,7 @@ class TokenView:
     generated: bool
     breaks: bool
     prob: float | None
+    is_forecast: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,7 +57,7 @@ class PromptRow:
 
 @dataclass(frozen=True)
 class StepRow:
-    """One generation step."""
+    """One generation step; of a forecast, the step of the token that the model would write next."""
 
     step: int
     token: Token
@@ -56,6 +67,7 @@ class StepRow:
     entropy: str
     filtered_prob: str
     runners_up: tuple[tuple[str, str], ...]
+    is_forecast: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +80,7 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class EvidenceRow:
-    """Evidence for one generated token; unknown fields are empty.
+    """Evidence for the token of one step; unknown fields are empty.
 
     Attributes:
         step: 0-based number of the generation step.
@@ -88,7 +100,7 @@ class EvidenceRow:
 
 
 def make_evidence_rows(capture: Capture) -> list[EvidenceRow]:
-    """Return a row for each generated token; no rows if there is neither attribution nor a lens."""
+    """Return a row for each step; no rows if there is neither attribution nor a lens."""
     attribution, lens = capture.evidence.attribution, capture.evidence.lens
     if attribution is None and lens is None:
         return []
@@ -141,6 +153,7 @@ def make_token_views(capture: Capture) -> list[TokenView]:
             generated=position >= prompt_end,
             breaks="\n" in token.text,
             prob=probs[position - prompt_end] if position >= prompt_end else None,
+            is_forecast=capture.is_forecast and position >= prompt_end,
         )
         for position, token in enumerate(capture.tokens)
     ]
@@ -164,7 +177,7 @@ def make_prompt_rows(capture: Capture) -> list[PromptRow]:
 
 
 def make_step_rows(capture: Capture) -> list[StepRow]:
-    """Return a row for each generated token."""
+    """Return a row for each step."""
     return [
         StepRow(
             step=step.step,
@@ -175,6 +188,7 @@ def make_step_rows(capture: Capture) -> list[StepRow]:
             entropy=f"{step.raw.entropy:.3f}",
             filtered_prob=format_prob(step.filtered.logprob) if step.filtered else "n/a",
             runners_up=_runners_up(step.raw, capture.tokens[capture.num_prompt_tokens + step.step]),
+            is_forecast=capture.is_forecast,
         )
         for step in capture.steps
     ]
@@ -220,7 +234,9 @@ def summarize_settings(capture: Capture) -> str:
     ]
     if generation.do_sample:
         settings.append(f"seed {generation.seed}")
-    chosen = ", ".join((*kinds, *settings)) if capture.prompt.max_new_tokens else "forward pass alone"
+    chosen = ", ".join((*kinds, *settings))
+    if not capture.prompt.max_new_tokens:
+        chosen = "nothing generated, most probable next token" if capture.is_forecast else "forward pass alone"
     return " · ".join((model.architecture, f"{model.dtype} on {model.device}", chosen))
 
 
@@ -228,6 +244,11 @@ def describe_drift(capture: Capture) -> str:
     """Return a description of the largest log-probability drift between the attention pass and the generation."""
     if not capture.steps:
         return ""
+    if capture.is_forecast:
+        return (
+            "Attention comes from one pass over the prompt and the token that the model would write next; the "
+            f"log-probability of this token differs by {capture.logprob_drift:.1e} from that of the pass that chose it."
+        )
     return (
         "Attention comes from one pass over prompt and generated tokens; its log-probabilities differ from those of "
         f"the generation by at most {capture.logprob_drift:.1e}."
@@ -243,10 +264,13 @@ def warn_of_drift(capture: Capture) -> str:
         advice = "do not cite it"
     else:
         advice = "take the model in full precision" if "quantised" in dtype else "try --dtype float32"
+    chose, text = (
+        ("pass that chose the next token", "chose it") if capture.is_forecast else ("generation", "generated the text")
+    )
     return (
-        "log-probabilities of the generation and of the pass that attention comes from differ by up to "
+        f"log-probabilities of the {chose} and of the pass that attention comes from differ by up to "
         f"{capture.logprob_drift:.2g}, more than rounding in {dtype} does ({capture.drift_limit:g}): "
-        f"the attention shown may not be what generated the text; {advice}"
+        f"the attention shown may not be what {text}; {advice}"
     )
 
 

@@ -137,9 +137,10 @@ def test_nothing_is_ablated_unasked(tiny_llama: LoadedModel) -> None:
     assert capture(tiny_llama, replace(PROMPT, evidence=())).evidence.ablations == {}
 
 
-def test_without_steps_the_reason_is_told(tiny_llama: LoadedModel) -> None:
-    evidence = capture(tiny_llama, replace(PROMPT, max_new_tokens=0)).evidence
-    assert (evidence.ablations, evidence.missing["ablations"]) == ({}, "no tokens were generated")
+def test_without_steps_the_reason_is_told(tiny_gpt2: LoadedModel) -> None:
+    evidence = capture(tiny_gpt2, replace(PROMPT, text="a" * 256, max_new_tokens=0)).evidence
+    reason = "no tokens were generated: the prompt fills the context window of 256 tokens"
+    assert (evidence.ablations, evidence.missing["ablations"]) == ({}, reason)
 
 
 def test_mixed_heads_are_not_ablated() -> None:
