@@ -165,7 +165,7 @@ def test_real_induction_head_matters_more_than_the_median_head(smollm2: LoadedMo
     made = capture(smollm2, Prompt(text=text * 2, max_new_tokens=0))
     induction = made.evidence.scores["induction"]
     layer, head = (int(place) for place in np.unravel_index(np.nanargmax(induction), induction.shape))
-    tokens = [token.token_id for token in made.tokens]
+    tokens = [token.token_id for token in made.tokens[: made.num_prompt_tokens]]
     half = len(tokens) // 2
     rows = slice(half, len(tokens) - 1)
     blocks = smollm2.network.model.layers
