@@ -181,7 +181,7 @@ reportgen.figure = (() => {
           return text.element(
             "span",
             selected ? { ...attributes, class: "selected" } : attributes,
-            numbers.cut(said, note && side === "left" ? NOTED_CHARACTERS : LABEL_CHARACTERS),
+            text.element("bdi", {}, numbers.cut(said, note && side === "left" ? NOTED_CHARACTERS : LABEL_CHARACTERS)),
             ...more,
           );
         }),
