@@ -15,20 +15,25 @@ from engines.firefox import Firefox
 from engines.page import RECORDER, Page
 from engines.webkit import WebKit
 
+from reportgen.pages.alignment import slim
 from reportgen.pages.cards import make_card
+from reportgen.pages.compare import render_comparison
 from reportgen.pages.page import render_page
+from reportgen.records import Comparison
 from reportgen.site.site import Site
 
 ENGINES = {engine.name: engine for engine in (Firefox, WebKit)}
-SLUGS = ("cat", "long")
+SLUGS = ("cat", "hostile", "long")
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A site of some sample captures, whose pages write down what goes wrong in them."""
+    """A site of some sample captures and a comparison, whose pages write down what goes wrong in them."""
     site = Site(tmp_path_factory.mktemp("engines-site")).open()
     for slug in SLUGS:
         site.write_page(slug, render_page(CAPTURES[slug]))
+    a, b = (slim(CAPTURES[slug], 8) for slug in ("cat", "pieces"))
+    site.write_page("beside", render_comparison(Comparison(("a", "b"), "Side by side", "beside"), a, b))
     site.write_index([*map(make_card, CAPTURES.values()), FAILURE])
     for path in site.root.glob("*.html"):
         text = path.read_text("utf-8")

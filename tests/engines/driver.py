@@ -49,6 +49,7 @@ class Processes:
     def start(self, command: Sequence[str], env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()) -> None:
         """Start a program in the group; what it says goes to the log."""
         group = self._started[0].pid if self._started else 0
+        command = ["setpriv", "--pdeathsig", "KILL", *command]  # where the tests themselves are killed
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 command, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,

@@ -45,6 +45,16 @@ _ADDRESS = """() => {
   reportgen.address.flush();
   return Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
 }"""
+_GO = """(hash) => new Promise((done) => {
+  globalThis.__faults.length = 0;
+  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+  document.activeElement.blur();
+  scrollTo({ top: 0, behavior: "instant" });
+  reportgen.address.flush();
+  if (location.hash === hash) return done();
+  addEventListener("hashchange", () => setTimeout(done), { once: true });
+  location.hash = hash;
+})"""
 _BACK = """() => new Promise((done) => {
   addEventListener("popstate", () => setTimeout(done), { once: true });
   history.back();
@@ -106,6 +116,14 @@ class Page:
         """Open a page or an index and wait until it answers."""
         self.driver.open(address)
         self.driver.run(_READY)
+        return self.settle()
+
+    def show(self, address: str) -> Page:
+        """Show a view of a page, which is opened unless it is open: that takes a second."""
+        file, _, hash_ = address.partition("#")
+        if self.driver.run("() => location.href.split('#')[0]") != file:
+            return self.open(address)
+        self.driver.run(_GO, f"#{hash_}")
         return self.settle()
 
     def settle(self) -> Page:
