@@ -21,11 +21,16 @@ reportgen.boot = (() => {
     throw error;
   }
 
-  // At once, since it takes longest; who needs it waits for it. Where the site shares it, it has run already.
+  /** Until the first view is painted; a page that nobody sees is not painted at all. */
+  const painted = document.hidden
+    ? Promise.resolve()
+    : new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+  // Reading it takes longest, so the first view is shown before; who needs it waits for it. Where the site shares it, it has
+  // run already.
   const carried = document.getElementById("block-bokeh");
-  const bokeh = carried ? run(carried) : Promise.resolve();
+  const bokeh = carried ? painted.then(() => run(carried)) : Promise.resolve();
   bokeh.catch(() => {});
-  return { run, fail, bokeh };
+  return { run, fail, bokeh, painted };
 })();
 
-reportgen.boot.run(document.getElementById("block-script")).catch(reportgen.boot.fail);
+reportgen.boot.painted.then(() => reportgen.boot.run(document.getElementById("block-script"))).catch(reportgen.boot.fail);
