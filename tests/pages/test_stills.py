@@ -7,6 +7,7 @@ import io
 
 import numpy as np
 import pytest
+from colours import linear_of
 from html_tree import parse_html
 from numpy.typing import NDArray
 from PIL import Image
@@ -17,6 +18,7 @@ from reportgen.pages.page import render_page
 from reportgen.pages.palettes import DIVERGING, OPENING_PALETTES, PALETTES
 from reportgen.pages.stills import (
     LARGEST_SIDE,
+    Shade,
     Still,
     draw_effects,
     draw_legend,
@@ -135,22 +137,35 @@ def test_the_page_has_the_pixels_of_its_data() -> None:
         assert read_picture(url) == color_all(shares, RAMPS[theme], 0, 1)
 
 
+def check_shades(shades: list[Shade | None], still: Still) -> None:
+    """Check that shades are the colours of a still of one row."""
+    for url, theme in ((still.light, "light"), (still.dark, "dark")):
+        assert [shade and getattr(shade, theme).lower() for shade in shades] == [one or None for one in read_picture(url)[0]]
+
+
 def test_shades_of_weights_are_the_colours_of_stills() -> None:
     weights = np.array([0, 0.04, 0.29, 0.31, 1, NONE])
-    still = draw_weights(weights[None])
-    shades = shade_weights(weights)
-    assert [light.lower() for light, _, _ in shades] == read_picture(still.light)[0]
-    assert [dark.lower() for _, dark, _ in shades] == read_picture(still.dark)[0]
-    assert [is_deep for _, _, is_deep in shades] == [False, False, False, True, True, False]
+    check_shades(shade_weights(weights), draw_weights(weights[None]))
 
 
-def test_shades_of_effects_are_deep_on_both_sides() -> None:
+def test_shades_of_effects_are_the_colours_of_stills() -> None:
     effects = np.array([-2, -1.2, -1, 0, 1, 1.2, 9, NONE])
-    still = draw_effects(effects[None], 2)
-    shades = shade_effects(effects, 2)
-    assert [light.lower() for light, _, _ in shades] == read_picture(still.light)[0]
-    assert [dark.lower() for _, dark, _ in shades] == read_picture(still.dark)[0]
-    assert [is_deep for _, _, is_deep in shades] == [True, True, False, False, False, True, True, False]
+    check_shades(shade_effects(effects, 2), draw_effects(effects[None], 2))
+
+
+@pytest.mark.parametrize(
+    "shades",
+    [shade_weights((np.arange(256) / 255) ** 2), shade_effects(np.linspace(-1, 1, 255), 1)],
+    ids=["weights", "effects"],
+)
+def test_text_on_every_shade_is_legible(shades: list[Shade | None]) -> None:
+    """It is black in the light theme and white in the dark one, unless a class says otherwise."""
+    for shade in shades:
+        assert shade
+        classes = shade.classes.split()
+        for ground, white in ((shade.light, "on-dark-shade" in classes), (shade.dark, "on-light-shade" not in classes)):
+            (luminance,) = linear_of((ground,)) @ np.array([0.2126, 0.7152, 0.0722])
+            assert (1.05 / (luminance + 0.05) if white else (luminance + 0.05) / 0.05) >= 4.5, ground
 
 
 @pytest.mark.parametrize(("signed", "ramps"), [(False, RAMPS), (True, DIVERGING)])

@@ -10,6 +10,7 @@ import pytest
 from samples import make_capture, make_prediction, make_token
 
 from reportgen.captures.record import Capture
+from reportgen.pages.stills import Shade
 from reportgen.pages.tables import (
     EvidenceRow,
     PromptRow,
@@ -56,10 +57,8 @@ def test_lines_of_a_token_end_where_its_text_does() -> None:
 
 
 def test_shades_are_those_of_the_first_tokens() -> None:
-    views = make_token_views(make_capture(("a", "b", "c"), ()), [("#fff", "#000", False), ("#111", "#eee", True)])
-    assert [(view.shade, view.deep) for view in views] == [
-        (("#fff", "#000"), False), (("#111", "#eee"), True), ((), False),
-    ]  # fmt: skip
+    shades = [None, Shade("#ffffff", "#000000")]
+    assert [view.shade for view in make_token_views(make_capture(("a", "b", "c"), ()), shades)] == [*shades, None]
 
 
 def test_strip_and_step_mark_a_forecast() -> None:
