@@ -1,4 +1,4 @@
-"""Export a view of a page as a picture.
+"""Export a figure of a page as a picture.
 
 The page's own script draws the picture in a local Chromium, so it is the picture that the page itself saves. Playwright
 controls the browser. It is installed with the extra ``export`` and imported on first use.
@@ -29,7 +29,7 @@ _NAMES = (
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
 )  # fmt: skip
 _OF_A_PIN = ("pinned", "difference")
-"""Views that exist only if a head is pinned."""
+"""Figures that exist only if a head is compared with another one."""
 _FLAGS = ("--disable-gpu", "--disable-background-networking", "--no-first-run")
 _OTHER = {"query": "step", "step": "query"}
 _OPEN_MILLISECONDS = 60_000
@@ -58,7 +58,7 @@ class View:
     """A view of a page to draw.
 
     Attributes:
-        name: name of the view, such as ``head`` or ``overview``.
+        name: name of the figure, such as ``head`` or ``heads``.
         selection: values that override those in the fragment of the page's URL, by key: ``layer``, ``head``, ``query``,
             ``step``, or any other key of that fragment.
         theme: ``light`` or ``dark``.
