@@ -23,6 +23,9 @@ reportgen.text = (() => {
   const bar = (share, kind = "") =>
     element("span", { class: `bar-line ${kind}`.trim(), style: { "--share": Math.min(1, Math.abs(share) || 0) } });
 
+  /** The class of a number by its sign; none where it is printed as 0. */
+  const signOf = (said) => (said.startsWith("−") ? "against" : said.startsWith("+") ? "for" : "");
+
   /** A token in a sentence: isolated, so that its direction moves nothing around it. No token shows these characters. */
   const quote = (shown) => `“\u2068${shown}\u2069”`;
 
@@ -99,5 +102,5 @@ reportgen.text = (() => {
     box.style.top = `${Math.max(4, top)}px`;
   }
 
-  return { element, tok, bar, quote, nodesOf, write, say, plain, predictionAfter, describeCell, drawTooltip };
+  return { element, tok, bar, signOf, quote, nodesOf, write, say, plain, predictionAfter, describeCell, drawTooltip };
 })();
