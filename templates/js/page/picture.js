@@ -362,7 +362,8 @@ reportgen.picture = (() => {
     }
 
     const hash = () => states.format(scene.state, scene.bounds);
-    return { views: ["text", ...viewer.names()], listFigures, titleOf, captionOf, hash, make, nameFile };
+    const views = ["text", ...viewer.names()];
+    return { views, bounds: scene.bounds, listFigures, titleOf, captionOf, hash, make, nameFile };
   }
 
   return { makeStudio, svg, wrap };
