@@ -323,7 +323,7 @@ reportgen.picture = (() => {
 
   /**
    * @param {object} page `{scene, card, viewer}`
-   * @returns {{views: string[], make: (name: string, format: string) => Promise<Blob>, nameFile: Function}}
+   * @returns what can be made of each figure: a blob in a format, a title, a caption, a file name
    */
   function makeStudio({ scene, card, viewer }) {
     const isThere = (name) => name === "text" || document.getElementById(`figure-${name}`).clientWidth > 0;

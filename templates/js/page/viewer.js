@@ -36,6 +36,7 @@ reportgen.viewer = (() => {
     const inSight = new Set(page.first);
     const pointer = reportgen.pointer.follow(() => hover(null));
     let [version, look, pointed] = [0, 0, 0];
+    /** @type {Promise<any>} */
     let drawing = Promise.resolve();
     let turn = Promise.resolve();
     let describing = Promise.resolve();
