@@ -323,7 +323,7 @@ reportgen.picture = (() => {
 
   /**
    * @param {object} page `{scene, card, viewer}`
-   * @returns {{views: string[], make: (name: string, format: string) => Promise<Blob>, nameFile: Function}}
+   * @returns what can be made of each figure: a blob in a format, a title, a caption, a file name
    */
   function makeStudio({ scene, card, viewer }) {
     const isThere = (name) => name === "text" || document.getElementById(`figure-${name}`).clientWidth > 0;
@@ -362,7 +362,8 @@ reportgen.picture = (() => {
     }
 
     const hash = () => states.format(scene.state, scene.bounds);
-    return { views: ["text", ...viewer.names()], listFigures, titleOf, captionOf, hash, make, nameFile };
+    const views = ["text", ...viewer.names()];
+    return { views, bounds: scene.bounds, listFigures, titleOf, captionOf, hash, make, nameFile };
   }
 
   return { makeStudio, svg, wrap };
