@@ -168,9 +168,8 @@ def _read_row(capture: Capture, step: int | None) -> NDArray[np.float32] | None:
 
 
 def make_read_panel(capture: Capture, opening: Opening, reads: Sequence[StepRead | None]) -> Panel | None:
-    """Return the panel of what attention read for each token; ``None`` with fewer than two steps or no attribution."""
-    attribution = capture.evidence.attribution
-    if attribution is None or attribution.read is None or len(reads) < 2:
+    """Return the panel of what attention read for each token; ``None`` with fewer than two steps, or none known."""
+    if len(reads) < 2 or not any(reads):
         return None
     first = max(0, min((opening.step or 0) - 2, len(reads) - MOST_STEPS))
     steps = range(first, min(first + MOST_STEPS, len(reads)))
