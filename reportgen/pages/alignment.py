@@ -89,12 +89,23 @@ def measure_variations(first: Capture, second: Capture, alignment: Alignment) ->
     variations = []
     for layer in (layer for layer in first.layers if layer in second.layers):
         for head in (head for head in first.heads if head in second.heads):
-            rows = [
-                _rows_of(capture, layer, head, start, alignment.length)
-                for capture, start in zip((first, second), alignment.starts, strict=True)
-            ]
-            variations.append(Variation(layer, head, float(np.abs(rows[0] - rows[1]).sum(1).mean()) / 2))
+            total_variation = float(_measure_rows(first, second, alignment, layer, head).mean())
+            variations.append(Variation(layer, head, total_variation))
     return sorted(variations, key=lambda variation: -variation.total_variation)
+
+
+def find_widest_query(first: Capture, second: Capture, alignment: Alignment, layer: int, head: int) -> int:
+    """Return the aligned query at which a head differs most, counted from the first aligned position."""
+    return int(_measure_rows(first, second, alignment, layer, head).argmax())
+
+
+def _measure_rows(first: Capture, second: Capture, alignment: Alignment, layer: int, head: int) -> NDArray[np.float64]:
+    """Return the total variation of each aligned row of a head, ``[query]``."""
+    rows = [
+        _rows_of(capture, layer, head, start, alignment.length)
+        for capture, start in zip((first, second), alignment.starts, strict=True)
+    ]
+    return np.abs(rows[0] - rows[1]).sum(1) / 2
 
 
 def _rows_of(capture: Capture, layer: int, head: int, start: int, length: int) -> NDArray[np.float64]:

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from reportgen.captures.record import Capture
 from reportgen.evidence.default_head import find_default_head
 from reportgen.evidence.kinds.scores import HEAD_SCORES, LABEL_FROM, HeadScore
-from reportgen.pages.alignment import Alignment, Variation, align, measure_variations
+from reportgen.pages.alignment import Alignment, Variation, align, find_widest_query, measure_variations
 from reportgen.pages.assets import (
     COMPARE_SCRIPTS,
     embed_json,
     make_program,
     read_styles,
 )
-from reportgen.pages.cards import Card, encode_picture, make_card, shade_means
+from reportgen.pages.cards import Card, excerpt
 from reportgen.pages.direction import find_direction
 from reportgen.pages.encoding import (
     describe_capture,
@@ -48,7 +48,9 @@ from reportgen.pages.page_keys import PageKeys
 from reportgen.pages.palettes import DIVERGING, PALETTES, describe_ramps
 from reportgen.pages.precision import FULL, Precision, describe_dropped_mass, describe_precision, measure_dropped_mass
 from reportgen.pages.reproduction import make_comparison_file
+from reportgen.pages.sentences import HeadPart, Sentence, TokenPart, to_json
 from reportgen.pages.size_limit import render_within
+from reportgen.pages.stills import draw_thumbnail
 from reportgen.pages.tables import (
     PromptRow,
     StepRow,
@@ -62,6 +64,7 @@ from reportgen.pages.tables import (
 )
 from reportgen.pages.templates import GENERATOR, render
 from reportgen.records import Comparison, ModelInfo
+from reportgen.records.sentences import format_weight, make_sentence
 
 _LISTED = 12
 """Number of heads in the list of those that differ most."""
@@ -165,19 +168,24 @@ def draw_comparison(
 
 
 def make_compare_card(comparison: Comparison, first: Capture, second: Capture) -> Card:
-    """Return the card of a comparison; its thumbnail has A below the diagonal and B, transposed, above it."""
-    cards = [make_card(capture) for capture in (first, second)]
-    models = list(dict.fromkeys(card.model for card in cards))
+    """Return the card of a comparison; its thumbnail is the map of how much each head differs, from 0 to 1."""
+    captures = first, second
+    alignment = align(first, second)
+    variations = [] if alignment is None else measure_variations(first, second, alignment)
+    widest = variations[0] if variations else None
     return Card(
         slug=comparison.slug,
         title=comparison.title,
-        text="\n".join(card.text for card in cards),
-        model=" and ".join(models),
+        text=" | ".join(excerpt(capture) for capture in captures),
+        model=" and ".join(dict.fromkeys(capture.model.title for capture in captures)),
         tags=comparison.tags,
-        num_prompt_tokens=sum(card.num_prompt_tokens for card in cards),
-        num_steps=sum(card.num_steps for card in cards),
-        thumbnail=_draw_both(first, second),
-        compares=(cards[0].title, cards[1].title),
+        num_prompt_tokens=sum(capture.num_prompt_tokens for capture in captures),
+        num_steps=sum(len(capture.steps) for capture in captures),
+        thumbnail=_draw_variations(variations),
+        said=[] if alignment is None or widest is None else to_json(_say_widest(captures, alignment, widest)),
+        head="" if widest is None else f"L{widest.layer} H{widest.head}",
+        compares=(first.prompt.title, second.prompt.title),
+        sides=(first.prompt.slug, second.prompt.slug),
     )
 
 
@@ -334,14 +342,32 @@ def _make_layer_blocks(captures: tuple[Capture, Capture], precision: Precision) 
                 yield f"{name}-layer-{layer}", encode_layer(capture, layer, precision)
 
 
-def _draw_both(first: Capture, second: Capture) -> str:
-    """Return two thumbnails as one: A below the diagonal, B transposed above it."""
-    below, above = shade_means(first), shade_means(second)
-    side = max(len(below), len(above))
-    picture = np.zeros((side, side), np.float32)
-    picture[: len(below), : len(below)] += np.tril(below)
-    picture[: len(above), : len(above)] += np.triu(above.T, 1)
-    return encode_picture(picture)
+def _draw_variations(variations: Sequence[Variation]) -> str:
+    """Return the map of how much heads differ as a thumbnail, the last layer at the top; empty without heads."""
+    if not variations:
+        return ""
+    layers, heads = (sorted({getattr(one, name) for one in variations}) for name in ("layer", "head"))
+    values = np.zeros((len(layers), len(heads)))
+    for one in variations:
+        values[len(layers) - 1 - layers.index(one.layer), heads.index(one.head)] = one.total_variation
+    return draw_thumbnail(np.sqrt(values), signed=False)
+
+
+def _say_widest(captures: tuple[Capture, Capture], alignment: Alignment, widest: Variation) -> Sentence:
+    """Return at which token a head differs most between both sides, and what it reads there, the first token aside."""
+    layer, head = widest.layer, widest.head
+    at = find_widest_query(*captures, alignment, layer, head)
+    reads: list[Sentence] = []
+    for name, capture, start in zip("AB", captures, alignment.starts, strict=True):
+        row = capture.pattern(layer, head)[start + at, : start + at + 1]
+        key_pos = int(row[1:].argmax()) + 1 if len(row) > 1 else 0
+        token = TokenPart(capture.tokens[key_pos].shown, key_pos)
+        reads.append((f" {name} reads ", token, f" ({format_weight(float(row[key_pos]))})"))
+    query = TokenPart(captures[0].tokens[alignment.starts[0] + at].shown)
+    ending = "the two" if alignment.is_whole else "the shared ending"
+    return make_sentence(
+        HeadPart(layer, head), f" reads {ending} most differently: at ", query, *reads[0], ",", *reads[1]
+    )
 
 
 def _nearest(numbers: Sequence[int], wanted: int) -> int:
