@@ -39,7 +39,7 @@ class Card:
         model: name of the model.
         tags: tags of the prompt.
         num_prompt_tokens: number of tokens of the prompt.
-        num_steps: number of generated tokens.
+        num_steps: number of generated tokens; the token of a forecast was not generated.
         thumbnail: map of all heads, the last layer at the top: a PNG of at most 2 KB, as a ``data:`` URL; empty for a
             comparison of prompts that cannot be aligned.
         said: sentence about the head with the largest effect, as returned by ``sentences.to_json``.
@@ -135,10 +135,10 @@ def make_card(capture: Capture) -> Card:
         model=capture.model.title,
         tags=prompt.tags,
         num_prompt_tokens=capture.num_prompt_tokens,
-        num_steps=len(capture.steps),
+        num_steps=capture.num_generated_tokens,
         thumbnail=_draw_map(capture, opening),
         prompt_logprob=mean_logprob(capture.prompt_predictions),
-        generated_logprob=mean_logprob(step.raw for step in capture.steps),
+        generated_logprob=mean_logprob(step.raw for step in capture.steps[: capture.num_generated_tokens]),
         **_describe_read(capture, opening),
     )
 
@@ -184,6 +184,8 @@ def _shorten_text(text: str) -> str:
 
 
 def _read_completion(capture: Capture) -> str:
+    if capture.is_forecast:
+        return ""
     text = _join(token for token in capture.tokens[capture.num_prompt_tokens :] if not token.special)
     return text if len(text) <= _COMPLETION else f"{text[:_COMPLETION]}…"
 
@@ -221,9 +223,10 @@ def _describe_written(capture: Capture, opening: Opening) -> tuple[Sentence, flo
         return (), None
     prob = math.exp(capture.steps[opening.step].raw.logprob)
     position = opening.query_pos + 1
+    when = "next, " if capture.is_forecast else ""
     return (
         TokenPart(capture.tokens[position].shown, position),
-        f" {format_percent(prob)}".replace(" %", "\u00a0%"),
+        f" {when}{format_percent(prob)}".replace(" %", "\u00a0%"),
     ), shorten(prob)
 
 

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from reportgen.captures.quantization import dequantize_sqrt
 from reportgen.captures.record import Capture
 from reportgen.evidence.opening import Opening
+from reportgen.pages.precision import FULL, Precision, quantize
 from reportgen.pages.stills import (
+    Shade,
     Still,
     draw_effects,
     draw_pattern,
@@ -35,6 +37,8 @@ MOST_COLUMNS, SHOWN_COLUMNS = 60, 40
 
 _LABEL_PIXELS = 11.5
 _CHARACTER_PIXELS = 6.7
+_LABEL_CHARACTERS, _NOTED_CHARACTERS = 12, 7
+"""Most characters of a label, and of one with a position behind it."""
 _PANEL_PIXELS, _WIDE_PIXELS, _SIDE_PIXELS = 330, 820, 520
 """Usual width of the cells of a panel, of the panel across the page, and side of a pattern; scripts measure it."""
 
@@ -143,15 +147,14 @@ def measure_reads(capture: Capture) -> list[StepRead | None]:
     return reads
 
 
-def shade_tokens(capture: Capture, opening: Opening) -> list[tuple[str, str, bool]]:
-    """Return the colours of the tokens that the opening position sees, in the light and in the dark theme.
+def shade_tokens(capture: Capture, opening: Opening, precision: Precision = FULL) -> list[Shade | None]:
+    """Return the colours behind the tokens that the opening position sees.
 
     They show what attention read for the opening token or, if that is not known, the weights of the opening head.
-    The third value is whether text on the colour must be inverted.
     """
     row = _read_row(capture, opening.step)
     if row is None:
-        return shade_weights(capture.pattern(opening.layer, opening.head)[opening.query_pos, : opening.query_pos + 1])
+        return shade_weights(_read_weights(capture, opening.layer, opening.head, opening.query_pos, precision))
     return shade_effects(row, float(find_row_scales(row[None])[0]))
 
 
@@ -165,9 +168,8 @@ def _read_row(capture: Capture, step: int | None) -> NDArray[np.float32] | None:
 
 
 def make_read_panel(capture: Capture, opening: Opening, reads: Sequence[StepRead | None]) -> Panel | None:
-    """Return the panel of what attention read for each token; ``None`` with fewer than two steps or no attribution."""
-    attribution = capture.evidence.attribution
-    if attribution is None or attribution.read is None or len(reads) < 2:
+    """Return the panel of what attention read for each token; ``None`` with fewer than two steps, or none known."""
+    if len(reads) < 2 or not any(reads):
         return None
     first = max(0, min((opening.step or 0) - 2, len(reads) - MOST_STEPS))
     steps = range(first, min(first + MOST_STEPS, len(reads)))
@@ -201,15 +203,14 @@ def make_read_panel(capture: Capture, opening: Opening, reads: Sequence[StepRead
     )
 
 
-def make_row_panels(capture: Capture, opening: Opening) -> tuple[Panel, Panel]:
+def make_row_panels(capture: Capture, opening: Opening, precision: Precision = FULL) -> tuple[Panel, Panel]:
     """Return the panels of every head of the opening layer and of the opening head in every layer, for its query."""
     layer, column = capture.layers.index(opening.layer), capture.heads.index(opening.head)
     heads = [(layer, other) for other in range(len(capture.heads))]
     layers = [(other, column) for other in reversed(range(len(capture.layers)))]
-    query = slice(0, opening.query_pos + 1)
     weights = {
-        cell: capture.pattern(capture.layers[cell[0]], capture.heads[cell[1]])[opening.query_pos, query]
-        for cell in {*heads, *layers}
+        (row, head): _read_weights(capture, capture.layers[row], capture.heads[head], opening.query_pos, precision)
+        for row, head in {*heads, *layers}
     }
     effects = _find_effects(capture, opening)
     shown = [_choose_rows(cells, weights, effects, (layer, column)) for cells in (heads, layers)]
@@ -217,9 +218,7 @@ def make_row_panels(capture: Capture, opening: Opening) -> tuple[Panel, Panel]:
 
     def make(name: str, cells: Sequence[tuple[int, int]], count: int, what: str) -> Panel:
         selected = cells.index((layer, column))
-        labels = [
-            f"H{capture.heads[row[1]]}" if name == "heads" else f"L{capture.layers[row[0]]}" for row in cells
-        ]
+        labels = [f"H{capture.heads[row[1]]}" if name == "heads" else f"L{capture.layers[row[0]]}" for row in cells]
         return Panel(
             name=name,
             still=draw_weights(np.stack([weights[cell][columns] for cell in cells])),
@@ -227,8 +226,7 @@ def make_row_panels(capture: Capture, opening: Opening) -> tuple[Panel, Panel]:
             columns=_label_columns(capture, columns, opening.key_pos, _PANEL_PIXELS),
             frame=(0, selected, len(columns), 1),
             notes=[
-                _note_of_head(capture, weights[cell], effects, cell, row == selected)
-                for row, cell in enumerate(cells)
+                _note_of_head(capture, weights[cell], effects, cell, row == selected) for row, cell in enumerate(cells)
             ],
             is_flat=_is_flat(capture, columns, _PANEL_PIXELS),
             count=count,
@@ -241,7 +239,7 @@ def make_row_panels(capture: Capture, opening: Opening) -> tuple[Panel, Panel]:
     )
 
 
-def make_pattern_panel(capture: Capture, opening: Opening) -> Panel:
+def make_pattern_panel(capture: Capture, opening: Opening, precision: Precision = FULL) -> Panel:
     """Return the panel of the opening head's pattern."""
     n = capture.num_tokens
     labels = [_shown(capture, position) for position in range(n)]
@@ -249,7 +247,7 @@ def make_pattern_panel(capture: Capture, opening: Opening) -> Panel:
     columns = [Label(labels[i], _middle(i, n), i == opening.key_pos) for i in _thin(n, _SIDE_PIXELS)]
     return Panel(
         name="head",
-        still=draw_pattern(capture.pattern(opening.layer, opening.head)),
+        still=draw_pattern(_round(capture.pattern(opening.layer, opening.head), precision)),
         rows=rows,
         columns=columns,
         frame=(0, opening.query_pos, opening.query_pos + 1, 1),
@@ -258,9 +256,9 @@ def make_pattern_panel(capture: Capture, opening: Opening) -> Panel:
     )
 
 
-def make_map_panel(capture: Capture, opening: Opening) -> Panel:
+def make_map_panel(capture: Capture, opening: Opening, precision: Precision = FULL) -> Panel:
     """Return the map of all heads: their effects, or without them the largest weight off the first token."""
-    values, signed = measure_map(capture, opening)
+    values, signed = measure_map(capture, opening, precision)
     if signed:
         still = draw_effects(values[::-1], max(float(np.nanmax(np.abs(values), initial=0)), 1e-9))
         alt = "Effect of every head, layers from the last at the top, heads from left to right"
@@ -278,16 +276,16 @@ def make_map_panel(capture: Capture, opening: Opening) -> Panel:
             for i, layer in enumerate(capture.layers)
             if i % stride == 0
         ],
-        columns=[
-            Label(str(capture.heads[i]), _middle(i, columns)) for i in _thin(columns, 140, 15)
-        ],
+        columns=[Label(str(capture.heads[i]), _middle(i, columns)) for i in _thin(columns, 140, 15)],
         frame=(column, row, 1, 1),
         count=rows,
         alt=alt,
     )
 
 
-def measure_map(capture: Capture, opening: Opening) -> tuple[NDArray[np.floating], bool]:
+def measure_map(
+    capture: Capture, opening: Opening, precision: Precision = FULL
+) -> tuple[NDArray[np.floating], bool]:
     """Return what the map of all heads shows, ``[layer, head]``, and whether these are effects.
 
     Effects on the opening step's token are in logits. Without them, the map shows the largest weight of each head at
@@ -296,7 +294,7 @@ def measure_map(capture: Capture, opening: Opening) -> tuple[NDArray[np.floating
     effects = _find_effects(capture, opening)
     if effects is not None:
         return effects, True
-    weights = dequantize_sqrt(capture.attention[:, :, capture.row(opening.query_pos)])
+    weights = _round(dequantize_sqrt(capture.attention[:, :, capture.row(opening.query_pos)]), precision)
     return weights[:, :, 1:].max(2, initial=0), False
 
 
@@ -320,6 +318,20 @@ def _find_effects(capture: Capture, opening: Opening) -> NDArray[np.float32] | N
     if attribution is None or opening.step is None or attribution.withheld[0][opening.step]:
         return None
     return attribution.heads[0, opening.step]
+
+
+def _read_weights(
+    capture: Capture, layer: int, head: int, query_pos: int, precision: Precision
+) -> NDArray[np.floating]:
+    """Return the weights of one query, as the page's scripts know them, ``[key_pos]``."""
+    triangle = capture.attention[capture.layers.index(layer), capture.heads.index(head)]
+    return _round(dequantize_sqrt(triangle[capture.row(query_pos)]), precision)
+
+
+def _round(weights: NDArray[np.floating], precision: Precision) -> NDArray[np.floating]:
+    """Return weights as a page keeps them, so that its first view has the numbers of every later one."""
+    codes = quantize(weights, precision)
+    return np.square(codes.astype(np.float64) / np.iinfo(codes.dtype).max)
 
 
 def _choose_rows(
@@ -355,16 +367,14 @@ def _note_of_step(capture: Capture, read: StepRead | None, selected: bool) -> Ro
     if read is None:
         return RowNote(Token(0, "", "n/a", special=False), -1, "", selected=selected)
     through = format_effect(read.through) if read.head else ""
-    return RowNote(
-        capture.tokens[read.key_pos], read.key_pos, format_effect(read.effect), through, read.head, selected
-    )
+    return RowNote(capture.tokens[read.key_pos], read.key_pos, format_effect(read.effect), through, read.head, selected)
 
 
 def _label_columns(capture: Capture, columns: NDArray[np.int64], key_pos: int | None, pixels: int) -> list[Label]:
     every = len(columns) == columns[-1] + 1
     return [
         Label(
-            _shown(capture, int(columns[i])),
+            _shown(capture, int(columns[i]), _LABEL_CHARACTERS if every else _NOTED_CHARACTERS),
             _middle(i, len(columns)),
             int(columns[i]) == key_pos,
             "" if every else str(columns[i]),
@@ -378,9 +388,9 @@ def _is_flat(capture: Capture, columns: NDArray[np.int64], pixels: int) -> bool:
     return longest * _CHARACTER_PIXELS < pixels / len(columns) - 2
 
 
-def _shown(capture: Capture, position: int) -> str:
+def _shown(capture: Capture, position: int, most: int = _LABEL_CHARACTERS) -> str:
     shown = capture.tokens[position].shown
-    return shown if len(shown) <= 12 else f"{shown[:11]}…"
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 
 def _middle(i: int, count: int) -> float:

@@ -3,7 +3,7 @@ const { readFileSync } = require("node:fs");
 const { join } = require("node:path");
 
 const SCRIPTS = join(__dirname, "../../templates/js");
-const PURE = [
+const NAMES = [
   "data/payload",
   "data/triangles",
   "data/ramps",
@@ -19,14 +19,16 @@ const PURE = [
   "data/forms",
   "data/evidence",
   "data/ledger",
+  "figures/colors",
   "page/lines",
   "data/alignment",
+  "compare/pair",
   "page/address",
   "page/keys",
   "page/cite",
   "index/listing",
 ];
-for (const name of PURE) require(join(SCRIPTS, `${name}.js`));
+for (const name of NAMES) require(join(SCRIPTS, `${name}.js`));
 
 const golden = JSON.parse(readFileSync(join(__dirname, "../golden/payload.json"), "utf-8"));
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import math
 import zlib
@@ -230,6 +231,7 @@ def test_capture_is_described_in_json() -> None:
                 "alternatives": [[11, "b", -1.38629436], [90, "␣dog", -0.980829253], [91, "␣hat", -0.980829253]],
             }
         ],
+        "is_forecast": False,
         "steps": [
             {
                 "raw": {
@@ -254,6 +256,13 @@ def test_special_tokens_are_marked() -> None:
     capture = make_capture(("a", "b"), ())
     marked = replace(capture, tokens=(replace(capture.tokens[0], special=True), capture.tokens[1]))
     assert describe_capture(marked)["tokens"] == [[10, "a", 1], [11, "b", 0]]
+
+
+def test_script_is_told_of_a_forecast() -> None:
+    described = [describe_capture(make_capture(("a",), ("c",), max_new_tokens=most)) for most in (0, 1)]
+    assert [one.pop("is_forecast") for one in described] == [True, False]
+    assert described[0] == described[1]
+    assert describe_capture(make_capture(("a",), ()))["is_forecast"] is False
 
 
 def test_impossible_token_has_no_log_probability() -> None:
@@ -305,10 +314,18 @@ def make_spread_evidence(evidence: Evidence) -> Evidence:
     assert attribution.sources is not None
     heads, sources = spread(attribution.heads.shape), 3 * spread(attribution.sources.shape)
     heads[:, -1], sources[:, :, -26:] = np.nan, np.nan
+    assert attribution.read is not None
+    read = spread(attribution.read.shape)
+    # The last key of each step has what its row lacks of attention's part.
+    ends = np.cumsum([24, 25, 26])
+    for step, (start, end) in enumerate(itertools.pairwise([0, *ends])):
+        attention = heads[0, step].sum() + attribution.other_heads[0, step]
+        read[end - 1] = attention - read[start : end - 1].sum()
+    read[ends[1] :] = np.nan
     return evidence.replace(
         value_norms=5 * np.abs(spread(evidence.value_norms.shape)),
         rollout=np.abs(spread(evidence.rollout.shape)) if evidence.rollout is not None else None,
-        attribution=replace(attribution, heads=heads, sources=sources),
+        attribution=replace(attribution, heads=heads, sources=sources, read=read),
     )
 
 
@@ -337,14 +354,16 @@ def make_golden() -> dict[str, Any]:
     assert dropped is not None
     row_sums = {"dropped": dropped, **measure_row_sums(capture)}
     content = describe_capture(capture) | describe_layer_types(capture)
-    content |= {"default_head": [3, 2], "heatmap_modes": list_heatmap_modes(capture), "grid_metrics": list(grids)}
+    opening = {"layer": 3, "head": 2, "step": 1, "query_pos": 24, "key_pos": None}
+    content |= {"opening": opening, "heatmap_modes": list_heatmap_modes(capture), "grid_metrics": list(grids)}
+    content |= {"has_read": True}
     return {
         "blocks": {
             "bytes": encode_bytes(BYTES),
             "text": encode_bytes(TEXT.encode()),
             "content": encode_json(content),
             "overview": encode_overview(capture),
-            "default-head": encode_pattern(capture, 3, 2),
+            "opening-head": encode_pattern(capture, 3, 2),
             **{f"layer-{layer}": encode_layer(capture, layer) for layer in capture.layers},
             "fine-3": encode_layer(capture, 3, Precision(16)),
             **{f"thin-{layer}": encode_layer(capture, layer, THIN) for layer in capture.layers},
@@ -366,6 +385,7 @@ def make_golden() -> dict[str, Any]:
         "norms": round_all(evidence.value_norms),
         "rollout": round_all(evidence.rollout),
         "sources": round_all(evidence.attribution.sources),
+        "read": round_all(evidence.attribution.read),
         "weights": [[[round(float(cell), 6) for cell in head] for head in layer] for layer in capture.attention],
         "strongest": {
             f"{layer} {head} {query_pos}": find_strongest(capture, layer, head, query_pos)

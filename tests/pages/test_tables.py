@@ -10,6 +10,7 @@ import pytest
 from samples import make_capture, make_prediction, make_token
 
 from reportgen.captures.record import Capture
+from reportgen.pages.stills import Shade
 from reportgen.pages.tables import (
     EvidenceRow,
     PromptRow,
@@ -42,10 +43,34 @@ def with_step(capture: Capture, **changes: object) -> Capture:
 
 def test_strip_tells_prompt_and_generated_tokens_apart() -> None:
     assert make_token_views(make_capture(("a ", "b\n"), ("c",))) == [
-        TokenView(0, "a␣", special=False, generated=False, breaks=False, prob=None),
-        TokenView(1, "b↵", special=False, generated=False, breaks=True, prob=None),
-        TokenView(2, "c", special=False, generated=True, breaks=False, prob=0.5),
+        TokenView(0, "a␣", ("a␣",), special=False, generated=False),
+        TokenView(1, "b↵", ("b↵", ""), special=False, generated=False),
+        TokenView(2, "c", ("c",), special=False, generated=True),
     ]
+
+
+def test_lines_of_a_token_end_where_its_text_does() -> None:
+    """Code keeps its lines and its indentation; an arrow that the text itself holds ends none."""
+    texts = ("f():\n    return\n", "↵", "a", "\n\n")
+    lines = [view.lines for view in make_token_views(make_capture(texts, ()))]
+    assert lines == [("f():↵", "␣␣␣␣return↵", ""), ("↵",), ("a",), ("↵", "↵", "")]
+
+
+def test_shades_are_those_of_the_first_tokens() -> None:
+    shades = [None, Shade("#ffffff", "#000000")]
+    assert [view.shade for view in make_token_views(make_capture(("a", "b", "c"), ()), shades)] == [*shades, None]
+
+
+def test_strip_and_step_mark_a_forecast() -> None:
+    """The token that would be next stands where a generated one does."""
+    forecast, written = make_capture(("a", "b"), ("c",), max_new_tokens=0), make_capture(("a", "b"), ("c",))
+    views = make_token_views(forecast)
+    assert [(view.generated, view.is_forecast) for view in views] == [(False, False), (False, False), (True, True)]
+    assert [replace(view, is_forecast=False) for view in views] == make_token_views(written)
+    (row,) = make_step_rows(forecast)
+    assert row.is_forecast
+    assert [replace(row, is_forecast=False)] == make_step_rows(written)
+    assert make_evidence_rows(forecast) == make_evidence_rows(written)
 
 
 def test_special_tokens_are_marked() -> None:
@@ -192,12 +217,16 @@ def test_signed_numbers_keep_their_sign(value: float, shown: str) -> None:
             "sampled, temperature 0.7, top_p 0.9, seed 3",
         ),
         (Generation(num_beams=4, repetition_penalty=1.2), 3, "greedy, 4 beams, repetition_penalty 1.2"),
-        (Generation(), 0, "forward pass alone"),
+        (Generation(do_sample=True, seed=3), 0, "nothing generated, most probable next token"),
     ],
 )
 def test_summary_says_how_tokens_were_chosen(generation: Generation, max_new_tokens: int, chosen: str) -> None:
     summary = summarize_settings(make_capture(generation=generation, max_new_tokens=max_new_tokens))
     assert summary == f"LlamaForCausalLM · float32 on cpu · {chosen}"
+
+
+def test_summary_of_a_pass_without_a_forecast() -> None:
+    assert summarize_settings(make_capture(generated=())).endswith(" · forward pass alone")
 
 
 def test_settings_tell_revision_and_chat_template() -> None:
@@ -250,6 +279,14 @@ def test_replay_difference_beyond_rounding_is_warned_of(dtype: str, limit: float
     assert f"differ by up to {1.004 * limit:.2g}, more than rounding in {dtype} does ({limit:g})" in warning
     assert warning.endswith(advice)
     assert warn_of_drift(replace(capture, steps=())) == ""
+
+
+def test_drift_of_a_forecast_is_not_of_a_generation() -> None:
+    capture = make_capture(("a", "b"), ("c",), max_new_tokens=0)
+    for text in (describe_drift(capture), warn_of_drift(with_step(capture, logprob_drift=0.5))):
+        assert "next" in text
+        assert "generat" not in text
+    assert "1.0e-06" in describe_drift(capture)
 
 
 def test_nothing_was_replayed_without_steps() -> None:

@@ -5,7 +5,7 @@ globalThis.reportgen ??= {};
 reportgen.panel = (() => {
   "use strict";
 
-  const { axis, colors, forms, ledger, numbers, pattern, scores, shows, state: states, text } = reportgen;
+  const { axis, colors, forms, ledger, numbers, pattern, shows, state: states, text } = reportgen;
   const MOST_ROWS = 16;
   const [SMALLEST_TILE, LARGEST_TILE, TILE_GAP, TITLE_PIXELS] = [110, 240, 0.06, 22];
 
@@ -97,6 +97,7 @@ reportgen.panel = (() => {
         dividers: border === null ? [] : [[[border, 0], [border, rows.length]]],
         marks: state.marks ? rows.flatMap((row, i) => markOf(row, i)) : [],
         notes: rows.map((row) => noteOf(row, own.effectOf)),
+        say: (row, column) => numbers.formatShare(rows[row].row[columns[column]]).replace(/^0/, ""),
       });
       nameColumns(figure, own.effectOf);
       nameAll(scene, own);
@@ -126,19 +127,20 @@ reportgen.panel = (() => {
         text.element("b", {}, unit < 0 ? "" : numbers.formatShare(row.row[unit])),
         ...(effect === undefined || Number.isNaN(effect)
           ? []
-          : [text.element("i", { class: effect < 0 ? "against" : "for" }, numbers.formatEffect(effect))]),
+          : [text.element("i", { class: text.signOf(numbers.formatEffect(effect)) }, numbers.formatEffect(effect))]),
       ];
     }
 
     /** The button that shows all rows, or fewer again. */
     function nameAll({ state }, { count }) {
       const button = document.querySelector(`[data-all="${name}"]`);
-      if (button) button.textContent = state.all.includes(name) ? `fewer than ${count}` : `all ${count}`;
+      const what = name === "heads" ? "heads" : "layers";
+      if (button) button.textContent = state.all.includes(name) ? "show fewer" : `${rows.length} of ${count} ${what}: show all`;
     }
 
     /** Whole patterns as tiles of one image each. */
     async function drawPatterns(scene, isCurrent) {
-      const { state, evidence, bounds } = scene;
+      const { state, evidence } = scene;
       const heads = name === "heads" ? headsOfLayer(scene) : layersOfHead(scene);
       const found = await Promise.all(heads.map(({ layer, head }) => evidence.form(state.show, layer, head, state)));
       if (!isCurrent()) return;
@@ -174,12 +176,8 @@ reportgen.panel = (() => {
           const { x, y, width: across, height } = boxOf(i);
           return isSelected(head, scene) ? [[x, y, across, height]] : [];
         }),
-        titles: heads.map((head, i) => ({ x: boxOf(i).x, y: boxOf(i).y - 0.01, text: nameTile(scene, head) })),
+        titles: heads.map((head, i) => ({ x: boxOf(i).x, y: boxOf(i).y - 0.01, text: nameHead(head) })),
       });
-    }
-
-    function nameTile({ content }, { layer, head }) {
-      return [nameHead({ layer, head }), ...(content.score_kinds.length ? scores.labelsOf(content, layer, head) : [])].join(" · ");
     }
 
     function boxOf(i) {

@@ -11,13 +11,14 @@ reportgen.strip = (() => {
     const { state, bounds, evidence } = scene;
     if (state.shading === "effect" && states.readsForStep(state, bounds) && evidence.hasRead) {
       const row = (await evidence.read())(state.step);
-      return { row, signed: true, high: read.scaleOf(row) };
+      // Of a step that is withheld only weights are known.
+      if (!row.every(Number.isNaN)) return { row, signed: true, high: read.scaleOf(row) };
     }
     const row = await evidence.row(state.layer, state.head, state.queryPos, ["weight"], state);
     return { row: row.weight, signed: false, high: 1 };
   }
 
-  /** Shade every token. @param {{row: Float32Array, signed: boolean, high: number}} shades */
+  /** Shade every token, as `load` says. */
   function draw(strip, scene, { row, signed, high }) {
     const { state, content } = scene;
     // What attention read for a token is known of tokens alone.
@@ -30,23 +31,28 @@ reportgen.strip = (() => {
       const unit = units.of(position);
       const seen = unit <= query && (signed || unit > 0 || units.seesFirst(state)) && (signed || position >= first);
       const value = seen && !Number.isNaN(row[unit]) ? row[unit] : null;
-      const { color, deep } = value === null ? { color: "", deep: false } : colors.colorOf(ramp, signed ? value : colors.shown(scene, Float32Array.of(value))[0]);
+      const color =
+        value === null ? "" : colors.colorOf(ramp, signed ? value : colors.shown(scene, Float32Array.of(value))[0]);
       // A style that is set anew costs time even where it is the same.
       if (token.style.getPropertyValue("--shade") !== color) {
         for (const name of ["--shade", "--shade-dark"]) token.style.setProperty(name, color);
+        token.classList.remove("on-dark-shade", "on-light-shade");
+        if (color) token.classList.add(colors.classOn(color));
       }
-      token.classList.toggle("deep", deep);
       token.classList.toggle("from", position === state.queryPos);
       token.classList.toggle("key", position === state.keyPos);
       token.classList.toggle("now", state.step !== null && position === scene.bounds.numPromptTokens + state.step);
     }
   }
 
+  let revealed = null;
+
   /** Move the stop of the keyboard, and scroll the text to what is selected. */
   function select(strip, { queryPos }) {
     const chosen = strip.querySelector(`[data-position="${queryPos}"]`);
+    if (chosen === revealed) return;
+    revealed = chosen;
     const old = strip.querySelector('.token[tabindex="0"]');
-    if (old === chosen) return;
     if (old) old.tabIndex = -1;
     chosen.tabIndex = 0;
     reveal(strip, chosen);

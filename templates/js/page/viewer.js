@@ -36,11 +36,14 @@ reportgen.viewer = (() => {
     const inSight = new Set(page.first);
     const pointer = reportgen.pointer.follow(() => hover(null));
     let [version, look, pointed] = [0, 0, 0];
+    /** @type {Promise<any>} */
     let drawing = Promise.resolve();
     let turn = Promise.resolve();
     let describing = Promise.resolve();
     /** Evidence stands behind the first figures in the file: before they are drawn, nobody waits for it. */
     let begun = false;
+    /** What the pictures show that stand where no figure is drawn yet; nothing where the address selects something. */
+    const opening = "waits" in document.documentElement.dataset ? null : page.stateKey();
 
     /** Take on the colours of the theme, or those that the reader chose; what is in sight is drawn anew. */
     function applyTheme() {
@@ -58,11 +61,18 @@ reportgen.viewer = (() => {
     function draw() {
       const mine = ++version;
       const isCurrent = () => mine === version;
+      hidePictures();
       const names = [...elements.keys()].filter((name) => inSight.has(name));
       drawing = Promise.all([page.drawRest(isCurrent), ...names.map((name) => drawView(name, isCurrent))]);
       drawing.then(() => isCurrent() && delete document.documentElement.dataset.waits);
       drawAhead(isCurrent);
       return drawing;
+    }
+
+    /** Hide the pictures of another selection, until their figures are drawn. */
+    function hidePictures() {
+      for (const [name, element] of elements)
+        element.toggleAttribute("data-waits", !views.get(name)?.drawn && page.stateKey() !== opening);
     }
 
     /** Draw what is out of sight too once the selection rests, so that all of it can be printed. */
@@ -94,6 +104,7 @@ reportgen.viewer = (() => {
       view.drawn = wanted;
       view.shown ??= view.figure.show();
       await view.shown;
+      delete elements.get(name).dataset.waits;
       view.figure.refit();
     }
 
@@ -154,21 +165,25 @@ reportgen.viewer = (() => {
     async function describe(cell, name) {
       const view = views.get(name);
       const own = cell.layer === undefined ? "" : `L${cell.layer} H${cell.head}`;
-      const lines = await (view.lines && (cell.keyPos !== null || view.showsRows) ? view.lines(cell, page.sceneOf(name)) : page.describe(cell, name));
+      const lines = await (view.lines && (cell.keyPos !== null || view.showsRows)
+        ? view.lines(cell, page.sceneOf(name))
+        : page.describe(cell, name));
       return { ...cell, name: view.nameOf?.(cell) ?? own, lines };
     }
 
     /** The tooltip of the cell under the pointer, unless it has moved on by then. */
     async function drawTooltip(cell, name, isCurrent) {
       const known = cell && (await describe(cell, name));
-      if (isCurrent()) text.drawTooltip(byId("tooltip"), known && text.describeCell(known, page.sceneOf(name)), pointer);
+      if (isCurrent())
+        text.drawTooltip(byId("tooltip"), known && text.describeCell(known, page.sceneOf(name)), pointer);
     }
 
     /** Figures are kept up to date as long as they are in sight, and follow the size that they have. */
     function watch() {
       const sight = new IntersectionObserver(
         (entries) => {
-          for (const { target, isIntersecting } of entries) inSight[isIntersecting ? "add" : "delete"](target.dataset.figure);
+          for (const { target, isIntersecting } of entries)
+            inSight[isIntersecting ? "add" : "delete"](target.dataset.figure);
           draw();
         },
         { rootMargin: MARGIN },
@@ -183,16 +198,17 @@ reportgen.viewer = (() => {
     }
 
     /** Before printing, which waits for nothing: mark the figures that show no longer, or not yet, what is selected. */
-    function markStale() {
+    function prepareForPaper() {
       for (const [name, element] of elements) {
         const view = views.get(name);
-        const isThere = view ? view.drawn === wantedOf(view) : element.querySelector(".still") !== null;
+        const isThere = view ? view.drawn === wantedOf(view) : element.querySelector(".still") !== null && page.stateKey() === opening;
         element.toggleAttribute("data-stale", element.checkVisibility() && !isThere);
+        if (view?.figure.drawing) view.figure.drawForPaper();
       }
     }
 
     async function start() {
-      addEventListener("beforeprint", markStale);
+      addEventListener("beforeprint", prepareForPaper);
       matchMedia("(prefers-color-scheme: dark)").addEventListener("change", applyTheme);
       byId("theme").addEventListener("click", toggleTheme);
       byId("palette")?.addEventListener("change", applyTheme);
