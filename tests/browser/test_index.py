@@ -238,6 +238,15 @@ def test_index_is_used_by_keyboard(reader: Reader) -> None:
     page.wait_for_url("**/page-3.html")
 
 
+def test_skip_link_leaves_the_choice_alone(reader: Reader) -> None:
+    page = reader.page
+    page.locator("#filter").fill("page 1")
+    page.locator(".skip").focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("() => document.activeElement.id") == "main"
+    assert reader.address() == {"filter": "page 1"}
+
+
 def test_theme_is_switched(reader: Reader) -> None:
     color = "() => getComputedStyle(document.body).backgroundColor"
     light = reader.page.evaluate(color)

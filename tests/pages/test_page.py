@@ -152,12 +152,13 @@ def test_hostile_text_is_shown_as_it_is() -> None:
 
 def test_index_shows_hostile_text_as_it_is() -> None:
     card = make_card(make_hostile())
-    page, failure = parse_html(render_index([card, FAILURE])).find("ul", id="cards")[0].find("li")
+    index = parse_html(render_index([card, FAILURE]))
+    (page,), (failure,) = (index.find("ul", id=name)[0].find("li") for name in ("cards", "failures"))
     assert page.find("a")[0].text == card.title
-    assert page.find("p", class_="excerpt")[0].text == card.text
-    assert page.find("p", class_="hint")[0].text == card.facts
-    assert [tag.text for tag in page.find("span", class_="tag")] == list(card.tags)
-    assert failure.find("p", class_="error")[0].text == FAILURE.error
+    assert page.find("p", class_="answered")[0].find("span")[0].text == card.text
+    assert page.find("b", class_="completion")[0].text == card.completion
+    assert [tag.text for tag in page.find("button", class_="link")] == list(card.tags)
+    assert failure.text == f"{FAILURE.title} {FAILURE.place} {FAILURE.reason}"
     assert not failure.find("a")
 
 
@@ -496,6 +497,6 @@ def test_generator_is_named_at_the_beginning(render_hostile: Callable[[], str]) 
 
 def test_empty_index_says_what_to_do() -> None:
     index = parse_html(render_index([]))
-    assert [note.text for note in index.find(class_="empty")] == ["No reports yet. Run reportgen build."]
-    (note,) = parse_html(render_index([FAILURE])).find(class_="empty")
+    assert [note.text for note in index.find(id="nothing")] == ["No reports yet. Run reportgen build."]
+    (note,) = parse_html(render_index([FAILURE])).find(id="nothing")
     assert "hidden" in note.attributes

@@ -172,6 +172,11 @@ reportgen.index = (() => {
         grow();
         stops()[last]?.focus();
       });
+      // Its address would take the place of the choice.
+      document.querySelector(".skip").addEventListener("click", (event) => {
+        event.preventDefault();
+        byId("main").focus();
+      });
       document.addEventListener("keydown", onKey);
       address.onChange(() => {
         choice = listing.parse(location.hash);
