@@ -243,9 +243,8 @@ def make_row_panels(capture: Capture, opening: Opening) -> tuple[Panel, Panel]:
 def make_pattern_panel(capture: Capture, opening: Opening) -> Panel:
     """Return the panel of the opening head's pattern."""
     n = capture.num_tokens
-    labels = [_shown(capture, position) for position in range(n)]
-    rows = [Label(labels[i], _middle(i, n), i == opening.query_pos) for i in _thin(n, _SIDE_PIXELS)]
-    columns = [Label(labels[i], _middle(i, n), i == opening.key_pos) for i in _thin(n, _SIDE_PIXELS)]
+    texts = [token.shown for token in capture.tokens]
+    rows, columns = label_axis(texts, opening.query_pos), label_axis(texts, opening.key_pos)
     return Panel(
         name="head",
         still=draw_pattern(capture.pattern(opening.layer, opening.head)),
@@ -257,6 +256,22 @@ def make_pattern_panel(capture: Capture, opening: Opening) -> Panel:
     )
 
 
+def label_axis(texts: Sequence[str], selected: int | None, pixels: float = _SIDE_PIXELS) -> list[Label]:
+    """Return the labels of an axis that have room on so many pixels, each cut to the usual length."""
+    return [Label(_cut(texts[i]), _middle(i, len(texts)), i == selected) for i in _thin(len(texts), pixels)]
+
+
+def label_map(layers: Sequence[int], heads: Sequence[int], layer: int) -> tuple[list[Label], list[Label]]:
+    """Return the labels of rows and columns of a map of all heads, the last layer at the top; ``layer`` is selected."""
+    stride = 5 if len(layers) > 12 else 1
+    rows = [
+        Label(str(other), _middle(len(layers) - 1 - i, len(layers)), other == layer)
+        for i, other in enumerate(layers)
+        if i % stride == 0
+    ]
+    return rows, [Label(str(heads[i]), _middle(i, len(heads))) for i in _thin(len(heads), 140, 15)]
+
+
 def make_map_panel(capture: Capture, opening: Opening) -> Panel:
     """Return the map of all heads: their effects, or without them the largest weight off the first token."""
     effects = _find_effects(capture, opening)
@@ -266,23 +281,10 @@ def make_map_panel(capture: Capture, opening: Opening) -> Panel:
     else:
         still = draw_weights(_find_largest_weights(capture, opening.query_pos)[::-1])
         alt = "Largest weight of every head off the first token"
-    rows, columns = len(capture.layers), len(capture.heads)
-    row, column = rows - 1 - capture.layers.index(opening.layer), capture.heads.index(opening.head)
-    stride = 5 if rows > 12 else 1
+    row, column = len(capture.layers) - 1 - capture.layers.index(opening.layer), capture.heads.index(opening.head)
+    rows, columns = label_map(capture.layers, capture.heads, opening.layer)
     return Panel(
-        name="map",
-        still=still,
-        rows=[
-            Label(str(layer), _middle(rows - 1 - i, rows), layer == opening.layer)
-            for i, layer in enumerate(capture.layers)
-            if i % stride == 0
-        ],
-        columns=[
-            Label(str(capture.heads[i]), _middle(i, columns)) for i in _thin(columns, 140, 15)
-        ],
-        frame=(column, row, 1, 1),
-        count=rows,
-        alt=alt,
+        name="map", still=still, rows=rows, columns=columns, frame=(column, row, 1, 1), count=len(capture.layers), alt=alt
     )
 
 
@@ -370,7 +372,10 @@ def _is_flat(capture: Capture, columns: NDArray[np.int64], pixels: int) -> bool:
 
 
 def _shown(capture: Capture, position: int) -> str:
-    shown = capture.tokens[position].shown
+    return _cut(capture.tokens[position].shown)
+
+
+def _cut(shown: str) -> str:
     return shown if len(shown) <= 12 else f"{shown[:11]}…"
 
 
