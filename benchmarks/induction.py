@@ -28,7 +28,7 @@ def main(seed: int) -> None:
     model = load_model("smollm2-135m", device="cpu")
     token_ids = np.random.default_rng(seed).integers(1000, 40000, NUM_TOKENS).tolist()
     captured = capture(model, Prompt(text=str(model.tokenizer.decode(token_ids)) * 2, max_new_tokens=0))
-    tokens = [token.token_id for token in captured.tokens]
+    tokens = [token.token_id for token in captured.tokens[: captured.num_prompt_tokens]]
     rows = slice(len(tokens) // 2, len(tokens) - 1)
     projections = {number: block.self_attn.o_proj for number, block in enumerate(model.network.model.layers)}
     with torch.inference_mode():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from reportgen.captures.generation import can_share
+from reportgen.captures.generation import can_share, count_new_tokens
 from reportgen.captures.tokenization import encode_prompt
 from reportgen.instrumentation.strategy import find_strategy
 from reportgen.models.config import find_rope_switch
@@ -39,11 +39,10 @@ def make_batches(model: LoadedModel, prompts: Sequence[Prompt], batch_size: int 
     if batch_size == 1 or not _can_pad(model):
         return [[prompt] for prompt in encoded]
     settings = [_settings_of(prompt) for prompt in prompts]
-    switch = find_rope_switch(model.network.config)
     order = sorted(range(len(encoded)), key=lambda index: (repr(settings[index]), len(encoded[index].token_ids), index))
     batches: list[list[int]] = []
     for _, group in groupby(order, key=settings.__getitem__):
-        batches += _cut(list(group), encoded, batch_size, switch)
+        batches += _cut(model, list(group), encoded, batch_size)
     return [[encoded[index] for index in sorted(batch)] for batch in sorted(batches, key=min)]
 
 
@@ -55,16 +54,18 @@ def _can_pad(model: LoadedModel) -> bool:
         return False
 
 
-def _cut(indices: list[int], encoded: Sequence[EncodedPrompt], batch_size: int, switch: int | None) -> list[list[int]]:
+def _cut(model: LoadedModel, indices: list[int], encoded: Sequence[EncodedPrompt], batch_size: int) -> list[list[int]]:
     """Split indices of prompts, sorted by length, into batches; prompts beyond the switch of the rope run alone."""
+    switch = find_rope_switch(model.network.config)
     batches: list[list[int]] = []
     for index in indices:
         prompt, length = encoded[index].prompt, len(encoded[index].token_ids)
+        positions = length + count_new_tokens(prompt, length, model.info.context_window)
         alone = not length or not can_share(prompt.generation) or prompt.evidence
-        alone = alone or (switch is not None and length + prompt.max_new_tokens > switch)
+        alone = alone or (switch is not None and positions > switch)
         if batches and not alone:
             batch, shortest = batches[-1], len(encoded[batches[-1][0]].token_ids)
-            fits = (len(batch) + 1) * (length + prompt.max_new_tokens) <= _POSITIONS
+            fits = (len(batch) + 1) * positions <= _POSITIONS
             alike = length <= _PADDED * shortest
             if shortest and len(batch) < (batch_size or _PROMPTS) and (batch_size or (fits and alike)):
                 batch.append(index)

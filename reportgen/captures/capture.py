@@ -1,13 +1,12 @@
 """Run prompts on a model and capture tokens, attention and predictions.
 
 Text is generated with the model's fast attention. One forward pass over prompt and generated tokens then gives the
-attention weights.
+attention weights. If a prompt asks for no tokens, its most probable next token is measured as a generated one would be.
 """
 
 from __future__ import annotations
 
 import gc
-import re
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +22,13 @@ from transformers import PreTrainedModel
 from reportgen import __version__
 from reportgen.captures.attention import AttentionResult, CaptureRequest, attend, find_capture_strategy
 from reportgen.captures.collector import Collector, CollectorInput, MakeCollector, Watch
-from reportgen.captures.generation import GenerationResult, find_runners_up, generate
+from reportgen.captures.generation import (
+    GenerationResult,
+    count_new_tokens,
+    find_next_tokens,
+    find_runners_up,
+    generate,
+)
 from reportgen.captures.predictions import Predictor, widen
 from reportgen.captures.record import Capture
 from reportgen.captures.tokenization import check_memory, encode_prompt
@@ -41,14 +46,12 @@ from reportgen.records.errors import (
     PromptError,
     ReportgenError,
     first_line,
+    is_out_of_memory,
 )
 from reportgen.records.selection import Selection
 
 _ROWS = 64
 """Number of positions whose logits are computed at a time."""
-
-_NO_MEMORY = re.compile("out of memory|DefaultCPUAllocator|bad_alloc|[Cc]annot allocate memory|ALLOC_FAILED")
-"""Out-of-memory messages of torch, which has a separate error class only for devices such as CUDA."""
 
 
 def capture(
@@ -177,8 +180,7 @@ class _Capturer:
         with _prompt_errors(prepared[0].prompt), _evaluating(network), quiet():
             strategy = find_capture_strategy(network)  # raise before generation, which takes time
             self._check_memory(prepared, fast=strategy.fast)
-            settings = prepared[0].prompt.max_new_tokens, prepared[0].prompt.generation
-            generated = generate(model, [one.token_ids for one in prepared], *settings)
+            generated = self._generate(prepared)
             layer_types = detect_layer_types(network, model.info)
             inputs = [_make_input(network, *pair, layer_types) for pair in zip(prepared, generated, strict=True)]
             collectors = [self.make_collector(given) for given in inputs]
@@ -190,10 +192,17 @@ class _Capturer:
             parts = zip(prepared, generated, collectors, results, strict=True)
             return [self._finish(*part) for part in parts if self.wanted(part[0].prompt)]
 
+    def _generate(self, prepared: Sequence[_PreparedPrompt]) -> list[GenerationResult]:
+        prompt, texts = prepared[0].prompt, [one.token_ids for one in prepared]
+        if prompt.max_new_tokens == 0:
+            return find_next_tokens(self.model, texts)
+        return generate(self.model, texts, prompt.max_new_tokens, prompt.generation)
+
     def _check_memory(self, prepared: Sequence[_PreparedPrompt], *, fast: bool) -> None:
         needed = 0
         for item in prepared:
-            length = len(item.token_ids) + item.prompt.max_new_tokens
+            length = len(item.token_ids)
+            length += count_new_tokens(item.prompt, length, self.model.info.context_window)
             evidence = self.make_collector.count_bytes(item.token_ids, length, self.model.info.num_layers)
             sizes = length, len(item.layers), len(item.heads)
             needed += check_memory(item.prompt, *sizes, fast=fast, evidence=evidence, others=needed)
@@ -239,7 +248,7 @@ def _make_input(
 ) -> CollectorInput:
     runners_up = find_runners_up(generated, output_device(network))
     token_ids = [*one.token_ids, *generated.token_ids]
-    return CollectorInput(network, token_ids, one.layers, one.heads, runners_up, layer_types)
+    return CollectorInput(network, token_ids, one.layers, one.heads, runners_up, layer_types, generated.no_tokens)
 
 
 def _versions() -> dict[str, str]:
@@ -309,7 +318,7 @@ def _prompt_errors(prompt: Prompt) -> Iterator[None]:
     except BaseException as error:  # custom code of a model may raise any exception
         if isinstance(error, KeyboardInterrupt | GeneratorExit):
             raise
-        if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+        if is_out_of_memory(error):
             advice = "shorten it, select fewer layers, or use --dtype bfloat16 or another --device"
             raise NotEnoughMemory(f"{where}: out of memory; {advice}") from error
         raise PromptError(f"{where}: the run failed, {first_line(error)}; -v shows where") from error

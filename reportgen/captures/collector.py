@@ -30,6 +30,7 @@ class CollectorInput:
         heads: numbers of the captured heads.
         runners_up: ids of the most probable tokens that each step did not choose, ``[step, rank]``.
         layer_types: what the model's modules and config say of each of its layers.
+        no_steps: why there are no steps; empty if there are.
     """
 
     network: PreTrainedModel
@@ -38,6 +39,7 @@ class CollectorInput:
     heads: Sequence[int]
     runners_up: torch.Tensor
     layer_types: Sequence[LayerType] = ()
+    no_steps: str = ""
 
 
 class Collector(Observer):

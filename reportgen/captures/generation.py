@@ -1,4 +1,7 @@
-"""Generate new tokens with the model's ``generate`` method and fast attention, the first half of a capture."""
+"""Generate new tokens with the model's ``generate`` method and fast attention, the first half of a capture.
+
+Of a prompt without generation, the most probable next token is found in the same way.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,8 @@ from transformers import GenerationConfig, PreTrainedModel
 from reportgen.instrumentation.anatomy import first_position, input_device
 from reportgen.instrumentation.inputs import positions_behind
 from reportgen.models.model import LoadedModel
-from reportgen.records import Generation
-from reportgen.records.errors import UnsupportedModel
+from reportgen.records import Generation, Prompt
+from reportgen.records.errors import UnsupportedModel, first_line, is_out_of_memory
 
 _RUNNERS_UP = 3
 """Number of alternative tokens that the chosen token of a step is compared with."""
@@ -23,17 +26,31 @@ _RUNNERS_UP = 3
 
 @dataclass(frozen=True)
 class GenerationResult:
-    """Generated tokens of one prompt.
+    """Generated tokens of one prompt, or the token that the model would write next.
 
     Attributes:
         token_ids: ids of the new tokens, including a stop token.
         raw: logits of each step before sampling filters, ``[vocabulary]`` each.
         filtered: logits of each step after sampling filters, ``[vocabulary]`` each; empty with beam search.
+        no_tokens: why there are no new tokens; empty if there are.
     """
 
     token_ids: tuple[int, ...] = ()
     raw: tuple[torch.Tensor, ...] = ()
     filtered: tuple[torch.Tensor, ...] = ()
+    no_tokens: str = ""
+
+
+def count_new_tokens(prompt: Prompt, num_prompt_tokens: int, context_window: int | None) -> int:
+    """Return the maximum number of tokens behind a prompt: those to generate, or else the one that would be next.
+
+    Args:
+        prompt: the prompt.
+        num_prompt_tokens: number of its tokens.
+        context_window: maximum number of positions of the model; ``None`` if it has none.
+    """
+    fits = context_window is None or num_prompt_tokens < context_window
+    return prompt.max_new_tokens or int(fits)
 
 
 def can_share(generation: Generation) -> bool:
@@ -53,7 +70,7 @@ def generate(
     Args:
         model: the model, in evaluation mode.
         texts: token ids of each prompt, at least one prompt; several only if ``can_share`` returns true.
-        max_new_tokens: maximum number of new tokens; 0 generates nothing.
+        max_new_tokens: maximum number of new tokens, at least 1.
         generation: generation settings; the caller's random state is not changed.
 
     Returns:
@@ -62,8 +79,6 @@ def generate(
     Raises:
         UnsupportedModel: the model appends tokens to the text before it predicts the next one.
     """
-    if max_new_tokens == 0:
-        return [GenerationResult() for _ in texts]
     network, length = model.network, max(map(len, texts))
     with _own_config(model) as config, _seeded(network, generation.seed), _checked_inputs(network, length):
         padding = [[config.pad_token_id] * (length - len(token_ids)) for token_ids in texts]
@@ -86,6 +101,31 @@ def generate(
         _take(output, index, output.sequences[index, length:].tolist(), stops if isinstance(stops, list) else [stops])
         for index in range(len(texts))
     ]
+
+
+def find_next_tokens(model: LoadedModel, texts: Sequence[list[int]]) -> list[GenerationResult]:
+    """Find the most probable next token of each prompt of a batch, by the distribution before sampling filters.
+
+    Args:
+        model: the model, in evaluation mode.
+        texts: token ids of each prompt.
+
+    Returns:
+        For each prompt one token, or the reason why it cannot be had: the prompt fills the context window, or the model
+        cannot generate. A forward pass over the prompt alone may work all the same.
+    """
+    window = model.info.context_window
+    fitting = [token_ids for token_ids in texts if window is None or len(token_ids) < window]
+    try:
+        found = iter(generate(model, fitting, 1, Generation()) if fitting else ())
+    except Exception as error:
+        # Each prompt of a batch is then run alone. What does not lie in the generation fails in the attention pass too.
+        if len(texts) > 1 or is_out_of_memory(error):
+            raise
+        reason = str(error).partition(";")[0] if isinstance(error, UnsupportedModel) else first_line(error)
+        return [GenerationResult(no_tokens=f"the next token could not be found, {reason}")]
+    full = GenerationResult(no_tokens=f"the prompt fills the context window of {window} tokens")
+    return [full if window is not None and len(token_ids) >= window else next(found) for token_ids in texts]
 
 
 def _take(output: Any, place: int, token_ids: list[int], stops: list[int | None]) -> GenerationResult:

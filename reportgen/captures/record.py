@@ -31,7 +31,7 @@ class Capture(WithArrays):
     Attributes:
         prompt: the prompt that was run.
         model: the model that ran the prompt.
-        tokens: prompt tokens, then generated tokens, ``[position]``.
+        tokens: prompt tokens, then generated tokens or the token of a forecast, ``[position]``.
         num_prompt_tokens: number of prompt tokens.
         layers: numbers of the captured layers in the model, which are the selected layers that have attention.
         heads: numbers of the captured heads.
@@ -40,7 +40,7 @@ class Capture(WithArrays):
             and 1 follow ``layers`` and ``heads``.
         prompt_predictions: prediction of each prompt token after the first, from the raw distribution,
             ``[position - 1]``.
-        steps: generation steps, one for each generated token.
+        steps: generation steps, one for each generated token; of a forecast, the one step of its token.
         versions: versions, by name, of the packages that the numbers depend on.
         evidence: evidence about the heads, in addition to the weights.
         layer_types: type of each layer of the model in order, captured or not; empty if the types were not detected.
@@ -64,8 +64,22 @@ class Capture(WithArrays):
 
     @property
     def num_tokens(self) -> int:
-        """Number of prompt and generated tokens, which is the side length of every attention pattern."""
+        """Number of all tokens, which is the side length of every attention pattern."""
         return len(self.tokens)
+
+    @property
+    def is_forecast(self) -> bool:
+        """Whether nothing was generated, and the one step is of the token that the model would write next.
+
+        That is the most probable token before sampling filters, whatever the generation settings. It is measured as a
+        generated token is. A prompt that fills the context window, or whose next token cannot be found, has no step.
+        """
+        return self.prompt.max_new_tokens == 0 and bool(self.steps)
+
+    @property
+    def num_generated_tokens(self) -> int:
+        """Number of generated tokens; the token of a forecast was not generated."""
+        return 0 if self.is_forecast else len(self.steps)
 
     @property
     def has_all_heads(self) -> bool:

@@ -58,7 +58,7 @@ _OVERRIDES = ("model", "layers", "heads", "max_new_tokens", "seed", "evidence")
         help="Build only this prompt, and comparisons that show it; may be repeated. Options that are not given are "
         "those of the last build.",
     ),
-    click.option("--max-new-tokens", type=click.IntRange(min=0), help="Tokens to generate; 0 runs the prompt only."),
+    click.option("--max-new-tokens", type=click.IntRange(min=0), help="Tokens to generate; 0 shows the one to come."),
     click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), help="Random seed for sampling."),
     click.option(
         "--evidence", multiple=True, type=click.Choice(EXTRA_EVIDENCE),

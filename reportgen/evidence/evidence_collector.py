@@ -17,7 +17,6 @@ from reportgen.records import Token
 from reportgen.records.errors import NoEvidence
 from reportgen.records.evidence import Evidence
 
-_NO_STEPS = "no tokens were generated"
 _T = TypeVar("_T")
 
 
@@ -38,7 +37,7 @@ class EvidenceCollector(Collector):
         self._collectors: dict[str, KindCollector] = {}
         for kind in KINDS:
             if kind.needs_steps and not len(given.runners_up):
-                self.missing[kind.name] = _NO_STEPS
+                self.missing[kind.name] = f"no tokens were generated: {given.no_steps}"
                 continue
             collector = self._try(kind.name, lambda kind=kind: COLLECTORS[kind.name](self._run))
             if collector is not None:

@@ -52,7 +52,8 @@ def align(first: Capture, second: Capture) -> Alignment | None:
     """Return the positions of two captures that correspond to each other.
 
     Prompts of equal length are aligned position by position, whatever their text. Otherwise the longest common suffix
-    of both prompts is aligned. The range continues with the generated tokens, up to the first that differs.
+    of both prompts is aligned. The range continues with the generated tokens, up to the first that differs. The token
+    of a forecast is compared with the first one that the other side generated or would write next.
 
     Returns:
         The positions; ``None`` if there are fewer than ``LEAST_COMMON``.

@@ -172,6 +172,8 @@ class _Answers:
         position = self._capture.query_pos_of_step(step) + 1
         ends = self._capture.tokens[position].special and position == self._capture.num_tokens - 1
         verb = "ended with" if ends else "wrote"
+        if self._capture.is_forecast:
+            verb = "would end the text here with" if ends else "would write next"
         return make_sentence(f"The model {verb} ", self._token(position), f" ({format_percent(self._prob(step))}).")
 
     def _say_balance(self, account: Account) -> Sentence:

@@ -36,12 +36,14 @@ class Card:
         model: name of the model.
         tags: tags of the prompt.
         num_prompt_tokens: number of tokens of the prompt.
-        num_steps: number of generated tokens.
+        num_steps: number of generated tokens; the token of a forecast was not generated.
         thumbnail: PNG of at most 2 KB, as a ``data:`` URL.
         prompt_logprob: mean log-probability of the prompt's tokens after the first; ``None`` if there are none.
         generated_logprob: mean log-probability of the generated tokens, before sampling filters; ``None`` if there are
             none.
         compares: titles of both sides if the page is a comparison; empty otherwise.
+        next_token: text for display of the token that the model would write next, if nothing was generated; otherwise
+            empty.
     """
 
     slug: str
@@ -55,6 +57,7 @@ class Card:
     prompt_logprob: float | None = None
     generated_logprob: float | None = None
     compares: tuple[str, ...] = ()
+    next_token: str = ""
 
     @property
     def href(self) -> str:
@@ -69,6 +72,8 @@ class Card:
         means = (("prompt", self.prompt_logprob), ("generated", self.generated_logprob))
         values = [f"{name} {mean:.2f}".replace("-", "−") for name, mean in means if mean is not None]
         counts = f"{self.num_prompt_tokens} prompt + {self.num_steps} generated tokens"
+        if self.next_token:
+            counts += f", would write {self.next_token} next"
         return " · ".join((self.model, counts, *[f"mean log-probability: {', '.join(values)}"] * bool(values)))
 
 
@@ -107,10 +112,11 @@ def make_card(capture: Capture) -> Card:
         model=capture.model.title,
         tags=prompt.tags,
         num_prompt_tokens=capture.num_prompt_tokens,
-        num_steps=len(capture.steps),
+        num_steps=capture.num_generated_tokens,
         thumbnail=draw_thumbnail(capture),
         prompt_logprob=mean_logprob(capture.prompt_predictions),
-        generated_logprob=mean_logprob(step.raw for step in capture.steps),
+        generated_logprob=mean_logprob(step.raw for step in capture.steps[: capture.num_generated_tokens]),
+        next_token=capture.tokens[-1].shown if capture.is_forecast else "",
     )
 
 

@@ -32,6 +32,11 @@ _STEP = Column("index", "number of the generation step, from 0")
 _QUERY = Column("index", "position of the query, from 0")
 _TOKEN_ID = Column("index", "index of the token in the vocabulary")
 _TOKEN_TEXT = Column("text", f"exact decoded text of the token; {_TEXT}")
+_GENERATED = Column(
+    "text",
+    "yes if the token was generated, no if it is of the prompt, next if it is what the model would write without being "
+    "asked to generate",
+)
 _LOGPROB = Column("nats", "natural logarithm of the probability of the token, before sampling filters")
 _RANK = Column("rank", "place of the token by probability; 1 is the most probable")
 _DISTRIBUTION_ENTROPY = Column("nats", "entropy of the distribution that predicted the token, before sampling filters")
@@ -45,7 +50,7 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
     },
     "tokens": {
         "position": Column("index", "position of the token, from 0"),
-        "generated": Column("yes or no", "whether the token was generated"),
+        "generated": _GENERATED,
         "token_id": _TOKEN_ID,
         "text": _TOKEN_TEXT,
         "logprob": _LOGPROB,
@@ -54,7 +59,8 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
     },
     "steps": {
         "step": _STEP,
-        "query_pos": Column("index", "position of the token before the generated one, from 0"),
+        "query_pos": Column("index", "position of the token before that of the step, from 0"),
+        "generated": _GENERATED,
         "token_id": _TOKEN_ID,
         "text": _TOKEN_TEXT,
         "logprob": _LOGPROB,

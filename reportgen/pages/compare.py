@@ -226,7 +226,7 @@ def describe_alignment(first: Capture, second: Capture, alignment: Alignment | N
     if alignment is None:
         return f"There is no difference to draw: the prompts have {counts} and do not end alike."
     common = alignment.starts[0] + alignment.length - first.num_prompt_tokens
-    after = f" and {common} generated token{'s' if common != 1 else ''} that both have" if common else ""
+    after = f" and {_describe_common(first, second, common)}" if common else ""
     if alignment.is_whole:
         return f"Position beside position: the {first.num_prompt_tokens} tokens of both prompts{after}."
     return (
@@ -234,6 +234,16 @@ def describe_alignment(first: Capture, second: Capture, alignment: Alignment | N
         f"{after}: from position {alignment.starts[0]} on in A, from {alignment.starts[1]} on in B. All that is read "
         "before them counts as one."
     )
+
+
+def _describe_common(first: Capture, second: Capture, count: int) -> str:
+    """Return a description of the equal tokens behind two prompts."""
+    if first.is_forecast and second.is_forecast:
+        return "the token that both would write next"
+    if first.is_forecast or second.is_forecast:
+        would, wrote = "AB" if first.is_forecast else "BA"
+        return f"the token that {wrote} wrote and {would} would write next"
+    return f"{count} generated token{'s' if count != 1 else ''} that both have"
 
 
 def _view(capture: Capture, name: str, dropped: str) -> SideView:

@@ -59,9 +59,9 @@ def make_tables(capture: Capture) -> dict[str, Table]:
     """Return the tables of a capture that have rows.
 
     Returns:
-        Tables by name: ``tokens`` with a row for each token, ``steps`` with a row for each generated token, the tables
-        of the measured evidence, and ``columns`` with the unit and definition of each of their columns. All names are
-        in ``TABLE_NAMES``.
+        Tables by name: ``tokens`` with a row for each token, ``steps`` with a row for each step, the tables of the
+        measured evidence, and ``columns`` with the unit and definition of each of their columns. All names are in
+        ``TABLE_NAMES``.
     """
     rows: dict[str, Iterable[Row]] = {"tokens": _token_rows(capture), "steps": _step_rows(capture)}
     rows |= {kind.table: kind.tabulate(capture, value) for kind, value in list_measured(capture) if kind.table}
@@ -132,7 +132,7 @@ def _token_rows(capture: Capture) -> Iterator[dict[str, Any]]:
     for position, (token, prediction) in enumerate(zip(capture.tokens, predictions, strict=True)):
         yield {
             "position": position,
-            "generated": position >= capture.num_prompt_tokens,
+            "generated": "no" if position < capture.num_prompt_tokens else _origin(capture),
             **_describe("", token),
             "logprob": prediction.logprob if prediction else None,
             "rank": prediction.rank if prediction else None,
@@ -145,6 +145,7 @@ def _step_rows(capture: Capture) -> Iterator[dict[str, Any]]:
         yield {
             "step": step.step,
             "query_pos": capture.query_pos_of_step(step.step),
+            "generated": _origin(capture),
             **_describe("", capture.tokens[capture.num_prompt_tokens + step.step]),
             "logprob": step.raw.logprob,
             "rank": step.raw.rank,
@@ -152,6 +153,11 @@ def _step_rows(capture: Capture) -> Iterator[dict[str, Any]]:
             "filtered_logprob": step.filtered.logprob if step.filtered else None,
             "logprob_drift": step.logprob_drift,
         }
+
+
+def _origin(capture: Capture) -> str:
+    """Return where the tokens behind a prompt come from, as the column ``generated`` says it."""
+    return "next" if capture.is_forecast else "yes"
 
 
 def _describe(prefix: str, token: Token | None) -> dict[str, Any]:

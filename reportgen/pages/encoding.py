@@ -145,8 +145,9 @@ def describe_capture(capture: Capture, precision: Precision = FULL) -> dict[str,
 
     Returns:
         Layers, heads, whether these are all of the model, tokens as ``[token_id, shown, special]``, the prediction of
-        each prompt token after the first, ``raw`` and ``filtered`` predictions of each step (``filtered`` is null with
-        beam search), and ``scores`` by name, ``[layer][head]``, null if undefined.
+        each prompt token after the first, whether the token of the one step was not generated but would be next
+        (``is_forecast``), ``raw`` and ``filtered`` predictions of each step (``filtered`` is null with beam search),
+        and ``scores`` by name, ``[layer][head]``, null if undefined.
     """
     return {
         "layers": list(capture.layers),
@@ -159,6 +160,7 @@ def describe_capture(capture: Capture, precision: Precision = FULL) -> dict[str,
         "min_weight": shorten(precision.min_weight),
         "tokens": [describe_token(token) for token in capture.tokens],
         "prompt_predictions": [_describe_prediction(prediction) for prediction in capture.prompt_predictions],
+        "is_forecast": capture.is_forecast,
         "steps": [
             {"raw": _describe_prediction(step.raw), "filtered": step.filtered and _describe_prediction(step.filtered)}
             for step in capture.steps

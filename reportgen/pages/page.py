@@ -201,7 +201,7 @@ def make_page_context(
     dropped = measure_dropped_mass(capture, precision)
     opening, reads = find_opening(capture), measure_reads(capture)
     read_panel = make_read_panel(capture, opening, reads)
-    heads_panel, layers_panel = make_row_panels(capture, opening)
+    heads_panel, layers_panel = make_row_panels(capture, opening, precision)
     answers, findings = _say_all(capture, reads)
     step = opening.step or 0
     description = f"Attention of {capture.model.title} on: {excerpt(capture)}"
@@ -216,14 +216,14 @@ def make_page_context(
             "read": read_panel,
             "heads": heads_panel,
             "layers": layers_panel,
-            "head": make_pattern_panel(capture, opening),
-            "map": make_map_panel(capture, opening),
+            "head": make_pattern_panel(capture, opening, precision),
+            "map": make_map_panel(capture, opening, precision),
         },
         legends=_draw_legends(),
         features=make_trait_views(capture),
         shade=name_shade(capture),
         gaps=name_gaps(capture),
-        tokens=make_token_views(capture, shade_tokens(capture, opening)),
+        tokens=make_token_views(capture, shade_tokens(capture, opening, precision)),
         direction=find_direction(capture.tokens[: capture.num_prompt_tokens]),
         steps=make_step_rows(capture),
         prompt_rows=make_prompt_rows(capture),

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from reportgen.captures.quantization import dequantize_sqrt
 from reportgen.captures.record import Capture
 from reportgen.evidence.opening import Opening
+from reportgen.pages.precision import FULL, Precision, quantize
 from reportgen.pages.stills import (
     Still,
     draw_effects,
@@ -34,6 +36,8 @@ MOST_COLUMNS, SHOWN_COLUMNS = 60, 40
 
 _LABEL_PIXELS = 11.5
 _CHARACTER_PIXELS = 6.7
+_LABEL_CHARACTERS, _NOTED_CHARACTERS = 12, 7
+"""Most characters of a label, and of one with a position behind it."""
 _PANEL_PIXELS, _WIDE_PIXELS, _SIDE_PIXELS = 330, 820, 520
 """Usual width of the cells of a panel, of the panel across the page, and side of a pattern; scripts measure it."""
 
@@ -142,7 +146,7 @@ def measure_reads(capture: Capture) -> list[StepRead | None]:
     return reads
 
 
-def shade_tokens(capture: Capture, opening: Opening) -> list[tuple[str, str, bool]]:
+def shade_tokens(capture: Capture, opening: Opening, precision: Precision = FULL) -> list[tuple[str, str, bool]]:
     """Return the colours of the tokens that the opening position sees, in the light and in the dark theme.
 
     They show what attention read for the opening token or, if that is not known, the weights of the opening head.
@@ -150,7 +154,7 @@ def shade_tokens(capture: Capture, opening: Opening) -> list[tuple[str, str, boo
     """
     row = _read_row(capture, opening.step)
     if row is None:
-        return shade_weights(capture.pattern(opening.layer, opening.head)[opening.query_pos, : opening.query_pos + 1])
+        return shade_weights(_read_weights(capture, opening.layer, opening.head, opening.query_pos, precision))
     return shade_effects(row, float(find_row_scales(row[None])[0]))
 
 
@@ -200,15 +204,14 @@ def make_read_panel(capture: Capture, opening: Opening, reads: Sequence[StepRead
     )
 
 
-def make_row_panels(capture: Capture, opening: Opening) -> tuple[Panel, Panel]:
+def make_row_panels(capture: Capture, opening: Opening, precision: Precision = FULL) -> tuple[Panel, Panel]:
     """Return the panels of every head of the opening layer and of the opening head in every layer, for its query."""
     layer, column = capture.layers.index(opening.layer), capture.heads.index(opening.head)
     heads = [(layer, other) for other in range(len(capture.heads))]
     layers = [(other, column) for other in reversed(range(len(capture.layers)))]
-    query = slice(0, opening.query_pos + 1)
     weights = {
-        cell: capture.pattern(capture.layers[cell[0]], capture.heads[cell[1]])[opening.query_pos, query]
-        for cell in {*heads, *layers}
+        (row, head): _read_weights(capture, capture.layers[row], capture.heads[head], opening.query_pos, precision)
+        for row, head in {*heads, *layers}
     }
     effects = _find_effects(capture, opening)
     shown = [_choose_rows(cells, weights, effects, (layer, column)) for cells in (heads, layers)]
@@ -240,14 +243,14 @@ def make_row_panels(capture: Capture, opening: Opening) -> tuple[Panel, Panel]:
     )
 
 
-def make_pattern_panel(capture: Capture, opening: Opening) -> Panel:
+def make_pattern_panel(capture: Capture, opening: Opening, precision: Precision = FULL) -> Panel:
     """Return the panel of the opening head's pattern."""
     n = capture.num_tokens
     texts = [token.shown for token in capture.tokens]
     rows, columns = label_axis(texts, opening.query_pos), label_axis(texts, opening.key_pos)
     return Panel(
         name="head",
-        still=draw_pattern(capture.pattern(opening.layer, opening.head)),
+        still=draw_pattern(_round(capture.pattern(opening.layer, opening.head), precision)),
         rows=rows,
         columns=columns,
         frame=(0, opening.query_pos, opening.query_pos + 1, 1),
@@ -272,14 +275,14 @@ def label_map(layers: Sequence[int], heads: Sequence[int], layer: int) -> tuple[
     return rows, [Label(str(heads[i]), _middle(i, len(heads))) for i in _thin(len(heads), 140, 15)]
 
 
-def make_map_panel(capture: Capture, opening: Opening) -> Panel:
+def make_map_panel(capture: Capture, opening: Opening, precision: Precision = FULL) -> Panel:
     """Return the map of all heads: their effects, or without them the largest weight off the first token."""
     effects = _find_effects(capture, opening)
     if effects is not None:
         still = draw_effects(effects[::-1], max(float(np.nanmax(np.abs(effects), initial=0)), 1e-9))
         alt = "Effect of every head, layers from the last at the top, heads from left to right"
     else:
-        still = draw_weights(_find_largest_weights(capture, opening.query_pos)[::-1])
+        still = draw_weights(_find_largest_weights(capture, opening.query_pos, precision)[::-1])
         alt = "Largest weight of every head off the first token"
     row, column = len(capture.layers) - 1 - capture.layers.index(opening.layer), capture.heads.index(opening.head)
     rows, columns = label_map(capture.layers, capture.heads, opening.layer)
@@ -310,9 +313,24 @@ def _find_effects(capture: Capture, opening: Opening) -> NDArray[np.float32] | N
     return attribution.heads[0, opening.step]
 
 
-def _find_largest_weights(capture: Capture, query_pos: int) -> NDArray[np.floating]:
-    rows = [[capture.pattern(layer, head)[query_pos, : query_pos + 1] for head in capture.heads] for layer in capture.layers]
-    return np.stack([[row[1:].max(initial=0) for row in layer] for layer in rows])
+def _find_largest_weights(capture: Capture, query_pos: int, precision: Precision) -> NDArray[np.floating]:
+    """Return the largest weight of each head off the first token, ``[layer, head]``."""
+    rows = _round(dequantize_sqrt(capture.attention[:, :, capture.row(query_pos)]), precision)
+    return rows[:, :, 1:].max(2, initial=0)
+
+
+def _read_weights(
+    capture: Capture, layer: int, head: int, query_pos: int, precision: Precision
+) -> NDArray[np.floating]:
+    """Return the weights of one query, as the page's scripts know them, ``[key_pos]``."""
+    triangle = capture.attention[capture.layers.index(layer), capture.heads.index(head)]
+    return _round(dequantize_sqrt(triangle[capture.row(query_pos)]), precision)
+
+
+def _round(weights: NDArray[np.floating], precision: Precision) -> NDArray[np.floating]:
+    """Return weights as a page keeps them, so that its first view has the numbers of every later one."""
+    codes = quantize(weights, precision)
+    return np.square(codes.astype(np.float64) / np.iinfo(codes.dtype).max)
 
 
 def _choose_rows(
@@ -357,7 +375,7 @@ def _label_columns(capture: Capture, columns: NDArray[np.int64], key_pos: int | 
     every = len(columns) == columns[-1] + 1
     return [
         Label(
-            _shown(capture, int(columns[i])),
+            _shown(capture, int(columns[i]), _LABEL_CHARACTERS if every else _NOTED_CHARACTERS),
             _middle(i, len(columns)),
             int(columns[i]) == key_pos,
             "" if every else str(columns[i]),
@@ -371,12 +389,12 @@ def _is_flat(capture: Capture, columns: NDArray[np.int64], pixels: int) -> bool:
     return longest * _CHARACTER_PIXELS < pixels / len(columns) - 2
 
 
-def _shown(capture: Capture, position: int) -> str:
-    return _cut(capture.tokens[position].shown)
+def _shown(capture: Capture, position: int, most: int = _LABEL_CHARACTERS) -> str:
+    return _cut(capture.tokens[position].shown, most)
 
 
-def _cut(shown: str) -> str:
-    return shown if len(shown) <= 12 else f"{shown[:11]}…"
+def _cut(shown: str, most: int = _LABEL_CHARACTERS) -> str:
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 
 def _middle(i: int, count: int) -> float:

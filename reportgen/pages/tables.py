@@ -33,7 +33,8 @@ class TokenView:
         shown: text for display.
         lines: the same, in lines.
         special: whether the tokenizer calls the token special.
-        generated: whether the token was generated.
+        generated: whether it stands behind the prompt: it was generated, or is the token of a forecast.
+        is_forecast: whether it was not generated, and the model would write it next.
         shade: colours of the light and of the dark theme, of what was read of the token; empty without any.
         deep: whether text on the shade must be inverted.
     """
@@ -43,6 +44,7 @@ class TokenView:
     lines: tuple[str, ...]
     special: bool
     generated: bool
+    is_forecast: bool = False
     shade: tuple[str, str] | tuple[()] = ()
     deep: bool = False
 
@@ -60,7 +62,7 @@ class PromptRow:
 
 @dataclass(frozen=True)
 class StepRow:
-    """One generation step."""
+    """One generation step; of a forecast, the step of the token that the model would write next."""
 
     step: int
     token: Token
@@ -70,6 +72,7 @@ class StepRow:
     entropy: str
     filtered_prob: str
     runners_up: tuple[tuple[str, str], ...]
+    is_forecast: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class EvidenceRow:
-    """Evidence for one generated token; unknown fields are empty.
+    """Evidence for the token of one step; unknown fields are empty.
 
     Attributes:
         step: 0-based number of the generation step.
@@ -102,7 +105,7 @@ class EvidenceRow:
 
 
 def make_evidence_rows(capture: Capture) -> list[EvidenceRow]:
-    """Return a row for each generated token; no rows if there is neither attribution nor a lens."""
+    """Return a row for each step; no rows if there is neither attribution nor a lens."""
     attribution, lens = capture.evidence.attribution, capture.evidence.lens
     if attribution is None and lens is None:
         return []
@@ -159,6 +162,7 @@ def make_token_views(capture: Capture, shades: Sequence[tuple[str, str, bool]] =
                 lines=tuple(_LINE_END.sub("\\g<0>\n", token.shown).split("\n")) if "\n" in token.text else (token.shown,),
                 special=token.special,
                 generated=position >= capture.num_prompt_tokens,
+                is_forecast=capture.is_forecast and position >= capture.num_prompt_tokens,
                 shade=shade[:2] if shade else (),
                 deep=bool(shade and shade[2]),
             )
@@ -184,7 +188,7 @@ def make_prompt_rows(capture: Capture) -> list[PromptRow]:
 
 
 def make_step_rows(capture: Capture) -> list[StepRow]:
-    """Return a row for each generated token."""
+    """Return a row for each step."""
     return [
         StepRow(
             step=step.step,
@@ -195,6 +199,7 @@ def make_step_rows(capture: Capture) -> list[StepRow]:
             entropy=f"{step.raw.entropy:.3f}",
             filtered_prob=format_prob(step.filtered.logprob) if step.filtered else "n/a",
             runners_up=_runners_up(step.raw, capture.tokens[capture.num_prompt_tokens + step.step]),
+            is_forecast=capture.is_forecast,
         )
         for step in capture.steps
     ]
@@ -240,7 +245,9 @@ def summarize_settings(capture: Capture) -> str:
     ]
     if generation.do_sample:
         settings.append(f"seed {generation.seed}")
-    chosen = ", ".join((*kinds, *settings)) if capture.prompt.max_new_tokens else "forward pass alone"
+    chosen = ", ".join((*kinds, *settings))
+    if not capture.prompt.max_new_tokens:
+        chosen = "nothing generated, most probable next token" if capture.is_forecast else "forward pass alone"
     return " · ".join((model.architecture, f"{model.dtype} on {model.device}", chosen))
 
 
@@ -248,6 +255,11 @@ def describe_drift(capture: Capture) -> str:
     """Return a description of the largest log-probability drift between the attention pass and the generation."""
     if not capture.steps:
         return ""
+    if capture.is_forecast:
+        return (
+            "Attention comes from one pass over the prompt and the token that the model would write next; the "
+            f"log-probability of this token differs by {capture.logprob_drift:.1e} from that of the pass that chose it."
+        )
     return (
         "Attention comes from one pass over prompt and generated tokens; its log-probabilities differ from those of "
         f"the generation by at most {capture.logprob_drift:.1e}."
@@ -263,10 +275,13 @@ def warn_of_drift(capture: Capture) -> str:
         advice = "do not cite it"
     else:
         advice = "take the model in full precision" if "quantised" in dtype else "try --dtype float32"
+    chose, text = (
+        ("pass that chose the next token", "chose it") if capture.is_forecast else ("generation", "generated the text")
+    )
     return (
-        "log-probabilities of the generation and of the pass that attention comes from differ by up to "
+        f"log-probabilities of the {chose} and of the pass that attention comes from differ by up to "
         f"{capture.logprob_drift:.2g}, more than rounding in {dtype} does ({capture.drift_limit:g}): "
-        f"the attention shown may not be what generated the text; {advice}"
+        f"the attention shown may not be what {text}; {advice}"
     )
 
 

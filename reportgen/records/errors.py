@@ -27,9 +27,13 @@ packages raise them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from reportgen import DISTRIBUTION
+
+_NO_MEMORY = re.compile("out of memory|DefaultCPUAllocator|bad_alloc|[Cc]annot allocate memory|ALLOC_FAILED")
+"""Out-of-memory messages of torch, which has a separate error class only for devices such as CUDA."""
 
 
 class ReportgenError(Exception):
@@ -133,6 +137,11 @@ class TemplatesNotFound(ReportgenError):
 def install_advice(extra: str) -> str:
     """Return the pip command that installs an extra of this package."""
     return f"pip install '{DISTRIBUTION}[{extra}]'"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory is used up, on the CPU or another device."""
+    return isinstance(error, MemoryError) or bool(_NO_MEMORY.search(str(error)))
 
 
 def first_line(error: BaseException) -> str:

@@ -75,7 +75,8 @@ class Prompt:
         adapter: name of the adapter to merge, as in ``load_model``; empty for none.
         layers: layers whose attention is captured.
         heads: heads whose attention is captured.
-        max_new_tokens: maximum number of tokens to generate; 0 runs only the forward pass.
+        max_new_tokens: maximum number of tokens to generate; 0 generates nothing, and measures the most probable next
+            token as a generated one (``Capture.is_forecast``).
         generation: how tokens are chosen.
         add_special_tokens: whether the tokenizer adds its special tokens to ``text``.
         evidence: additional evidence to measure, of ``EXTRA_EVIDENCE``.

@@ -134,7 +134,9 @@ class DefaultKeys(Keys):
     )
     heads: Layers | None = Field(None, description="Heads to keep, in the same notation as layers. Default: all heads.")
     max_new_tokens: int = Field(
-        DEFAULT_NEW_TOKENS, ge=0, description="Most tokens to generate; 0 runs only the forward pass."
+        DEFAULT_NEW_TOKENS,
+        ge=0,
+        description="Most tokens to generate; with 0, the token that the model would write next is measured.",
     )
     generation: GenerationKeys | None = Field(
         None, description="How tokens are chosen; keys given here override those of the defaults."

@@ -103,7 +103,7 @@ class Folder:
         card = page.get_card()
         if "tokens.csv" in tables:
             rows = csv.DictReader(io.StringIO((site.tables(slug) / "tokens.csv").read_text("utf-8")))
-            assert "".join(row["text"] for row in rows if row["generated"] == "False") == card.text
+            assert "".join(row["text"] for row in rows if row["generated"] == "no") == card.text
         if site.capture(slug).is_file():
             capture, key = load_with_key(site.capture(slug))
             assert (key, capture.prompt.title) == (page.keys.numbers, card.title)

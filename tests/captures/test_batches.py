@@ -22,6 +22,7 @@ from reportgen.captures.tokenization import encode_prompt
 from reportgen.models.model import LoadedModel, wrap_model
 from reportgen.records import EncodedPrompt, Generation, Prompt, SourceLocation
 from reportgen.records.errors import CaptureMismatch, PromptError, PromptTooLong, UnsupportedModel
+from reportgen.records.selection import parse_selection
 
 TEXTS = ("The cat ate", "A dog", "the rat and the cat sat", "x", "12 3 4 5 6")
 
@@ -68,6 +69,13 @@ def test_no_batch_is_larger_than_was_asked_for(tiny_llama: LoadedModel) -> None:
 def test_prompts_that_look_at_their_neighbours_run_alone(tiny_llama: LoadedModel, settings: dict) -> None:
     prompts = prompts_of(10, 11, **settings)
     assert lengths_of(make_batches(tiny_llama, prompts)) == [[10], [11]]
+
+
+def test_forecast_takes_a_position(tiny_llama: LoadedModel) -> None:
+    """A batch of eight holds 1,024 positions."""
+    for length, expected in ((127, [8]), (128, [7, 1])):
+        prompts = [Prompt(text="a" * length, max_new_tokens=0)] * 8
+        assert [len(batch) for batch in make_batches(tiny_llama, prompts)] == expected
 
 
 def test_prompts_that_go_on_for_another_number_of_tokens_run_apart(tiny_llama: LoadedModel) -> None:
@@ -226,6 +234,41 @@ def test_weights_that_are_wrong_are_told_of_each() -> None:
     made = capture_all(model, [Prompt(text="abc"), Prompt(text="abd")])
     assert [type(one) for one in made] == [CaptureMismatch, CaptureMismatch]
     assert issubclass(CaptureMismatch, PromptError)
+
+
+def test_prompts_with_and_without_generation_run_in_batches_of_their_own(tiny_gpt2: LoadedModel) -> None:
+    """Of three forecasts, one has no room; each is what it is alone."""
+    texts = ("a" * 256, "The cat ate the mat " * 10, "a b" * 70)
+    prompts = [Prompt(text=text, max_new_tokens=0, layers=parse_selection(0)) for text in texts]
+    prompts += [Prompt(text=text, max_new_tokens=3, layers=parse_selection(0)) for text in texts[1:]]
+    batches = make_batches(tiny_gpt2, prompts, 8)
+    assert [[each.prompt.max_new_tokens for each in batch] for batch in batches] == [[0, 0, 0], [3, 3]]
+    made = [one for batch in batches for one in capture_in_turn(tiny_gpt2, batch)]
+    assert [len(one.steps) for one in made if isinstance(one, Capture)] == [0, 1, 1, 3, 3]
+    for prompt, together in zip(prompts, made, strict=True):
+        assert isinstance(together, Capture)
+        alone = capture(tiny_gpt2, prompt)
+        assert together.tokens == alone.tokens
+        assert together.is_forecast == alone.is_forecast == (prompt.max_new_tokens == 0 and len(prompt.text) < 256)
+        assert [step.raw.logprob for step in together.steps] == pytest.approx(
+            [step.raw.logprob for step in alone.steps], abs=1e-4
+        )
+
+
+def test_failing_generation_of_a_batch_is_tried_prompt_by_prompt(
+    tiny_llama: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then each forecast that can be had is had."""
+    generate = tiny_llama.network.generate
+
+    def fail(input_ids: torch.Tensor, **options: Any) -> Any:
+        if len(input_ids) > 1 or input_ids.shape[1] == 3:
+            raise RuntimeError("not this one")
+        return generate(input_ids, **options)
+
+    monkeypatch.setattr(tiny_llama.network, "generate", fail)
+    made = capture_all(tiny_llama, [Prompt(text=text, max_new_tokens=0) for text in ("abc", "abcd")])
+    assert [one.is_forecast for one in made if isinstance(one, Capture)] == [False, True]
 
 
 def test_same_tokens_on_the_real_model(smollm2: LoadedModel) -> None:

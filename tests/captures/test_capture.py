@@ -327,13 +327,62 @@ def test_shipped_sampling_settings_are_not_used(llama: LoadedModel) -> None:
     assert shipped == before
 
 
-def test_forward_pass_alone(llama: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With no tokens to generate there are no steps, and nothing is generated."""
+@pytest.mark.parametrize(
+    "generation",
+    [
+        Generation(),
+        SAMPLED,
+        Generation(do_sample=True, temperature=50.0, seed=1),
+        Generation(num_beams=3),
+        Generation(repetition_penalty=5.0),
+    ],
+)
+def test_forecast_is_the_greedy_token_whatever_the_settings(tiny_llama: LoadedModel, generation: Generation) -> None:
+    """It is marked, and its numbers are those of one generated token."""
+    expected = capture(tiny_llama, Prompt(text=TEXT, max_new_tokens=1))
+    captured = capture(tiny_llama, Prompt(text=TEXT, max_new_tokens=0, generation=generation))
+    assert (captured.is_forecast, captured.num_generated_tokens) == (True, 0)
+    assert (expected.is_forecast, expected.num_generated_tokens) == (False, 1)
+    assert captured.num_tokens == captured.num_prompt_tokens + 1 == len(TEXT) + 1
+    assert captured.query_pos_of_step(0) == len(TEXT) - 1
+    assert replace(captured, prompt=expected.prompt) == expected
+
+
+def test_forecast_of_an_end_token(llama: LoadedModel) -> None:
+    (token_id,) = generated_ids(capture(llama, Prompt(text="ab", max_new_tokens=1)))
+    llama.network.generation_config.eos_token_id = token_id
+    captured = capture(llama, Prompt(text="ab", max_new_tokens=0))
+    assert captured.is_forecast
+    assert generated_ids(captured) == [token_id]
+
+
+def test_prompt_that_fills_the_context_has_no_forecast(tiny_gpt2: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One token less leaves room for it."""
+    prompt = Prompt(text="a" * 255, max_new_tokens=0, layers=parse_selection(0), evidence=("ablation",))
+    assert capture(tiny_gpt2, replace(prompt, evidence=())).is_forecast
+    monkeypatch.setattr(tiny_gpt2.network, "generate", forbid)
+    captured = capture(tiny_gpt2, replace(prompt, text="a" * 256))
+    assert (captured.num_tokens, captured.steps, captured.is_forecast) == (256, (), False)
+    reason = "no tokens were generated: the prompt fills the context window of 256 tokens"
+    assert {captured.evidence.missing[kind] for kind in ("attribution", "lens", "ablations")} == {reason}
+
+
+def test_model_that_cannot_generate_is_captured_without_a_forecast(
+    llama: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it reads of the prompt is the same."""
     expected = capture(llama, Prompt(text=TEXT, max_new_tokens=5))
-    monkeypatch.setattr(llama.network, "generate", forbid)
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("its cache is broken")
+
+    monkeypatch.setattr(llama.network, "generate", fail)
     captured = capture(llama, Prompt(text=TEXT, max_new_tokens=0))
     length = len(TEXT)
     assert (captured.num_tokens, captured.num_prompt_tokens, captured.steps) == (length, length, ())
+    assert captured.evidence.missing["attribution"] == (
+        "no tokens were generated: the next token could not be found, RuntimeError: its cache is broken"
+    )
     np.testing.assert_allclose(captured.pattern(2, 3), expected.pattern(2, 3)[:length, :length], atol=HALF_STEP)
     for found, wanted in zip(captured.prompt_predictions, expected.prompt_predictions, strict=True):
         assert found.logprob == pytest.approx(wanted.logprob, abs=1e-4)
@@ -360,16 +409,20 @@ def test_model_that_reads_more_than_the_text_to_generate_is_refused() -> None:
     with pytest.raises(UnsupportedModel, match="^XLMWithLMHeadModel: it predicts after a token that is not in"):
         capture(model, Prompt(text="abc", max_new_tokens=2))
     assert not model.network._forward_pre_hooks
-    assert capture(model, Prompt(text="abc", max_new_tokens=0)).layers == (0, 1, 2, 3)
+    alone = capture(model, Prompt(text="abc", max_new_tokens=0))
+    assert (alone.layers, alone.steps) == ((0, 1, 2, 3), ())
+    assert alone.evidence.missing["lens"].endswith(
+        "it predicts after a token that is not in the text, so that no row of attention belongs to a step"
+    )
 
 
 @pytest.mark.parametrize("name", ["tiny_llama", "tiny_gpt2"])
 @pytest.mark.parametrize("max_new_tokens", [0, 3])
 def test_prompt_of_one_token(request: pytest.FixtureRequest, name: str, max_new_tokens: int) -> None:
-    """It reads itself alone, and no prompt token was predicted."""
+    """It reads itself alone, and no prompt token was predicted; with no tokens to generate, one is forecast."""
     captured = capture(request.getfixturevalue(name), Prompt(text="b", max_new_tokens=max_new_tokens))
     assert captured.num_prompt_tokens == 1
-    assert captured.num_tokens == 1 + max_new_tokens
+    assert captured.num_tokens == 1 + max(max_new_tokens, 1)
     assert captured.prompt_predictions == ()
     pattern = captured.pattern(1, 1)
     assert pattern[0, 0] == 1
@@ -495,8 +548,8 @@ def test_special_tokens_are_added_as_asked() -> None:
     )
     model = wrap_model(make_llama(), tokenizer, name="tiny-llama")
     prompt = Prompt(text="a", max_new_tokens=0)
-    assert [token.text for token in capture(model, prompt).tokens] == ["<|im_start|>", "a"]
-    assert [token.text for token in capture(model, replace(prompt, add_special_tokens=False)).tokens] == ["a"]
+    assert [token.text for token in capture(model, prompt).tokens[:-1]] == ["<|im_start|>", "a"]
+    assert [token.text for token in capture(model, replace(prompt, add_special_tokens=False)).tokens[:-1]] == ["a"]
     chat = capture(model, Prompt(messages=({"role": "user", "content": "Hi"},), max_new_tokens=0))
     assert ids_of(chat)[:2] != [1, 1]
 

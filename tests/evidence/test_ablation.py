@@ -137,9 +137,10 @@ def test_nothing_is_ablated_unasked(tiny_llama: LoadedModel) -> None:
     assert capture(tiny_llama, replace(PROMPT, evidence=())).evidence.ablations == {}
 
 
-def test_without_steps_the_reason_is_told(tiny_llama: LoadedModel) -> None:
-    evidence = capture(tiny_llama, replace(PROMPT, max_new_tokens=0)).evidence
-    assert (evidence.ablations, evidence.missing["ablations"]) == ({}, "no tokens were generated")
+def test_without_steps_the_reason_is_told(tiny_gpt2: LoadedModel) -> None:
+    evidence = capture(tiny_gpt2, replace(PROMPT, text="a" * 256, max_new_tokens=0)).evidence
+    reason = "no tokens were generated: the prompt fills the context window of 256 tokens"
+    assert (evidence.ablations, evidence.missing["ablations"]) == ({}, reason)
 
 
 def test_mixed_heads_are_not_ablated() -> None:
@@ -164,7 +165,7 @@ def test_real_induction_head_matters_more_than_the_median_head(smollm2: LoadedMo
     made = capture(smollm2, Prompt(text=text * 2, max_new_tokens=0))
     induction = made.evidence.scores["induction"]
     layer, head = (int(place) for place in np.unravel_index(np.nanargmax(induction), induction.shape))
-    tokens = [token.token_id for token in made.tokens]
+    tokens = [token.token_id for token in made.tokens[: made.num_prompt_tokens]]
     half = len(tokens) // 2
     rows = slice(half, len(tokens) - 1)
     blocks = smollm2.network.model.layers

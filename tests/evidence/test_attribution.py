@@ -297,11 +297,30 @@ def test_layer_that_adds_something_else_is_refused() -> None:
     )
 
 
-def test_without_steps_there_is_none(tiny_llama: LoadedModel) -> None:
-    evidence = capture(tiny_llama, replace(PROMPT, max_new_tokens=0)).evidence
+def test_without_steps_there_is_none(tiny_gpt2: LoadedModel) -> None:
+    evidence = capture(tiny_gpt2, Prompt(text="a" * 256, max_new_tokens=0)).evidence
     assert evidence.attribution is None
-    assert evidence.missing["attribution"] == "no tokens were generated"
+    assert evidence.missing["attribution"].startswith("no tokens were generated: the prompt fills the context window")
     assert evidence.value_norms is not None
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_forecast_adds_up_and_has_the_evidence_of_a_generated_token(family: str) -> None:
+    network, methods = make_network(family), ("ablation",)
+    made = run(network, max_new_tokens=0, evidence=methods)
+    assert made.is_forecast
+    found = attribution_of(made)
+    assert found.withheld == (("",),) * len(found.heads)
+    assert total_of(found) == pytest.approx(found.logits, abs=1e-4)
+    (row,) = logits_of(network, made)
+    assert row.argmax() == made.tokens[-1].token_id
+    assert found.logits[MEAN] == pytest.approx([row.max() - row.mean()], abs=1e-3)
+    evidence = made.evidence
+    assert evidence.lens is not None
+    assert evidence.lens.best[-1] == (made.steps[0].raw.alternatives[0][0],)
+    assert evidence.lens.best[-1][0].token_id == made.tokens[-1].token_id
+    assert evidence.ablations["ablation"].shape == (1, len(made.layers), len(made.heads))
+    assert evidence == run(network, max_new_tokens=1, evidence=methods).evidence
 
 
 def test_capture_is_never_lost_for_its_evidence(tiny_llama: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,13 @@ def test_positions_stand_for_one_another(
     assert align(say(*first), say(*second)) == expected
 
 
+def test_forecast_stands_beside_the_first_generated_token() -> None:
+    forecast = say("abc", "d", max_new_tokens=0)
+    assert align(forecast, forecast) == Alignment((0, 0), 4, True)
+    assert align(forecast, say("abc", "de")) == Alignment((0, 0), 4, True)
+    assert align(forecast, say("abc", "ed")) == Alignment((0, 0), 3, True)
+
+
 def test_tokens_are_the_same_where_they_look_the_same() -> None:
     """Another model numbers them otherwise."""
     first, second = say("abcd", "e"), say("xcd", "e")

@@ -59,6 +59,15 @@ def test_mean_is_left_out_where_there_is_nothing_to_average() -> None:
     assert card.facts == "tiny · 1 prompt + 0 generated tokens"
 
 
+def test_card_of_a_forecast_counts_nothing_as_generated() -> None:
+    card = make_card(make_capture(generated=(" the",), max_new_tokens=0))
+    assert (card.num_prompt_tokens, card.num_steps, card.next_token, card.generated_logprob) == (5, 0, "␣the", None)
+    assert card.facts == (
+        "tiny · 5 prompt + 0 generated tokens, would write ␣the next · mean log-probability: prompt −1.39"
+    )
+    assert make_card(make_capture(generated=(" the",))).next_token == ""
+
+
 def test_mean_of_an_impossible_token_is_undefined() -> None:
     capture = make_capture()
     impossible = replace(capture.prompt_predictions[0], logprob=-math.inf)

@@ -228,6 +228,23 @@ def test_what_is_compared_is_said(first: tuple[str, str], second: tuple[str, str
     assert describe_alignment(*captures, align(*captures)) == expected
 
 
+@pytest.mark.parametrize(
+    ("most", "expected"),
+    [
+        ((0, 0), "the token that both would write next"),
+        ((0, 1), "the token that B wrote and A would write next"),
+        ((1, 0), "the token that A wrote and B would write next"),
+        ((1, 1), "1 generated token that both have"),
+    ],
+)
+def test_common_forecast_is_told_as_what_it_is(most: tuple[int, int], expected: str) -> None:
+    first, second = (say("abc", "d", max_new_tokens=count) for count in most)
+    assert describe_alignment(first, second, align(first, second)) == (
+        f"Position beside position: the 3 tokens of both prompts and {expected}."
+    )
+    assert make_compare_card(COMPARISON, first, second).num_steps == sum(most)
+
+
 def test_card_names_both_sides_and_is_read_back() -> None:
     first, second = make_pair()
     card = make_compare_card(COMPARISON, first, second)

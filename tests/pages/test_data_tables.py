@@ -96,6 +96,14 @@ def test_other_heads_are_a_part_only_if_there_are_some(
     assert ("other heads" in parts) == (not capture.has_all_heads) == has_others
 
 
+def test_tables_tell_a_forecast_from_what_was_generated() -> None:
+    tables = make_tables(make_capture(("a", "b"), ("c",)))
+    assert (tables["tokens"]["generated"], tables["steps"]["generated"]) == (["no", "no", "yes"], ["yes"])
+    tables = make_tables(make_capture(("a", "b"), ("c",), max_new_tokens=0))
+    assert (tables["tokens"]["generated"], tables["steps"]["generated"]) == (["no", "no", "next"], ["next"])
+    assert set(tables["attribution"]["step"]) == set(tables["lens"]["step"]) == {0}
+
+
 def test_steps_of_a_beam_have_no_filtered_probability() -> None:
     capture = make_capture()
     beams = replace(capture, steps=tuple(replace(step, filtered=None) for step in capture.steps))
@@ -166,13 +174,12 @@ def test_columns_have_a_unit_and_a_definition() -> None:
             for row in zip(*tables[COLUMNS_TABLE].values(), strict=True)]  # fmt: skip
     expected = [(name, column) for name in tables if name != COLUMNS_TABLE for column in tables[name]]
     assert [(row["table"], row["column"]) for row in rows] == expected
-    units = {"nats", "tokens", "logits", "share", "rank", "index", "text", "yes or no"}
+    units = {"nats", "tokens", "logits", "share", "rank", "index", "text"}
     for row in rows:
         assert row["unit"] in units, row
         assert row["definition"], row
         numbers = [cell for cell in tables[row["table"]][row["column"]] if cell is not None]
         assert all(isinstance(cell, str) == (row["unit"] == "text") for cell in numbers), row
-        assert all(isinstance(cell, bool) == (row["unit"] == "yes or no") for cell in numbers), row
         if row["unit"] == "share":
             assert all(0 <= cell <= 1 for cell in numbers), row
 

@@ -230,6 +230,7 @@ def test_capture_is_described_in_json() -> None:
                 "alternatives": [[11, "b", -1.38629436], [90, "␣dog", -0.980829253], [91, "␣hat", -0.980829253]],
             }
         ],
+        "is_forecast": False,
         "steps": [
             {
                 "raw": {
@@ -254,6 +255,13 @@ def test_special_tokens_are_marked() -> None:
     capture = make_capture(("a", "b"), ())
     marked = replace(capture, tokens=(replace(capture.tokens[0], special=True), capture.tokens[1]))
     assert describe_capture(marked)["tokens"] == [[10, "a", 1], [11, "b", 0]]
+
+
+def test_script_is_told_of_a_forecast() -> None:
+    described = [describe_capture(make_capture(("a",), ("c",), max_new_tokens=most)) for most in (0, 1)]
+    assert [one.pop("is_forecast") for one in described] == [True, False]
+    assert described[0] == described[1]
+    assert describe_capture(make_capture(("a",), ()))["is_forecast"] is False
 
 
 def test_impossible_token_has_no_log_probability() -> None:

@@ -48,6 +48,18 @@ def test_strip_tells_prompt_and_generated_tokens_apart() -> None:
     ]
 
 
+def test_strip_and_step_mark_a_forecast() -> None:
+    """The token that would be next stands where a generated one does."""
+    forecast, written = make_capture(("a", "b"), ("c",), max_new_tokens=0), make_capture(("a", "b"), ("c",))
+    views = make_token_views(forecast)
+    assert [(view.generated, view.is_forecast) for view in views] == [(False, False), (False, False), (True, True)]
+    assert [replace(view, is_forecast=False) for view in views] == make_token_views(written)
+    (row,) = make_step_rows(forecast)
+    assert row.is_forecast
+    assert [replace(row, is_forecast=False)] == make_step_rows(written)
+    assert make_evidence_rows(forecast) == make_evidence_rows(written)
+
+
 def test_special_tokens_are_marked() -> None:
     capture = make_capture(("a", "b"), ())
     marked = replace(capture, tokens=(make_token("<s>", special=True), capture.tokens[1]))
@@ -192,12 +204,16 @@ def test_signed_numbers_keep_their_sign(value: float, shown: str) -> None:
             "sampled, temperature 0.7, top_p 0.9, seed 3",
         ),
         (Generation(num_beams=4, repetition_penalty=1.2), 3, "greedy, 4 beams, repetition_penalty 1.2"),
-        (Generation(), 0, "forward pass alone"),
+        (Generation(do_sample=True, seed=3), 0, "nothing generated, most probable next token"),
     ],
 )
 def test_summary_says_how_tokens_were_chosen(generation: Generation, max_new_tokens: int, chosen: str) -> None:
     summary = summarize_settings(make_capture(generation=generation, max_new_tokens=max_new_tokens))
     assert summary == f"LlamaForCausalLM · float32 on cpu · {chosen}"
+
+
+def test_summary_of_a_pass_without_a_forecast() -> None:
+    assert summarize_settings(make_capture(generated=())).endswith(" · forward pass alone")
 
 
 def test_settings_tell_revision_and_chat_template() -> None:
@@ -250,6 +266,14 @@ def test_replay_difference_beyond_rounding_is_warned_of(dtype: str, limit: float
     assert f"differ by up to {1.004 * limit:.2g}, more than rounding in {dtype} does ({limit:g})" in warning
     assert warning.endswith(advice)
     assert warn_of_drift(replace(capture, steps=())) == ""
+
+
+def test_drift_of_a_forecast_is_not_of_a_generation() -> None:
+    capture = make_capture(("a", "b"), ("c",), max_new_tokens=0)
+    for text in (describe_drift(capture), warn_of_drift(with_step(capture, logprob_drift=0.5))):
+        assert "next" in text
+        assert "generat" not in text
+    assert "1.0e-06" in describe_drift(capture)
 
 
 def test_nothing_was_replayed_without_steps() -> None:

@@ -26,6 +26,8 @@ reportgen.figure = (() => {
   const LABEL_PIXELS = 11.5;
   const CHARACTER_PIXELS = 6.7;
   const LABEL_CHARACTERS = 12;
+  /** The same where a position stands behind it. */
+  const NOTED_CHARACTERS = 7;
   /** Cells of this size have room for a number. */
   const VALUE_PIXELS = [34, 15];
   const MOST_VALUES = 900;
@@ -179,7 +181,7 @@ reportgen.figure = (() => {
           return text.element(
             "span",
             selected ? { ...attributes, class: "selected" } : attributes,
-            numbers.cut(said, LABEL_CHARACTERS),
+            numbers.cut(said, note && side === "left" ? NOTED_CHARACTERS : LABEL_CHARACTERS),
             ...more,
           );
         }),

@@ -5,7 +5,7 @@ globalThis.reportgen ??= {};
 reportgen.panel = (() => {
   "use strict";
 
-  const { axis, colors, forms, ledger, numbers, pattern, scores, shows, state: states, text } = reportgen;
+  const { axis, colors, forms, ledger, numbers, pattern, shows, state: states, text } = reportgen;
   const MOST_ROWS = 16;
   const [SMALLEST_TILE, LARGEST_TILE, TILE_GAP, TITLE_PIXELS] = [110, 240, 0.06, 22];
 
@@ -138,7 +138,7 @@ reportgen.panel = (() => {
 
     /** Whole patterns as tiles of one image each. */
     async function drawPatterns(scene, isCurrent) {
-      const { state, evidence, bounds } = scene;
+      const { state, evidence } = scene;
       const heads = name === "heads" ? headsOfLayer(scene) : layersOfHead(scene);
       const found = await Promise.all(heads.map(({ layer, head }) => evidence.form(state.show, layer, head, state)));
       if (!isCurrent()) return;
@@ -174,12 +174,8 @@ reportgen.panel = (() => {
           const { x, y, width: across, height } = boxOf(i);
           return isSelected(head, scene) ? [[x, y, across, height]] : [];
         }),
-        titles: heads.map((head, i) => ({ x: boxOf(i).x, y: boxOf(i).y - 0.01, text: nameTile(scene, head) })),
+        titles: heads.map((head, i) => ({ x: boxOf(i).x, y: boxOf(i).y - 0.01, text: nameHead(head) })),
       });
-    }
-
-    function nameTile({ content }, { layer, head }) {
-      return [nameHead({ layer, head }), ...(content.score_kinds.length ? scores.labelsOf(content, layer, head) : [])].join(" · ");
     }
 
     function boxOf(i) {

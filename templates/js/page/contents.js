@@ -20,6 +20,10 @@ reportgen.contents = (() => {
     const sight = new IntersectionObserver(() => mark(links), { rootMargin: "-20% 0px -60% 0px", threshold: [0, 1] });
     for (const { hash } of links) sight.observe(byId(hash.slice(1)));
     mark(links);
+    const bar = byId("controls");
+    new ResizeObserver(() => {
+      document.documentElement.style.setProperty("--bar", `${bar.offsetHeight}px`);
+    }).observe(bar);
     listenToText(byId("unfold"));
   }
 

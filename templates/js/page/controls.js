@@ -91,7 +91,7 @@ reportgen.controls = (() => {
     byId("query-name").replaceChildren(text.tok(content.tokens[queryPos][1]), text.element("sub", {}, String(queryPos)));
     const forStep = states.readsForStep(state, bounds);
     byId("query-says").textContent = forStep ? "predicting from" : "reading at";
-    if (step !== null) byId("step-name").textContent = `${step + 1} of ${states.numSteps(bounds)}`;
+    if (byId("step-name")) byId("step-name").textContent = `${step + 1} of ${states.numSteps(bounds)}`;
     const when = forStep
       ? ["when it predicts ", text.tok(content.tokens[queryPos + 1][1])]
       : ["at ", text.tok(content.tokens[queryPos][1]), text.element("sub", {}, String(queryPos))];

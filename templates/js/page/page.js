@@ -158,6 +158,11 @@ reportgen.page = (() => {
 
     function onKey(event) {
       if (document.querySelector("dialog[open]")) return;
+      if (event.target.matches?.(".token") && ["Enter", " "].includes(event.key)) {
+        event.preventDefault();
+        event.target.click();
+        return;
+      }
       const action = keys.actionOf(event, KEYS, WITHIN);
       if (!action) return;
       event.preventDefault();

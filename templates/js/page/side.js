@@ -13,7 +13,7 @@ reportgen.side = (() => {
   const FORMATS = {
     weight: numbers.formatWeight,
     weighted: numbers.formatWeight,
-    attribution: (value) => numbers.formatSigned(value),
+    attribution: (value) => numbers.formatSigned(value, 2),
   };
 
   /** @param {object} row values of the position by what a pattern can show; null, or not there, where it is not known */
@@ -87,7 +87,8 @@ reportgen.side = (() => {
       note.textContent = "";
       return;
     }
-    caption.textContent = step === null ? "in the prompt" : `token ${step + 1} of ${bounds.numTokens - bounds.numPromptTokens}`;
+    const where = content.is_forecast ? "would be written" : `token ${step + 1} of ${bounds.numTokens - bounds.numPromptTokens}`;
+    caption.textContent = step === null ? "in the prompt" : where;
     const { raw, filtered } = prediction;
     const [chosenId, chosenShown] = content.tokens[state.queryPos + 1];
     const listed = raw.alternatives.some(([id]) => id === chosenId);

@@ -42,11 +42,14 @@ reportgen.strip = (() => {
     }
   }
 
+  let revealed = null;
+
   /** Move the stop of the keyboard, and scroll the text to what is selected. */
   function select(strip, { queryPos }) {
     const chosen = strip.querySelector(`[data-position="${queryPos}"]`);
+    if (chosen === revealed) return;
+    revealed = chosen;
     const old = strip.querySelector('.token[tabindex="0"]');
-    if (old === chosen) return;
     if (old) old.tabIndex = -1;
     chosen.tabIndex = 0;
     reveal(strip, chosen);
