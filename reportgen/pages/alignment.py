@@ -94,7 +94,7 @@ def measure_variations(first: Capture, second: Capture, alignment: Alignment) ->
             rows = [
                 np.column_stack(
                     [
-                        read_aligned(capture, layer, head, start, alignment.length),
+                        read_aligned(capture.pattern(layer, head), start, alignment.length),
                         _read_sink(capture, layer, head, slice(start, start + alignment.length)),
                     ]
                 )
@@ -105,10 +105,16 @@ def measure_variations(first: Capture, second: Capture, alignment: Alignment) ->
     return sorted(variations, key=lambda variation: -variation.total_variation)
 
 
-def read_aligned(capture: Capture, layer: int, head: int, start: int, length: int) -> NDArray[np.float64]:
-    """Return the aligned rows of a head, ``[row, 1 + length]``: the sum over all earlier keys, then the aligned keys."""
+def read_aligned(pattern: NDArray[np.floating], start: int, length: int) -> NDArray[np.float64]:
+    """Return the aligned rows of a pattern, ``[row, 1 + length]``: the sum over all earlier keys, then the aligned keys.
+
+    Args:
+        pattern: weights of a head, ``[query_pos, key_pos]``.
+        start: first aligned position.
+        length: number of aligned positions.
+    """
     queries = slice(start, start + length)
-    rows = capture.pattern(layer, head)[queries].astype(np.float64)
+    rows = pattern[queries].astype(np.float64)
     return np.column_stack([rows[:, :start].sum(1), rows[:, queries]])
 
 

@@ -250,7 +250,7 @@ def make_pattern_panel(capture: Capture, opening: Opening, precision: Precision 
     rows, columns = label_axis(texts, opening.query_pos), label_axis(texts, opening.key_pos)
     return Panel(
         name="head",
-        still=draw_pattern(_round(capture.pattern(opening.layer, opening.head), precision)),
+        still=draw_pattern(round_weights(capture.pattern(opening.layer, opening.head), precision)),
         rows=rows,
         columns=columns,
         frame=(0, opening.query_pos, opening.query_pos + 1, 1),
@@ -315,7 +315,7 @@ def _find_effects(capture: Capture, opening: Opening) -> NDArray[np.float32] | N
 
 def _find_largest_weights(capture: Capture, query_pos: int, precision: Precision) -> NDArray[np.floating]:
     """Return the largest weight of each head off the first token, ``[layer, head]``."""
-    rows = _round(dequantize_sqrt(capture.attention[:, :, capture.row(query_pos)]), precision)
+    rows = round_weights(dequantize_sqrt(capture.attention[:, :, capture.row(query_pos)]), precision)
     return rows[:, :, 1:].max(2, initial=0)
 
 
@@ -324,10 +324,10 @@ def _read_weights(
 ) -> NDArray[np.floating]:
     """Return the weights of one query, as the page's scripts know them, ``[key_pos]``."""
     triangle = capture.attention[capture.layers.index(layer), capture.heads.index(head)]
-    return _round(dequantize_sqrt(triangle[capture.row(query_pos)]), precision)
+    return round_weights(dequantize_sqrt(triangle[capture.row(query_pos)]), precision)
 
 
-def _round(weights: NDArray[np.floating], precision: Precision) -> NDArray[np.floating]:
+def round_weights(weights: NDArray[np.floating], precision: Precision) -> NDArray[np.floating]:
     """Return weights as a page keeps them, so that its first view has the numbers of every later one."""
     codes = quantize(weights, precision)
     return np.square(codes.astype(np.float64) / np.iinfo(codes.dtype).max)
