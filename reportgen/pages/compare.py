@@ -168,7 +168,6 @@ class CompareContext:
     variation_map: Panel | None
     legends: Mapping[str, Still]
     has_difference: bool
-    aligned: str
     reads: Sequence[ReadRow]
     next_tokens: Sequence[NextToken]
     score_lines: Sequence[ScoreLine]
@@ -299,7 +298,6 @@ def make_compare_context(
         variation_map=make_variation_map(captures, variations, opening),
         legends=_draw_legends(),
         has_difference=alignment is not None,
-        aligned=describe_alignment(first, second, alignment),
         reads=[_make_read_row(captures, read) for read in reads],
         next_tokens=next_tokens[0] if next_tokens else [],
         score_lines=_make_score_lines(captures, opening),
@@ -323,32 +321,6 @@ def make_compare_context(
 @cache
 def _draw_legends() -> Mapping[str, Still]:
     return {"weight": draw_legend(signed=False), "difference": draw_legend(signed=True, sides=True)}
-
-
-def describe_alignment(first: Capture, second: Capture, alignment: Alignment | None) -> str:
-    """Return a description of the positions that the difference compares, or of why there is no difference."""
-    counts = f"{first.num_prompt_tokens} and {second.num_prompt_tokens} tokens"
-    if alignment is None:
-        return f"There is no difference to draw: the prompts have {counts} and do not end alike."
-    common = alignment.starts[0] + alignment.length - first.num_prompt_tokens
-    after = f" and {_describe_common(first, second, common)}" if common else ""
-    if alignment.is_whole:
-        return f"Position beside position: the {first.num_prompt_tokens} tokens of both prompts{after}."
-    return (
-        f"The prompts have {counts}. Beside one another stand the {alignment.length - common} tokens that end both"
-        f"{after}: from position {alignment.starts[0]} on in A, from {alignment.starts[1]} on in B. All that is read "
-        "before them counts as one."
-    )
-
-
-def _describe_common(first: Capture, second: Capture, count: int) -> str:
-    """Return a description of the equal tokens behind two prompts."""
-    if first.is_forecast and second.is_forecast:
-        return "the token that both would write next"
-    if first.is_forecast or second.is_forecast:
-        would, wrote = "AB" if first.is_forecast else "BA"
-        return f"the token that {wrote} wrote and {would} would write next"
-    return f"{count} generated token{'s' if count != 1 else ''} that both have"
 
 
 def _view_sides(

@@ -199,11 +199,20 @@ def _say_details(
         says.append("Tokens before the shared ending are one column.")
     common = 0 if alignment is None else alignment.starts[0] + alignment.length - captures[0].num_prompt_tokens
     if common:
-        what = "next token is" if common == 1 else f"next {common} tokens are"
-        says.append(f"The {what} the same too, and compared.")
+        says.append(f"{_say_common(captures, common)} the same too, and compared.")
     if not is_same_model(captures):
         says.append("Heads of two models with the same number have nothing else in common.")
     return (" ".join(says),) if says else ()
+
+
+def _say_common(captures: tuple[Capture, Capture], count: int) -> str:
+    first, second = captures
+    if first.is_forecast and second.is_forecast:
+        return "The token that both would write next is"
+    if first.is_forecast or second.is_forecast:
+        would, wrote = "AB" if first.is_forecast else "BA"
+        return f"The token that {wrote} wrote and {would} would write next is"
+    return "The next token is" if count == 1 else f"The next {count} tokens are"
 
 
 def _count(number: int, what: str) -> str:

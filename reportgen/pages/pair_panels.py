@@ -17,7 +17,7 @@ from reportgen.pages.alignment import Alignment, Variation, read_aligned
 from reportgen.pages.pair_answer import PairRead
 from reportgen.pages.panels import Panel, label_axis, label_map, round_weights
 from reportgen.pages.precision import FULL, Precision
-from reportgen.pages.stills import Still, draw_differences, draw_weights, pool
+from reportgen.pages.stills import Still, draw_differences, draw_shares, draw_weights, pool
 
 BEFORE = "(before)"
 """Label of the column of all tokens before the aligned ones."""
@@ -136,7 +136,7 @@ def make_variation_map(
     rows, columns = label_map(layers, heads, opening.layer)
     largest = max(float(np.nanmax(values)), 1e-9)
     return Panel(
-        name="map", still=draw_weights(values[::-1] / largest), rows=rows, columns=columns,
+        name="map", still=draw_shares(values[::-1] / largest), rows=rows, columns=columns,
         frame=(heads.index(opening.head), len(layers) - 1 - layers.index(opening.layer), 1, 1), count=len(layers),
         alt="How differently every head reads, layers from the last at the top, heads from left to right",
     )  # fmt: skip

@@ -40,6 +40,11 @@ def draw_weights(values: NDArray[np.floating]) -> Still:
     return _draw(np.sqrt(np.clip(values, 0, 1)), _list_palettes())
 
 
+def draw_shares(values: NDArray[np.floating]) -> Still:
+    """Return the still of shares of the largest value, 0 to 1, ``[row, column]``, on a linear scale; NaN is empty."""
+    return _draw(values, _list_palettes())
+
+
 def draw_effects(values: NDArray[np.floating], largest: NDArray[np.floating] | float) -> Still:
     """Return the still of values with a sign, ``[row, column]``, on a linear scale; NaN is empty.
 

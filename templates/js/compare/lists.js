@@ -43,10 +43,8 @@ reportgen.lists = (() => {
     byId("whole").hidden = state.range === null;
     byId("stand-in").textContent = sides.map((_, i) => pair.sayStandIn(state, i, bounds)).filter(Boolean).join(" ");
     document.querySelector('[data-legend="weight"] small').textContent = SCALES[state.scale];
-    sides.forEach(({ full: { content, state: own } }, i) => {
-      const said = kinds.describeHead(content, own.layer, own.head).join(" · ");
-      byId(`head-kind-${pair.NAMES[i]}`).textContent = said;
-    });
+    const said = sides.map(({ full: { content, state: own } }) => kinds.describeHead(content, own.layer, own.head).join(" · "));
+    byId("head-kind").textContent = said[0] === said[1] ? said[0] && `· ${said[0]}` : `· A: ${said[0] || "–"}; B: ${said[1] || "–"}`;
   }
 
   /** The tokens that could follow: after the prompts, or after the generated tokens that read. */

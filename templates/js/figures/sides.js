@@ -75,13 +75,12 @@ reportgen.sides = (() => {
     const [rows, columns] = [bounds.layers.length, bounds.heads.length];
 
     function draw(now) {
-      const drawn = colors.shown(now, grid.upsideDown(values, columns));
       figure.draw({
         ...cells.drawing(now),
-        key: now.state.scale,
+        key: "",
         columns,
-        makeImages: () => [{ values: drawn, rows, columns }],
-        colors: { ...colors.ofWeights(now), high: numbers.show[now.state.scale](pattern.largest(values)) },
+        makeImages: () => [{ values: grid.upsideDown(values, columns), rows, columns }],
+        colors: { ...colors.ofWeights(now), high: pattern.largest(values) },
       });
     }
 
