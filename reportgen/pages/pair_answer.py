@@ -60,9 +60,12 @@ class PairAnswer:
 def find_pair_reads(
     captures: tuple[Capture, Capture], alignment: Alignment, variations: Sequence[Variation]
 ) -> list[PairRead]:
-    """Return what heads read most where they differ most, in the order of the variations."""
+    """Return what heads read most where they differ most, in the order of the variations.
+
+    Heads whose variation would be printed as 0.00 are left out.
+    """
     reads = []
-    for one in variations:
+    for one in (one for one in variations if one.total_variation >= _LEAST_TOLD):
         first, second = (
             _find_read(capture, one, start + one.place)
             for capture, start in zip(captures, alignment.starts, strict=True)
@@ -94,7 +97,7 @@ def make_pair_answer(
     """
     parts = [
         _say_texts(captures, alignment),
-        () if alignment is None else _say_head(captures, reads),
+        () if alignment is None else _say_head(captures, variations, reads),
         _say_next(captures, alignment),
     ]
     claim = make_sentence(*(piece for part in parts if part for piece in (part, " ")))
@@ -137,12 +140,14 @@ def _say_texts(captures: tuple[Capture, Capture], alignment: Alignment | None) -
     return (f"The prompts differ in {len(other)} of {first.num_prompt_tokens} tokens.",)
 
 
-def _say_head(captures: tuple[Capture, Capture], reads: Sequence[PairRead]) -> Sentence:
-    if not reads:
+def _say_head(
+    captures: tuple[Capture, Capture], variations: Sequence[Variation], reads: Sequence[PairRead]
+) -> Sentence:
+    if not variations:
         return ("No head has the same layer and number on both sides, so none is compared.",)
-    best = reads[0]
-    if best.total_variation < _LEAST_TOLD:
+    if not reads:
         return ("Every head reads them alike.",)
+    best = reads[0]
     tokens = [name_token(capture, key) for capture, key in zip(captures, best.keys, strict=True)]
     weights = [format_weight(weight) for weight in best.weights]
     return make_sentence(
