@@ -14,50 +14,92 @@ globalThis.probe = (() => {
     const plot = doc.get_model_by_name(figure);
     return { model: (suffix) => doc.get_model_by_name(`${figure}.${suffix}`), plot, view: Bokeh.index.find_one(plot) };
   };
+  const all = (figure, what) => [...document.querySelectorAll(`#figure-${figure} ${what}`)];
   const inside = (view, x, y) => [view.frame.x_scale.compute(x), view.frame.y_scale.compute(y)];
-  const plain = (value) =>
-    value?.shape ? { shape: [...value.shape], values: [...value].map((v) => (Number.isNaN(v) ? null : v)) } : value;
+  const finite = (values) => [...values].map((value) => (Number.isNaN(value) ? null : value));
+  const SIDES = ["x", "y", "width", "height"];
+  const boxes = (figure, name) =>
+    all(figure, `.overlay .${name}`).map((rect) => SIDES.map((side) => Number(rect.getAttribute(side))));
+  const grid = (rows, columns, make) =>
+    Array.from({ length: rows }, (_, row) => Array.from({ length: columns }, (_, column) => make(row, column)));
+  const hex = (levels) => `#${[...levels].map((one) => one.toString(16).padStart(2, "0")).join("")}`;
   return {
     find,
-    /** Columns of a source; an image is its shape and its values, null where nothing is drawn. */
-    data(figure, suffix) {
-      const columns = Object.entries(find(figure).model(suffix).data);
-      return Object.fromEntries(columns.map(([key, column]) => [key, [...column].map(plain)]));
+    /** Images of a figure: shape, place, and values row by row, null where nothing is drawn. */
+    images(figure) {
+      const { image, x, y, dw, dh } = find(figure).model("image").data;
+      return [...image].map((values, i) => {
+        const [rows, columns] = values.shape;
+        const flat = finite(values);
+        const lines = Array.from({ length: rows }, (_, row) => flat.slice(row * columns, (row + 1) * columns));
+        return { x: x[i], y: y[i], width: dw[i], height: dh[i], rows: lines };
+      });
     },
-    /** How many images a figure shows. */
-    images: (figure) => find(figure).model("image").data.image.length,
-    /** Where data stand in the window, in CSS pixels. */
+    /** Where cells stand in the window, in CSS pixels; the cell in row i and column j is at (j + 0.5, i + 0.5). */
     point(figure, x, y) {
       const { view } = find(figure);
       const { left, top } = view.el.getBoundingClientRect();
       const [sx, sy] = inside(view, x, y);
       return [left + sx, top + sy];
     },
-    /** Colour of the image at data, without the outlines that lie above it. */
+    /** Colour of the image at a place, without the outlines that lie above it; empty where nothing is drawn. */
     color(figure, x, y) {
       const { canvas_view } = find(figure).view;
       const [sx, sy] = inside(find(figure).view, x, y);
       const { pixel_ratio: ratio, canvas } = canvas_view.primary;
       const pixel = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
       pixel.drawImage(canvas, -Math.round(sx * ratio), -Math.round(sy * ratio));
-      const [r, g, b] = pixel.getImageData(0, 0, 1, 1).data;
-      return `#${[r, g, b].map((one) => one.toString(16).padStart(2, "0")).join("")}`;
+      const [r, g, b, alpha] = pixel.getImageData(0, 0, 1, 1).data;
+      return alpha ? hex([r, g, b]) : "";
     },
-    /** Labels by position, whether Bokeh would typeset them or not. */
-    labels(figure, letter) {
-      const labels = [...find(figure).model(`${letter}_axis`).major_label_overrides];
-      return Object.fromEntries(labels.map(([at, label]) => [at, label.text ?? label]));
+    /** Colours of a grid of so many rows and columns, each where `color` reads it. */
+    colors(figure, rows, columns) {
+      return grid(rows, columns, (row, column) => this.color(figure, column + 0.5, row + 0.5));
     },
-    ticks: (figure, letter) => find(figure).model(`${letter}_axis`).ticker.ticks,
+    /** Pixels of a still, row by row, as `color` gives them. */
+    async still(figure, theme = "light") {
+      const picture = all(figure, ".still")[0];
+      const address = theme === "dark" ? picture.querySelector("source").srcset : picture.querySelector("img").src;
+      const bytes = Uint8Array.from(atob(address.split(",")[1]), (letter) => letter.charCodeAt(0));
+      const bitmap = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
+      const { width, height } = bitmap;
+      const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+      context.drawImage(bitmap, 0, 0);
+      const { data } = context.getImageData(0, 0, width, height);
+      const pixel = (i) => (data[4 * i + 3] ? hex(data.slice(4 * i, 4 * i + 3)) : "");
+      return grid(height, width, (row, column) => pixel(row * width + column));
+    },
+    /** Labels along a side, `columns` or `rows`, without the positions behind them. */
+    labels: (figure, side) => all(figure, `> .${side} > span > bdi`).map((label) => label.textContent),
+    /** Positions behind the labels. */
+    places: (figure, side) =>
+      all(figure, `> .${side} > span`).map((label) => label.querySelector("sub, small")?.textContent.trim() ?? ""),
+    /** The label of what is selected; null where none is. */
+    selected: (figure, side) => all(figure, `> .${side} > .selected > bdi`)[0]?.textContent ?? null,
+    /** What stands at the right of each row. */
+    notes: (figure) => all(figure, "> .notes > li").map((note) => note.innerText.split(/\s+/).filter(Boolean)),
+    /** Selected cells as `x, y, width, height` in cells. */
+    frames: (figure) => boxes(figure, "frame"),
+    /** Cells that are tinted since the pointer is on the same token or head elsewhere. */
+    brushes: (figure) => boxes(figure, "brush"),
+    /** Lines where the prompt ends. */
+    dividers: (figure) => all(figure, ".overlay .divider").map((path) => path.getAttribute("d")),
+    /** Cells that are marked as the strongest of their rows, `[column, row]`. */
+    marks: (figure) =>
+      all(figure, ".overlay .mark").map((path) => {
+        const [x, y] = path.getAttribute("d").match(/[\d.]+/g);
+        return [x - 0.5, y - 0.5];
+      }),
+    /** Numbers in cells, or titles of tiles. */
+    texts: (figure) => all(figure, ".values > span").map((one) => one.textContent),
     range(figure, letter) {
       const { start, end } = find(figure).model(`${letter}_range`);
       return [start, end];
     },
-    size: (figure) => [find(figure).plot.frame_width, find(figure).plot.frame_height],
-    /** What stands beside the colours: the unit and the ticks' labels, from the lowest to the highest. */
-    bar(figure) {
-      const { title, major_label_overrides: labels } = find(figure).model("bar");
-      return [title, [...labels.values()]];
+    /** Lowest and highest value of the colours. */
+    limits(figure) {
+      const { low, high } = find(figure).model("mapper");
+      return [low, high];
     },
     palette: (figure) => find(figure).model("mapper").palette,
   };
@@ -69,6 +111,11 @@ _SETTLE = """async () => {
   await painted();
   await globalThis.__settled();
   for (let i = 0; i < 2; i++) await painted();
+}"""
+
+_UNCOVER = """(figure) => {
+  for (let fold = figure.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+  if (!figure.checkVisibility()) figure.closest("[popover]")?.showPopover();
 }"""
 
 _GO = """(hash) => new Promise((done) => {
@@ -110,11 +157,13 @@ class Reader:
         return self
 
     def look_at(self, figure: str) -> Reader:
-        """Scroll to a figure and wait until it is there."""
-        self.page.locator(f"#figure-{figure}").scroll_into_view_if_needed()
-        self.page.locator(f"#figure-{figure} canvas").first.wait_for()
+        """Open the fold or sheet that a figure is in, scroll to it and wait until it is there."""
+        place = self.page.locator(f"#figure-{figure}")
+        place.evaluate(_UNCOVER)
+        place.scroll_into_view_if_needed()
+        place.locator("canvas").first.wait_for()
         self.settle()
-        self.page.locator(f"#figure-{figure}").scroll_into_view_if_needed()
+        place.scroll_into_view_if_needed()
         return self.settle()  # a tooltip goes when the page scrolls
 
     def go(self, hash_: str) -> Reader:
@@ -137,14 +186,44 @@ class Reader:
         """Ask the figures something: a function of the probe."""
         return self.page.evaluate("([what, given]) => probe[what](...given)", [what, list(given)])
 
+    def rows(self, figure: str, number: int = 0) -> list[list[float | None]]:
+        """Return the rows of an image that a figure shows, ``None`` where nothing is drawn."""
+        return self.ask("images", figure)[number]["rows"]
+
     def click(self, figure: str, x: float, y: float) -> Reader:
-        """Click a figure at data."""
+        """Click a figure at a place in cells."""
         self.page.mouse.click(*self.ask("point", figure, x, y))
         return self.settle()
 
+    def point_at(self, row: int, column: int, figure: str = "head") -> str | None:
+        """Point at the middle of a cell of a figure and return the tooltip's text, ``None`` where there is none."""
+        return self.hover(figure, column + 0.5, row + 0.5)
+
+    def click_cell(self, row: int, column: int, figure: str = "head") -> Reader:
+        """Click the middle of a cell of a figure."""
+        return self.click(figure, column + 0.5, row + 0.5)
+
     def hover(self, figure: str, x: float, y: float) -> str | None:
-        """Point at data in a figure and return the tooltip's text, ``None`` where there is none."""
+        """Point at a place in a figure and return the tooltip's text, ``None`` where there is none."""
         self.page.mouse.move(*self.ask("point", figure, x, y))
         self.settle()
         tooltip = self.page.locator("#tooltip")
         return tooltip.inner_text() if tooltip.is_visible() else None
+
+    def table(self, name: str) -> list[list[str]]:
+        """Return the texts of a table's cells."""
+        return [row.locator("th, td").all_inner_texts() for row in self.page.locator(f"#{name} tbody tr").all()]
+
+    def choose(self, name: str, value: str) -> Reader:
+        """Choose from a list, in a menu or not."""
+        field = self.page.locator(f"#{name}")
+        field.evaluate(_UNCOVER)
+        field.select_option(value)
+        return self.settle()
+
+    def check(self, name: str) -> Reader:
+        """Tick a box of the menu that says what is shown."""
+        box = self.page.locator(f"#{name}")
+        box.evaluate(_UNCOVER)
+        box.check()
+        return self.settle()

@@ -105,7 +105,8 @@ reportgen.page = (() => {
       text.say(byId("details"), answers[step].details);
       for (const place of document.querySelectorAll("[data-finding]")) {
         const said = findings[place.dataset.finding];
-        text.say(place, said[Math.min(step, said.length - 1)]);
+        // A press on the title of a fold opens it.
+        text.say(place, said[Math.min(step, said.length - 1)], { selects: false });
       }
     }
 
@@ -191,7 +192,9 @@ reportgen.page = (() => {
         viewer.draw();
       });
       if (byId("play"))
-        playing = player.makePlayer(byId("play"), scene, (step) => select(states.selectStep(step, bounds), { walk: true }));
+        playing = player.makePlayer(byId("play"), scene, (step) =>
+          select(states.selectStep(step, bounds), { walk: true }),
+        );
       for (const name of ["pointerover", "pointerleave"]) {
         byId("strip").addEventListener(name, ({ target, pointerType }) => {
           const token = pointerType === "touch" || name === "pointerleave" ? null : target.closest(".token");
