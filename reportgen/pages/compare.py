@@ -60,7 +60,7 @@ from reportgen.pages.pair_panels import (
     tabulate_variations,
 )
 from reportgen.pages.palettes import PALETTES, SIDES, describe_ramps
-from reportgen.pages.panels import Panel
+from reportgen.pages.panels import Panel, round_weights
 from reportgen.pages.precision import FULL, Precision, describe_dropped_mass, describe_precision, measure_dropped_mass
 from reportgen.pages.reproduction import make_comparison_file
 from reportgen.pages.sentences import to_json
@@ -70,7 +70,6 @@ from reportgen.pages.tables import (
     PromptRow,
     StepRow,
     TokenView,
-    format_signed,
     make_prompt_rows,
     make_settings,
     make_step_rows,
@@ -278,7 +277,9 @@ def make_compare_context(
         "opening": {"layer": opening.layer, "head": opening.head, "queries": list(opening.queries)},
         "variations": to_numbers(tabulate_variations(layers, heads, variations)),
         "places": [[one.layer, one.head, one.place] for one in variations],
-        "next": [[[row.shown, [shorten(share) for share in row.shares], row.probs] for row in rows] for rows in next_tokens],
+        "next": [
+            [[row.shown, [shorten(share) for share in row.shares], row.probs] for row in rows] for rows in next_tokens
+        ],
         "scores": [asdict(score) for score in _common_scores(first, second)],
     }
     return CompareContext(
@@ -287,7 +288,9 @@ def make_compare_context(
         tags=comparison.tags,
         description=description,
         link=make_link(options.site_url, comparison.slug, comparison.title, description),
-        sides=_view_sides(captures, opening, alignment, [describe_dropped_mass(mass, precision) for mass in dropped]),
+        sides=_view_sides(
+            captures, opening, alignment, [describe_dropped_mass(mass, precision) for mass in dropped], precision
+        ),
         same_model=is_same_model(captures),
         size=f"{len(layers)} × {len(heads)} heads",
         answer={"claim": to_json(answer.claim), "details": to_json(answer.details)},
@@ -324,9 +327,17 @@ def _draw_legends() -> Mapping[str, Still]:
 
 
 def _view_sides(
-    captures: tuple[Capture, Capture], opening: PairOpening, alignment: Alignment | None, dropped: Sequence[str]
+    captures: tuple[Capture, Capture],
+    opening: PairOpening,
+    alignment: Alignment | None,
+    dropped: Sequence[str],
+    precision: Precision,
 ) -> list[SideView]:
     starts = (0, 0) if alignment is None or alignment.is_whole else alignment.starts
+    rows = [
+        round_weights(capture.pattern(*head)[query_pos, : query_pos + 1], precision)
+        for capture, head, query_pos in zip(captures, opening.heads, opening.queries, strict=True)
+    ]
     return [
         SideView(
             name=name,
@@ -342,14 +353,14 @@ def _view_sides(
             num_prompt_tokens=capture.num_prompt_tokens,
             first_common=start,
             query_pos=query_pos,
-            tokens=make_token_views(capture, shade_weights(capture.pattern(*head)[query_pos, : query_pos + 1])),
+            tokens=make_token_views(capture, shade_weights(row)),
             direction=find_direction(capture.tokens[: capture.num_prompt_tokens]),
             steps=make_step_rows(capture),
             prompt_rows=make_prompt_rows(capture),
             settings=[*make_settings(capture), *make_layer_type_rows(capture)],
         )
-        for name, capture, head, start, query_pos, lost in zip(
-            "ab", captures, opening.heads, starts, opening.queries, dropped, strict=True
+        for name, capture, row, start, query_pos, lost in zip(
+            "ab", captures, rows, starts, opening.queries, dropped, strict=True
         )
     ]
 
@@ -384,9 +395,7 @@ def _list_of_step(steps: Sequence[Step | None]) -> list[NextToken]:
     largest = max(most.values())
     rows = []
     for shown in listed:
-        first, second = (
-            (probs.get(shown, 0) / largest, _say_prob(probs, shown)) for probs in known
-        )
+        first, second = ((probs.get(shown, 0) / largest, _say_prob(probs, shown)) for probs in known)
         rows.append(NextToken(shown, *zip(first, second, strict=True)))
     return rows
 
@@ -417,9 +426,14 @@ def _make_score_lines(captures: tuple[Capture, Capture], opening: PairOpening) -
         )
         decimals = 3 if score.is_share else 1
         shown = ["n/a" if math.isnan(value) else f"{value:.{decimals}f}" for value in (first, second)]
-        difference = format_signed(first - second)
-        lines.append(ScoreLine(score, (*shown, difference if score.is_share else difference[:-2])))
+        lines.append(ScoreLine(score, (shown[0], shown[1], _say_difference(first - second, decimals))))
     return lines
+
+
+def _say_difference(value: float, decimals: int) -> str:
+    """Return a difference with its sign, which zero has none of; ``n/a`` for NaN."""
+    text = f"{value:+.{decimals}f}".replace("-", "−")
+    return "n/a" if math.isnan(value) else text if text.strip("+−0.") else text[1:]
 
 
 def _list_keys() -> list[tuple[str, str]]:

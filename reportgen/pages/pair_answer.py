@@ -136,7 +136,9 @@ def _say_texts(captures: tuple[Capture, Capture], alignment: Alignment | None) -
     if len(other) == 1:
         (position,) = other
         named = (TokenPart(capture.tokens[position].shown) for capture in captures)
-        return make_sentence("The prompts differ in one token: ", next(named), " in ", _A, ", ", next(named), " in ", _B, ".")
+        return make_sentence(
+            "The prompts differ in one token: ", next(named), " in ", _A, ", ", next(named), " in ", _B, "."
+        )
     return (f"The prompts differ in {len(other)} of {first.num_prompt_tokens} tokens.",)
 
 

@@ -122,7 +122,9 @@ def make_pair_panels(
     largest = float(np.nanmax(np.abs(values)))
     still = draw_differences(pool(values), largest)
     alt = "Weights of A minus weights of B"
-    return PairPanels(panels | {"difference": _make_panel("difference", still, both, queries[0], axes[0], alt)}, largest)
+    return PairPanels(
+        panels | {"difference": _make_panel("difference", still, both, queries[0], axes[0], alt)}, largest
+    )
 
 
 def make_variation_map(

@@ -69,9 +69,7 @@ SIDE_ARMS = Arm(75, 0.12), Arm(200, 0.08)
 """Ochre for the second side of a comparison, and teal for the first one."""
 
 
-def make_diverging(
-    middle: float, end: float, arms: tuple[Arm, Arm] = EFFECT_ARMS, count: int = 255
-) -> tuple[str, ...]:
+def make_diverging(middle: float, end: float, arms: tuple[Arm, Arm] = EFFECT_ARMS, count: int = 255) -> tuple[str, ...]:
     """Return a diverging colour map through nearly grey, in equal steps of OKLab lightness.
 
     Args:

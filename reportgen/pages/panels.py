@@ -284,7 +284,13 @@ def make_map_panel(capture: Capture, opening: Opening, precision: Precision = FU
     row, column = len(capture.layers) - 1 - capture.layers.index(opening.layer), capture.heads.index(opening.head)
     rows, columns = label_map(capture.layers, capture.heads, opening.layer)
     return Panel(
-        name="map", still=still, rows=rows, columns=columns, frame=(column, row, 1, 1), count=len(capture.layers), alt=alt
+        name="map",
+        still=still,
+        rows=rows,
+        columns=columns,
+        frame=(column, row, 1, 1),
+        count=len(capture.layers),
+        alt=alt,
     )
 
 
