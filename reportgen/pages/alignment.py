@@ -106,7 +106,7 @@ def measure_variations(first: Capture, second: Capture, alignment: Alignment) ->
 
 
 def read_aligned(pattern: NDArray[np.floating], start: int, length: int) -> NDArray[np.float64]:
-    """Return the aligned rows of a pattern, ``[row, 1 + length]``: the sum over all earlier keys, then the aligned keys.
+    """Return the aligned rows of a pattern, ``[row, 1 + length]``: the sum over all earlier keys, then aligned keys.
 
     Args:
         pattern: weights of a head, ``[query_pos, key_pos]``.

@@ -1,4 +1,4 @@
-"""Say how two captures differ, from their own numbers: which heads read the two texts most differently, and what they read.
+"""Say how two captures differ, from their own numbers: which heads read the texts most differently, and what they read.
 
 Sentences of a comparison name tokens without their positions as links, because a token stands on one of two sides.
 """
@@ -124,7 +124,7 @@ def _strip(sentence: Sentence) -> Sentence:
 def _say_texts(captures: tuple[Capture, Capture], alignment: Alignment | None) -> Sentence:
     first, second = captures
     if alignment is None:
-        return ("The texts do not end alike, so no position of one stands for a position of the other.",)
+        return ("The texts do not end alike, so no position of one stands for one of the other.",)
     if not alignment.is_whole:
         count = first.num_prompt_tokens - alignment.starts[0]
         return (f"The last {count} tokens of the prompts are the same." if count > 1 else "The prompts end alike.",)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reportgen.captures.record import Capture
-from reportgen.evidence.opening import find_opening
+from reportgen.evidence.default_head import find_default_head
 from reportgen.pages.alignment import Alignment, Variation, read_aligned
 from reportgen.pages.pair_answer import PairRead
 from reportgen.pages.panels import Panel, label_axis, label_map, round_weights
@@ -71,17 +71,14 @@ class Axis:
 
 
 def find_pair_opening(captures: tuple[Capture, Capture], reads: Sequence[PairRead]) -> PairOpening:
-    """Return the head that differs most, where it differs most; without any, the opening head of A."""
+    """Return the head that differs most, where it differs most; without any, the default head of A."""
     if reads:
         layer, head = reads[0].layer, reads[0].head
         return PairOpening(layer, head, ((layer, head), (layer, head)), reads[0].queries)
-    opening = find_opening(captures[0])
-    first, second = (
-        (_find_nearest(capture.layers, opening.layer), _find_nearest(capture.heads, opening.head))
-        for capture in captures
-    )
+    layer, head = find_default_head(captures[0])
+    first, second = ((_find_nearest(side.layers, layer), _find_nearest(side.heads, head)) for side in captures)
     last = captures[0].num_prompt_tokens - 1, captures[1].num_prompt_tokens - 1
-    return PairOpening(opening.layer, opening.head, (first, second), last)
+    return PairOpening(layer, head, (first, second), last)
 
 
 def list_axes(captures: tuple[Capture, Capture], alignment: Alignment | None) -> tuple[Axis, Axis]:
@@ -113,7 +110,7 @@ def make_pair_panels(
     for i, name in enumerate("ab"):
         layer, head = opening.heads[i]
         still = draw_weights(pool(rows[i]))
-        alt = f"Attention weights of L{layer} H{head} in {name.upper()}: a row is a token that reads, a column a token read"
+        alt = f"Weights of L{layer} H{head} in {name.upper()}: a row is a token that reads, a column a token read"
         panels[name] = _make_panel(name, still, texts[i], queries[i], axes[i], alt)
     if alignment is None:
         return PairPanels(panels)

@@ -236,9 +236,7 @@ def test_answers_and_findings_of_every_step_are_in_the_page() -> None:
     (block,) = page.find("script", id="block-answers")
     said = json.loads(decode_bytes(block.text))
     answers, findings = said["answers"], said["findings"]
-    assert [answer["read"]["key_pos"] for answer in answers] == [
-        read.key_pos for read in measure_reads(capture) if read
-    ]
+    assert [answer["read"]["key_pos"] for answer in answers] == [read.key_pos for read in measure_reads(capture) if read]
     assert opening.step is not None
     assert page.find(id="claim")[0].text == words_of(answers[opening.step]["claim"])
     assert page.find(id="details")[0].text == words_of(answers[opening.step]["details"])
@@ -254,7 +252,6 @@ def test_answers_and_findings_of_every_step_are_in_the_page() -> None:
 
 def words_of(sentence: list[Any]) -> str:
     """Return the text of a sentence as a page shows it."""
-
     def one(part: Any) -> str:
         if isinstance(part, str):
             return part

@@ -62,12 +62,12 @@ def test_equal_tokens_are_told_apart_by_position() -> None:
         (two("abc"), two("abc"), "Both prompts are the same 3 tokens. Every head reads them alike."),
         (two("abc"), two("axc"), "The prompts differ in one token: “b” in A, “x” in B. Every head reads them alike."),
         (two("abc"), two("xyc"), "The prompts differ in 2 of 3 tokens. Every head reads them alike."),
-        (two("abc"), two("ab"), "The texts do not end alike, so no position of one stands for a position of the other."),
+        (two("abc"), two("ab"), "The texts do not end alike, so no position of one stands for one of the other."),
         (two("abcd", "e"), two("xd", "e"), "The prompts end alike. Every head reads them alike."),
         (
             two("abc"),
             say("abc", layers=(1,), heads=(0, 1)),
-            "Both prompts are the same 3 tokens. No head has the same layer and number on both sides, so none is compared.",
+            "Both prompts are the same 3 tokens. No head has the same layer and number on both sides",
         ),
     ],
 )  # fmt: skip

@@ -5,7 +5,19 @@ globalThis.reportgen ??= {};
 reportgen.compare = (() => {
   "use strict";
 
-  const { address, alignment, blocks, cite, embed, keys, lists, pair, sides: figures, state: states, strip } = reportgen;
+  const {
+    address,
+    alignment,
+    blocks,
+    cite,
+    embed,
+    keys,
+    lists,
+    pair,
+    sides: figures,
+    state: states,
+    strip,
+  } = reportgen;
   const byId = (id) => document.getElementById(id);
   const FIRST = ["a", "b", "difference"];
 
@@ -22,16 +34,28 @@ reportgen.compare = (() => {
     const sides = captures.map((full, i) => ({ full, axis: shared.axes[i] }));
     const isAligned = shared.alignment !== null;
     const length = Math.max(...shared.axes.map(alignment.countOf));
-    const bounds = pair.makeBounds(captures.map((full) => full.bounds), shared.opening, length);
+    const bounds = pair.makeBounds(
+      captures.map((full) => full.bounds),
+      shared.opening,
+      length,
+    );
     const places = new Map(shared.places.map(([layer, head, place]) => [`${layer} ${head}`, place]));
     const contents = captures.map(({ content }) => content);
     const scenes = {
       a: makeScene(captures[0], shared.axes[0], alignment.tokensOf(contents.slice(0, 1), shared.axes, shared.before)),
-      b: makeScene(captures[1], shared.axes[1], alignment.tokensOf(contents.slice(1), shared.axes.slice(1), shared.before)),
+      b: makeScene(
+        captures[1],
+        shared.axes[1],
+        alignment.tokensOf(contents.slice(1), shared.axes.slice(1), shared.before),
+      ),
       map: { bounds, variations: shared.variations, content: contents[0] },
     };
     if (isAligned)
-      scenes.difference = makeScene(captures[0], shared.axes[0], alignment.tokensOf(contents, shared.axes, shared.before));
+      scenes.difference = makeScene(
+        captures[0],
+        shared.axes[0],
+        alignment.tokensOf(contents, shared.axes, shared.before),
+      );
     let state = pair.parse(location.hash, bounds);
     let dialogs = null;
     update();
@@ -75,7 +99,16 @@ reportgen.compare = (() => {
         const range = state.range && [state.range[0], Math.min(state.range[1], scene.bounds.numTokens - 1)];
         // The first token has been taken out of the rows by then, where it is to be.
         const own = { heads: `${heads} ${withFirst} ${renormalised}`, withFirst: true, renormalised };
-        scene.state = { ...captures[side].state, ...own, scale, queryPos, keyPos: null, words: false, range, isAligned };
+        scene.state = {
+          ...captures[side].state,
+          ...own,
+          scale,
+          queryPos,
+          keyPos: null,
+          words: false,
+          range,
+          isAligned,
+        };
       }
     }
 
@@ -213,7 +246,8 @@ reportgen.compare = (() => {
       card,
       viewer,
       about: {
-        facts: (name) => (name === "map" ? ["total variation"] : [lists.sayPlace(state, sides), reportgen.picture.SCALES[state.scale]]),
+        facts: (name) =>
+          name === "map" ? ["total variation"] : [lists.sayPlace(state, sides), reportgen.picture.SCALES[state.scale]],
         isOfWeights: (name) => name !== "map",
         hash: () => pair.format(state),
         place: () => `L${state.layer}-H${state.head}-A${state.queries[0]}-B${state.queries[1]}`,

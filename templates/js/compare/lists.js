@@ -14,7 +14,8 @@ reportgen.lists = (() => {
     log: "≤.0001 · .001 · .01 · .1 · 1 (logarithmic)",
   };
 
-  const tokensOf = (sides) => sides.map(({ full: { content, state } }) => [content.tokens[state.queryPos][1], state.queryPos]);
+  const tokensOf = (sides) =>
+    sides.map(({ full: { content, state } }) => [content.tokens[state.queryPos][1], state.queryPos]);
 
   /** Tokens that read: one where they look alike. */
   function nameQueries(sides) {
@@ -41,16 +42,24 @@ reportgen.lists = (() => {
     byId("first").value = states.firstOf(state);
     byId("linked").checked = state.linked;
     byId("whole").hidden = state.range === null;
-    byId("stand-in").textContent = sides.map((_, i) => pair.sayStandIn(state, i, bounds)).filter(Boolean).join(" ");
+    byId("stand-in").textContent = sides
+      .map((_, i) => pair.sayStandIn(state, i, bounds))
+      .filter(Boolean)
+      .join(" ");
     document.querySelector('[data-legend="weight"] small').textContent = SCALES[state.scale];
-    const said = sides.map(({ full: { content, state: own } }) => kinds.describeHead(content, own.layer, own.head).join(" · "));
-    byId("head-kind").textContent = said[0] === said[1] ? said[0] && `· ${said[0]}` : `· A: ${said[0] || "–"}; B: ${said[1] || "–"}`;
+    const said = sides.map(({ full: { content, state: own } }) =>
+      kinds.describeHead(content, own.layer, own.head).join(" · "),
+    );
+    byId("head-kind").textContent =
+      said[0] === said[1] ? said[0] && `· ${said[0]}` : `· A: ${said[0] || "–"}; B: ${said[1] || "–"}`;
   }
 
   /** The tokens that could follow: after the prompts, or after the generated tokens that read. */
   function drawNext(sides, next) {
     if (!next.length) return;
-    const found = sides.map(({ full: { state, bounds } }) => states.stepOf(state.queryPos, bounds)).find((step) => step !== null);
+    const found = sides
+      .map(({ full: { state, bounds } }) => states.stepOf(state.queryPos, bounds))
+      .find((step) => step !== null);
     const step = found ?? 0;
     byId("next-of").textContent = step ? `token ${step + 1} of ${next.length}` : "after the prompts";
     byId("next-rows").replaceChildren(
@@ -72,9 +81,14 @@ reportgen.lists = (() => {
   function drawScores(sides, known) {
     for (const line of document.querySelectorAll("[data-score]")) {
       const kind = known.find(({ name }) => name === line.dataset.score);
-      const values = sides.map(({ full: { content, state } }) => scores.scoreOf(content, kind.name, state.layer, state.head));
+      const values = sides.map(({ full: { content, state } }) =>
+        scores.scoreOf(content, kind.name, state.layer, state.head),
+      );
       const gap = values.includes(null) ? null : values[0] - values[1];
-      const shown = [...values.map((value) => scores.format(value, kind)), numbers.formatSigned(gap, kind.is_share ? 3 : 1)];
+      const shown = [
+        ...values.map((value) => scores.format(value, kind)),
+        numbers.formatSigned(gap, kind.is_share ? 3 : 1),
+      ];
       shown.forEach((value, i) => {
         line.cells[i + 1].textContent = value;
       });

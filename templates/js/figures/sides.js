@@ -42,12 +42,18 @@ reportgen.sides = (() => {
           const value = forms.rowOf(await loadSide(side), queryPos)[keyPos];
           const more = isBefore ? sayMost(row, side, own.withFirst) : "";
           const sink = form.sink ? `; learned sink ${numbers.formatWeight(form.sink[position])} of this row` : "";
-          return { value, line: `${"AB"[i]} ${Number.isNaN(value) ? "n/a" : numbers.formatWeight(value)}${more}${sink}` };
+          return {
+            value,
+            line: `${"AB"[i]} ${Number.isNaN(value) ? "n/a" : numbers.formatWeight(value)}${more}${sink}`,
+          };
         }),
       );
       const [first, second] = known.map(({ value }) => value);
       const listed = state.isAligned ? known : shown.map((i) => known[i]);
-      return [...listed.map(({ line }) => line), ...(state.isAligned ? [`A − B ${numbers.formatSigned(first - second, 2)}`] : [])];
+      return [
+        ...listed.map(({ line }) => line),
+        ...(state.isAligned ? [`A − B ${numbers.formatSigned(first - second, 2)}`] : []),
+      ];
     }
 
     const isDifference = shown.length > 1;
@@ -91,7 +97,10 @@ reportgen.sides = (() => {
 
     const table = () => ({
       columns: bounds.heads.map((head) => `H${head}`),
-      rows: bounds.layers.map((layer, i) => ({ name: `L${layer}`, values: variations[i].map((value) => value ?? Number.NaN) })),
+      rows: bounds.layers.map((layer, i) => ({
+        name: `L${layer}`,
+        values: variations[i].map((value) => value ?? Number.NaN),
+      })),
     });
 
     return { ...cells, draw, lines, showsRows: true, table };

@@ -33,7 +33,8 @@ reportgen.square = (() => {
       const { signed, unit } = what.kindOf(state);
       const seesFirst = units.seesFirst(state);
       const high = signed ? pattern.strongest(form, units.n, seesFirst) : 1;
-      sink = what.hasSink?.(content) && !state.range && form.sink ? { values: form.sink, width: Math.max(1, n / 24) } : null;
+      sink =
+        what.hasSink?.(content) && !state.range && form.sink ? { values: form.sink, width: Math.max(1, n / 24) } : null;
       const label = (unit, selected) => ({ text: units.shown(unit), selected });
       const query = units.of(state.queryPos);
       const key = state.keyPos === null ? -1 : units.of(state.keyPos);
@@ -56,17 +57,27 @@ reportgen.square = (() => {
         rowLabels: all.slice(skipped).map((unit) => label(unit, unit === query)),
         columnLabels: all.map((unit) => label(unit, unit === key)),
         frames: query < top() || query > to ? [] : [[0, query - top(), query + 1 - from, 1]],
-        dividers:
-          border === null ? [] : [[[border, border - skipped], [border, n - skipped]], [[0, border - skipped], [border, border - skipped]]],
+        dividers: border === null ? [] : divide(border, border - skipped, n - skipped),
         marks: state.marks
-          ? forms.strongestByRow(form, units.n, seesFirst).flatMap((unit, row) =>
-              unit === null || row < top() || row > to || unit < from ? [] : [[unit - from, row - top()]],
-            )
+          ? forms
+              .strongestByRow(form, units.n, seesFirst)
+              .flatMap((unit, row) =>
+                unit === null || row < top() || row > to || unit < from ? [] : [[unit - from, row - top()]],
+              )
           : [],
         say: sink ? undefined : (row, column) => sayCell(row + top(), column + from, signed, unit),
       });
       what.drawBeside?.(form, scene, units);
     }
+
+    /** Lines where the prompt ends: down from a place among the columns, and left of it. */
+    const divide = (x, y, bottom) => {
+      const corner = [x, y];
+      return [
+        [corner, [x, bottom]],
+        [[0, y], corner],
+      ];
+    };
 
     const valueOf = (query, key) => form.values[pattern.rowOf(form.codes, query)[key]];
 
