@@ -1,82 +1,102 @@
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
-const { difference, pattern } = require("./scripts.js");
+const { alignment, forms, pattern } = require("./scripts.js");
 
-/** Codes of a lower triangle of weights. */
-const codesOf = (rows) => Uint8Array.from(rows.flat(), (weight) => Math.round(255 * Math.sqrt(weight)));
-const first = codesOf([[1], [0, 1], [0.25, 0, 0.75]]);
-const second = codesOf([[1], [1, 0], [0, 0, 1]]);
-const whole = { starts: [0, 0], length: 3 };
-const round = (values) => Array.from(values, (value) => Math.round(value * 100) / 100);
-
-test("the difference of a query is that of its weights, key by key", () => {
-  const row = difference.rowOf([first, second], whole, 2);
-  assert.deepEqual(round(row.values), [0.25, 0, -0.25]);
-  assert.deepEqual(round(row.weights[0]), [0.25, 0, 0.75]);
-  assert.deepEqual(row.before, [0, 0]);
-  assert.equal(Math.round(100 * difference.variationOf(row)), 25);
-  assert.equal(difference.variationOf(difference.rowOf([first, second], whole, 1)), 1);
-});
-
-test("what is read before the common text counts as one", () => {
-  const longer = codesOf([[1], [0, 1], [1, 0, 0], [0.25, 0.25, 0, 0.5]]);
-  const row = difference.rowOf([first, longer], { starts: [1, 2], length: 2 }, 1);
-  assert.deepEqual(round(row.values), [0, 0.25]);
-  assert.deepEqual(round(row.before), [0.25, 0.5]);
-  assert.equal(Math.round(100 * difference.variationOf(row)), 25);
-});
-
-test("a learned sink counts as a place of its own", () => {
-  const [narrow, wide] = [codesOf([[0.5], [0.25, 0.5]]), codesOf([[0.25], [0.25, 0]])];
-  const both = { starts: [0, 0], length: 2 };
-  const row = difference.rowOf([narrow, wide], both, 1, [0.25, 0.75]);
-  assert.deepEqual(row.sinks, [0.25, 0.75]);
-  assert.equal(Math.round(100 * difference.variationOf(row)), 50);
-  // Without the sink the same rows would be half as far apart.
-  assert.equal(Math.round(100 * difference.variationOf(difference.rowOf([narrow, wide], both, 1))), 25);
-});
-
-test("a form holds all differences, with their signs, to the strongest", () => {
-  const { codes, values } = difference.formOf([first, second], whole);
-  const shown = round(Array.from(codes, (code) => values[code]));
-  assert.deepEqual(shown, [0, -1, 1, 0.25, 0, -0.25]);
-  assert.equal(codes.length, pattern.triangleSize(3));
-});
-
-test("heads that read alike have no difference", () => {
-  const { codes, values } = difference.formOf([first, first], whole);
-  assert.deepEqual(
-    Array.from(codes, (code) => values[code] + 0),
-    Array(6).fill(0),
+/** A form of a lower triangle of weights. */
+const formOf = (rows, first = null) => ({ ...forms.encode(Float32Array.from(rows.flat()), 1), first, sink: null });
+const rowsOf = (form, count) =>
+  Array.from({ length: count }, (_, query) =>
+    Array.from(forms.rowOf(form, query), (value) => (Number.isNaN(value) ? null : Math.round(value * 1000) / 1000)),
   );
+const TEXT = formOf([[1], [0.25, 0.75], [0.5, 0.25, 0.25], [0.1, 0.2, 0.3, 0.4]]);
+const whole = { start: 0, length: 4, has_before: false };
+const ending = { start: 2, length: 2, has_before: true };
+
+test("a whole text is its own axis", () => {
+  assert.deepEqual(rowsOf(alignment.formOf(TEXT, whole, true), 4), [
+    [1],
+    [0.25, 0.75],
+    [0.5, 0.25, 0.25],
+    [0.1, 0.2, 0.3, 0.4],
+  ]);
 });
 
-test("a position has a place among those that stand beside one another, or none", () => {
-  const alignment = { starts: [1, 3], length: 2 };
-  const placesOf = (side) => [0, 1, 2, 3, 4, 5].map((position) => difference.placeOf(position, side, alignment));
-  assert.deepEqual(placesOf(0), [null, 0, 1, null, null, null]);
-  assert.deepEqual(placesOf(1), [null, null, null, 0, 1, null]);
+test("all that stands before an axis is one column, and reads nothing itself", () => {
+  assert.deepEqual(rowsOf(alignment.formOf(TEXT, ending, true), 3), [[null], [0.75, 0.25], [0.3, 0.3, 0.4]]);
 });
 
-test("tokens that differ are both named", () => {
+test("the first token is left out, alone or of what stands before", () => {
+  assert.deepEqual(rowsOf(alignment.formOf(TEXT, whole, false), 2), [[null], [null, 0.75]]);
+  assert.deepEqual(rowsOf(alignment.formOf(TEXT, ending, false), 3), [[null], [0.25, 0.25], [0.2, 0.3, 0.4]]);
+});
+
+test("what a query cannot see stays unknown, and is known to be so", () => {
+  const windowed = formOf([[1], [0.25, 0.75], [0, 0.75, 0.25], [0, 0, 0.6, 0.4]], Uint32Array.of(0, 0, 1, 2));
+  const form = alignment.formOf(windowed, ending, true);
+  assert.deepEqual(rowsOf(form, 3), [[null], [0.75, 0.25], [null, 0.6, 0.4]]);
+  assert.ok(form.first);
+  assert.equal(alignment.formOf(TEXT, ending, true).first, null);
+});
+
+test("a side with nothing before reads nothing there", () => {
+  const form = alignment.formOf(formOf([[1], [0.5, 0.5]]), { start: 0, length: 2, has_before: true }, true);
+  assert.deepEqual(rowsOf(form, 3), [[null], [0, 1], [0, 0.5, 0.5]]);
+});
+
+test("the difference of two forms is that of their weights, with its sign", () => {
+  const other = alignment.formOf(formOf([[1], [0, 1], [0.5, 0, 0.5]]), { start: 1, length: 2, has_before: true }, true);
+  const difference = forms.subtract(alignment.formOf(TEXT, ending, true), other);
+  assert.deepEqual(rowsOf(difference, 3), [[null], [0.75, -0.75], [-0.2, 0.3, -0.1]]);
+  assert.equal(difference.codes.length, pattern.triangleSize(3));
+});
+
+test("positions have units, and units positions", () => {
+  assert.deepEqual(
+    [0, 1, 2, 3, 4].map((position) => alignment.unitOf(position, ending)),
+    [-1, -1, 1, 2, -1],
+  );
+  assert.deepEqual(
+    [1, 2].map((unit) => alignment.positionOf(unit, ending)),
+    [2, 3],
+  );
+  assert.equal(alignment.unitOf(0, whole), 0);
+  assert.equal(alignment.countOf(ending), 3);
+});
+
+test("tokens that differ are both named, with their positions", () => {
   const contents = [
     {
       tokens: [
-        [1, "John", 0],
-        [2, "␣ate", 0],
+        [1, "Jo", 0],
+        [2, "na", 0],
+        [3, "␣ate", 0],
+        [4, "x", 0],
       ],
     },
     {
       tokens: [
-        [9, "x", 0],
-        [3, "<b>", 0],
-        [2, "␣ate", 0],
+        [9, "A", 0],
+        [3, "␣ate", 0],
+        [5, "<b>", 0],
       ],
     },
   ];
-  const tokens = difference.tokensOf(contents, { starts: [0, 1], length: 2 });
-  assert.deepEqual(tokens, [
-    [null, "John | <b>", 0],
-    [2, "␣ate", 0],
-  ]);
+  const axes = [
+    { start: 2, length: 2, has_before: true },
+    { start: 1, length: 2, has_before: true },
+  ];
+  assert.deepEqual(alignment.tokensOf(contents, axes, "(before)"), {
+    tokens: [
+      [null, "(before)", 0],
+      [3, "␣ate", 0],
+      [null, "x | <b>", 0],
+    ],
+    places: ["0–1 in A, 0 in B", "2 in A, 1 in B", "3 in A, 2 in B"],
+  });
+  assert.deepEqual(alignment.tokensOf(contents.slice(1), axes.slice(1), "(before)").places, ["0", "1", "2"]);
+  const alike = [
+    { start: 0, length: 1, has_before: false },
+    { start: 0, length: 1, has_before: false },
+  ];
+  assert.deepEqual(alignment.tokensOf(contents, alike, "").places, ["0"]);
 });
