@@ -52,6 +52,7 @@ lint-types:
 
 lint-scripts:
 	tests/js/node_modules/.bin/biome ci
+	tests/js/node_modules/.bin/tsc --project tests/js
 
 lint-templates:
 	$(BIN)/djlint --lint --quiet templates

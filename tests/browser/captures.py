@@ -44,6 +44,14 @@ CAPTURES = {
     ),
     "selected": make_capture(slug="selected", title="Some layers", layers=(2, 5, 7), heads=(1, 3)),
     "pieces": make_capture(("Jon", "athan", " ate"), ("x",), slug="pieces", title="Words of several tokens"),
+    "forecast": make_capture(generated=(" sat",), slug="forecast", title="What would come next", max_new_tokens=0),
+    "many": make_capture(
+        generated=tuple(f" g{step}" for step in range(8)),
+        slug="many",
+        title="Many heads and tokens",
+        layers=tuple(range(20)),
+        heads=tuple(range(18)),
+    ),
     "withheld": make_withheld(),
     "bare": make_bare(),
 }

@@ -19,6 +19,7 @@ const NAMES = [
   "data/forms",
   "data/evidence",
   "data/ledger",
+  "figures/colors",
   "page/lines",
   "data/alignment",
   "compare/pair",

@@ -329,10 +329,11 @@ def test_strip_says_what_reads_and_what_is_written() -> None:
     assert [token.attributes["tabindex"] == "0" for token in tokens] == ["from" in names for names in classes]
     shades = shade_tokens(capture, opening)
     styles = [token.attributes.get("style", "") for token in tokens]
-    assert styles == [f"--shade:{light};--shade-dark:{dark}" for light, dark, _ in shades] + [""] * (8 - len(shades))
-    assert [position for position, names in enumerate(classes) if "deep" in names] == [
-        position for position, (_, _, is_deep) in enumerate(shades) if is_deep
-    ]
+    seen = [shade for shade in shades if shade]
+    assert len(seen) == opening.query_pos + 1
+    assert styles == [f"--shade:{shade.light};--shade-dark:{shade.dark}" for shade in seen] + [""] * (8 - len(seen))
+    on_shade = [" ".join(name for name in names if name.endswith("-shade")) for names in classes]
+    assert on_shade == [shade.classes for shade in seen] + [""] * (8 - len(seen))
 
 
 def test_controls_offer_what_was_captured() -> None:

@@ -246,6 +246,7 @@ reportgen.compare = (() => {
       card,
       viewer,
       about: {
+        bounds,
         facts: (name) =>
           name === "map" ? ["total variation"] : [lists.sayPlace(state, sides), reportgen.picture.SCALES[state.scale]],
         isOfWeights: (name) => name !== "map",

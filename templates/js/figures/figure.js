@@ -74,7 +74,7 @@ reportgen.figure = (() => {
       this.shownIn.className = "canvas";
       const own = JSON.stringify(item).replaceAll('"figure', `"${this.name}`);
       this.document = Bokeh.loader.document.Document.from_json(JSON.parse(own).doc);
-      [this.plot] = this.document.roots();
+      this.plot = this.document.roots()[0];
       // A finger that moves over a figure scrolls the page.
       if (matchMedia("(pointer: coarse)").matches) this.plot.toolbar.setv({ active_drag: null });
       this.drawn = null;
@@ -99,8 +99,8 @@ reportgen.figure = (() => {
     draw(drawing) {
       this.drawing = drawing;
       const { rows, columns, colors, key, makeImages } = drawing;
-      this.element.style.setProperty("--rows", rows);
-      this.element.style.setProperty("--columns", columns);
+      this.element.style.setProperty("--rows", String(rows));
+      this.element.style.setProperty("--columns", String(columns));
       this.drawLabels();
       this.fit();
       this.model("x_range").setv({ start: 0, end: columns });

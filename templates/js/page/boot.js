@@ -5,12 +5,12 @@ globalThis.reportgen = globalThis.reportgen || {};
 reportgen.boot = (() => {
   "use strict";
 
-  /** What the page needs of a browser: a name, and whether it is there. */
-  const NEEDED = [
-    ["DecompressionStream", () => "DecompressionStream" in globalThis],
-    ["popovers", () => "popover" in HTMLElement.prototype],
-    ["light-dark()", () => CSS.supports("color", "light-dark(black, white)")],
-  ];
+  /** What the page needs of a browser: whether it is there, by name. */
+  const NEEDED = {
+    DecompressionStream: () => "DecompressionStream" in globalThis,
+    popovers: () => "popover" in HTMLElement.prototype,
+    "light-dark()": () => CSS.supports("color", "light-dark(black, white)"),
+  };
 
   /** Until the first view is painted; a page that nobody sees is not painted at all. */
   const painted = document.hidden
@@ -41,7 +41,7 @@ reportgen.boot = (() => {
 
   async function start() {
     await painted;
-    const lacks = NEEDED.filter(([, isThere]) => !isThere()).map(([name]) => name);
+    const lacks = Object.keys(NEEDED).filter((name) => !NEEDED[name]());
     if (lacks.length) {
       throw new Error(
         `this browser has no ${lacks.join(", no ")}; take Chrome 123, Firefox 125, Safari 17.5 or a newer one`,

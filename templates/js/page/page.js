@@ -44,7 +44,8 @@ reportgen.page = (() => {
     grid: grid.effects,
     lens: lens.lens,
   };
-  const FIRST = ["read", "head"];
+  /** The first of these that a page has answers before the others are drawn. */
+  const FIRST = ["read", "heads"];
 
   function makePage(item, scene, card, alone) {
     const { bounds, content } = scene;
@@ -54,7 +55,7 @@ reportgen.page = (() => {
 
     const viewer = reportgen.viewer.make({
       item,
-      first: alone === null ? FIRST.filter((name) => byId(`figure-${name}`)) : [alone],
+      first: alone === null ? [FIRST.find((name) => byId(`figure-${name}`))] : [alone],
       ramps: content,
       scenes: [scene],
       sceneOf: () => scene,

@@ -253,6 +253,7 @@ reportgen.picture = (() => {
   /** What a page of one prompt says of its figures, as it stands now. */
   function aboutPage(scene) {
     return {
+      bounds: scene.bounds,
       facts: (name) => sayFacts(name, scene),
       isOfWeights: (name) => !isOfEffects(name, scene.state, scene.bounds) && scene.state.show !== "attribution",
       hash: () => states.format(scene.state, scene.bounds),
@@ -337,7 +338,7 @@ reportgen.picture = (() => {
 
   /**
    * @param {object} page `{card, viewer, about}`, `about` as `aboutPage` makes it
-   * @returns {{views: string[], make: (name: string, format: string) => Promise<Blob>, nameFile: Function}}
+   * @returns what can be made of each figure: a blob in a format, a title, a caption, a file name
    */
   function makeStudio({ card, viewer, about }) {
     const isThere = (name) => name === "text" || document.getElementById(`figure-${name}`).clientWidth > 0;
@@ -372,7 +373,7 @@ reportgen.picture = (() => {
 
     const nameFile = (name, format) => `${card.slug}-${name}-${about.place()}.${format}`;
 
-    return { views, listFigures, titleOf, captionOf, hash: about.hash, make, nameFile };
+    return { views, bounds: about.bounds, listFigures, titleOf, captionOf, hash: about.hash, make, nameFile };
   }
 
   return { SCALES, aboutPage, makeStudio, svg, wrap };

@@ -17,7 +17,7 @@ reportgen.strip = (() => {
     return { row: row.weight, signed: false, high: 1 };
   }
 
-  /** Shade every token. @param {{row: Float32Array, signed: boolean, high: number}} shades */
+  /** Shade every token, as `load` says. */
   function draw(strip, scene, { row, signed, high }) {
     const { state, content } = scene;
     // What attention read for a token is known of tokens alone.

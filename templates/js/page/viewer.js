@@ -36,11 +36,14 @@ reportgen.viewer = (() => {
     const inSight = new Set(page.first);
     const pointer = reportgen.pointer.follow(() => hover(null));
     let [version, look, pointed] = [0, 0, 0];
+    /** @type {Promise<any>} */
     let drawing = Promise.resolve();
     let turn = Promise.resolve();
     let describing = Promise.resolve();
     /** Evidence stands behind the first figures in the file: before they are drawn, nobody waits for it. */
     let begun = false;
+    /** What the pictures show that stand where no figure is drawn yet; nothing where the address selects something. */
+    const opening = "waits" in document.documentElement.dataset ? null : page.stateKey();
 
     /** Take on the colours of the theme, or those that the reader chose; what is in sight is drawn anew. */
     function applyTheme() {
@@ -58,11 +61,18 @@ reportgen.viewer = (() => {
     function draw() {
       const mine = ++version;
       const isCurrent = () => mine === version;
+      hidePictures();
       const names = [...elements.keys()].filter((name) => inSight.has(name));
       drawing = Promise.all([page.drawRest(isCurrent), ...names.map((name) => drawView(name, isCurrent))]);
       drawing.then(() => isCurrent() && delete document.documentElement.dataset.waits);
       drawAhead(isCurrent);
       return drawing;
+    }
+
+    /** Hide the pictures of another selection, until their figures are drawn. */
+    function hidePictures() {
+      for (const [name, element] of elements)
+        element.toggleAttribute("data-waits", !views.get(name)?.drawn && page.stateKey() !== opening);
     }
 
     /** Draw what is out of sight too once the selection rests, so that all of it can be printed. */
@@ -94,6 +104,7 @@ reportgen.viewer = (() => {
       view.drawn = wanted;
       view.shown ??= view.figure.show();
       await view.shown;
+      delete elements.get(name).dataset.waits;
       view.figure.refit();
     }
 
@@ -190,7 +201,7 @@ reportgen.viewer = (() => {
     function prepareForPaper() {
       for (const [name, element] of elements) {
         const view = views.get(name);
-        const isThere = view ? view.drawn === wantedOf(view) : element.querySelector(".still") !== null;
+        const isThere = view ? view.drawn === wantedOf(view) : element.querySelector(".still") !== null && page.stateKey() === opening;
         element.toggleAttribute("data-stale", element.checkVisibility() && !isThere);
         if (view?.figure.drawing) view.figure.drawForPaper();
       }
