@@ -127,8 +127,8 @@ def test_click_on_a_word_of_the_prompt_keeps_the_step(reader: Reader) -> None:
     assert reader.page.locator("#query-says").inner_text() == "reading at"
     # Effects stay those on the token of the step.
     assert reader.page.locator("#claim").inner_text() == claim
-    assert reader.page.locator("#effect-of").text_content() == "␣And"
     assert reader.look_at("grid").rows("grid")[0] == pytest.approx([0.6, 0, -0.6, -1.2], abs=1e-4)
+    assert reader.page.locator("#effect-of").text_content() == "␣And"
     assert reader.ask("frames", "read") == [[0, 1, 7, 1]]
 
 
