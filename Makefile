@@ -9,7 +9,7 @@ TORCH := $(PIP) --constraint requirements/constraints.txt torch
 OURS := $(PIP) --no-deps --no-build-isolation --editable .
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	--constraint requirements/constraints.txt
-COMPILE := $(LOCK) --override requirements/without-torch.in pyproject.toml requirements/extra.in
+COMPILE := $(LOCK) --override requirements/overrides.in pyproject.toml requirements/extra.in
 
 # What versions of dependencies decide: files that are read, networks that are run, pages that are drawn.
 LOWEST := $(addprefix tests/,prompts models instrumentation captures evidence pages records cli \
@@ -17,7 +17,7 @@ LOWEST := $(addprefix tests/,prompts models instrumentation captures evidence pa
 
 # Tests side by side; whoever is done takes some of what others have left. T names a part: make test T=tests/build/test_build.py
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
-QUICK := not browser and not docs and not model and not system
+QUICK := not browser and not docs and not engines and not model and not system
 T ?=
 
 LINTS := lint-python lint-types lint-scripts lint-templates lint-repository
@@ -28,7 +28,7 @@ report: .venv/.run
 	$(BIN)/reportgen build prompts.yaml --results results $(if $(SITE_URL),--site-url '$(SITE_URL)')
 
 test: .venv/.test tests/js/node_modules/.installed
-	tests/install-chromium
+	tests/install-browsers
 	$(BIN)/reportgen models --fetch smollm2-135m
 	$(if $(T),,node --test tests/js/*.test.js)
 	$(PYTEST) $(T)
@@ -52,6 +52,7 @@ lint-types:
 
 lint-scripts:
 	tests/js/node_modules/.bin/biome ci
+	tests/js/node_modules/.bin/tsc --project tests/js
 
 lint-templates:
 	$(BIN)/djlint --lint --quiet templates

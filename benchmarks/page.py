@@ -3,9 +3,10 @@
     python benchmarks/page.py [--runs N] [--quick]
 
 captures texts with the bundled model, all layers, heads and evidence, 20 tokens generated, and opens their pages
-from the disk in headless Chromium. *Ready* is from the opening to the end of the first frame with a heatmap; beside it
-stands the same for a page with the same BokehJS and one empty figure, opened by turns: as Bokeh itself writes it, and
-with BokehJS deflated, as our pages carry it. *Switch* is from a key press to the end of the frame that shows what was
+from the disk in headless Chromium. *Picture* is from the opening to the end of the first frame with the pictures of the first
+view, *ready* to that of the first figure that answers; beside both stands the time of a page with the same BokehJS and
+one empty figure, opened by turns: as Bokeh itself writes it, and with BokehJS deflated, as our pages carry it. *Shift* is
+the layout shift until everything in sight is drawn. *Switch* is from a key press to the end of the frame that shows what was
 asked for: another head, another layer, another step; *far layer* is the first look at one of the last layers, at once
 when the first heatmap stands, while most of a long page is still to be read, and 1.5 s later. Medians of N runs
 (default 5).
@@ -53,7 +54,19 @@ globalThis.watch = (() => {
   }));
   const canvas = (root) => [...root.querySelectorAll("*")].some((one) =>
     one.tagName === "CANVAS" ? one.width > 0 : one.shadowRoot && canvas(one.shadowRoot));
-  const state = { ready: null, took: null };
+  const state = { picture: null, ready: null, took: null, shift: 0 };
+  new PerformanceObserver((list) => {
+    for (const { value } of list.getEntries()) state.shift += value;
+  }).observe({ type: "layout-shift", buffered: true });
+  const isSeen = () => {
+    const pictures = [...document.querySelectorAll(".still img")];
+    return pictures.length > 0 && pictures.every((one) => one.complete && one.naturalWidth > 0);
+  };
+  const lookForPicture = () => {
+    if (isSeen()) painted().then((at) => { state.picture = at; });
+    else if (state.ready === null) requestAnimationFrame(lookForPicture);
+  };
+  requestAnimationFrame(lookForPicture);
   const isReady = () =>
     document.getElementById("card") ? document.documentElement.dataset.ready : document.body && canvas(document);
   const look = () => {
@@ -79,8 +92,8 @@ globalThis.watch = (() => {
 def main(runs: int, quick: bool) -> None:
     """Measure and print a table."""
     model = load_model("smollm2-135m", device="cpu")
-    columns = ("ready, ms", "empty page", "ratio", "empty, deflated", "ratio", "head, ms", "layer", "step", "far layer",
-               "later")  # fmt: skip
+    columns = ("picture, ms", "ready", "empty page", "ratios", "", "empty, deflated", "ratios", "", "shift", "head, ms",
+               "layer", "step", "far layer", "later")  # fmt: skip
     table = Table("tokens", "MB", "left out under", "draw, s", *columns)
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
@@ -94,7 +107,7 @@ def main(runs: int, quick: bool) -> None:
             table.add_row(str(length), *drawn, *(f"{value:.3g}" for value in measure(browser, page, empty, runs)))
             click.echo(f"{length} tokens: done", err=True)
         browser.close()
-    Console(width=160).print(table)
+    Console(width=200).print(table)
 
 
 def draw_empty() -> tuple[str, str]:
@@ -131,16 +144,17 @@ def draw(captured: Capture, path: Path) -> tuple[str, str, str]:
 
 def measure(browser: Browser, page: Path, empty: Sequence[Path], runs: int) -> list[float]:
     """Return the medians of one page, in milliseconds, and the ratios of its opening to those of empty ones."""
-    readies, rows = [], []
+    openings, rows = [], []
     for run in range(runs + 1):
-        opened = [open_page(browser, path, lambda _: [])[0] for path in (page, *empty)]
-        answers = [open_page(browser, page, act)[1:] for act in (switch, look_far, look_far_later)]
+        ready, picture = open_page(browser, page, see_picture)
+        opened = [picture, ready, *(open_page(browser, path, lambda _: [])[0] for path in empty)]
+        answers = [open_page(browser, page, act)[1:] for act in (shift, switch, look_far, look_far_later)]
         if run:  # the first finds nothing in the machine's caches
-            readies.append(opened)
+            openings.append(opened)
             rows.append([*chain.from_iterable(answers)])
-    ready, *others = (statistics.median(column) for column in zip(*readies, strict=True))
-    ratios = [figure for other in others for figure in (other, ready / other)]
-    return [ready, *ratios, *(statistics.median(one) for one in zip(*rows, strict=True))]
+    picture, ready, *others = (statistics.median(column) for column in zip(*openings, strict=True))
+    ratios = [figure for other in others for figure in (other, picture / other, ready / other)]
+    return [picture, ready, *ratios, *(statistics.median(one) for one in zip(*rows, strict=True))]
 
 
 def open_page(browser: Browser, path: Path, act: Callable[[Page], list[float]]) -> list[float]:
@@ -153,6 +167,17 @@ def open_page(browser: Browser, path: Path, act: Callable[[Page], list[float]]) 
     found = [ready, *act(page)]
     context.close()
     return found
+
+
+def see_picture(page: Page) -> list[float]:
+    """Return the milliseconds until the pictures of the first view were painted."""
+    return [wait_for(page, "watch.state.picture")]
+
+
+def shift(page: Page) -> list[float]:
+    """Return the layout shift until everything in sight is drawn."""
+    page.wait_for_timeout(1500)
+    return [page.evaluate("watch.state.shift")]
 
 
 def switch(page: Page) -> list[float]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from counts import count
 from hypothesis import HealthCheck, settings
+from root import ROOT
 
 if TYPE_CHECKING:
     from reportgen.models.model import LoadedModel
@@ -36,8 +37,8 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests whose folder or fixtures say what they need; others are marked where they stand."""
     for item in items:
-        if "browser" in item.path.parts:
-            item.add_marker("browser")
+        for folder in {"browser", "engines"}.intersection(item.path.relative_to(ROOT).parts):
+            item.add_marker(folder)
         if "smollm2" in getattr(item, "fixturenames", ()):
             item.add_marker("model")
 

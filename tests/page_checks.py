@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 
 from html_tree import parse_html
-from jinja2 import Environment, meta
+from jinja2 import Environment, meta, nodes
 
 from reportgen.evidence.kinds import KINDS
 from reportgen.paths import find_templates
@@ -36,7 +36,10 @@ def names_read_by(template: str) -> set[str]:
     environment, names, todo = Environment(), set(), [template]
     while todo:
         tree = environment.parse((find_templates() / todo.pop()).read_text("utf-8"))
-        names |= meta.find_undeclared_variables(tree)
+        # What a template imports or sets at its top it has in its blocks, too.
+        own = {name for found in tree.find_all(nodes.FromImport) for name in found.names}
+        own |= {found.target.name for found in tree.find_all(nodes.Assign) if isinstance(found.target, nodes.Name)}
+        names |= meta.find_undeclared_variables(tree) - own
         for part in meta.find_referenced_templates(tree):
             todo += [part] if part else [kind.template for kind in KINDS if kind.template]
     return names - {"kind"}  # whose section it is

@@ -85,8 +85,8 @@ def make_evidence(
 
     The first token is written from with a quarter of the length of the others. Head ``h`` of the captured layer ``l``
     adds ``(l + 1) * (1 - h)`` tenths of a logit at step 0, twice that at step 1 and so on, half of it against the mean
-    and each runner-up, from the tokens as it reads them. An MLP adds 1, the embedding 2, biases 0.5, other heads -1 or,
-    if all heads are shown, 0. The lens gives the chosen token the probability ``(l + 1) / (num_layers + 1)``. Without
+    and each runner-up, from the tokens as it reads them. An MLP adds 1, the embedding 2, biases 0.5, other heads -1
+    from the first token or, if all heads are shown, 0. The lens gives the chosen token the probability ``(l + 1) / (num_layers + 1)``. Without
     head ``h`` the log-probability of the token of step ``s`` falls by ``0.1 * h * (s + 1)``.
     """
     num_steps = len(tokens) - num_prompt_tokens
@@ -108,6 +108,9 @@ def make_evidence(
     mlps = np.ones((*heads.shape[:2], num_layers), np.float32)
     rows = [patterns[:, :, num_prompt_tokens - 1 + s, : num_prompt_tokens + s] * heads[0, s][:, :, None]
             for s in range(num_steps)]  # fmt: skip
+    read = [row.sum((0, 1)) for row in rows]
+    for row in read:
+        row[0] += others
     attribution = Attribution(
         runners_up=(runners_up,) * num_steps,
         heads=heads,
@@ -122,7 +125,7 @@ def make_evidence(
         soft_cap=np.zeros(num_steps, np.float32),
         withheld=(("",) * num_steps,) * len(heads),
         sources=np.concatenate(rows, axis=2).astype(np.float32),
-        read=np.concatenate(rows, axis=2).sum((0, 1)).astype(np.float32),
+        read=np.concatenate(read).astype(np.float32),
     )
     grown = (np.arange(num_layers)[:, None] + np.ones(num_steps)) / (num_layers + 1)
     chosen = tokens[num_prompt_tokens:]

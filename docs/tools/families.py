@@ -43,7 +43,7 @@ attribution. *yes* is measured and checked by a test. Other entries give the rea
 does not set it is refused as an encoder. *text alone* means that only the text part is captured of a model that also
 processes images or sound.
 
-| `model_type` | class | layers with attention | special | head scores | weighted attention | attribution | sum | logit lens | ablation |
+| `model_type` | class | layers with attention | special | head scores | weight × value | attribution | sum | logit lens | ablation |
 |---|---|---|---|---|---|---|---|---|---|
 """
 REFUSED = """

@@ -38,23 +38,19 @@ class Window:
     on_paper: bool = False
 
 
-_PAGE = "shipped/generated-tokens.html#layer=16&head=3&step=2&first=out"
+_PAGE = "shipped/capital-of-france.html"
 _CAT = "results/cat.html#layer=13&head=8&query=15&first=out"
-_PIZZA = "results/pizza.html#layer=13&head=8&step=2&first=out"
 PICTURES = {
-    "page.png": (_PAGE, Window(1440, 1330)),
-    "pictures/page-dark.png": (_PAGE, Window(1440, 1330, {"color_scheme": "dark"})),
+    "page.png": (_PAGE, Window(1440, 1200)),
+    "pictures/page-dark.png": (_PAGE, Window(1440, 1200, {"color_scheme": "dark"})),
     "pictures/page-phone.png": (_PAGE, Window(390, 1700, {"has_touch": True, "is_mobile": True})),
     "pictures/page-on-paper.png": (_PAGE, Window(1280, 900, on_paper=True)),
-    "pictures/side-by-side.png": ("shipped/names-side-by-side.html", Window(1440, 1500)),
+    "pictures/side-by-side.png": ("shipped/names-side-by-side.html", Window(1440, 1200)),
     "pictures/index.png": ("shipped/index.html", Window(1200, 700)),
-    "pictures/heads-of-a-layer.png": (_CAT, View("layer_tiles")),
-    "pictures/layers-of-a-head.png": (_CAT, View("head_tiles")),
+    "pictures/heads-of-a-layer.png": (_CAT, View("heads")),
+    "pictures/layers-of-a-head.png": (_CAT, View("layers")),
     "pictures/one-head.png": (_CAT, View("head")),
-    "pictures/steps.png": (_PIZZA, View("logprobs")),
-    "pictures/step-layers.png": (_PIZZA, View("step_layers")),
-    "pictures/step-heads.png": (_PIZZA, View("step_heads")),
-    "pictures/lens.png": (_PIZZA, View("lens")),
+    "pictures/what-attention-read.png": ("results/cat.html", View("read")),
     "pictures/induction-head.png": ("results/repeated.html#layer=18&head=6&first=out", View("head")),
 }
 """By file in docs/: the address of a page, and what is drawn of it."""
@@ -100,10 +96,9 @@ def photograph(site: Path, address: str, window: Window) -> bytes:
         )
         page.route(f"{ADDRESS}**", lambda route: route.fulfill(path=site / Path(urlsplit(route.request.url).path).name))
         page.goto(ADDRESS + address)
-        page.wait_for_timeout(1500)
-        if page.locator("#first-visit button").is_visible():
-            page.locator("#first-visit button").click()
-        page.wait_for_timeout(3000)
+        page.locator("html[data-ready]").wait_for(state="attached")
+        # What is out of sight is drawn once the selection rests.
+        page.wait_for_timeout(4000)
         if not window.on_paper:
             return page.screenshot()
         margin = dict.fromkeys(("top", "bottom", "left", "right"), "12mm")

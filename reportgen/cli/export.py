@@ -1,4 +1,4 @@
-"""reportgen export: save a view of a page as a picture."""
+"""reportgen export: save a figure of a page as a picture."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from reportgen.records.errors import PictureError
 @click.command()
 @click.argument("page", shell_complete=complete_files)
 @click.option(
-    "--view", default="head", show_default=True, help="View to draw, such as text, overview, head, layer_tiles or grid."
+    "--view",
+    default="head",
+    show_default=True,
+    help="Figure to draw: text, read, heads, layers, head, map, grid, lens …",
 )
 @click.option("--layer", type=click.IntRange(min=0), help="Layer. Default: the page's own choice.")
 @click.option("--head", type=click.IntRange(min=0), help="Head. Default: the page's own choice.")
-@click.option("--query", type=click.IntRange(min=0), help="Position of the query.")
+@click.option("--query", type=click.IntRange(min=0), help="Position that reads.")
 @click.option("--step", type=click.IntRange(min=0), help="Generation step; excludes --query.")
 @click.option(
     "--format",
@@ -39,7 +42,7 @@ from reportgen.records.errors import PictureError
 @VERBOSE
 @shows_errors(NOT_WRITTEN)
 def export(page: str, view: str, query: int | None, step: int | None, output: Path | None, **settings: Any) -> None:
-    """Save a view of PAGE, a file written by build, as a picture; it is the picture that the page itself saves.
+    """Save a figure of PAGE, a file written by build, as a picture; it is the picture that the page itself saves.
 
     The part of PAGE after # selects what is shown, as in the browser: 'results/cat.html#layer=3&head=7&first=out'.
     Options override it. Requires Chromium and pip install 'attention-reportgen[export]'.

@@ -38,7 +38,7 @@ _SHARED_SCRIPTS = (
     "data/triangles.js", "data/ramps.js", "data/pattern.js", "data/numbers.js", "data/scores.js", "data/sets.js",
     "page/state.js", "data/store.js", "data/shows.js", "data/kinds.js", "data/words.js", "data/forms.js",
     "data/evidence.js", "data/ledger.js", "page/text.js", "page/theme.js", "page/address.js", "page/keys.js",
-    "page/pointer.js", "page/blocks.js", "figures/figure.js", "figures/colors.js", "figures/axis.js",
+    "page/pointer.js", "page/blocks.js", "figures/colors.js", "figures/figure.js", "figures/axis.js",
     "figures/square.js", "page/viewer.js", "page/picture.js", "page/save.js", "page/cite.js", "page/dialogs.js",
     "page/contents.js",
 )  # fmt: skip

@@ -27,10 +27,10 @@ from reportgen.records import Prediction
 from reportgen.records.json_values import describe_token, list_numbers, shorten
 
 THUMBNAIL_SIDE = 24
-"""Maximum number of cells along a side of one head's picture in the overview."""
+"""Maximum number of cells along a side of one head's picture in the map of all heads."""
 _OWN_OVERVIEW = 64
-"""Number of tokens up to which a page has no overview block: the layers are then hardly larger than the overview, and
-the page's script makes the overview from them."""
+"""Number of tokens up to which a page has no overview block: the layers are then hardly larger, and the page's script makes
+the pictures from them."""
 
 _LEVELS = (12, 10, 6)
 """Compression levels for small, larger and the largest blocks. Level 12 makes codes 4 % to 9 % smaller than level 6 and
@@ -103,7 +103,7 @@ def _pack(triangles: Iterable[NDArray[Any]], precision: Precision) -> bytes:
 
 
 def thumbnail_side(num_tokens: int) -> int:
-    """Return the side length in cells of one head's picture in the overview."""
+    """Return the side length in cells of one head's picture in the map of all heads."""
     return min(num_tokens, THUMBNAIL_SIDE)
 
 
@@ -125,12 +125,12 @@ def shrink(pattern: NDArray[Any], side: int) -> NDArray[Any]:
 
 
 def has_overview(capture: Capture) -> bool:
-    """Return whether a page has an overview block, in addition to the layers that the overview is made from."""
+    """Return whether a page has an overview block, in addition to the layers that it is made from."""
     return capture.num_tokens > _OWN_OVERVIEW
 
 
 def encode_overview(capture: Capture) -> Markup:
-    """Return the block of the overview.
+    """Return the overview block: a small picture of every head, for the map of all heads.
 
     Returns:
         Codes ``[layer, head, row, column]`` with ``thumbnail_side`` rows and columns, and zeros above the diagonal.

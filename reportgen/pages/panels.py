@@ -17,6 +17,7 @@ from reportgen.captures.record import Capture
 from reportgen.evidence.opening import Opening
 from reportgen.pages.precision import FULL, Precision, quantize
 from reportgen.pages.stills import (
+    Shade,
     Still,
     draw_effects,
     draw_pattern,
@@ -146,11 +147,10 @@ def measure_reads(capture: Capture) -> list[StepRead | None]:
     return reads
 
 
-def shade_tokens(capture: Capture, opening: Opening, precision: Precision = FULL) -> list[tuple[str, str, bool]]:
-    """Return the colours of the tokens that the opening position sees, in the light and in the dark theme.
+def shade_tokens(capture: Capture, opening: Opening, precision: Precision = FULL) -> list[Shade | None]:
+    """Return the colours behind the tokens that the opening position sees.
 
     They show what attention read for the opening token or, if that is not known, the weights of the opening head.
-    The third value is whether text on the colour must be inverted.
     """
     row = _read_row(capture, opening.step)
     if row is None:
@@ -219,9 +219,7 @@ def make_row_panels(capture: Capture, opening: Opening, precision: Precision = F
 
     def make(name: str, cells: Sequence[tuple[int, int]], count: int, what: str) -> Panel:
         selected = cells.index((layer, column))
-        labels = [
-            f"H{capture.heads[row[1]]}" if name == "heads" else f"L{capture.layers[row[0]]}" for row in cells
-        ]
+        labels = [f"H{capture.heads[row[1]]}" if name == "heads" else f"L{capture.layers[row[0]]}" for row in cells]
         return Panel(
             name=name,
             still=draw_weights(np.stack([weights[cell][columns] for cell in cells])),
@@ -229,8 +227,7 @@ def make_row_panels(capture: Capture, opening: Opening, precision: Precision = F
             columns=_label_columns(capture, columns, opening.key_pos, _PANEL_PIXELS),
             frame=(0, selected, len(columns), 1),
             notes=[
-                _note_of_head(capture, weights[cell], effects, cell, row == selected)
-                for row, cell in enumerate(cells)
+                _note_of_head(capture, weights[cell], effects, cell, row == selected) for row, cell in enumerate(cells)
             ],
             is_flat=_is_flat(capture, columns, _PANEL_PIXELS),
             count=count,
@@ -280,9 +277,7 @@ def make_map_panel(capture: Capture, opening: Opening, precision: Precision = FU
             for i, layer in enumerate(capture.layers)
             if i % stride == 0
         ],
-        columns=[
-            Label(str(capture.heads[i]), _middle(i, columns)) for i in _thin(columns, 140, 15)
-        ],
+        columns=[Label(str(capture.heads[i]), _middle(i, columns)) for i in _thin(columns, 140, 15)],
         frame=(column, row, 1, 1),
         count=rows,
         alt=alt,
@@ -364,9 +359,7 @@ def _note_of_step(capture: Capture, read: StepRead | None, selected: bool) -> Ro
     if read is None:
         return RowNote(Token(0, "", "n/a", special=False), -1, "", selected=selected)
     through = format_effect(read.through) if read.head else ""
-    return RowNote(
-        capture.tokens[read.key_pos], read.key_pos, format_effect(read.effect), through, read.head, selected
-    )
+    return RowNote(capture.tokens[read.key_pos], read.key_pos, format_effect(read.effect), through, read.head, selected)
 
 
 def _label_columns(capture: Capture, columns: NDArray[np.int64], key_pos: int | None, pixels: int) -> list[Label]:

@@ -14,7 +14,7 @@ from reportgen.captures.record import Capture
 from reportgen.evidence.kinds.scaling import find_largest, scale_by
 
 ERRORS: Mapping[int, tuple[float, float]] = {8: (0.004, 0.01), 16: (0.0003, 0.001)}
-"""Largest errors of a weight and of a weighted share on a page, by number of bits.
+"""Largest errors of a weight and of weight × value on a page, by number of bits.
 
 Those of weights, sums and differences follow from the scale. Those of shares are the largest that were measured. With
 16 bits they include the rounding of the capture to float16.
@@ -108,7 +108,7 @@ def _sum_rows(triangle: NDArray[Any], num_tokens: int) -> NDArray[np.float64]:
 
 
 def describe_precision(precision: Precision, *captures: Capture) -> str:
-    """Return a description of the rounding errors of a page's views, whose largest are ``ERRORS``."""
+    """Return a description of the rounding errors of a page's figures, whose largest are ``ERRORS``."""
     fine = precision.bits == 16 and all(capture.attention.dtype != np.uint8 for capture in captures)
     error, weighted = ERRORS[16 if fine else 8]
     if precision.bits == 8:
@@ -117,7 +117,7 @@ def describe_precision(precision: Precision, *captures: Capture) -> str:
         kept = f"{16 if fine else 8} bits on a square-root scale, as the capture has them"
     return (
         f"{kept}. Largest errors: {error:g} of a weight, {2 * error:g} of a difference, {error:g}·√m of a sum over the "
-        f"m tokens of a word, {weighted:g} of a weighted share, and {error:g}/√r where weights are divided by r, what "
+        f"m tokens of a word, {weighted:g} of weight × value, and {error:g}/√r where weights are divided by r, what "
         "the row has without its first token"
     )
 

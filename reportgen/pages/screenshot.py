@@ -1,4 +1,4 @@
-"""Export a view of a page as a picture.
+"""Export a figure of a page as a picture.
 
 The page's own script draws the picture in a local Chromium, so it is the picture that the page itself saves. Playwright
 controls the browser. It is installed with the extra ``export`` and imported on first use.
@@ -28,8 +28,10 @@ _NAMES = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
 )  # fmt: skip
+_OF_A_PROMPT = "script#block-opening-head"
+"""What the page of a prompt has, and a comparison has not."""
 _OF_A_PIN = ("pinned", "difference")
-"""Views that exist only if a head is pinned."""
+"""Figures that exist only if a head is compared with another one."""
 _FLAGS = ("--disable-gpu", "--disable-background-networking", "--no-first-run")
 _OTHER = {"query": "step", "step": "query"}
 _OPEN_MILLISECONDS = 60_000
@@ -44,13 +46,12 @@ _DRAW = """async ([view, format]) => {
     reader.readAsDataURL(picture);
   });
 }"""
-_KNOWN = """() => ({
-  views: globalThis.__studio.views,
-  layer: [...document.querySelectorAll("#layer option")].map((option) => option.value),
-  head: [...document.querySelectorAll("#head option")].map((option) => option.value),
-  query: document.querySelectorAll("#strip .token").length,
-  step: document.querySelectorAll("#strip .token.generated").length,
-})"""
+_KNOWN = """() => {
+  const { views, bounds } = globalThis.__studio;
+  const { layers, heads, numTokens, numPromptTokens } = bounds;
+  const steps = numTokens - numPromptTokens;
+  return { views, layer: layers.map(String), head: heads.map(String), query: numTokens, key: numTokens, step: steps };
+}"""
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,9 @@ class View:
     """A view of a page to draw.
 
     Attributes:
-        name: name of the view, such as ``head`` or ``overview``.
+        name: name of the figure, such as ``head`` or ``heads``.
         selection: values that override those in the fragment of the page's URL, by key: ``layer``, ``head``, ``query``,
-            ``step``, or any other key of that fragment.
+            ``step``, ``key``, or any other key of that fragment.
         theme: ``light`` or ``dark``.
     """
 
@@ -181,7 +182,7 @@ def _open_page(tab: Page, path: Path, selection: Mapping[str, str]) -> None:
         raise PictureError(f"{path}: was not drawn within a minute; open it in a browser to see why") from error
     if errors := tab.locator(".wait.error").all_inner_texts():
         raise PictureError(f"{path}: {errors[0]}")
-    if tab.locator("[data-side]").count():
+    if not tab.locator(_OF_A_PROMPT).count():
         raise PictureError(f"{path}: is a comparison, which cannot be exported; name the page of one of its prompts")
     if not tab.evaluate("() => '__studio' in globalThis"):
         raise PictureError(f"{path}: written by an earlier reportgen that could not draw pictures; build it again")
@@ -196,7 +197,7 @@ def _check(known: Mapping[str, Any], path: Path, view: str, selection: Mapping[s
     for key in ("layer", "head"):
         if key in selection and selection[key] not in known[key]:
             raise PictureError(f"{path}: no {key} {selection[key]}; it has {', '.join(known[key])}")
-    for key in ("query", "step"):
+    for key in ("query", "step", "key"):
         if key in selection and not (selection[key].isdecimal() and int(selection[key]) < known[key]):
             advice = f"it has 0 to {known[key] - 1}" if known[key] else "nothing was generated"
             raise PictureError(f"{path}: no {key} {selection[key]}; {advice}")

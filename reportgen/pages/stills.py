@@ -20,9 +20,8 @@ from reportgen.pages.palettes import DIVERGING, OPENING_PALETTES, PALETTES
 LARGEST_SIDE = 256
 """Largest number of cells along a side of a pattern's still; longer patterns are pooled by maximum."""
 
-
-DEEP = 0.55
-"""Share of the largest value from which text on a colour is inverted."""
+_LIGHT_FROM = 0.18
+"""Relative luminance from which text on a colour is black; on darker ones it is white. Both have a contrast of 4.5."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +56,28 @@ def draw_pattern(pattern: NDArray[np.floating]) -> Still:
     return draw_weights(np.where(is_ahead, np.nan, pooled))
 
 
-def shade_weights(values: NDArray[np.floating]) -> list[tuple[str, str, bool]]:
-    """Return the colour of each weight in both themes, and whether text on it must be inverted; empty for NaN."""
-    shares = np.sqrt(np.clip(values, 0, 1))
-    return _shade(shares, shares, _list_palettes())
+@dataclass(frozen=True)
+class Shade:
+    """The colour behind a token in the light theme and in the dark one."""
+
+    light: str
+    dark: str
+
+    @property
+    def classes(self) -> str:
+        """Classes of the text on it, where it is not black in the light theme or not white in the dark one."""
+        on_dark = ["on-dark-shade"] * (not _is_light(self.light))
+        return " ".join([*on_dark, *["on-light-shade"] * _is_light(self.dark)])
 
 
-def shade_effects(values: NDArray[np.floating], largest: float) -> list[tuple[str, str, bool]]:
-    """Return the colour of each effect in both themes, as ``shade_weights`` does; ``largest`` as in ``draw_effects``."""
-    shares = _scale(values, largest)
-    return _shade((shares + 1) / 2, np.abs(shares), list(DIVERGING.values()))
+def shade_weights(values: NDArray[np.floating]) -> list[Shade | None]:
+    """Return the colour of each weight; ``None`` for NaN."""
+    return _shade(np.sqrt(np.clip(values, 0, 1)), _list_palettes())
+
+
+def shade_effects(values: NDArray[np.floating], largest: float) -> list[Shade | None]:
+    """Return the colour of each effect, ``None`` for NaN; ``largest`` as in ``draw_effects``."""
+    return _shade((_scale(values, largest) + 1) / 2, list(DIVERGING.values()))
 
 
 def draw_legend(*, signed: bool) -> Still:
@@ -91,14 +102,19 @@ def _scale(values: NDArray[np.floating], largest: NDArray[np.floating] | float) 
         return np.where(values == 0, 0, np.clip(values / largest, -1, 1))
 
 
-def _shade(
-    shares: NDArray[np.floating], depths: NDArray[np.floating], ramps: Sequence[Sequence[str]]
-) -> list[tuple[str, str, bool]]:
+def _shade(shares: NDArray[np.floating], ramps: Sequence[Sequence[str]]) -> list[Shade | None]:
     codes = np.rint(np.nan_to_num(shares) * (len(ramps[0]) - 1)).astype(int)
     return [
-        ("", "", False) if np.isnan(share) else (ramps[0][code], ramps[1][code], bool(depth > DEEP))
-        for share, code, depth in zip(shares, codes, depths, strict=True)
+        None if np.isnan(share) else Shade(*(ramp[code] for ramp in ramps))
+        for share, code in zip(shares, codes, strict=True)
     ]
+
+
+def _is_light(color: str) -> bool:
+    """Return whether the relative luminance of a colour, ``#rrggbb``, asks for black text (WCAG 2)."""
+    shares = np.frombuffer(bytes.fromhex(color[1:]), np.uint8) / 255
+    linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+    return bool(linear @ [0.2126, 0.7152, 0.0722] >= _LIGHT_FROM)
 
 
 def _draw(shares: NDArray[np.floating], ramps: Sequence[Sequence[str]]) -> Still:

@@ -16,6 +16,7 @@ from reportgen.captures.record import DRIFT_LIMIT, Capture
 from reportgen.evidence.kinds.attribution import Attribution
 from reportgen.evidence.kinds.lens import Lens
 from reportgen.evidence.kinds.scores import HEAD_SCORES, HeadScore
+from reportgen.pages.stills import Shade
 from reportgen.records import Prediction, Token
 
 _LINE_END = re.compile("↵")
@@ -35,8 +36,7 @@ class TokenView:
         special: whether the tokenizer calls the token special.
         generated: whether it stands behind the prompt: it was generated, or is the token of a forecast.
         is_forecast: whether it was not generated, and the model would write it next.
-        shade: colours of the light and of the dark theme, of what was read of the token; empty without any.
-        deep: whether text on the shade must be inverted.
+        shade: colours of what was read of the token.
     """
 
     position: int
@@ -45,8 +45,7 @@ class TokenView:
     special: bool
     generated: bool
     is_forecast: bool = False
-    shade: tuple[str, str] | tuple[()] = ()
-    deep: bool = False
+    shade: Shade | None = None
 
 
 @dataclass(frozen=True)
@@ -146,12 +145,12 @@ def make_score_rows(capture: Capture) -> list[ScoreRow]:
     ]
 
 
-def make_token_views(capture: Capture, shades: Sequence[tuple[str, str, bool]] = ()) -> list[TokenView]:
+def make_token_views(capture: Capture, shades: Sequence[Shade | None] = ()) -> list[TokenView]:
     """Return the tokens of the text.
 
     Args:
         capture: capture with the tokens.
-        shades: colours of the first tokens in the light and in the dark theme, and whether text on them is inverted.
+        shades: colours of the first tokens.
     """
     views = []
     for position, (token, shade) in enumerate(zip_longest(capture.tokens, shades)):
@@ -159,12 +158,13 @@ def make_token_views(capture: Capture, shades: Sequence[tuple[str, str, bool]] =
             TokenView(
                 position=position,
                 shown=token.shown,
-                lines=tuple(_LINE_END.sub("\\g<0>\n", token.shown).split("\n")) if "\n" in token.text else (token.shown,),
+                lines=tuple(_LINE_END.sub("\\g<0>\n", token.shown).split("\n"))
+                if "\n" in token.text
+                else (token.shown,),
                 special=token.special,
                 generated=position >= capture.num_prompt_tokens,
                 is_forecast=capture.is_forecast and position >= capture.num_prompt_tokens,
-                shade=shade[:2] if shade else (),
-                deep=bool(shade and shade[2]),
+                shade=shade,
             )
         )
     return views

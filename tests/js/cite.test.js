@@ -52,9 +52,12 @@ test("a title cannot end its field or start a command", () => {
   assert.match(bibtex, /title = \{\\\} @misc\\\{evil, title=\\\{: attention/);
 });
 
-test("a place is a step where the query predicted one, else a query", () => {
+test("a place is a token where its query predicted it, else a position", () => {
   const bounds = { numTokens: 5, numPromptTokens: 3 };
-  const at = (queryPos) => sayPlace({ state: { layer: 1, head: 2, queryPos }, bounds });
-  assert.equal(at(1), "layer 1, head 2, query position 1");
-  assert.equal(at(2), "layer 1, head 2, step 0");
+  const at = (step, queryPos) => sayPlace({ state: { layer: 1, head: 2, step, queryPos }, bounds });
+  assert.equal(at(0, 2), "layer 1, head 2, token 1");
+  assert.equal(at(1, 3), "layer 1, head 2, token 2");
+  // Effects are on token 2, and a position of the prompt reads.
+  assert.equal(at(1, 1), "layer 1, head 2, position 1");
+  assert.equal(at(null, 2), "layer 1, head 2, position 2");
 });

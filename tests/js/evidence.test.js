@@ -6,11 +6,11 @@ const { content, blocks, facts } = golden;
 const n = content.tokens.length;
 const NUM_STEPS = n - content.num_prompt_tokens;
 
-/** The evidence of the golden capture, and the names of the blocks that were read for it. */
+/** The evidence of the golden capture, and the names of the blocks that it asked for. */
 function makeEvidence(more = {}) {
-  const read = [];
+  const asked = [];
   const reader = (decode) => async (name) => {
-    read.push(name);
+    asked.push(name);
     return decode(blocks[name]);
   };
   const bytes = reader(payload.decodeBytes);
@@ -18,7 +18,7 @@ function makeEvidence(more = {}) {
     triangles.unpack(await bytes(`layer-${layer}`), content.tokens.length),
   );
   const made = { ...content, ...more };
-  return { ...evidence.makeEvidence(made, weights, bytes, reader(payload.decodeJson)), read, content: made };
+  return { ...evidence.makeEvidence(made, weights, bytes, reader(payload.decodeJson)), asked, content: made };
 }
 
 const isClose = (found, expected, least, where) =>
@@ -84,24 +84,24 @@ test("every source has its sign and is as close as its byte allows", async () =>
 });
 
 test("a query that is no step has no attribution", async () => {
-  const { row, read } = makeEvidence();
+  const { row, asked } = makeEvidence();
   for (const queryPos of [0, n - 1]) assert.equal((await row(3, 1, queryPos)).attribution, null);
   assert.deepEqual(
-    read.filter((name) => name.startsWith("sources")),
+    asked.filter((name) => name.startsWith("sources")),
     [],
   );
 });
 
 test("what is not asked for is not read", async () => {
-  const { row, form, read } = makeEvidence();
+  const { row, form, asked } = makeEvidence();
   const known = await row(3, 1, 25, ["weight"]);
   await form("weight", 3, 2);
   assert.deepEqual([known.weighted, known.attribution], [null, null]);
-  assert.deepEqual(read, ["layer-3"]);
+  assert.deepEqual(asked, ["layer-3"]);
 });
 
 test("a block is read once", async () => {
-  const { row, form, rollout, read } = makeEvidence();
+  const { row, form, rollout, asked } = makeEvidence();
   await Promise.all([
     row(0, 1, 24),
     row(0, 2, 25),
@@ -110,7 +110,7 @@ test("a block is read once", async () => {
     rollout(),
     rollout(),
   ]);
-  assert.deepEqual(read.toSorted(), ["evidence", "layer-0", "norms", "rollout", "sources-0"]);
+  assert.deepEqual(asked.toSorted(), ["evidence", "layer-0", "norms", "rollout", "sources-0"]);
 });
 
 test("a form is made once and shows what the row says", async () => {
@@ -126,6 +126,26 @@ test("a form is made once and shows what the row says", async () => {
 test("rollout comes back to a part in ten thousand", async () => {
   const found = await makeEvidence().rollout();
   for (const [i, value] of golden.rollout.entries()) isClose(found[i], value, 4e-5, `cell ${i}`);
+});
+
+test("what attention read adds up to its part, at every step, and is nothing where the step is withheld", async () => {
+  const read = await makeEvidence().read();
+  const { heads, other_heads: others } = facts.attribution;
+  const rows = Array.from({ length: NUM_STEPS }, (_, step) => read(step));
+  const lengths = rows.map((row) => row.length);
+  assert.deepEqual(lengths, [24, 25, 26]);
+  assert.deepEqual(
+    lengths.map((length) => length - content.num_prompt_tokens),
+    [0, 1, 2],
+  );
+  for (const step of [0, 1]) isClose(sumOf([...rows[step]]), heads[0][step] + others[0][step], 1e-5, `step ${step}`);
+  for (const value of rows[2]) assert.ok(Number.isNaN(value));
+  for (const [cell, value] of rows.flatMap((row) => [...row]).entries()) isClose(value, golden.read[cell], 1e-6, cell);
+});
+
+test("whether there is anything read is known before it is asked for", () => {
+  assert.equal(makeEvidence().hasRead, true);
+  assert.equal(makeEvidence({ has_read: undefined }).hasRead, false);
 });
 
 /** The same with the weak weights left out, as on a page that would be too large with them. */
@@ -225,7 +245,7 @@ test("sums of whole rows are as close as sixteen bits allow", async () => {
 });
 
 test("a page that leaves out nothing says nothing of it", async () => {
-  const { row, read } = makeEvidence();
+  const { row, asked } = makeEvidence();
   assert.equal((await row(3, 2, 20)).left, null);
-  assert.ok(!read.some((name) => name.startsWith("row-")));
+  assert.ok(!asked.some((name) => name.startsWith("row-")));
 });

@@ -46,18 +46,18 @@ test("where all is seen there is no outline", () => {
   assert.deepEqual(kinds.outline(null), []);
 });
 
-test("a square leaves hidden cells out, and merges those that are seen", () => {
+test("a crop leaves hidden cells out, and merges those that are seen", () => {
   const codes = Uint8Array.from({ length: 10 }, (_, i) => i + 1);
   const identity = Float32Array.from({ length: 256 }, (_, code) => code);
   const first = Uint32Array.of(0, 0, 1, 2);
   const none = Number.NaN;
-  assert.deepEqual(Array.from(pattern.square(codes, 4, identity, 4, true, first)), [
+  assert.deepEqual(Array.from(pattern.crop({ codes, first }, identity, true, 0, 3)), [
     ...[1, none, none, none],
     ...[2, 3, none, none],
     ...[none, 5, 6, none],
     ...[none, none, 9, 10],
   ]);
-  assert.deepEqual(Array.from(pattern.square(codes, 4, identity, 2, true, first)), [3, none, 5, 10]);
+  assert.deepEqual(Array.from(pattern.crop({ codes, first }, identity, true, 0, 3, 2)), [3, none, 5, 10]);
 });
 
 const content = (more = {}) => ({ num_heads: 8, layers: [3], layer_types: [plain], paired: false, tokens, ...more });

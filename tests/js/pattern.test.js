@@ -5,6 +5,7 @@ const { pattern } = require("./scripts.js");
 const codes = Uint8Array.of(255, 10, 20, 30, 40, 50);
 const identity = Float32Array.from({ length: 256 }, (_, code) => code);
 const { NaN: none } = Number;
+const form = (codes) => ({ codes, first: null });
 
 test("a triangle has a row more for each position", () => {
   assert.deepEqual([0, 1, 2, 3, 400].map(pattern.triangleSize), [0, 1, 3, 6, 80200]);
@@ -43,28 +44,37 @@ test("the strongest cell may be a negative one, and none where nothing is", () =
   assert.equal(pattern.largest([]), 0);
 });
 
-test("a square has its rows downwards and nothing above the diagonal", () => {
-  const image = pattern.square(codes, 3, identity, 3, true);
+test("a crop has its rows downwards and nothing above the diagonal", () => {
+  const image = pattern.crop(form(codes), identity, true, 0, 2);
   assert.deepEqual(Array.from(image), [255, none, none, 10, 20, none, 30, 40, 50]);
 });
 
-test("a square may leave the first key out", () => {
-  const image = pattern.square(codes, 3, identity, 3, false);
+test("a crop may leave the first key out", () => {
+  const image = pattern.crop(form(codes), identity, false, 0, 2);
   assert.deepEqual(Array.from(image), [none, none, none, none, 20, none, none, 40, 50]);
 });
 
-test("a smaller square keeps the strongest of the cells that it merges", () => {
+test("a smaller image keeps the strongest of the cells that it merges", () => {
   const four = Uint8Array.of(1, 2, 3, 4, 9, 6, 7, 8, 5, 10);
-  assert.deepEqual(Array.from(pattern.square(four, 4, identity, 2, true)), [3, none, 9, 10]);
+  assert.deepEqual(Array.from(pattern.crop(form(four), identity, true, 0, 3, 2)), [3, none, 9, 10]);
 });
 
-test("a smaller square keeps signs, and what is nothing hides nothing", () => {
+test("a smaller image keeps signs, and what is nothing hides nothing", () => {
   const four = Uint8Array.of(1, 2, 3, 4, 9, 6, 7, 8, 5, 10);
   const values = identity.map((code) => (code === 9 ? -9 : code === 10 ? none : code));
-  assert.deepEqual(Array.from(pattern.square(four, 4, values, 2, true)), [3, none, -9, 6]);
+  assert.deepEqual(Array.from(pattern.crop(form(four), values, true, 0, 3, 2)), [3, none, -9, 6]);
 });
 
-test("cells of a smaller square follow one another and take their share", () => {
+test("a crop begins and ends anywhere, and its cells merge those of the range alone", () => {
+  const four = Uint8Array.of(1, 2, 3, 4, 9, 6, 7, 8, 5, 10);
+  assert.deepEqual(Array.from(pattern.crop(form(four), identity, true, 1, 2)), [3, none, 9, 6]);
+  // The first key is no column of a range that begins after it.
+  assert.deepEqual(Array.from(pattern.crop(form(four), identity, false, 1, 2)), [3, none, 9, 6]);
+  const halves = pattern.crop(form(Uint8Array.from({ length: 15 }, (_, i) => i)), identity, true, 1, 4, 2);
+  assert.deepEqual(Array.from(halves), [5, none, 12, 14]);
+});
+
+test("cells of a smaller image follow one another and take their share", () => {
   for (const [n, side] of [
     [27, 24],
     [7, 3],

@@ -48,9 +48,9 @@ test("the strongest keys are those that Python found", async () => {
 });
 
 test("the opening head is the one of its layer", async () => {
-  const [layer, head] = content.default_head;
+  const { layer, head } = content.opening;
   const codes = await layerCodes(layer);
-  const opening = triangles.unpack(await payload.decodeBytes(blocks["default-head"]), n);
+  const opening = triangles.unpack(await payload.decodeBytes(blocks["opening-head"]), n);
   assert.deepEqual(opening, new Uint8Array(pattern.headOf(codes, content.heads.indexOf(head), n)));
 });
 
@@ -63,7 +63,7 @@ test("a thumbnail holds the strongest cells of its head", async () => {
     const codes = await layerCodes(layer);
     for (const headIndex of content.heads.keys()) {
       const head = pattern.headOf(codes, headIndex, n);
-      const image = pattern.square(head, n, display, side, true);
+      const image = pattern.crop({ codes: head, first: null }, display, true, 0, n - 1, side);
       const cells = overview.subarray(tile * side * side, ++tile * side * side);
       assert.deepEqual(pattern.shrink(head, n, side), new Uint8Array(cells));
       assert.deepEqual(

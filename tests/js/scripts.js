@@ -3,29 +3,32 @@ const { readFileSync } = require("node:fs");
 const { join } = require("node:path");
 
 const SCRIPTS = join(__dirname, "../../templates/js");
-const PURE = [
-  "payload",
-  "triangles",
-  "ramps",
-  "pattern",
-  "scale",
-  "scores",
-  "sets",
-  "state",
-  "store",
-  "shows",
-  "kinds",
-  "words",
-  "forms",
-  "evidence",
-  "ledger",
-  "lines",
-  "difference",
-  "beside",
+const NAMES = [
+  "data/payload",
+  "data/triangles",
+  "data/ramps",
+  "data/pattern",
+  "data/numbers",
+  "data/scores",
+  "data/sets",
+  "page/state",
+  "data/store",
+  "data/shows",
+  "data/kinds",
+  "data/words",
+  "data/forms",
+  "data/evidence",
+  "data/ledger",
+  "figures/colors",
+  "page/lines",
+  "data/alignment",
+  "compare/pair",
+  "page/address",
+  "page/keys",
+  "page/cite",
+  "index/listing",
 ];
-for (const name of [...PURE, "address", "keys", "cite", "listing"]) {
-  require(join(SCRIPTS, `${name}.js`));
-}
+for (const name of NAMES) require(join(SCRIPTS, `${name}.js`));
 
 const golden = JSON.parse(readFileSync(join(__dirname, "../golden/payload.json"), "utf-8"));
 

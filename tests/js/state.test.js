@@ -7,18 +7,30 @@ const bounds = {
   heads: [1, 3],
   numTokens: 8,
   numPromptTokens: 5,
-  default_head: [5, 3],
+  opening: { layer: 5, head: 3, step: 1, query_pos: 5, key_pos: 2 },
   scores: ["sink", "induction"],
   heatmap_modes: ["weight", "weighted", "attribution"],
   grid_metrics: ["attribution", "attribution-mean", "runner-up-1", "ablation"],
+  contrasts: ["attribution", "attribution-mean", "runner-up-1"],
 };
-const forwardOnly = { ...bounds, numTokens: 5 };
+const forwardOnly = {
+  ...bounds,
+  numTokens: 5,
+  opening: { layer: 5, head: 3, step: null, query_pos: 4, key_pos: null },
+  heatmap_modes: ["weight"],
+  grid_metrics: [],
+  contrasts: [],
+};
+const opening = () => state.initial(bounds);
+const roundTrip = (given, within = bounds) => state.parse(state.format(given, within), within);
 
-test("a page opens on its opening head, at the query that chose the first token", () => {
-  assert.deepEqual(state.initial(bounds), {
+test("a page opens on the step, the head and the token read that Python chose", () => {
+  assert.deepEqual(opening(), {
     layer: 5,
     head: 3,
-    queryPos: 4,
+    step: 1,
+    queryPos: 5,
+    keyPos: 2,
     scale: "sqrt",
     withFirst: true,
     renormalised: false,
@@ -28,9 +40,13 @@ test("a page opens on its opening head, at the query that chose the first token"
     range: null,
     pin: null,
     over: { way: "mean", layers: "this", heads: "all" },
-    by: "pattern",
+    by: "effect",
     show: "weight",
+    contrast: "attribution",
     measure: "attribution",
+    shading: "effect",
+    layout: "rows",
+    all: [],
   });
 });
 
@@ -48,42 +64,73 @@ test("a step is predicted one position before its token", () => {
   assert.equal(state.stepOf(4, forwardOnly), null);
 });
 
-test("a click on a generated token means the step that chose it", () => {
+test("a click on a token of the prompt reads from it and keeps the step that effects are on", () => {
+  assert.deepEqual(state.selectToken(1, bounds), { queryPos: 1, keyPos: null });
+  const at = { ...opening(), ...state.selectToken(1, bounds) };
+  assert.deepEqual([at.step, at.queryPos, state.readsForStep(at, bounds)], [1, 1, false]);
+});
+
+test("a click on a generated token means the step that wrote it", () => {
   assert.deepEqual(
-    [0, 4, 5, 7].map((position) => state.queryPosOfToken(position, bounds)),
-    [0, 4, 4, 6],
+    [5, 6, 7].map((position) => state.selectToken(position, bounds)),
+    [0, 1, 2].map((step) => ({ step, queryPos: 4 + step, keyPos: null })),
   );
+});
+
+test("a position that reads selects the step that it predicted, where it predicted one", () => {
+  assert.deepEqual(state.selectQuery(6, bounds), { step: 2, queryPos: 6, keyPos: null });
+  for (const queryPos of [0, 3, 7]) assert.deepEqual(state.selectQuery(queryPos, bounds), { queryPos, keyPos: null });
 });
 
 test("every state has an address that leads back to it", () => {
   let count = 0;
+  const { scale, by, show, contrast, measure } = state.choicesOf(bounds);
   for (const layer of bounds.layers)
     for (const head of bounds.heads)
-      for (let queryPos = 0; queryPos < bounds.numTokens; queryPos++)
-        for (const scale of ["sqrt", "linear", "log"])
-          for (const first of Object.values(state.FIRST))
-            for (const by of ["pattern", "sink", "ablation"])
-              for (const show of bounds.heatmap_modes)
-                for (const measure of bounds.grid_metrics) {
-                  const chosen = { layer, head, queryPos, scale, by, show, measure };
-                  const given = { ...state.initial(bounds), ...first, ...chosen };
-                  assert.deepEqual(state.parse(state.format(given, bounds), bounds), given);
-                  count++;
-                }
-  assert.equal(count, 15552);
+      for (let step = 0; step < 3; step++)
+        for (const queryPos of [0, 4, 5, 6, 7])
+          for (const keyPos of [null, 0, queryPos])
+            for (const first of Object.values(state.FIRST))
+              for (const [i, word] of show.entries()) {
+                const words = {
+                  scale: scale[i],
+                  by: by[i],
+                  show: word,
+                  contrast: contrast[i],
+                  measure: measure[i + 1],
+                };
+                const given = { ...opening(), layer, head, step, queryPos, keyPos, ...first, ...words };
+                assert.deepEqual(roundTrip(given), given);
+                count++;
+              }
+  assert.equal(count, 2430);
 });
 
-test("what is switched, pinned, cut out or put together has an address that leads back to it", () => {
+test("every word that a page offers has an address, and is the opening's where it is the first", () => {
+  const choices = state.choicesOf(bounds);
+  assert.deepEqual(choices.by, ["effect", "weight", "pattern", "sink", "induction"]);
+  const plain = state.format(opening(), bounds);
+  for (const [name, words] of Object.entries(choices)) {
+    for (const [i, word] of words.entries()) {
+      const given = { ...opening(), [name]: word };
+      assert.deepEqual(roundTrip(given), given);
+      assert.equal(state.format(given, bounds) === plain, i === 0, `${name} ${word}`);
+    }
+  }
+});
+
+test("what is switched, pinned, cut out, shown whole or put together has an address that leads back to it", () => {
   for (const change of [
     { words: true },
     { lines: true, marks: true },
     { range: [1, 3] },
     { pin: [7, 1] },
+    { all: ["heads", "columns"] },
     { over: { way: "max", layers: "2-5", heads: "this" } },
     { over: { way: "mean", layers: "all", heads: "1,3" }, pin: [2, 3], words: true },
   ]) {
-    const given = { ...state.initial(bounds), ...change };
-    assert.deepEqual(state.parse(state.format(given, bounds), bounds), given);
+    const given = { ...opening(), ...change };
+    assert.deepEqual(roundTrip(given), given);
   }
 });
 
@@ -94,31 +141,38 @@ test("a range is cut to what there is, and is none where it says all or nothing"
     assert.equal(state.parseRange(text, bounds), null, text);
 });
 
-test("what becomes of the first key, and the scale, go round", () => {
-  let at = state.initial(bounds);
+test("what becomes of the first key, and every choice of several words, go round", () => {
+  let at = opening();
   const seen = [0, 1, 2].map(() => {
-    at = state.cycleScale(state.cycleFirst(at));
-    return [state.firstOf(at), at.scale];
+    at = { ...at, ...state.cycleFirst(at), ...state.cycle(at, "scale", bounds), ...state.cycle(at, "show", bounds) };
+    return [state.firstOf(at), at.scale, at.show];
   });
   assert.deepEqual(seen, [
-    ["out", "linear"],
-    ["renormalised", "log"],
-    ["in", "sqrt"],
+    ["out", "linear", "weighted"],
+    ["renormalised", "log", "attribution"],
+    ["in", "sqrt", "weight"],
   ]);
 });
 
 test("a head is pinned, and unpinned where it is", () => {
-  const start = state.initial(bounds);
-  assert.deepEqual(state.pin(start), { pin: [5, 3] });
-  assert.deepEqual(state.pin({ ...start, pin: [5, 3] }), { pin: null });
-  assert.deepEqual(state.pin({ ...start, pin: [2, 3] }), { pin: [5, 3] });
+  assert.deepEqual(state.pin(opening()), { pin: [5, 3] });
+  assert.deepEqual(state.pin({ ...opening(), pin: [5, 3] }), { pin: null });
+  assert.deepEqual(state.pin({ ...opening(), pin: [2, 3] }), { pin: [5, 3] });
 });
 
-test("an address names a step where there is one, else the query", () => {
-  const at = (queryPos) => state.format({ ...state.initial(bounds), queryPos }, bounds);
-  assert.equal(at(5), "#layer=5&head=3&step=1");
-  assert.equal(at(2), "#layer=5&head=3&query=2");
-  assert.equal(at(7), "#layer=5&head=3&query=7");
+test("a figure is shown whole, and no longer whole, whatever others are", () => {
+  const heads = { all: ["heads"] };
+  assert.deepEqual(state.toggleAll(opening(), "heads"), heads);
+  assert.deepEqual(state.toggleAll(heads, "layers"), { all: ["heads", "layers"] });
+  assert.deepEqual(state.toggleAll({ all: ["heads", "layers"] }, "heads"), { all: ["layers"] });
+});
+
+test("an address names the step, and the position that reads where it is not the step's", () => {
+  const at = (step, queryPos) => state.format({ ...opening(), step, queryPos, keyPos: null }, bounds);
+  assert.equal(at(1, 5), "#layer=5&head=3&step=1");
+  assert.equal(at(1, 2), "#layer=5&head=3&step=1&query=2");
+  assert.equal(state.format(opening(), bounds), "#layer=5&head=3&step=1&key=2");
+  assert.equal(state.format(state.initial(forwardOnly), forwardOnly), "#layer=5&head=3&query=4");
 });
 
 test("what an address does not say, or says wrongly, is as at the opening", () => {
@@ -132,6 +186,7 @@ test("what an address does not say, or says wrongly, is as at the opening", () =
     "#step=3",
     "#query=8",
     "#query=-1",
+    "#key=6",
     "#scale=cubic",
     "#first=in",
     "#first=toString",
@@ -145,49 +200,55 @@ test("what an address does not say, or says wrongly, is as at the opening", () =
     "#by=entropy",
     "#show=logits",
     "#measure=runner-up-9",
+    "#contrast=ablation",
+    "#shading=none",
+    "#layout=tiles",
+    "#all=grid,",
     "#layer=",
     "#%E0%A4%A",
     "#layer=five&step=x",
   ];
-  for (const hash of wrong) assert.deepEqual(state.parse(hash, bounds), state.initial(bounds), hash);
+  for (const hash of wrong) assert.deepEqual(state.parse(hash, bounds), opening(), hash);
+});
+
+test("the token read of the opening is kept for its own position alone", () => {
+  assert.equal(state.parse("#layer=2&head=1", bounds).keyPos, 2);
+  assert.equal(state.parse("#step=2", bounds).keyPos, null);
+  assert.equal(state.parse("#query=3", bounds).keyPos, null);
+  assert.equal(state.parse("#query=3&key=3", bounds).keyPos, 3);
+  assert.equal(state.parse("#query=3&key=4", bounds).keyPos, null);
 });
 
 test("without evidence there is nothing to choose", () => {
-  const bare = { ...bounds, heatmap_modes: ["weight"], grid_metrics: [] };
-  const opening = state.initial(bare);
-  assert.equal(opening.measure, "");
-  assert.deepEqual(state.parse("#show=weighted&measure=attribution", bare), opening);
-  assert.equal(state.format(opening, bare), "#layer=5&head=3&step=0");
-  assert.deepEqual(state.cycleShow(opening, bare), opening);
+  const bare = state.initial(forwardOnly);
+  assert.deepEqual([bare.measure, bare.contrast, bare.by, bare.shading], ["", "", "weight", "weight"]);
+  assert.deepEqual(
+    state.parse("#show=weighted&measure=attribution&contrast=attribution&by=effect&shading=effect", forwardOnly),
+    bare,
+  );
+  assert.deepEqual(state.cycle(bare, "show", forwardOnly), { show: "weight" });
 });
 
-test("what is shown goes round", () => {
-  let at = state.initial(bounds);
-  const seen = bounds.heatmap_modes.map(() => {
-    at = state.cycleShow(at, bounds);
-    return at.show;
-  });
-  assert.deepEqual(seen, ["weighted", "attribution", "weight"]);
-});
-
-test("a step goes over a query", () => {
-  assert.equal(state.parse("#query=1&step=2", bounds).queryPos, 6);
-  assert.equal(state.parse("#query=1&step=9", bounds).queryPos, 1);
+test("a query beside a step keeps the step", () => {
+  const both = state.parse("#query=1&step=2", bounds);
+  assert.deepEqual([both.step, both.queryPos], [2, 1]);
+  const [wrong] = [state.parse("#query=1&step=9", bounds)];
+  assert.deepEqual([wrong.step, wrong.queryPos], [1, 1]);
 });
 
 test("moves go from one captured layer or head to the next, and the ends hold", () => {
-  const start = state.initial(bounds);
-  const after = (what, by) => state.move(start, what, by, bounds);
+  const after = (what, by, at = opening()) => ({ ...at, ...state.move(at, what, by, bounds) });
   assert.equal(after("layer", 1).layer, 7);
   assert.equal(after("layer", -1).layer, 2);
   assert.equal(after("layer", -9).layer, 2);
   assert.equal(after("head", 1).head, 3);
   assert.equal(after("head", -1).head, 1);
-  assert.equal(after("step", 1).queryPos, 5);
-  assert.equal(after("step", -1).queryPos, 4);
-  assert.equal(state.move({ ...start, queryPos: 0 }, "step", 1, bounds).queryPos, 4);
-  assert.equal(state.move({ ...start, queryPos: 7 }, "step", 1, bounds).queryPos, 6);
-  assert.equal(after("query", 9).queryPos, 7);
+  assert.deepEqual([after("step", 1).step, after("step", 1).queryPos], [2, 6]);
+  assert.deepEqual([after("step", -9).step, after("step", -9).queryPos], [0, 4]);
+  assert.equal(after("step", 1, { ...opening(), queryPos: 0 }).queryPos, 6);
+  assert.equal(state.move(state.initial(forwardOnly), "step", 1, forwardOnly), null);
+  assert.deepEqual([after("query", 1).queryPos, after("query", 1).step], [6, 2]);
+  assert.deepEqual([after("query", 9).queryPos, after("query", 9).step], [7, 1]);
   assert.equal(after("query", -9).queryPos, 0);
-  assert.equal(start.layer, 5);
+  assert.equal(opening().layer, 5);
 });

@@ -5,7 +5,7 @@ const { store } = require("./scripts.js");
 /** A store of 2 heads and 2 tokens; every code of a layer is its number. */
 function makeStore({ layers = [0, 3, 5, 9], tokens = [1, 2] } = {}) {
   const read = [];
-  const content = { layers, heads: [4, 6], tokens, default_head: [3, 6] };
+  const content = { layers, heads: [4, 6], tokens, opening: { layer: 3, head: 6 } };
   const made = store.makeStore(content, Uint8Array.of(7, 7, 7), async (layer) => {
     read.push(layer);
     return new Uint8Array(6).fill(layer).fill(layer + 1, 3);
@@ -40,7 +40,7 @@ test("a layer is read once, even when asked for twice at the same time", async (
 
 test("layers are decoded one at a time, that asked for last before those that wait", async () => {
   const read = [];
-  const content = { layers: [0, 3, 5, 9], heads: [4, 6], tokens: [1, 2], default_head: [3, 6] };
+  const content = { layers: [0, 3, 5, 9], heads: [4, 6], tokens: [1, 2], opening: { layer: 3, head: 6 } };
   let decoding = 0;
   const { layerCodes } = store.makeStore(content, new Uint8Array(3), async (layer) => {
     assert.equal(decoding++, 0);
@@ -68,7 +68,7 @@ test("the preferred layer is decoded before all others, whenever it is asked for
 });
 
 test("a layer that cannot be decoded fails for who asked, and keeps no other waiting", async () => {
-  const content = { layers: [0, 3], heads: [4, 6], tokens: [1, 2], default_head: [3, 6] };
+  const content = { layers: [0, 3], heads: [4, 6], tokens: [1, 2], opening: { layer: 3, head: 6 } };
   const { layerCodes } = store.makeStore(content, new Uint8Array(3), async (layer) => {
     if (layer === 0) throw new Error("broken");
     return new Uint8Array(6).fill(layer);
@@ -85,7 +85,8 @@ test("layers are read ahead in order of nearness", async () => {
 });
 
 test("of a capture that would fill the memory only the nearest are read ahead", async () => {
-  const { readAhead, read } = makeStore({ tokens: Array.from({ length: 5000 }) });
+  // Two heads of 7,000 tokens are 49 MB: four layers are more than is read ahead.
+  const { readAhead, read } = makeStore({ tokens: Array.from({ length: 7000 }) });
   await readAhead(9);
   assert.deepEqual(read, [9, 5, 3]);
 });

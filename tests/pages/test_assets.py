@@ -13,12 +13,15 @@ from samples import HOSTILE, make_capture
 from unpacking import decode_bytes
 
 from reportgen.pages.assets import (
-    _STYLES,
     BOKEH_FILE,
     BOOT_SCRIPTS,
     COMPARE_SCRIPTS,
+    COMPARE_STYLES,
+    FIRST_SCRIPT,
     INDEX_SCRIPTS,
+    INDEX_STYLES,
     PAGE_SCRIPTS,
+    PAGE_STYLES,
     embed_json,
     make_policy,
     read_bokeh,
@@ -30,7 +33,8 @@ from reportgen.pages.options import PageOptions
 from reportgen.pages.page import render_page
 from reportgen.paths import find_templates
 
-OWN_STYLES = ("index.css", "compare.css")
+STYLES = {"page": PAGE_STYLES, "compare": COMPARE_STYLES, "index": INDEX_STYLES}
+SHARED_STYLES = ("theme.css", "base.css")
 
 
 def test_policy_lists_the_hash_of_a_script() -> None:
@@ -59,15 +63,15 @@ def test_page_may_run_what_it_carries() -> None:
     allowed, inline = read_page(html)
     carried = [parse_html(html).find("script", id=f"block-{name}")[0] for name in ("script", "bokeh")]
     assert [*inline, *(hash_of(decode_bytes(block.text).decode("utf-8")) for block in carried)] == allowed
-    assert len(inline) == 1
+    assert len(inline) == 2  # in the head, before anything is shown, and at the end
 
 
 def test_page_with_shared_assets_may_run_its_script_and_files_beside_it() -> None:
     html = render_page(make_capture(), PageOptions(shared_assets=True))
     allowed, inline = read_page(html)
     (block,) = parse_html(html).find("script", id="block-script")
+    assert len(inline) == 2
     assert ["'self'", *inline, hash_of(decode_bytes(block.text).decode("utf-8"))] == allowed
-    assert len(inline) == 1
     assert [script.attributes["src"] for script in parse_html(html).find("script") if "src" in script.attributes] == [
         BOKEH_FILE
     ]
@@ -80,40 +84,43 @@ def test_index_may_run_its_script() -> None:
     assert len(inline) == 1
 
 
-@pytest.mark.parametrize("names", [BOOT_SCRIPTS, PAGE_SCRIPTS, INDEX_SCRIPTS])
+@pytest.mark.parametrize("names", [(FIRST_SCRIPT,), BOOT_SCRIPTS, PAGE_SCRIPTS, COMPARE_SCRIPTS, INDEX_SCRIPTS])
 def test_no_script_ends_its_element(names: tuple[str, ...]) -> None:
     """``<!--`` and ``<script`` change how HTML reads a script; a carriage return is read as another character."""
     assert not re.search(r"</script|<script|<!--|\r|\0", str(read_scripts(names)), re.IGNORECASE)
 
 
-def test_no_style_ends_its_element() -> None:
-    assert not re.search(r"</style|<!--", str(read_styles()), re.IGNORECASE)
-
-
-def test_no_style_asks_for_a_file() -> None:
-    assert not re.search(r"@import|url\((?!['\"]?data:)", str(read_styles()), re.IGNORECASE)
+@pytest.mark.parametrize("own", STYLES.values(), ids=list(STYLES))
+def test_no_style_ends_its_element_or_asks_for_a_file(own: tuple[str, ...]) -> None:
+    style = str(read_styles(*own))
+    assert not re.search(r"</style|<!--", style, re.IGNORECASE)
+    assert not re.search(r"@import|url\((?!['\"]?data:)", style, re.IGNORECASE)
 
 
 def test_every_file_is_used() -> None:
     templates = find_templates()
-    assert sorted(path.name for path in (templates / "js").iterdir()) == sorted(
-        {*BOOT_SCRIPTS, *PAGE_SCRIPTS, *INDEX_SCRIPTS, *COMPARE_SCRIPTS}
-    )
-    styles = [path.read_text("utf-8") for path in (templates / "css").iterdir()]
-    rules = [rule for style in styles for rule in re.findall(r"^[^\s/*@][^{;\n]*\{$", style, re.MULTILINE)]
-    whole = re.sub(r"\s", "", read_styles(*OWN_STYLES))
-    assert all(re.sub(r"\s", "", rule) in whole for rule in rules)
-    assert "/*" not in whole
+    assert {path.relative_to(templates / "js").as_posix() for path in (templates / "js").rglob("*.js")} == {
+        FIRST_SCRIPT, *BOOT_SCRIPTS, *PAGE_SCRIPTS, *INDEX_SCRIPTS, *COMPARE_SCRIPTS,
+    }  # fmt: skip
+    styles = {path.name: path.read_text("utf-8") for path in (templates / "css").iterdir()}
+    assert styles.keys() == {*SHARED_STYLES, *(name for own in STYLES.values() for name in own)}
+    for own in STYLES.values():
+        whole = re.sub(r"\s", "", read_styles(*own))
+        assert "/*" not in whole
+        for name in (*SHARED_STYLES, *own):
+            rules = re.findall(r"^[^\s/*@][^{;\n]*\{$", styles[name], re.MULTILINE)
+            assert rules
+            assert [rule for rule in rules if re.sub(r"\s", "", rule) not in whole] == []
 
 
 def test_what_a_style_quotes_stays_as_it_is() -> None:
     quoted = [
         text
-        for name in _STYLES
+        for name in (*SHARED_STYLES, *PAGE_STYLES)
         for text in re.findall(r'"[^"]*"', (find_templates() / "css" / name).read_text("utf-8"))
     ]
-    assert '"Not drawn yet: scroll to it, then print."' in quoted
-    assert re.findall(r'"[^"]*"', read_styles()) == quoted
+    assert '"Helvetica Neue"' in quoted
+    assert re.findall(r'"[^"]*"', read_styles(*PAGE_STYLES)) == quoted
 
 
 def code_of(name: str) -> list[str]:
@@ -136,7 +143,7 @@ def test_scripts_are_joined_in_their_order_without_comments() -> None:
 
 def test_no_text_of_a_script_goes_over_the_end_of_a_line() -> None:
     """Or it would lose its indentation on the page."""
-    for path in (find_templates() / "js").glob("*.js"):
+    for path in (find_templates() / "js").rglob("*.js"):
         texts = re.findall(r"`(?:[^`\\]|\\.)*`", path.read_text("utf-8"), re.DOTALL)
         assert not [text for text in texts if "\n" in text], path.name
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import math
 import zlib
@@ -313,10 +314,18 @@ def make_spread_evidence(evidence: Evidence) -> Evidence:
     assert attribution.sources is not None
     heads, sources = spread(attribution.heads.shape), 3 * spread(attribution.sources.shape)
     heads[:, -1], sources[:, :, -26:] = np.nan, np.nan
+    assert attribution.read is not None
+    read = spread(attribution.read.shape)
+    # The last key of each step has what its row lacks of attention's part.
+    ends = np.cumsum([24, 25, 26])
+    for step, (start, end) in enumerate(itertools.pairwise([0, *ends])):
+        attention = heads[0, step].sum() + attribution.other_heads[0, step]
+        read[end - 1] = attention - read[start : end - 1].sum()
+    read[ends[1] :] = np.nan
     return evidence.replace(
         value_norms=5 * np.abs(spread(evidence.value_norms.shape)),
         rollout=np.abs(spread(evidence.rollout.shape)) if evidence.rollout is not None else None,
-        attribution=replace(attribution, heads=heads, sources=sources),
+        attribution=replace(attribution, heads=heads, sources=sources, read=read),
     )
 
 
@@ -345,14 +354,16 @@ def make_golden() -> dict[str, Any]:
     assert dropped is not None
     row_sums = {"dropped": dropped, **measure_row_sums(capture)}
     content = describe_capture(capture) | describe_layer_types(capture)
-    content |= {"default_head": [3, 2], "heatmap_modes": list_heatmap_modes(capture), "grid_metrics": list(grids)}
+    opening = {"layer": 3, "head": 2, "step": 1, "query_pos": 24, "key_pos": None}
+    content |= {"opening": opening, "heatmap_modes": list_heatmap_modes(capture), "grid_metrics": list(grids)}
+    content |= {"has_read": True}
     return {
         "blocks": {
             "bytes": encode_bytes(BYTES),
             "text": encode_bytes(TEXT.encode()),
             "content": encode_json(content),
             "overview": encode_overview(capture),
-            "default-head": encode_pattern(capture, 3, 2),
+            "opening-head": encode_pattern(capture, 3, 2),
             **{f"layer-{layer}": encode_layer(capture, layer) for layer in capture.layers},
             "fine-3": encode_layer(capture, 3, Precision(16)),
             **{f"thin-{layer}": encode_layer(capture, layer, THIN) for layer in capture.layers},
@@ -374,6 +385,7 @@ def make_golden() -> dict[str, Any]:
         "norms": round_all(evidence.value_norms),
         "rollout": round_all(evidence.rollout),
         "sources": round_all(evidence.attribution.sources),
+        "read": round_all(evidence.attribution.read),
         "weights": [[[round(float(cell), 6) for cell in head] for head in layer] for layer in capture.attention],
         "strongest": {
             f"{layer} {head} {query_pos}": find_strongest(capture, layer, head, query_pos)

@@ -48,12 +48,13 @@ def check(texts: list[str]) -> None:
     """Check that texts are shown, and that page and index have the elements and attributes of one that says ``a``."""
     capture, page_html, index_html = render(texts)
     page, index = parse_html(page_html), parse_html(index_html)
-    breaks = Counter({("br", ()): sum("\n" in token.text for token in capture.tokens)})
+    breaks = Counter({("br", ()): sum(token.shown.count("↵") for token in capture.tokens if "\n" in token.text)})
     assert shape_of(page) == _SHAPES[0] + breaks
     assert shape_of(index) == _SHAPES[1]
-    assert [token.text for token in page.find("button", class_="token")] == [token.shown for token in capture.tokens]
+    assert [token.text for token in page.find(class_="token")] == [token.shown for token in capture.tokens]
     assert page.find("h1")[0].text == capture.prompt.title
-    assert [tag.text for tag in page.find("span", class_="tag")] == list(capture.prompt.tags)
+    facts = page.find("header", class_="masthead")[0].find("span", class_="hint")[0].text
+    assert facts.endswith("".join(f" · {tag}" for tag in capture.prompt.tags))
     (card,) = page.find("script", id="card")
     assert json.loads(card.text)["text"] == make_card(capture).text
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from html_tree import Element, parse_html
+from html_tree import parse_html
 from root import ROOT
 from samples import make_capture
 from unpacking import decode_bytes
@@ -16,11 +16,10 @@ from reportgen.captures.record import Capture
 from reportgen.pages.encoding import encode_bytes, quantize_sqrt
 from reportgen.pages.layer_notes import (
     describe_layer_types,
-    group_heads,
-    list_marks,
     make_layer_type_rows,
     make_sink_blocks,
     make_trait_views,
+    name_gaps,
     name_shade,
 )
 from reportgen.pages.page import render_page
@@ -49,20 +48,20 @@ HYBRID = make_special(
 )
 
 
-def header_of(capture: Capture) -> list[str]:
-    """Return what the header says of attention, question marks and what they open left out."""
-    (line,) = parse_html(render_page(capture)).find("p", class_="traits")
+def attention_of(capture: Capture) -> list[str]:
+    """Return what the page says of the model's attention, question marks and what they open left out."""
+    (fold,) = parse_html(render_page(capture)).find("details", id="made")
+    (line,) = [hint for hint in fold.find("p", class_="hint") if hint.text.startswith("Attention: ")]
     return [span.text.partition("?")[0].strip() for span in line.find("span", class_="nowrap")]
 
 
 def test_plain_model_says_nothing() -> None:
     capture = make_special(LayerType(0), LayerType(1))
     page = parse_html(render_page(capture))
-    assert not page.find(class_="traits")
-    assert not page.find(class_="shade")
-    assert not page.find("optgroup")
+    assert not [hint for hint in page.find("p", class_="hint") if hint.text.startswith(("Attention: ", "Layers without"))]
+    assert "Hatched" not in page.find("section", id="pattern")[0].text
     assert not page.find("script", id="block-sinks")
-    assert list_marks(capture) == frozenset()
+    assert (name_gaps(capture), name_shade(capture)) == ("", "")
     assert make_layer_type_rows(capture) == []
     layer_types = {"layer_types": [{"num_kv_heads": 4}] * 2, "gaps": [], "num_heads": 4, "paired": False}
     assert describe_layer_types(capture) == layer_types
@@ -92,8 +91,8 @@ def test_plain_model_says_nothing() -> None:
         ),
     ],
 )  # fmt: skip
-def test_header_says_what_is_special(capture: Capture, says: str) -> None:
-    assert header_of(capture) == [says]
+def test_page_says_what_is_special(capture: Capture, says: str) -> None:
+    assert attention_of(capture) == [says]
     (view,) = make_trait_views(capture)
     answer = parse_html(render_page(capture)).find(id=f"help-trait-{view.trait.name}")[0].text
     assert all(part in answer for part in (view.trait.title, view.trait.definition, view.trait.caution))
@@ -103,37 +102,24 @@ def test_traits_stand_in_the_order_of_their_list() -> None:
     capture = make_special(
         LayerType(0, window=4, has_sink=True), features=("sink", "window", "grouped"), num_kv_heads=2
     )
-    assert header_of(capture) == ["4 query heads on 2 key heads", "window of 4 tokens in every layer", "learned sinks"]
+    assert attention_of(capture) == ["4 query heads on 2 key heads", "window of 4 tokens in every layer", "learned sinks"]
 
 
-def test_controls_name_windows_and_groups() -> None:
-    layer_types = (LayerType(0, window=4), LayerType(1), LayerType(2, chunk=3))
-    page = parse_html(render_page(make_special(*layer_types, num_kv_heads=2)))
-    layers = page.find("select", id="layer")[0]
-    assert [option.text for option in layers.find("option")] == ["0 · window 4", "1", "2 · chunks of 3"]
-    groups = page.find("select", id="head")[0].find("optgroup")
-    offered = {group.attributes["label"]: [option.text for option in group.find("option")] for group in groups}
-    assert offered == {"key head 0": ["0", "1"], "key head 1": ["2", "3"]}
-
-
-def test_heads_are_not_grouped_where_layers_differ() -> None:
-    assert group_heads(make_special(LayerType(0, num_kv_heads=1), LayerType(1, num_kv_heads=2))) == {}
-    assert group_heads(make_capture(heads=(1, 3))) == {0: [1], 1: [3]}
-
-
-def test_shade_is_there_where_a_window_hides_something() -> None:
+def test_what_is_hatched_is_named_where_a_window_hides_something() -> None:
     """The sample has 8 tokens."""
-    assert list_marks(make_special(LayerType(0, window=8))) == frozenset()
-    assert list_marks(make_special(LayerType(0, window=7))) == {"shade"}
     assert name_shade(make_special(LayerType(0, window=8))) == ""
     assert name_shade(make_special(LayerType(0, window=7))) == "outside the layer's window"
     assert name_shade(make_special(LayerType(0, chunk=3), features=("chunk",))) == "in an earlier chunk"
+    (pattern,) = parse_html(render_page(make_special(LayerType(0, window=7)))).find("section", id="pattern")
+    assert "Hatched: outside the layer's window." in pattern.text
 
 
 def test_layers_without_attention_are_listed_run_by_run() -> None:
-    assert list_marks(HYBRID) == {"gaps"}
+    (rail,) = parse_html(render_page(HYBRID)).find(id="rail")
+    assert rail.find("p", class_="hint")[-1].text == "Layers without attention: 0–1 (Mamba), 3."
     assert describe_layer_types(HYBRID)["gaps"] == [{"layers": [0, 1], "what": "Mamba"}, {"layers": [3, 3], "what": ""}]
     selected = replace(HYBRID, prompt=replace(HYBRID.prompt, layers=parse_selection("1-2")), layers=(2,))
+    assert name_gaps(selected) == "Layers without attention: 1 (Mamba)."
     assert describe_layer_types(selected)["gaps"] == [{"layers": [1, 1], "what": "Mamba"}]
 
 
@@ -151,13 +137,13 @@ def test_settings_say_what_differs_from_layer_to_layer() -> None:
 
 
 def test_sinks_have_a_block_of_their_own_before_the_evidence() -> None:
-    """The first heatmap waits for it, and for nothing behind it."""
+    """The first figures wait for it, and for nothing behind it but what the page says."""
     mass = np.linspace(0, 1, 32, dtype=np.float32).reshape(1, 4, 8)
     capture = make_special(LayerType(0, has_sink=True), sink_mass=mass)
     assert make_sink_blocks(capture) == {"sinks": encode_bytes(quantize_sqrt(mass).tobytes())}
     page = parse_html(render_page(capture))
     names = [script.attributes.get("id", "script") for script in page.find("script")]
-    assert names[names.index("script") + 1] == "block-sinks"
+    assert names[names.index("block-answers") + 1 : names.index("block-evidence")] == ["block-sinks"]
     (content,) = page.find("script", id="block-content")
     assert json.loads(decode_bytes(content.text))["layer_types"] == [{"num_kv_heads": 4, "has_sink": True}]
 
@@ -165,8 +151,9 @@ def test_sinks_have_a_block_of_their_own_before_the_evidence() -> None:
 def test_hostile_names_stay_text() -> None:
     evil = "<img src=x onerror=alert(1)>"
     capture = make_special(LayerType(0), LayerType(1, has_attention=False, what=evil), features=("hybrid",))
-    page: Element = parse_html(render_page(capture))
-    assert not page.find("img")
+    page = parse_html(render_page(capture))
+    assert not [picture for picture in page.find("img") if not picture.attributes["src"].startswith("data:")]
+    assert f"Layers without attention: 1 ({evil})." in [hint.text for hint in page.find("p", class_="hint")]
     assert f"layers without attention, {evil}" in [name.text for name in page.find("dt")]
 
 

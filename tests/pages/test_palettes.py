@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from colours import BLIND, linear_of, oklab_of
 
-from reportgen.pages.palettes import DIVERGING, PALETTES, make_blues
+from reportgen.pages.palettes import DIVERGING, OPENING_PALETTES, PALETTES, make_blues
+from reportgen.paths import find_templates
 
 
 def lightness_of(colours: tuple[str, ...]) -> np.ndarray:
@@ -36,20 +37,33 @@ def test_lightness_goes_one_way(name: str) -> None:
     assert (steps < 0.002).all() if name == "blues" else (steps > -0.002).all()
 
 
-def test_blues_go_from_paper_to_deep_blue_in_equal_steps() -> None:
-    lightness = lightness_of(PALETTES["blues"])
-    assert lightness == pytest.approx(np.linspace(0.985, 0.28, 256), abs=0.004)
-    red, _, blue = bytes.fromhex(PALETTES["blues"][-1][1:])
+@pytest.mark.parametrize(("name", "start", "end"), [("blues", 0.985, 0.28), ("night", 0.222, 0.93)])
+def test_blues_go_from_paper_to_blue_in_equal_steps(name: str, start: float, end: float) -> None:
+    lightness = lightness_of(PALETTES[name])
+    assert lightness == pytest.approx(np.linspace(start, end, 256), abs=0.005)
+    red, _, blue = bytes.fromhex(PALETTES[name][128][1:])
     assert blue > 2 * red
 
 
+@pytest.mark.parametrize("theme", OPENING_PALETTES)
+def test_nothing_has_the_colour_of_the_page(theme: str) -> None:
+    """Of a theme's own colour maps: an empty cell, which shows the card, never looks stronger than a small weight."""
+    css = (find_templates() / "css" / "theme.css").read_text("utf-8")
+    light, dark = re.search(r"--card: light-dark\((#\w{6}), (#\w{6})\)", css).groups()  # pyright: ignore
+    card = lightness_of((light if theme == "light" else dark,))[0]
+    for ramp in (PALETTES[OPENING_PALETTES[theme]], DIVERGING[theme][127:]):
+        away = np.abs(lightness_of(ramp) - card)
+        assert away[0] < 0.02
+        assert (np.diff(away) > -0.003).all()
+
+
 def test_ramps_of_other_lengths_have_the_same_ends() -> None:
-    three = make_blues(3)
+    three = make_blues(count=3)
     assert len(three) == 3
     assert (three[0], three[-1]) == (PALETTES["blues"][0], PALETTES["blues"][-1])
 
 
-@pytest.mark.parametrize(("theme", "middle"), [("light", 0.985), ("dark", 0.16)])
+@pytest.mark.parametrize(("theme", "middle"), [("light", 0.985), ("dark", 0.222)])
 def test_both_arms_leave_the_middle_in_equal_steps(theme: str, middle: float) -> None:
     lightness = lightness_of(DIVERGING[theme])
     assert len(lightness) == 255
@@ -60,10 +74,11 @@ def test_both_arms_leave_the_middle_in_equal_steps(theme: str, middle: float) ->
 
 
 @pytest.mark.parametrize("theme", DIVERGING)
-def test_against_is_red_and_for_is_blue(theme: str) -> None:
+def test_against_is_purple_and_for_is_orange(theme: str) -> None:
+    """Blue is for weights alone."""
     against, middle, towards = (bytes.fromhex(DIVERGING[theme][i][1:]) for i in (0, 127, 254))
-    assert against[0] > against[2]
-    assert towards[2] > towards[0]
+    assert against[2] > against[0] > against[1]
+    assert towards[0] > towards[1] > towards[2]
     assert max(middle) - min(middle) < 12
 
 

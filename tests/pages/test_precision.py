@@ -124,7 +124,7 @@ def test_stated_errors_are_the_largest_of_every_view(bits: int, share: float) ->
         assert largest(shown, exact) > error / 2
     said = describe_precision(Precision(bits), capture)
     assert f"{error:g} of a weight, {2 * error:g} of a difference, {error:g}·√m" in said
-    assert f"{weighted:g} of a weighted share, and {error:g}/√r" in said
+    assert f"{weighted:g} of weight × value, and {error:g}/√r" in said
     assert said in " ".join(page.text.split())
 
 

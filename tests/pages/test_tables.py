@@ -10,6 +10,7 @@ import pytest
 from samples import make_capture, make_prediction, make_token
 
 from reportgen.captures.record import Capture
+from reportgen.pages.stills import Shade
 from reportgen.pages.tables import (
     EvidenceRow,
     PromptRow,
@@ -42,10 +43,22 @@ def with_step(capture: Capture, **changes: object) -> Capture:
 
 def test_strip_tells_prompt_and_generated_tokens_apart() -> None:
     assert make_token_views(make_capture(("a ", "b\n"), ("c",))) == [
-        TokenView(0, "a␣", special=False, generated=False, breaks=False, prob=None),
-        TokenView(1, "b↵", special=False, generated=False, breaks=True, prob=None),
-        TokenView(2, "c", special=False, generated=True, breaks=False, prob=0.5),
+        TokenView(0, "a␣", ("a␣",), special=False, generated=False),
+        TokenView(1, "b↵", ("b↵", ""), special=False, generated=False),
+        TokenView(2, "c", ("c",), special=False, generated=True),
     ]
+
+
+def test_lines_of_a_token_end_where_its_text_does() -> None:
+    """Code keeps its lines and its indentation; an arrow that the text itself holds ends none."""
+    texts = ("f():\n    return\n", "↵", "a", "\n\n")
+    lines = [view.lines for view in make_token_views(make_capture(texts, ()))]
+    assert lines == [("f():↵", "␣␣␣␣return↵", ""), ("↵",), ("a",), ("↵", "↵", "")]
+
+
+def test_shades_are_those_of_the_first_tokens() -> None:
+    shades = [None, Shade("#ffffff", "#000000")]
+    assert [view.shade for view in make_token_views(make_capture(("a", "b", "c"), ()), shades)] == [*shades, None]
 
 
 def test_strip_and_step_mark_a_forecast() -> None:

@@ -1,4 +1,4 @@
-"""Measure the norms for weighted attention (Kobayashi et al. 2020): what each head writes from each key."""
+"""Measure the norms for weight × value (Kobayashi et al. 2020): how much each head takes from each key."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ValueNormsCollector(KindCollector):
 
 
 def weighted_sink(weights: torch.Tensor, norms: torch.Tensor) -> torch.Tensor:
-    """Return the share of weighted attention on the first token.
+    """Return the share of weight × value on the first token.
 
     Args:
         weights: attention weights, float32 ``[head, row, key_pos]``; trailing keys that none of the rows can attend to
@@ -39,7 +39,7 @@ def weighted_sink(weights: torch.Tensor, norms: torch.Tensor) -> torch.Tensor:
         norms: norms ``‖v_k W_O‖``, ``[head, key_pos]``.
 
     Returns:
-        ``[head, row]``; NaN for a row in which nothing is written.
+        ``[head, row]``; NaN for a row in which nothing is added.
     """
     written = weights @ norms[:, : weights.shape[-1], None]
     return weights[:, :, 0] * norms[:, None, 0] / written[:, :, 0]

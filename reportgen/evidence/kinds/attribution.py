@@ -25,7 +25,7 @@ CONTRASTS = ("alternatives", "mean")
 """What a chosen token is compared with, by the first numbers of the axis ``contrast``; runners-up follow."""
 
 SOURCE_THRESHOLD = 1e-3
-"""Threshold, as a share of a step's strongest cell, below which a cell is shown as 0 on the page."""
+"""Threshold, as a share of a step's largest cell, below which a cell is shown as 0 on the page."""
 
 _SUM_DIGITS = 8
 """Number of digits of the values that the page adds up and compares with the model's logit."""
@@ -104,7 +104,7 @@ class LogitAttribution(Kind):
     table = "attribution"
 
     def list_modes(self, value: Attribution) -> tuple[str, ...]:
-        """Return the mode ``attribution``, the contribution by the token that a head reads; none without sources."""
+        """Return the mode ``attribution``, the effect through each token read; none without sources."""
         return () if value.sources is None else ("attribution",)
 
     def list_grids(self, value: Attribution) -> Mapping[str, NDArray[np.float32]]:
@@ -191,7 +191,7 @@ def encode_sources(capture: Capture) -> Iterator[NDArray[np.int8] | None]:
     Yields:
         For each captured layer an array ``[head, cell]`` with the rows of all steps one after the other, or ``None`` if
         the contributions are unknown. A code is 127 times the square root of ``|value| / scale``, with the sign of the
-        value. Cells below ``SOURCE_THRESHOLD`` of the step's strongest cell are 0; -128 means that there is no value.
+        value. Cells below ``SOURCE_THRESHOLD`` of the step's largest cell are 0; -128 means that there is no value.
     """
     attribution: Attribution | None = capture.evidence.attribution
     if attribution is None or attribution.sources is None:

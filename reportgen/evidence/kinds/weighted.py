@@ -1,4 +1,4 @@
-"""Weighted attention: the weight times the norm of the transformed value of the key (Kobayashi et al. 2020)."""
+"""Weight × value: the weight times the norm of the transformed value of the key (Kobayashi et al. 2020)."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from reportgen.records.evidence import Shape, Sizes
 from reportgen.records.json_values import list_numbers
 
 WEIGHTED = Definition(
-    "value_norms", "weighted attention",
-    "‖a[q,k] · v_k W_O‖, the length of what the head writes from a key, as a share of its sum over the row.",
-    "Kobayashi et al. 2020.",
+    "value_norms", "weight × value",
+    "‖a[q,k] · v_k W_O‖, the length of what the head takes from a key, as a share of its sum over the row.",
+    "Weighted attention: Kobayashi et al. 2020.",
     "A long vector need not point anywhere that matters, and lengths of several heads do not add up.",
 )  # fmt: skip
 
 
 class ValueNorms(Kind):
-    """Norm of the vector that a head writes per unit of weight, ``‖v_k W_O‖``, float32 ``[layer, head, key_pos]``."""
+    """Norm of the vector that a head adds per unit of weight, ``‖v_k W_O‖``, float32 ``[layer, head, key_pos]``."""
 
     name = "value_norms"
     annotation = NDArray[np.float32]
     definitions = (WEIGHTED,)
 
     def list_modes(self, value: Any) -> tuple[str, ...]:
-        """Return the mode ``weighted``, the share of each key in the norms of the vectors that a head writes."""
+        """Return the mode ``weighted``, the share of each key in the norms of the vectors that a head adds."""
         return ("weighted",)
 
     def describe(self, capture: Capture, value: Any) -> Mapping[str, Any]:

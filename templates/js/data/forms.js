@@ -89,7 +89,7 @@ reportgen.forms = (() => {
         sums[words.of(keyPos)] += row[keyPos];
         known[words.of(keyPos)] = 1;
       }
-      count += any;
+      if (any) count++;
     }
     return sums.map((sum, word) => (known[word] ? sum / count : Number.NaN));
   }

@@ -42,6 +42,9 @@ reportgen.ledger = (() => {
 
   /**
    * The sum of all parts and what the model gave, `{name, value}` each; null for ablations.
+   * @param {{attribution: any}} facts of the evidence
+   * @param {string} measure
+   * @param {number} step
    * @param {{gaps: object[], has_all_heads: boolean}} content what the page says of layers and heads
    */
   function sumOf({ attribution }, measure, step, { gaps, has_all_heads: hasAllHeads }) {

@@ -78,10 +78,14 @@ reportgen.numbers = (() => {
     return Math.abs(value) < 0.05 ? "0.0" : formatSigned(value, 1);
   }
 
-  /** A log-probability as a whole percentage. */
+  /** A log-probability as a percentage beside a row, as `format_percent` in Python writes it before any script runs. */
   function formatRound(logprob) {
     const percent = 100 * Math.exp(logprob ?? Number.NEGATIVE_INFINITY);
-    return `${percent >= 1 || percent === 0 ? percent.toFixed(0) : Number(percent.toPrecision(1))} %`;
+    if (percent === 0 || percent === 100) return `${percent} %`;
+    if (percent < 0.01) return "<0.01 %";
+    if (percent < 0.95) return `${Number(percent.toPrecision(1))} %`;
+    if (percent >= 99.995) return ">99.99 %";
+    return `${percent.toFixed(percent < 99 ? 0 : percent < 99.95 ? 1 : 2)} %`;
   }
 
   /** A weight beside a row: two decimals. */

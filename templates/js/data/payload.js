@@ -1,5 +1,5 @@
 // Blocks to bytes, text and values: the mirror of reportgen/pages/encoding.py.
-globalThis.reportgen ??= {};
+globalThis.reportgen = globalThis.reportgen || {};
 
 reportgen.payload = (() => {
   "use strict";

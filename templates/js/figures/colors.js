@@ -19,12 +19,39 @@ reportgen.colors = (() => {
   /** Values as they are drawn under colours of weights. */
   const shown = ({ state }, values) => numbers.displayOf(state.scale, values);
 
-  /** The colour of a value from `low` to `high`, and whether text on it must be inverted. */
+  /** The colour of a value from `low` to `high`. */
   function colorOf({ palette, low, high }, value) {
     const share = Math.min(1, Math.max(0, (value - low) / (high - low)));
-    const deep = low < 0 ? Math.abs(value) / high > 0.55 : share > 0.55;
-    return { color: palette[Math.round(share * (palette.length - 1))], deep };
+    return palette[Math.round(share * (palette.length - 1))];
   }
 
-  return { ofWeights, ofEffects, shown, colorOf };
+  const channelsOf = (color) => [1, 3, 5].map((at) => Number.parseInt(color.slice(at, at + 2), 16));
+
+  /** Text is black on colours from this relative luminance on, and white on darker ones: both then have a contrast of 4.5. */
+  const LIGHT_FROM = 0.18;
+
+  /** The class of text on a colour, `#rrggbb`. */
+  function classOn(color) {
+    const linear = channelsOf(color).map((level) => {
+      const share = level / 255;
+      return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+    });
+    const luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+    return luminance < LIGHT_FROM ? "on-dark-shade" : "on-light-shade";
+  }
+
+  /** An image of one pixel a cell, as a `data:` URL; cells without a value are transparent. */
+  function paint({ values, rows, columns }, ramp) {
+    const canvas = Object.assign(document.createElement("canvas"), { width: columns, height: rows });
+    const context = canvas.getContext("2d");
+    const pixels = context.createImageData(columns, rows);
+    for (let cell = 0; cell < values.length; cell++) {
+      if (Number.isNaN(values[cell])) continue;
+      pixels.data.set([...channelsOf(colorOf(ramp, values[cell])), 255], 4 * cell);
+    }
+    context.putImageData(pixels, 0, 0);
+    return canvas.toDataURL();
+  }
+
+  return { ofWeights, ofEffects, shown, colorOf, classOn, paint };
 })();

@@ -21,7 +21,7 @@ globalThis.reportgen ??= {};
 reportgen.figure = (() => {
   "use strict";
 
-  const { numbers, text } = reportgen;
+  const { colors, numbers, text } = reportgen;
   /** Pixels that one label needs along its axis, and one character of it. */
   const LABEL_PIXELS = 11.5;
   const CHARACTER_PIXELS = 6.7;
@@ -66,13 +66,15 @@ reportgen.figure = (() => {
       this.element = element;
       this.name = element.dataset.figure;
       const part = (name) => element.querySelector(`:scope > .${name}`);
-      this.parts = Object.fromEntries(["columns", "rows", "cells", "notes", "titles"].map((name) => [name, part(name)]));
+      this.parts = Object.fromEntries(
+        ["columns", "rows", "cells", "notes", "titles"].map((name) => [name, part(name)]),
+      );
       this.overlay = this.parts.cells.querySelector(".overlay");
       this.shownIn = this.parts.cells.insertBefore(document.createElement("div"), this.overlay);
       this.shownIn.className = "canvas";
       const own = JSON.stringify(item).replaceAll('"figure', `"${this.name}`);
       this.document = Bokeh.loader.document.Document.from_json(JSON.parse(own).doc);
-      [this.plot] = this.document.roots();
+      this.plot = this.document.roots()[0];
       // A finger that moves over a figure scrolls the page.
       if (matchMedia("(pointer: coarse)").matches) this.plot.toolbar.setv({ active_drag: null });
       this.drawn = null;
@@ -97,8 +99,8 @@ reportgen.figure = (() => {
     draw(drawing) {
       this.drawing = drawing;
       const { rows, columns, colors, key, makeImages } = drawing;
-      this.element.style.setProperty("--rows", rows);
-      this.element.style.setProperty("--columns", columns);
+      this.element.style.setProperty("--rows", String(rows));
+      this.element.style.setProperty("--columns", String(columns));
       this.drawLabels();
       this.fit();
       this.model("x_range").setv({ start: 0, end: columns });
@@ -157,10 +159,27 @@ reportgen.figure = (() => {
       this.drawValues();
     }
 
+    /** Leave pictures of the cells, one pixel each, for paper, where the figure has another width. */
+    drawForPaper() {
+      const { rows, columns, colors: ramp } = this.drawing;
+      const percent = (share, of) => `${(100 * share) / of}%`;
+      const pictures = this.images.map((image) => {
+        const { x = 0, y = 0, width = image.columns, height = image.rows } = image;
+        const [left, top] = [percent(x, columns), percent(y, rows)];
+        const style = { left, top, width: percent(width, columns), height: percent(height, rows) };
+        return text.element("img", { src: colors.paint(image, ramp), alt: "", style });
+      });
+      this.parts.cells.querySelector(".printed")?.remove();
+      this.overlay.before(text.element("div", { class: "printed" }, ...pictures));
+    }
+
     drawLabels() {
       const { rowLabels, columnLabels } = this.drawing;
       const layout = Object.keys(USUAL_PIXELS).find((name) => this.element.classList.contains(name));
-      const longest = Math.max(0, ...columnLabels.map((label) => Array.from(label.text).slice(0, LABEL_CHARACTERS).length));
+      const longest = Math.max(
+        0,
+        ...columnLabels.map((label) => Array.from(label.text).slice(0, LABEL_CHARACTERS).length),
+      );
       const flat = layout && longest * CHARACTER_PIXELS < USUAL_PIXELS[layout] / columnLabels.length - 2;
       this.element.classList.toggle("flat", Boolean(flat));
       const least = this.element.matches(".map") ? 15 : LABEL_PIXELS;
@@ -177,7 +196,9 @@ reportgen.figure = (() => {
         ...choose(labels, Math.max(1, pixels), least).map((i) => {
           const { text: said, note, selected, at = i + 0.5 } = labels[i];
           const attributes = { style: { [side]: `${(100 * at) / count}%` } };
-          const more = note ? [text.element(side === "left" ? "sub" : "small", {}, side === "left" ? note : ` ${note}`)] : [];
+          const more = note
+            ? [text.element(side === "left" ? "sub" : "small", {}, side === "left" ? note : ` ${note}`)]
+            : [];
           return text.element(
             "span",
             selected ? { ...attributes, class: "selected" } : attributes,
@@ -217,18 +238,22 @@ reportgen.figure = (() => {
       const box = text.element("div", { class: titles ? "values tile-names" : "values", "aria-hidden": "true" });
       const put = (x, y, said, attributes = {}) =>
         box.append(
-          text.element("span", { ...attributes, style: { left: `${(100 * x) / columns}%`, top: `${(100 * y) / rows}%` } }, said),
+          text.element(
+            "span",
+            { ...attributes, style: { left: `${(100 * x) / columns}%`, top: `${(100 * y) / rows}%` } },
+            said,
+          ),
         );
       for (const { x, y, text: said } of titles ?? []) put(x, y, said);
       const roomy = this.width / columns >= VALUE_PIXELS[0] && this.height / rows >= VALUE_PIXELS[1];
       if (say && roomy && rows * columns <= MOST_VALUES) {
-        const { low, high } = this.drawing.colors;
         const [{ values }] = this.images;
         for (let cell = 0; cell < rows * columns; cell++) {
           if (Number.isNaN(values[cell])) continue;
-          const share = low < 0 ? Math.abs(values[cell]) / high : values[cell] / high;
           const [row, column] = [Math.floor(cell / columns), cell % columns];
-          put(column + 0.5, row + 0.5, say(row, column), share > 0.55 ? { class: "deep" } : {});
+          put(column + 0.5, row + 0.5, say(row, column), {
+            class: colors.classOn(colors.colorOf(this.drawing.colors, values[cell])),
+          });
         }
       }
       if (box.children.length) this.parts.cells.append(box);

@@ -49,7 +49,7 @@ reportgen.grid = (() => {
       const found = await read(now);
       if (!isCurrent()) return;
       values = found.values;
-      if (found.patterns) return drawPatterns(now, found);
+      if (found.patterns) return drawPatterns(now, found.patterns);
       const drawn = upsideDown(values, bounds.heads.length);
       figure.draw({
         ...grid.drawing(now),
@@ -63,7 +63,10 @@ reportgen.grid = (() => {
       say(now, content);
     }
 
-    /** What the map shows: `values` by layer and head, whether they have a `sign`, the value of the last colour. */
+    /**
+     * What the map shows: values by layer and head, whether they have a sign, the value of the last colour; or patterns.
+     * @returns {Promise<{values: Float32Array<ArrayBuffer>, signed?: boolean, high?: number, patterns?: any}>}
+     */
     async function read(now) {
       const { state, content, evidence } = now;
       const kind = content.score_kinds.find(({ name }) => name === state.by);
@@ -85,7 +88,7 @@ reportgen.grid = (() => {
     }
 
     /** The patterns themselves, each so many cells along a side. */
-    function drawPatterns(now, { patterns }) {
+    function drawPatterns(now, patterns) {
       const { state, content } = now;
       const side = content.thumbnail_side;
       const [rows, columns] = [bounds.layers.length, bounds.heads.length];

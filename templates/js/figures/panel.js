@@ -97,6 +97,7 @@ reportgen.panel = (() => {
         dividers: border === null ? [] : [[[border, 0], [border, rows.length]]],
         marks: state.marks ? rows.flatMap((row, i) => markOf(row, i)) : [],
         notes: rows.map((row) => noteOf(row, own.effectOf)),
+        say: (row, column) => numbers.formatShare(rows[row].row[columns[column]]).replace(/^0/, ""),
       });
       nameColumns(figure, own.effectOf);
       nameAll(scene, own);
@@ -126,14 +127,15 @@ reportgen.panel = (() => {
         text.element("b", {}, unit < 0 ? "" : numbers.formatShare(row.row[unit])),
         ...(effect === undefined || Number.isNaN(effect)
           ? []
-          : [text.element("i", { class: effect < 0 ? "against" : "for" }, numbers.formatEffect(effect))]),
+          : [text.element("i", { class: text.signOf(numbers.formatEffect(effect)) }, numbers.formatEffect(effect))]),
       ];
     }
 
     /** The button that shows all rows, or fewer again. */
     function nameAll({ state }, { count }) {
       const button = document.querySelector(`[data-all="${name}"]`);
-      if (button) button.textContent = state.all.includes(name) ? `fewer than ${count}` : `all ${count}`;
+      const what = name === "heads" ? "heads" : "layers";
+      if (button) button.textContent = state.all.includes(name) ? "show fewer" : `${rows.length} of ${count} ${what}: show all`;
     }
 
     /** Whole patterns as tiles of one image each. */

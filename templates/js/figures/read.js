@@ -24,7 +24,7 @@ reportgen.read = (() => {
   }
 
   function read(figure) {
-    let [steps, rows, columns, units] = [[], [], [], null];
+    let [steps, rows, scales, columns, units] = [[], [], [], [], null];
 
     async function draw(scene, isCurrent) {
       const { state, bounds, content, evidence } = scene;
@@ -32,11 +32,8 @@ reportgen.read = (() => {
       if (!isCurrent()) return;
       units = axis.unitsOf({ ...scene, state: { ...state, words: false } });
       steps = stepsOf(scene);
-      rows = steps.map((step) => {
-        const row = all(step);
-        const scale = scaleOf(row);
-        return row.map((value) => value / scale);
-      });
+      scales = steps.map((step) => scaleOf(all(step)));
+      rows = steps.map((step, i) => all(step).map((value) => value / scales[i]));
       columns = axis.chooseColumns(scene, units, rows);
       const selected = steps.indexOf(state.step);
       const border = axis.borderOf(scene, units, columns);
@@ -55,9 +52,10 @@ reportgen.read = (() => {
         frames: selected < 0 ? INVISIBLE : [[0, selected, columns.length, 1]],
         dividers: border === null ? [] : [[[border, 0], [border, steps.length]]],
         notes: steps.map((step) => noteOf(answers[step].read, content)),
+        say: (row, column) => numbers.formatEffect(rows[row][columns[column]] * scales[row]),
       });
       const button = document.querySelector('[data-all="steps"]');
-      if (button) button.textContent = state.all.includes("steps") ? "fewer" : `all ${states.numSteps(bounds)}`;
+      if (button) button.textContent = state.all.includes("steps") ? "show fewer" : `show all ${states.numSteps(bounds)} tokens`;
     }
 
     function stack() {
@@ -115,7 +113,10 @@ reportgen.read = (() => {
 
     const table = () => ({
       columns: columns.map((unit) => `${unit} ${units.shown(unit)}`),
-      rows: rows.map((row, i) => ({ name: `token ${steps[i] + 1}`, values: columns.map((unit) => row[unit] ?? Number.NaN) })),
+      rows: rows.map((row, i) => ({
+        name: `token ${steps[i] + 1}`,
+        values: columns.map((unit) => (row[unit] ?? Number.NaN) * scales[i]),
+      })),
     });
 
     return { draw, at, selectOf, brushOf, lines, table };

@@ -1,17 +1,30 @@
-// The first script of a page: it brings in those that the page carries deflated, BokehJS and its own.
-globalThis.reportgen ??= {};
+// The first script of a page: it brings in those that the page carries deflated, BokehJS and its own. It is written for older
+// browsers than the others, so that it can say which of them the page needs.
+globalThis.reportgen = globalThis.reportgen || {};
 
 reportgen.boot = (() => {
   "use strict";
 
+  /** What the page needs of a browser: whether it is there, by name. */
+  const NEEDED = {
+    DecompressionStream: () => "DecompressionStream" in globalThis,
+    popovers: () => "popover" in HTMLElement.prototype,
+    "light-dark()": () => CSS.supports("color", "light-dark(black, white)"),
+  };
+
+  /** Until the first view is painted; a page that nobody sees is not painted at all. */
+  const painted = document.hidden
+    ? Promise.resolve()
+    : new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+
   /** Run a script out of its block. */
-  async function run(block) {
+  async function run(name) {
     const script = document.createElement("script");
-    script.textContent = await reportgen.payload.decodeText(block.textContent);
+    script.textContent = await reportgen.payload.decodeText(document.getElementById(name).textContent);
     document.head.append(script);
   }
 
-  /** Say in place of the heatmaps that there will be none. */
+  /** Say above the first view that it is all there will be. */
   function fail(error) {
     const note = document.createElement("p");
     note.className = "wait error";
@@ -21,11 +34,23 @@ reportgen.boot = (() => {
     throw error;
   }
 
-  // At once, since it takes longest; who needs it waits for it. Where the site shares it, it has run already.
-  const carried = document.getElementById("block-bokeh");
-  const bokeh = carried ? run(carried) : Promise.resolve();
+  // Reading it takes longest, so the first view is shown before; who needs it waits for it. Where the site shares it, it has
+  // run already.
+  const bokeh = document.getElementById("block-bokeh") ? painted.then(() => run("block-bokeh")) : Promise.resolve();
   bokeh.catch(() => {});
-  return { run, fail, bokeh };
+
+  async function start() {
+    await painted;
+    const lacks = Object.keys(NEEDED).filter((name) => !NEEDED[name]());
+    if (lacks.length) {
+      throw new Error(
+        `this browser has no ${lacks.join(", no ")}; take Chrome 123, Firefox 125, Safari 17.5 or a newer one`,
+      );
+    }
+    await run("block-script");
+  }
+
+  return { start, fail, bokeh };
 })();
 
-reportgen.boot.run(document.getElementById("block-script")).catch(reportgen.boot.fail);
+reportgen.boot.start().catch(reportgen.boot.fail);

@@ -22,7 +22,7 @@ reportgen.contents = (() => {
     mark(links);
     const bar = byId("controls");
     new ResizeObserver(() => {
-      document.documentElement.style.setProperty("--bar", `${bar.offsetHeight}px`);
+      document.documentElement.style.setProperty("--bar-height", `${bar.offsetHeight}px`);
     }).observe(bar);
     listenToText(byId("unfold"));
   }

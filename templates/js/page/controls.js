@@ -75,7 +75,7 @@ reportgen.controls = (() => {
     byId("first").value = states.firstOf(state);
     if (document.activeElement !== byId("range")) byId("range").value = state.range ? state.range.join("–") : "";
     for (const button of document.querySelectorAll('[data-all="columns"]'))
-      button.textContent = state.all.includes("columns") ? "fewer columns" : "all columns";
+      button.textContent = state.all.includes("columns") ? "show fewer columns" : "show all columns";
     drawNames(state, bounds, content);
     drawPin(state);
     const { way, layers, heads } = state.over;

@@ -44,7 +44,8 @@ reportgen.page = (() => {
     grid: grid.effects,
     lens: lens.lens,
   };
-  const FIRST = ["read", "head"];
+  /** The first of these that a page has answers before the others are drawn. */
+  const FIRST = ["read", "heads"];
 
   function makePage(item, scene, card, alone) {
     const { bounds, content } = scene;
@@ -54,7 +55,7 @@ reportgen.page = (() => {
 
     const viewer = reportgen.viewer.make({
       item,
-      first: alone === null ? FIRST.filter((name) => byId(`figure-${name}`)) : [alone],
+      first: alone === null ? [FIRST.find((name) => byId(`figure-${name}`))] : [alone],
       ramps: content,
       scenes: [scene],
       sceneOf: () => scene,
@@ -105,7 +106,8 @@ reportgen.page = (() => {
       text.say(byId("details"), answers[step].details);
       for (const place of document.querySelectorAll("[data-finding]")) {
         const said = findings[place.dataset.finding];
-        text.say(place, said[Math.min(step, said.length - 1)]);
+        // A press on the title of a fold opens it.
+        text.say(place, said[Math.min(step, said.length - 1)], { selects: false });
       }
     }
 
@@ -191,7 +193,9 @@ reportgen.page = (() => {
         viewer.draw();
       });
       if (byId("play"))
-        playing = player.makePlayer(byId("play"), scene, (step) => select(states.selectStep(step, bounds), { walk: true }));
+        playing = player.makePlayer(byId("play"), scene, (step) =>
+          select(states.selectStep(step, bounds), { walk: true }),
+        );
       for (const name of ["pointerover", "pointerleave"]) {
         byId("strip").addEventListener(name, ({ target, pointerType }) => {
           const token = pointerType === "touch" || name === "pointerleave" ? null : target.closest(".token");

@@ -36,16 +36,30 @@ reportgen.picture = (() => {
     return copy.textContent.trim().replace(/\s+/g, " ");
   }
 
+  /** Whether a figure shows effects on a token, or the like, and no weights. */
+  function isOfEffects(name, state, bounds) {
+    if (name === "map") return state.by === "effect";
+    if (name === "text") return state.shading === "effect" && states.readsForStep(state, bounds);
+    return ["read", "grid", "lens"].includes(name);
+  }
+
   /** What a caption says of the selection. */
   function sayFacts(name, { state, bounds, content }) {
-    const token = (position) => `${text.quote(content.tokens[position][1])} at ${position}`.replace(/[\u2068\u2069]/g, "");
+    const token = (position) =>
+      `${text.quote(content.tokens[position][1])} at ${position}`.replace(/[\u2068\u2069]/g, "");
     const written = state.step === null ? "" : `token ${state.step + 1}, ${token(bounds.numPromptTokens + state.step)}`;
-    const ofEffects = ["read", "grid", "lens"].includes(name) || (name === "map" && state.by === "effect");
-    const reads = states.readsForStep(state, bounds) ? `predicting ${written}` : `reading from ${token(state.queryPos)}`;
-    const select = document.getElementById(name === "grid" ? "measure" : "contrast");
+    const ofEffects = isOfEffects(name, state, bounds);
+    const reads = states.readsForStep(state, bounds)
+      ? `predicting ${written}`
+      : `reading from ${token(state.queryPos)}`;
+    const chosenIn = (id) => document.getElementById(id).selectedOptions[0].textContent;
+    const measured = ofEffects && name === "grid" ? chosenIn("measure") : "";
+    const chosen = { text: ofEffects ? "effect through each token" : `weight of L${state.layer} H${state.head}` };
     return [
       ofEffects ? written : reads,
-      ["grid", "map"].includes(name) && ofEffects ? `effect ${select?.selectedOptions[0]?.textContent ?? ""}` : "",
+      measured.startsWith("against") ? `effect ${measured}` : measured,
+      name === "map" && ofEffects ? `effect against ${chosenIn("contrast")}` : "",
+      chosen[name] ?? "",
       ["head", "pinned", "difference", "aggregate"].includes(name) ? shows.KINDS[state.show].label : "",
       name === "aggregate" ? sets.name(state.over, bounds, state) : "",
       ofEffects && name !== "lens" ? "linear scale" : SCALES[state.scale],
@@ -79,24 +93,18 @@ reportgen.picture = (() => {
     return line ? [...lines, line] : lines;
   }
 
-  /** An image of one pixel a cell. */
-  function paintCells({ values, rows, columns }, { palette, low, high }) {
-    const canvas = Object.assign(document.createElement("canvas"), { width: columns, height: rows });
-    const context = canvas.getContext("2d");
-    const pixels = context.createImageData(columns, rows);
-    for (let cell = 0; cell < values.length; cell++) {
-      if (Number.isNaN(values[cell])) continue;
-      const { color } = colors.colorOf({ palette, low, high }, values[cell]);
-      const channels = [1, 3, 5].map((at) => Number.parseInt(color.slice(at, at + 2), 16));
-      pixels.data.set([...channels, 255], 4 * cell);
-    }
-    context.putImageData(pixels, 0, 0);
-    return canvas.toDataURL();
-  }
-
   /** A figure as it stands on the page: labels, image, outlines, numbers beside it, legend. */
   function drawFigure(figure, look) {
-    const { rows, columns, rowLabels, columnLabels, frames = [], dividers = [], marks = [], titles = [] } = figure.drawing;
+    const {
+      rows,
+      columns,
+      rowLabels,
+      columnLabels,
+      frames = [],
+      dividers = [],
+      marks = [],
+      titles = [],
+    } = figure.drawing;
     const notes = [...(figure.parts.notes?.children ?? [])].map((line) => line.innerText.replace(/\s+/g, " ").trim());
     const [left, right] = [rowLabels.length ? 110 : 0, notes.some(Boolean) ? 260 : 0];
     const top = columnLabels.length ? 84 : 0;
@@ -114,7 +122,7 @@ reportgen.picture = (() => {
       { transform: `translate(${left} ${top})` },
       ...figure.images.map((image) =>
         svg("image", {
-          href: paintCells(image, figure.drawing.colors),
+          href: colors.paint(image, figure.drawing.colors),
           x: (image.x ?? 0) * across,
           y: (image.y ?? 0) * down,
           width: (image.width ?? image.columns) * across,
@@ -124,7 +132,12 @@ reportgen.picture = (() => {
         }),
       ),
       ...dividers.map((points) =>
-        svg("path", { d: `M${points.map(([x, y]) => `${x * across} ${y * down}`).join("L")}`, fill: "none", stroke: look.muted, "stroke-dasharray": "3 3" }),
+        svg("path", {
+          d: `M${points.map(([x, y]) => `${x * across} ${y * down}`).join("L")}`,
+          fill: "none",
+          stroke: look.muted,
+          "stroke-dasharray": "3 3",
+        }),
       ),
       ...marks.map(([x, y]) => svg("circle", { cx: (x + 0.5) * across, cy: (y + 0.5) * down, r: 2.5, fill: look.ink })),
       ...frames.flatMap(([x, y, w, h]) =>
@@ -132,17 +145,35 @@ reportgen.picture = (() => {
           [look.card, 4.5],
           [look.ink, 2],
         ].map(([stroke, line]) =>
-          svg("rect", { x: box.x + x * across, y: box.y + y * down, width: w * across, height: h * down, fill: "none", stroke, "stroke-width": line }),
+          svg("rect", {
+            x: box.x + x * across,
+            y: box.y + y * down,
+            width: w * across,
+            height: h * down,
+            fill: "none",
+            stroke,
+            "stroke-width": line,
+          }),
         ),
       ),
       ...(columnLabels.length ? thin(columnLabels, width) : []).map((i) => {
         const x = at(columnLabels[i], i) * across + 4;
-        return label(sayLabel(columnLabels[i]), { transform: `translate(${x} -5) rotate(-90)`, ...bold(columnLabels[i]) });
+        return label(sayLabel(columnLabels[i]), {
+          transform: `translate(${x} -5) rotate(-90)`,
+          ...bold(columnLabels[i]),
+        });
       }),
       ...(rowLabels.length ? thin(rowLabels, height) : []).map((i) =>
-        label(sayLabel(rowLabels[i]), { x: -6, y: at(rowLabels[i], i) * down + 4, "text-anchor": "end", ...bold(rowLabels[i]) }),
+        label(sayLabel(rowLabels[i]), {
+          x: -6,
+          y: at(rowLabels[i], i) * down + 4,
+          "text-anchor": "end",
+          ...bold(rowLabels[i]),
+        }),
       ),
-      ...notes.map((said, row) => label(said, { x: width + 8, y: (row + 0.5) * down + 4, ...bold(rowLabels[row] ?? {}) })),
+      ...notes.map((said, row) =>
+        label(said, { x: width + 8, y: (row + 0.5) * down + 4, ...bold(rowLabels[row] ?? {}) }),
+      ),
       ...titles.map(({ x, y, text: said }) => label(said, { x: x * across, y: y * down - 2 })),
     );
     const legend = drawLegend(figure.drawing.colors, look, { x: left, y: top + height + 14 });
@@ -155,8 +186,9 @@ reportgen.picture = (() => {
   /** The colours from the lowest value to the highest. */
   function drawLegend({ palette, low, high, unscaled }, look, { x, y }) {
     const row = Float32Array.from({ length: 64 }, (_, i) => low + ((high - low) * i) / 63);
-    const image = paintCells({ values: row, rows: 1, columns: 64 }, { palette, low, high });
-    const ends = low < 0 ? [numbers.formatSigned(low), numbers.formatSigned(high)] : ["0", numbers.formatFine(unscaled ?? high)];
+    const image = colors.paint({ values: row, rows: 1, columns: 64 }, { palette, low, high });
+    const ends =
+      low < 0 ? [numbers.formatSigned(low), numbers.formatSigned(high)] : ["0", numbers.formatFine(unscaled ?? high)];
     return svg(
       "g",
       { transform: `translate(${x} ${y})`, "font-size": 11, fill: look.muted },
@@ -179,7 +211,12 @@ reportgen.picture = (() => {
     const parts = [...copy.querySelectorAll(".token")].flatMap((token) => drawToken(token, corner, look));
     for (const line of copy.querySelectorAll("path")) {
       const { stroke, strokeWidth, strokeOpacity } = getComputedStyle(line);
-      const paint = { stroke, "stroke-width": Number.parseFloat(strokeWidth), "stroke-opacity": strokeOpacity, fill: "none" };
+      const paint = {
+        stroke,
+        "stroke-width": Number.parseFloat(strokeWidth),
+        "stroke-opacity": strokeOpacity,
+        fill: "none",
+      };
       parts.push(svg("path", { d: line.getAttribute("d"), ...paint }));
     }
     stage.remove();
@@ -193,7 +230,11 @@ reportgen.picture = (() => {
   /** Whatever of a token is seen, line by line: its ground, its frame, its text. */
   function drawToken(token, corner, look) {
     const style = getComputedStyle(token);
-    const frame = token.matches(".now") ? { stroke: look.ink, "stroke-width": 2 } : token.matches(".generated") ? { stroke: look.muted, "stroke-dasharray": "1 2" } : {};
+    const frame = token.matches(".now")
+      ? { stroke: look.ink, "stroke-width": 2 }
+      : token.matches(".generated")
+        ? { stroke: look.muted, "stroke-dasharray": "1 2" }
+        : {};
     const range = document.createRange();
     return [...token.childNodes].flatMap((node) => {
       if (node.nodeType !== Node.TEXT_NODE) return [];
@@ -212,7 +253,7 @@ reportgen.picture = (() => {
   /** What is written above a figure and below it, as the page stands now. */
   function describe(name, { state, bounds, content }, card) {
     const called = titleOf(name);
-    const ofWeights = !["read", "grid", "lens", "map"].includes(name) && state.show !== "attribution";
+    const ofWeights = !isOfEffects(name, state, bounds) && state.show !== "attribution";
     return {
       title: card.title,
       facts: [card.model, called, ...sayFacts(name, { state, bounds, content })].join("\u00a0· "),
@@ -267,7 +308,12 @@ reportgen.picture = (() => {
     throw new Error("the browser cannot paint a picture of this size; save the SVG");
   }
 
-  const cellOf = (value) => (typeof value === "number" ? (Number.isNaN(value) ? "" : String(Number(value.toPrecision(6)))) : `"${value.replaceAll('"', '""')}"`);
+  const cellOf = (value) =>
+    typeof value === "number"
+      ? Number.isNaN(value)
+        ? ""
+        : String(Number(value.toPrecision(6)))
+      : `"${value.replaceAll('"', '""')}"`;
 
   /** Values of a figure as CSV: a line for each row, the name of the row first. */
   function tabulate({ columns, rows }) {
@@ -277,7 +323,7 @@ reportgen.picture = (() => {
 
   /**
    * @param {object} page `{scene, card, viewer}`
-   * @returns {{views: string[], make: (name: string, format: string) => Promise<Blob>, nameFile: Function}}
+   * @returns what can be made of each figure: a blob in a format, a title, a caption, a file name
    */
   function makeStudio({ scene, card, viewer }) {
     const isThere = (name) => name === "text" || document.getElementById(`figure-${name}`).clientWidth > 0;
@@ -288,7 +334,8 @@ reportgen.picture = (() => {
       const element = document.getElementById(`figure-${name}`);
       const fold = element.closest("details");
       if (fold) fold.open = true;
-      if (["pinned", "difference"].includes(name) && !scene.state.pin) throw new Error("no head is pinned; name one, as pin=3.7");
+      if (["pinned", "difference"].includes(name) && !scene.state.pin)
+        throw new Error("no head is pinned; name one, as pin=3.7");
       await viewer.drawNow(name);
       return viewer.viewOf(name);
     }
@@ -305,7 +352,7 @@ reportgen.picture = (() => {
 
     function captionOf(name) {
       const { title, facts, notes, source } = describe(name, scene, card);
-      return [title, facts.replaceAll("\u00a0", " "), notes, source].filter(Boolean).join(". ");
+      return [title, facts.replaceAll("\u00a0", " "), notes.replace(/\.$/, ""), source].filter(Boolean).join(". ");
     }
 
     function nameFile(name, format) {
@@ -315,7 +362,8 @@ reportgen.picture = (() => {
     }
 
     const hash = () => states.format(scene.state, scene.bounds);
-    return { views: ["text", ...viewer.names()], listFigures, titleOf, captionOf, hash, make, nameFile };
+    const views = ["text", ...viewer.names()];
+    return { views, bounds: scene.bounds, listFigures, titleOf, captionOf, hash, make, nameFile };
   }
 
   return { makeStudio, svg, wrap };

@@ -17,6 +17,7 @@ reportgen.pointer = (() => {
     const passive = { capture: true, passive: true };
     let beneath = document.documentElement;
     let before = beneath.getBoundingClientRect();
+    /** @param {any} event */
     const point = ({ clientX: x, clientY: y, pointerType: type, target }) => {
       Object.assign(pointer, { x, y, type });
       beneath = target;

@@ -17,7 +17,7 @@ reportgen.strip = (() => {
     return { row: row.weight, signed: false, high: 1 };
   }
 
-  /** Shade every token. @param {{row: Float32Array, signed: boolean, high: number}} shades */
+  /** Shade every token, as `load` says. */
   function draw(strip, scene, { row, signed, high }) {
     const { state, content } = scene;
     // What attention read for a token is known of tokens alone.
@@ -30,12 +30,14 @@ reportgen.strip = (() => {
       const unit = units.of(position);
       const seen = unit <= query && (signed || unit > 0 || units.seesFirst(state)) && (signed || position >= first);
       const value = seen && !Number.isNaN(row[unit]) ? row[unit] : null;
-      const { color, deep } = value === null ? { color: "", deep: false } : colors.colorOf(ramp, signed ? value : colors.shown(scene, Float32Array.of(value))[0]);
+      const color =
+        value === null ? "" : colors.colorOf(ramp, signed ? value : colors.shown(scene, Float32Array.of(value))[0]);
       // A style that is set anew costs time even where it is the same.
       if (token.style.getPropertyValue("--shade") !== color) {
         for (const name of ["--shade", "--shade-dark"]) token.style.setProperty(name, color);
+        token.classList.remove("on-dark-shade", "on-light-shade");
+        if (color) token.classList.add(colors.classOn(color));
       }
-      token.classList.toggle("deep", deep);
       token.classList.toggle("from", position === state.queryPos);
       token.classList.toggle("key", position === state.keyPos);
       token.classList.toggle("now", state.step !== null && position === scene.bounds.numPromptTokens + state.step);

@@ -23,6 +23,9 @@ reportgen.text = (() => {
   const bar = (share, kind = "") =>
     element("span", { class: `bar-line ${kind}`.trim(), style: { "--share": Math.min(1, Math.abs(share) || 0) } });
 
+  /** The class of a number by its sign; none where it is printed as 0. */
+  const signOf = (said) => (said.startsWith("−") ? "against" : said.startsWith("+") ? "for" : "");
+
   /** A token in a sentence: isolated, so that its direction moves nothing around it. No token shows these characters. */
   const quote = (shown) => `“\u2068${shown}\u2069”`;
 
@@ -37,20 +40,21 @@ reportgen.text = (() => {
   }
 
   /** Put a sentence of parts, as the page's data have them, into an element: heads and tokens in it select. */
-  function say(place, parts) {
-    place.replaceChildren(...parts.map(partOf));
+  function say(place, parts, { selects = true } = {}) {
+    place.replaceChildren(...parts.flatMap((part) => partOf(part, selects)));
   }
 
-  function partOf(part) {
+  function partOf(part, selects) {
     if (typeof part === "string") return part;
     const [kind, first, second, marked] = part;
+    if (kind === "head" && !selects) return `L${first} H${second}`;
     if (kind === "head") {
       const attributes = { type: "button", class: "chip", "data-layer": first, "data-head": second };
       return element("button", attributes, `L${first} H${second}`);
     }
-    if (kind === "token" && second === null) return tok(first);
     if (kind === "token") {
       const place = marked ? [element("sub", {}, String(second))] : [];
+      if (second === null || !selects) return [tok(first), ...place];
       const attributes = { type: "button", class: "tok", tabindex: -1, "data-key": second };
       return element("button", attributes, element("bdi", {}, first), ...place);
     }
@@ -59,7 +63,9 @@ reportgen.text = (() => {
 
   /** A sentence of parts as plain text. */
   const plain = (parts) =>
-    parts.map((part) => (typeof part === "string" ? part : part[0] === "head" ? `L${part[1]} H${part[2]}` : part[1])).join("");
+    parts
+      .map((part) => (typeof part === "string" ? part : part[0] === "head" ? `L${part[1]} H${part[2]}` : part[1]))
+      .join("");
 
   /** The prediction of the token after a position, `{raw, filtered}`, or null where nothing follows. */
   function predictionAfter(queryPos, { content, bounds }) {
@@ -96,5 +102,5 @@ reportgen.text = (() => {
     box.style.top = `${Math.max(4, top)}px`;
   }
 
-  return { element, tok, bar, quote, nodesOf, write, say, plain, predictionAfter, describeCell, drawTooltip };
+  return { element, tok, bar, signOf, quote, nodesOf, write, say, plain, predictionAfter, describeCell, drawTooltip };
 })();

@@ -36,6 +36,7 @@ reportgen.viewer = (() => {
     const inSight = new Set(page.first);
     const pointer = reportgen.pointer.follow(() => hover(null));
     let [version, look, pointed] = [0, 0, 0];
+    /** @type {Promise<any>} */
     let drawing = Promise.resolve();
     let turn = Promise.resolve();
     let describing = Promise.resolve();
@@ -164,21 +165,25 @@ reportgen.viewer = (() => {
     async function describe(cell, name) {
       const view = views.get(name);
       const own = cell.layer === undefined ? "" : `L${cell.layer} H${cell.head}`;
-      const lines = await (view.lines && (cell.keyPos !== null || view.showsRows) ? view.lines(cell, page.sceneOf(name)) : page.describe(cell, name));
+      const lines = await (view.lines && (cell.keyPos !== null || view.showsRows)
+        ? view.lines(cell, page.sceneOf(name))
+        : page.describe(cell, name));
       return { ...cell, name: view.nameOf?.(cell) ?? own, lines };
     }
 
     /** The tooltip of the cell under the pointer, unless it has moved on by then. */
     async function drawTooltip(cell, name, isCurrent) {
       const known = cell && (await describe(cell, name));
-      if (isCurrent()) text.drawTooltip(byId("tooltip"), known && text.describeCell(known, page.sceneOf(name)), pointer);
+      if (isCurrent())
+        text.drawTooltip(byId("tooltip"), known && text.describeCell(known, page.sceneOf(name)), pointer);
     }
 
     /** Figures are kept up to date as long as they are in sight, and follow the size that they have. */
     function watch() {
       const sight = new IntersectionObserver(
         (entries) => {
-          for (const { target, isIntersecting } of entries) inSight[isIntersecting ? "add" : "delete"](target.dataset.figure);
+          for (const { target, isIntersecting } of entries)
+            inSight[isIntersecting ? "add" : "delete"](target.dataset.figure);
           draw();
         },
         { rootMargin: MARGIN },
@@ -193,16 +198,17 @@ reportgen.viewer = (() => {
     }
 
     /** Before printing, which waits for nothing: mark the figures that show no longer, or not yet, what is selected. */
-    function markStale() {
+    function prepareForPaper() {
       for (const [name, element] of elements) {
         const view = views.get(name);
         const isThere = view ? view.drawn === wantedOf(view) : element.querySelector(".still") !== null && page.stateKey() === opening;
         element.toggleAttribute("data-stale", element.checkVisibility() && !isThere);
+        if (view?.figure.drawing) view.figure.drawForPaper();
       }
     }
 
     async function start() {
-      addEventListener("beforeprint", markStale);
+      addEventListener("beforeprint", prepareForPaper);
       matchMedia("(prefers-color-scheme: dark)").addEventListener("change", applyTheme);
       byId("theme").addEventListener("click", toggleTheme);
       byId("palette")?.addEventListener("change", applyTheme);
