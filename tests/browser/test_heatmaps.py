@@ -237,7 +237,8 @@ def test_patterns_are_the_same_heads_as_rows(cat: Reader) -> None:
     assert cat.ask("frames", "heads")[0][0] == 2
     image = cat.ask("images", "heads")[3]
     tip = cat.hover("heads", image["x"] + 0.01, image["y"] + 0.9 * image["height"])
-    assert tip and tip.startswith("L1 H3\nfrom ␣the at 7\nreads The at 0")
+    assert tip
+    assert tip.startswith("L1 H3\nfrom ␣the at 7\nreads The at 0")
     cat.click("heads", image["x"] + 0.5, image["y"] + 0.5)
     assert cat.address() == {"layer": "1", "head": "3", "step": "0", "layout": "patterns"}
     assert cat.page.locator("#head-title").inner_text() == "L1 H3, every position"
@@ -253,7 +254,7 @@ def test_sixteen_rows_are_shown_first_and_all_on_demand(many: Reader) -> None:
     assert len(many.ask("labels", "layers", "rows")) == 16
     assert "L3" in many.ask("labels", "layers", "rows")
     button = many.page.locator("[data-all=heads]")
-    assert button.inner_text() == "all 18"
+    assert button.inner_text() == "16 of 18 heads: show all"
     button.click()
     assert many.settle().ask("labels", "heads", "rows") == [f"H{head}" for head in range(18)]
     assert many.address()["all"] == "heads"
@@ -276,12 +277,14 @@ def test_pointing_changes_nothing_but_tints_and_a_click_takes_what_the_tooltip_n
         many.page.wait_for_timeout(50)
         assert many.page.evaluate(PLACES) == before, figure
         assert many.ask("images", figure) == drawn
-        assert tip and f"\nreads {CAPTURES['many'].tokens[column].shown} at {column}\n" in f"\n{tip}\n"
+        assert tip
+        assert f"\nreads {CAPTURES['many'].tokens[column].shown} at {column}\n" in f"\n{tip}\n"
         assert many.ask("brushes", figure) != []
         assert many.page.locator("#strip .brushed").get_attribute("data-position") == str(column)
         assert many.address() == {"layer": "10", "head": "11", "step": "0"}
     tip = many.look_at("head").point_at(3, 1)
-    assert tip and tip.startswith("L10 H11\nfrom ␣the at 3\n")
+    assert tip
+    assert tip.startswith("L10 H11\nfrom ␣the at 3\n")
     many.click_cell(3, 1)
     assert many.ask("selected", "head", "rows") == "␣the"
     assert many.address()["query"] == "3"

@@ -287,7 +287,7 @@ def test_picture_shows_the_range_that_the_page_shows(reader: Reader) -> None:
 
 def test_refusals_say_why(new_reader: Callable[..., Reader], addresses) -> None:
     reader = new_reader().open(f"{addresses['file']}/cat.html#layer=1&head=1&step=1")
-    why = "async (view) => { try { await __studio.make(view, 'svg'); return ''; } catch (error) { return error.message; } }"
+    why = "(view) => __studio.make(view, 'svg').then(() => '', (error) => error.message)"
     for view in ("pinned", "difference"):
         assert reader.page.evaluate(why, view) == "no head is pinned; name one, as pin=3.7"
     reader.page.evaluate("() => { HTMLCanvasElement.prototype.toBlob = function (done) { done(null); }; }")

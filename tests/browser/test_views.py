@@ -52,13 +52,25 @@ def test_text_is_shaded_on_the_scale_that_the_legend_names(cat: Reader, scale: s
     assert set(shades[:4]) <= expected
     assert len(set(shades[:4])) == 1
     assert shades[4:] == [""] * 4
-    assert scale in {"sqrt": "sqrt (square root)"}.get(scale, cat.page.locator("[data-legend=weight] small").inner_text())
-    if scale == "sqrt":
-        cat.choose("palette", "viridis")
-        assert set(cat.page.locator("#strip .token").evaluate_all(SHADES)[:4]) <= {
-            PALETTES["viridis"][round(255 * value) + off] for off in (-1, 0, 1)
-        }
-        cat.choose("palette", "auto")
+    named = {"sqrt": "square root", "linear": "linear", "log": "logarithmic"}[scale]
+    assert f"({named})" in cat.page.locator("[data-legend=weight] small").inner_text()
+
+
+def test_chosen_colours_hold_for_patterns_text_and_legend(cat: Reader) -> None:
+    cat.go("#layer=0&head=3&step=0&query=3&shading=weight").choose("palette", "viridis")
+    viridis = [color.lower() for color in PALETTES["viridis"]]
+    shades = cat.page.locator("#strip .token").evaluate_all(SHADES)
+    assert set(shades[:4]) <= set(viridis[126:131])
+    ramp = "(one) => getComputedStyle(one).backgroundImage"
+    rgb = [tuple(bytes.fromhex(viridis[end][1:])) for end in (0, 255)]
+    found = cat.page.locator("[data-legend=weight] .ramp").evaluate(ramp)
+    assert found.startswith(f"linear-gradient(to right, rgb{rgb[0]}, ")
+    assert found.endswith(f", rgb{rgb[1]})")
+    assert cat.look_at("head").ask("palette", "head") == viridis
+    assert cat.ask("color", "head", 0.5, 0.5) == viridis[255]
+    cat.choose("palette", "auto")
+    assert cat.page.locator("[data-legend=weight] .ramp").evaluate(ramp) != found
+    assert cat.ask("color", "head", 0.5, 0.5) == PALETTES["blues"][255]
 
 
 def test_text_is_shaded_by_effects_linearly_unless_weights_are_asked_for(cat: Reader) -> None:
@@ -69,7 +81,9 @@ def test_text_is_shaded_by_effects_linearly_unless_weights_are_asked_for(cat: Re
     row = attribution.read[5:11]
     largest = max(abs(row[1:]))
     shades = cat.page.locator("#strip .token").evaluate_all(SHADES)
-    assert shades[:6] == [DIVERGING["light"][round(254 * (value / largest + 1) / 2)] for value in row.clip(-largest, largest)]
+    assert shades[:6] == [
+        DIVERGING["light"][round(254 * (value / largest + 1) / 2)] for value in row.clip(-largest, largest)
+    ]
     assert shades[6:] == ["", ""]
     cat.choose("shading", "weight")
     assert cat.page.locator("#strip .token").evaluate_all(SHADES)[0] in PALETTES["blues"]
