@@ -242,18 +242,33 @@ def make_row_panels(capture: Capture, opening: Opening, precision: Precision = F
 def make_pattern_panel(capture: Capture, opening: Opening, precision: Precision = FULL) -> Panel:
     """Return the panel of the opening head's pattern."""
     n = capture.num_tokens
-    labels = [_shown(capture, position) for position in range(n)]
-    rows = [Label(labels[i], _middle(i, n), i == opening.query_pos) for i in _thin(n, _SIDE_PIXELS)]
-    columns = [Label(labels[i], _middle(i, n), i == opening.key_pos) for i in _thin(n, _SIDE_PIXELS)]
+    texts = [token.shown for token in capture.tokens]
+    rows, columns = label_axis(texts, opening.query_pos), label_axis(texts, opening.key_pos)
     return Panel(
         name="head",
-        still=draw_pattern(_round(capture.pattern(opening.layer, opening.head), precision)),
+        still=draw_pattern(round_weights(capture.pattern(opening.layer, opening.head), precision)),
         rows=rows,
         columns=columns,
         frame=(0, opening.query_pos, opening.query_pos + 1, 1),
         count=n,
         alt=f"Attention weights of L{opening.layer} H{opening.head}: a row is a token that reads, a column a token read",
     )
+
+
+def label_axis(texts: Sequence[str], selected: int | None, pixels: float = _SIDE_PIXELS) -> list[Label]:
+    """Return the labels of an axis that have room on so many pixels, each cut to the usual length."""
+    return [Label(_cut(texts[i]), _middle(i, len(texts)), i == selected) for i in _thin(len(texts), pixels)]
+
+
+def label_map(layers: Sequence[int], heads: Sequence[int], layer: int) -> tuple[list[Label], list[Label]]:
+    """Return the labels of rows and columns of a map of all heads, the last layer at the top; ``layer`` is selected."""
+    stride = 5 if len(layers) > 12 else 1
+    rows = [
+        Label(str(other), _middle(len(layers) - 1 - i, len(layers)), other == layer)
+        for i, other in enumerate(layers)
+        if i % stride == 0
+    ]
+    return rows, [Label(str(heads[i]), _middle(i, len(heads))) for i in _thin(len(heads), 140, 15)]
 
 
 def make_map_panel(capture: Capture, opening: Opening, precision: Precision = FULL) -> Panel:
@@ -265,20 +280,15 @@ def make_map_panel(capture: Capture, opening: Opening, precision: Precision = FU
     else:
         still = draw_weights(values[::-1])
         alt = "Largest weight of every head off the first token"
-    rows, columns = len(capture.layers), len(capture.heads)
-    row, column = rows - 1 - capture.layers.index(opening.layer), capture.heads.index(opening.head)
-    stride = 5 if rows > 12 else 1
+    row, column = len(capture.layers) - 1 - capture.layers.index(opening.layer), capture.heads.index(opening.head)
+    rows, columns = label_map(capture.layers, capture.heads, opening.layer)
     return Panel(
         name="map",
         still=still,
-        rows=[
-            Label(str(layer), _middle(rows - 1 - i, rows), layer == opening.layer)
-            for i, layer in enumerate(capture.layers)
-            if i % stride == 0
-        ],
-        columns=[Label(str(capture.heads[i]), _middle(i, columns)) for i in _thin(columns, 140, 15)],
+        rows=rows,
+        columns=columns,
         frame=(column, row, 1, 1),
-        count=rows,
+        count=len(capture.layers),
         alt=alt,
     )
 
@@ -294,7 +304,7 @@ def measure_map(
     effects = _find_effects(capture, opening)
     if effects is not None:
         return effects, True
-    weights = _round(dequantize_sqrt(capture.attention[:, :, capture.row(opening.query_pos)]), precision)
+    weights = round_weights(dequantize_sqrt(capture.attention[:, :, capture.row(opening.query_pos)]), precision)
     return weights[:, :, 1:].max(2, initial=0), False
 
 
@@ -325,10 +335,10 @@ def _read_weights(
 ) -> NDArray[np.floating]:
     """Return the weights of one query, as the page's scripts know them, ``[key_pos]``."""
     triangle = capture.attention[capture.layers.index(layer), capture.heads.index(head)]
-    return _round(dequantize_sqrt(triangle[capture.row(query_pos)]), precision)
+    return round_weights(dequantize_sqrt(triangle[capture.row(query_pos)]), precision)
 
 
-def _round(weights: NDArray[np.floating], precision: Precision) -> NDArray[np.floating]:
+def round_weights(weights: NDArray[np.floating], precision: Precision) -> NDArray[np.floating]:
     """Return weights as a page keeps them, so that its first view has the numbers of every later one."""
     codes = quantize(weights, precision)
     return np.square(codes.astype(np.float64) / np.iinfo(codes.dtype).max)
@@ -389,7 +399,10 @@ def _is_flat(capture: Capture, columns: NDArray[np.int64], pixels: int) -> bool:
 
 
 def _shown(capture: Capture, position: int, most: int = _LABEL_CHARACTERS) -> str:
-    shown = capture.tokens[position].shown
+    return _cut(capture.tokens[position].shown, most)
+
+
+def _cut(shown: str, most: int = _LABEL_CHARACTERS) -> str:
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 

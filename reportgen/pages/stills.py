@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from reportgen.pages.encoding import shrink
-from reportgen.pages.palettes import DIVERGING, OPENING_PALETTES, PALETTES
+from reportgen.pages.palettes import DIVERGING, OPENING_PALETTES, PALETTES, SIDES
 
 LARGEST_SIDE = 256
 """Largest number of cells along a side of a pattern's still; longer patterns are pooled by maximum."""
@@ -45,6 +45,11 @@ def draw_weights(values: NDArray[np.floating]) -> Still:
     return _draw(np.sqrt(np.clip(values, 0, 1)), _list_palettes())
 
 
+def draw_shares(values: NDArray[np.floating]) -> Still:
+    """Return the still of shares of the largest value, 0 to 1, ``[row, column]``, on a linear scale; NaN is empty."""
+    return _draw(values, _list_palettes())
+
+
 def draw_effects(values: NDArray[np.floating], largest: NDArray[np.floating] | float) -> Still:
     """Return the still of values with a sign, ``[row, column]``, on a linear scale; NaN is empty.
 
@@ -60,6 +65,30 @@ def draw_pattern(pattern: NDArray[np.floating]) -> Still:
     pooled = shrink(pattern, LARGEST_SIDE)
     is_ahead = ~np.tri(len(pooled), dtype=bool)
     return draw_weights(np.where(is_ahead, np.nan, pooled))
+
+
+def draw_differences(values: NDArray[np.floating], largest: float) -> Still:
+    """Return the still of what one side of a comparison has more than the other, ``[row, column]``; NaN is empty.
+
+    Args:
+        values: weights of A minus weights of B.
+        largest: absolute value with the strongest colour.
+    """
+    return _draw((_scale(values, largest) + 1) / 2, list(SIDES.values()))
+
+
+def pool(values: NDArray[np.floating], side: int = LARGEST_SIDE) -> NDArray[np.floating]:
+    """Return at most ``side`` rows and columns; each cell is the value farthest from 0 of those that it stands for.
+
+    A cell is NaN only if all of these are.
+    """
+    for axis in (0, 1):
+        length = values.shape[axis]
+        if length > side:
+            starts = np.arange(side) * length // side
+            most, least = (extreme.reduceat(values, starts, axis=axis) for extreme in (np.fmax, np.fmin))
+            values = np.where(-least > most, least, most)
+    return values
 
 
 @dataclass(frozen=True)
@@ -86,9 +115,16 @@ def shade_effects(values: NDArray[np.floating], largest: float) -> list[Shade | 
     return _shade((_scale(values, largest) + 1) / 2, list(DIVERGING.values()))
 
 
-def draw_legend(*, signed: bool) -> Still:
-    """Return a row of all colours of a ramp, from its lowest value to its highest."""
+def draw_legend(*, signed: bool, sides: bool = False) -> Still:
+    """Return a row of all colours of a ramp, from its lowest value to its highest.
+
+    Args:
+        signed: whether the ramp is that of effects, or of the difference of two sides, instead of that of weights.
+        sides: whether it is that of the difference.
+    """
     along = np.linspace(-1, 1, 64)[None] if signed else np.linspace(0, 1, 64)[None] ** 2
+    if sides:
+        return draw_differences(along, 1)
     return draw_effects(along, 1) if signed else draw_weights(along)
 
 
