@@ -11,7 +11,7 @@ import torch
 
 from reportgen.captures.record import Capture
 from reportgen.evidence.collectors.scores import HeadMeasurer
-from reportgen.evidence.kinds.attribution import Attribution
+from reportgen.evidence.kinds.attribution import Attribution, list_rows
 from reportgen.evidence.kinds.lens import Lens
 from reportgen.records import Generation, ModelInfo, Prediction, Prompt, Step, Token
 from reportgen.records.evidence import Evidence
@@ -273,3 +273,27 @@ def make_random(
     heads[0] = np.moveaxis(np.add.reduceat(sources, starts, axis=2), 2, 0)
     attribution = replace(attribution, heads=heads, sources=sources, read=sources.sum((0, 1)))
     return replace(capture, attention=attention, evidence=capture.evidence.replace(attribution=attribution))
+
+
+def with_attribution(capture: Capture, **changes: object) -> Capture:
+    """Return a capture with parts of its attribution changed."""
+    assert capture.evidence.attribution
+    attribution = replace(capture.evidence.attribution, **changes)  # pyright: ignore[reportArgumentType]
+    return replace(capture, evidence=capture.evidence.replace(attribution=attribution))
+
+
+def withhold(capture: Capture, *steps: int) -> Capture:
+    """Return a capture whose parts do not add up at these steps, as the collector leaves it."""
+    attribution = capture.evidence.attribution
+    assert attribution
+    assert attribution.read is not None
+    assert attribution.sources is not None
+    reasons = tuple("x" if step in steps else "" for step in range(len(capture.steps)))
+    changes: dict[str, Any] = {"withheld": (reasons,) * len(attribution.heads)}
+    for name in ("heads", "other_parts", "embedding", "biases", "other_heads", "rounding", "logits"):
+        changes[name] = getattr(attribution, name).copy()
+        changes[name][:, list(steps)] = np.nan
+    sources, read = attribution.sources.copy(), attribution.read.copy()
+    for step in steps:
+        sources[:, :, list_rows(capture)[step]], read[list_rows(capture)[step]] = np.nan, np.nan
+    return with_attribution(capture, **changes, sources=sources, read=read)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from samples import make_capture, make_random, make_token
+from samples import make_capture, make_random, make_token, with_attribution, withhold
 
 from reportgen.captures.record import Capture
 from reportgen.evidence.kinds.attribution import Attribution, list_rows
@@ -52,29 +52,6 @@ def attribution_of(capture: Capture) -> Attribution:
     """Return the attribution of a capture that has one."""
     assert capture.evidence.attribution is not None
     return capture.evidence.attribution
-
-
-def with_attribution(capture: Capture, **changes: object) -> Capture:
-    """Return a capture with parts of its attribution changed."""
-    attribution = replace(attribution_of(capture), **changes)  # pyright: ignore[reportArgumentType]
-    return replace(capture, evidence=capture.evidence.replace(attribution=attribution))
-
-
-def withhold(capture: Capture, *steps: int) -> Capture:
-    """Return a capture whose parts do not add up at these steps."""
-    reasons = tuple("x" if step in steps else "" for step in range(len(capture.steps)))
-    attribution = attribution_of(capture)
-    changes = {"withheld": (reasons,) * len(attribution.heads)}
-    for name in ("heads", "other_parts", "other_heads", "logits"):
-        values = getattr(attribution, name).copy()
-        values[:, list(steps)] = np.nan
-        changes[name] = values
-    assert attribution.read is not None
-    assert attribution.sources is not None
-    sources, read = attribution.sources.copy(), attribution.read.copy()
-    for step in steps:
-        sources[:, :, list_rows(capture)[step]], read[list_rows(capture)[step]] = np.nan, np.nan
-    return with_attribution(capture, **changes, sources=sources, read=read)
 
 
 def without_effects(capture: Capture) -> Capture:
