@@ -455,7 +455,7 @@ def test_page_says_in_one_line_why_evidence_is_missing() -> None:
     }
     page = parse_html(render_page(replace(make_capture(), evidence=Evidence(missing=reasons))))
     (line,) = page.find("p", class_="unmeasured")
-    titles = ("weighted attention", "direct logit attribution", "logit lens", "attention rollout")
+    titles = [DEFINITIONS[name].title for name in ("value_norms", "attribution", "lens", "rollout", "ablation")]
     assert all(reason in line.text for reason in reasons.values())
     assert all(f"{title} (not available" in line.text for title in titles)
     assert not [element for name in ("effect", "read", "show-weight") for element in page.find(id=name)]
