@@ -293,9 +293,7 @@ def make_map_panel(capture: Capture, opening: Opening, precision: Precision = FU
     )
 
 
-def measure_map(
-    capture: Capture, opening: Opening, precision: Precision = FULL
-) -> tuple[NDArray[np.floating], bool]:
+def measure_map(capture: Capture, opening: Opening, precision: Precision = FULL) -> tuple[NDArray[np.floating], bool]:
     """Return what the map of all heads shows, ``[layer, head]``, and whether these are effects.
 
     Effects on the opening step's token are in logits. Without them, the map shows the largest weight of each head at

@@ -108,7 +108,7 @@ def test_every_file_is_used() -> None:
         whole = re.sub(r"\s", "", read_styles(*own))
         assert "/*" not in whole
         for name in (*SHARED_STYLES, *own):
-            rules = re.findall(r"^[^\s/*@][^{;\n]*\{$", styles[name], re.MULTILINE)
+            rules = re.findall(r"^ *[^\s/*@][^{;\n]*\{$", styles[name], re.MULTILINE)
             assert rules
             assert [rule for rule in rules if re.sub(r"\s", "", rule) not in whole] == []
 
