@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from reportgen.captures.record import Capture
 from reportgen.evidence.kinds.scores import HEAD_SCORES, LABEL_FROM, HeadScore
 from reportgen.evidence.opening import Opening
-from reportgen.pages.alignment import Alignment, align, measure_variations
+from reportgen.pages.alignment import Alignment, Variation, align, measure_variations
 from reportgen.pages.assets import (
     COMPARE_SCRIPTS,
     COMPARE_STYLES,
@@ -29,7 +29,7 @@ from reportgen.pages.assets import (
     read_scripts,
     read_styles,
 )
-from reportgen.pages.cards import Card, encode_picture, make_card, shade_means
+from reportgen.pages.cards import Card, excerpt
 from reportgen.pages.direction import find_direction
 from reportgen.pages.encoding import (
     describe_capture,
@@ -65,7 +65,7 @@ from reportgen.pages.precision import FULL, Precision, describe_dropped_mass, de
 from reportgen.pages.reproduction import make_comparison_file
 from reportgen.pages.sentences import to_json
 from reportgen.pages.size_limit import render_within
-from reportgen.pages.stills import Still, draw_legend, shade_weights
+from reportgen.pages.stills import Still, draw_legend, draw_thumbnail, shade_weights
 from reportgen.pages.tables import (
     PromptRow,
     StepRow,
@@ -81,7 +81,7 @@ from reportgen.pages.templates import GENERATOR, render
 from reportgen.records import Comparison, ModelInfo, Prediction, Step
 from reportgen.records.json_values import list_numbers as to_numbers
 from reportgen.records.json_values import shorten
-from reportgen.records.sentences import Sentence, format_percent, format_weight
+from reportgen.records.sentences import HeadPart, Sentence, TokenPart, format_percent, format_weight, make_sentence
 
 _LISTED = 10
 """Number of heads in the list of those that differ most."""
@@ -235,19 +235,24 @@ def draw_comparison(
 
 
 def make_compare_card(comparison: Comparison, first: Capture, second: Capture) -> Card:
-    """Return the card of a comparison; its thumbnail has A below the diagonal and B, transposed, above it."""
-    cards = [make_card(capture) for capture in (first, second)]
-    models = list(dict.fromkeys(card.model for card in cards))
+    """Return the card of a comparison; its thumbnail is the map of how much each head differs, from 0 to 1."""
+    captures = first, second
+    alignment = align(first, second)
+    variations = [] if alignment is None else measure_variations(first, second, alignment)
+    reads = [] if alignment is None else find_pair_reads(captures, alignment, variations)
     return Card(
         slug=comparison.slug,
         title=comparison.title,
-        text="\n".join(card.text for card in cards),
-        model=" and ".join(models),
+        text=" | ".join(excerpt(capture) for capture in captures),
+        model=" and ".join(dict.fromkeys(capture.model.title for capture in captures)),
         tags=comparison.tags,
-        num_prompt_tokens=sum(card.num_prompt_tokens for card in cards),
-        num_steps=sum(card.num_steps for card in cards),
-        thumbnail=_draw_both(first, second),
-        compares=(cards[0].title, cards[1].title),
+        num_prompt_tokens=sum(capture.num_prompt_tokens for capture in captures),
+        num_steps=sum(capture.num_generated_tokens for capture in captures),
+        thumbnail=_draw_variations(captures, variations),
+        said=to_json(_say_read(captures, reads[0])) if reads else [],
+        head=f"L{reads[0].layer} H{reads[0].head}" if reads else "",
+        compares=(first.prompt.title, second.prompt.title),
+        sides=(first.prompt.slug, second.prompt.slug),
     )
 
 
@@ -501,11 +506,20 @@ def _make_layer_blocks(captures: tuple[Capture, Capture], precision: Precision) 
                 yield f"{name}-layer-{layer}", encode_layer(capture, layer, precision)
 
 
-def _draw_both(first: Capture, second: Capture) -> str:
-    """Return two thumbnails as one: A below the diagonal, B transposed above it."""
-    below, above = shade_means(first), shade_means(second)
-    side = max(len(below), len(above))
-    picture = np.zeros((side, side), np.float32)
-    picture[: len(below), : len(below)] += np.tril(below)
-    picture[: len(above), : len(above)] += np.triu(above.T, 1)
-    return encode_picture(picture)
+def _draw_variations(captures: tuple[Capture, Capture], variations: Sequence[Variation]) -> str:
+    """Return the map of how much heads differ as a thumbnail, the last layer at the top; empty without heads."""
+    if not variations:
+        return ""
+    values = tabulate_variations(*list_numbers(captures), variations)
+    return draw_thumbnail(np.sqrt(np.nan_to_num(values))[::-1], signed=False)
+
+
+def _say_read(captures: tuple[Capture, Capture], read: PairRead) -> Sentence:
+    """Return what a head reads in both where it differs most."""
+    reads = [
+        make_sentence(f" {name} reads ", TokenPart(capture.tokens[key_pos].shown), f" ({format_weight(weight)})")
+        for name, capture, key_pos, weight in zip("AB", captures, read.keys, read.weights, strict=True)
+    ]
+    query = TokenPart(captures[0].tokens[read.queries[0]].shown)
+    head = HeadPart(read.layer, read.head)
+    return make_sentence(head, " reads the two most differently: at ", query, *reads[0], ",", *reads[1])

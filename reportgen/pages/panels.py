@@ -168,9 +168,8 @@ def _read_row(capture: Capture, step: int | None) -> NDArray[np.float32] | None:
 
 
 def make_read_panel(capture: Capture, opening: Opening, reads: Sequence[StepRead | None]) -> Panel | None:
-    """Return the panel of what attention read for each token; ``None`` with fewer than two steps or no attribution."""
-    attribution = capture.evidence.attribution
-    if attribution is None or attribution.read is None or len(reads) < 2:
+    """Return the panel of what attention read for each token; ``None`` with fewer than two steps, or none known."""
+    if len(reads) < 2 or not any(reads):
         return None
     first = max(0, min((opening.step or 0) - 2, len(reads) - MOST_STEPS))
     steps = range(first, min(first + MOST_STEPS, len(reads)))
@@ -274,12 +273,12 @@ def label_map(layers: Sequence[int], heads: Sequence[int], layer: int) -> tuple[
 
 def make_map_panel(capture: Capture, opening: Opening, precision: Precision = FULL) -> Panel:
     """Return the map of all heads: their effects, or without them the largest weight off the first token."""
-    effects = _find_effects(capture, opening)
-    if effects is not None:
-        still = draw_effects(effects[::-1], max(float(np.nanmax(np.abs(effects), initial=0)), 1e-9))
+    values, signed = measure_map(capture, opening, precision)
+    if signed:
+        still = draw_effects(values[::-1], max(float(np.nanmax(np.abs(values), initial=0)), 1e-9))
         alt = "Effect of every head, layers from the last at the top, heads from left to right"
     else:
-        still = draw_weights(_find_largest_weights(capture, opening.query_pos, precision)[::-1])
+        still = draw_weights(values[::-1])
         alt = "Largest weight of every head off the first token"
     row, column = len(capture.layers) - 1 - capture.layers.index(opening.layer), capture.heads.index(opening.head)
     rows, columns = label_map(capture.layers, capture.heads, opening.layer)
@@ -292,6 +291,21 @@ def make_map_panel(capture: Capture, opening: Opening, precision: Precision = FU
         count=len(capture.layers),
         alt=alt,
     )
+
+
+def measure_map(
+    capture: Capture, opening: Opening, precision: Precision = FULL
+) -> tuple[NDArray[np.floating], bool]:
+    """Return what the map of all heads shows, ``[layer, head]``, and whether these are effects.
+
+    Effects on the opening step's token are in logits. Without them, the map shows the largest weight of each head at
+    the opening position, the first token aside.
+    """
+    effects = _find_effects(capture, opening)
+    if effects is not None:
+        return effects, True
+    weights = round_weights(dequantize_sqrt(capture.attention[:, :, capture.row(opening.query_pos)]), precision)
+    return weights[:, :, 1:].max(2, initial=0), False
 
 
 def find_row_scales(rows: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -314,12 +328,6 @@ def _find_effects(capture: Capture, opening: Opening) -> NDArray[np.float32] | N
     if attribution is None or opening.step is None or attribution.withheld[0][opening.step]:
         return None
     return attribution.heads[0, opening.step]
-
-
-def _find_largest_weights(capture: Capture, query_pos: int, precision: Precision) -> NDArray[np.floating]:
-    """Return the largest weight of each head off the first token, ``[layer, head]``."""
-    rows = round_weights(dequantize_sqrt(capture.attention[:, :, capture.row(query_pos)]), precision)
-    return rows[:, :, 1:].max(2, initial=0)
 
 
 def _read_weights(

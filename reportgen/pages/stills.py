@@ -23,6 +23,12 @@ LARGEST_SIDE = 256
 _LIGHT_FROM = 0.18
 """Relative luminance from which text on a colour is black; on darker ones it is white. Both have a contrast of 4.5."""
 
+THUMBNAIL_SIDE = 40
+"""Largest number of cells along a side of a thumbnail; larger maps are pooled by the largest absolute value."""
+_SHADES = 7
+"""Number of shades of each sign in a thumbnail: few, because an index may have thousands of them."""
+_ABOVE, _BELOW, _WEIGHT = (0xD2, 0x75, 0x2F), (0x96, 0x6B, 0xC4), (0x3F, 0x86, 0xDA)
+
 
 @dataclass(frozen=True)
 class Still:
@@ -122,11 +128,39 @@ def draw_legend(*, signed: bool, sides: bool = False) -> Still:
     return draw_effects(along, 1) if signed else draw_weights(along)
 
 
+def draw_thumbnail(shares: NDArray[np.floating], *, signed: bool) -> str:
+    """Return a small picture of a map, which one background fits as well as another: cells are clear where they are 0.
+
+    Args:
+        shares: shares of the strongest colour, -1 to 1, ``[row, column]``; NaN counts as 0.
+        signed: whether these are effects, orange above 0 and purple below, and not weights, which are blue.
+
+    Returns:
+        A PNG of one pixel a cell, less than 2 KB, as a ``data:`` URL.
+    """
+    pooled = _pool(np.clip(np.nan_to_num(shares), -1, 1), THUMBNAIL_SIDE)
+    image = Image.fromarray((np.rint(pooled * _SHADES) + _SHADES).astype(np.uint8)).convert("P")
+    above = _ABOVE if signed else _WEIGHT
+    image.putpalette([*_BELOW * _SHADES, *above * (_SHADES + 1)])
+    alphas = bytes(abs(level) * 255 // _SHADES for level in range(-_SHADES, _SHADES + 1))
+    return encode_png(image, bits=4, transparency=alphas)
+
+
 def encode_png(image: Image.Image, **options: object) -> str:
     """Return a picture as a PNG in a ``data:`` URL."""
     file = io.BytesIO()
     image.save(file, "png", optimize=True, **options)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def _pool(values: NDArray[np.floating], side: int) -> NDArray[np.floating]:
+    """Return values of at most ``side`` cells along each side; a group of cells keeps its largest absolute value."""
+    for axis, length in enumerate(values.shape):
+        if length > side:
+            starts = np.arange(side) * length // side
+            high, low = (extreme.reduceat(values, starts, axis=axis) for extreme in (np.maximum, np.minimum))
+            values = np.where(high >= -low, high, low)
+    return values
 
 
 def _list_palettes() -> list[Sequence[str]]:

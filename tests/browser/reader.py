@@ -118,6 +118,8 @@ _UNCOVER = """(figure) => {
   if (!figure.checkVisibility()) figure.closest("[popover]")?.showPopover();
 }"""
 
+_COVER = """(field) => field.closest("[popover]:popover-open")?.hidePopover()"""
+
 _GO = """(hash) => new Promise((done) => {
   const before = location.href;
   addEventListener("hashchange", () => done(), { once: true });
@@ -131,6 +133,7 @@ class Reader:
 
     def __init__(self, context: BrowserContext) -> None:
         self.page: Page = context.new_page()
+        self.page.set_default_timeout(10_000)
         self.problems: list[str] = []
         self.requests: list[str] = []
         self.page.on("console", self._hear)
@@ -219,6 +222,7 @@ class Reader:
         field = self.page.locator(f"#{name}")
         field.evaluate(_UNCOVER)
         field.select_option(value)
+        field.evaluate(_COVER)
         return self.settle()
 
     def check(self, name: str) -> Reader:
@@ -226,4 +230,5 @@ class Reader:
         box = self.page.locator(f"#{name}")
         box.evaluate(_UNCOVER)
         box.check()
+        box.evaluate(_COVER)
         return self.settle()

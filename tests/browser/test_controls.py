@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from browser.reader import Reader
 
-HERE = {"layer": "1", "head": "1", "query": "2"}
+HERE = {"layer": "1", "head": "1", "step": "0", "query": "2"}
+OPENING = {"layer": "1", "head": "0", "step": "1"}
 
 
 @pytest.fixture
 def reader(cat: Reader) -> Reader:
-    """The page at layer 1, head 1, query 2, with nothing in focus."""
-    cat.page.evaluate("() => document.activeElement.blur()")
-    return cat.go("#layer=1&head=1&query=2")
+    """The page at layer 1, head 1, position 2, with nothing in focus."""
+    cat.page.evaluate("() => { document.activeElement.blur(); scrollTo(0, 0); }")
+    return cat.go("#layer=1&head=1&step=0&query=2")
 
 
 @pytest.mark.parametrize(
@@ -27,6 +30,7 @@ def reader(cat: Reader) -> Reader:
         ("s", {"scale": "linear"}),
         ("f", {"first": "out"}),
         ("w", {"show": "weighted"}),
+        ("r", {"layout": "patterns"}),
         ("t", {"words": "on"}),
         ("a", {"lines": "on"}),
         ("m", {"marks": "on"}),
@@ -46,60 +50,122 @@ def test_ends_hold(reader: Reader) -> None:
     assert reader.address() == HERE | {"layer": "0", "head": "3"}
 
 
-def test_arrows_walk_the_overview_when_it_has_the_focus(reader: Reader) -> None:
-    reader.page.locator("#figure-overview").focus()
-    reader.press("ArrowDown", "ArrowRight", "ArrowRight", "ArrowUp", "ArrowLeft")
-    assert reader.address() == HERE | {"head": "2"}
+def test_steps_are_walked_by_keys_and_take_their_position_along(reader: Reader) -> None:
+    assert reader.press("n").address() == {"layer": "1", "head": "1", "step": "1"}
+    assert reader.press("n", "n").address()["step"] == "2"
+    assert reader.page.locator("#step-name").inner_text() == "3 of 3"
+    assert reader.page.locator("#query-name").inner_text() == "␣And6"
+    assert reader.press("b").address() == {"layer": "1", "head": "1", "step": "1"}
 
 
-def test_select_keeps_its_keys(reader: Reader) -> None:
-    reader.page.locator("#layer").focus()
+def test_position_that_wrote_a_token_takes_its_step_along(reader: Reader) -> None:
+    assert reader.press("ArrowRight", "ArrowRight", "ArrowRight").address() == {"layer": "1", "head": "1", "step": "1"}
+    # Nothing follows the last token: the step stays.
+    assert reader.press("ArrowRight", "ArrowRight").address() == HERE | {"step": "2", "query": "7"}
+
+
+@pytest.mark.parametrize(
+    ("figure", "keys", "changed"),
+    [
+        ("map", ("ArrowUp",), {"layer": "2"}),
+        ("map", ("ArrowDown", "ArrowRight", "ArrowRight"), {"layer": "0", "head": "3"}),
+        ("map", ("ArrowLeft",), {"head": "0"}),
+        ("grid", ("ArrowUp", "ArrowRight"), {"layer": "2", "head": "2"}),
+        ("heads", ("ArrowDown",), {"head": "2"}),
+        ("heads", ("ArrowUp", "ArrowRight"), {"head": "0", "query": "3"}),
+        ("layers", ("ArrowUp",), {"layer": "2"}),
+        ("layers", ("ArrowDown",), {"layer": "0"}),
+        ("head", ("ArrowDown",), {"query": "3"}),
+        ("head", ("ArrowUp", "ArrowUp"), {"query": "0"}),
+        ("read", ("ArrowDown",), {"step": "1", "query": None}),
+    ],
+)
+def test_arrows_walk_the_figure_in_focus(
+    reader: Reader, figure: str, keys: tuple[str, ...], changed: dict[str, str | None]
+) -> None:
+    reader.page.locator(f"#figure-{figure}").focus()
+    reader.press(*keys)
+    expected = {name: value for name, value in (HERE | changed).items() if value is not None}
+    assert reader.address() == expected
+
+
+def test_field_keeps_its_keys(reader: Reader) -> None:
+    reader.page.locator("#by").focus()
     reader.press("j")
     assert reader.address() == HERE
 
 
 def test_buttons_and_lists_select(reader: Reader) -> None:
-    reader.page.get_by_role("button", name="next layer").click()
-    reader.page.get_by_role("button", name="previous head").click()
-    reader.page.get_by_role("button", name="next query position").click()
-    assert reader.settle().address() == {"layer": "2", "head": "0", "query": "3"}
-    reader.page.locator("#layer").select_option("0")
-    reader.page.locator("#head").select_option("3")
-    reader.page.locator("#query").fill("1")
-    reader.page.locator("#scale").select_option("linear")
-    reader.page.locator("#first").select_option("out")
-    assert reader.settle().address() == {
-        "layer": "0", "head": "3", "query": "1", "scale": "linear", "first": "out",
+    reader.page.get_by_role("button", name="next token").click()
+    assert reader.settle().address() == {"layer": "1", "head": "1", "step": "1"}
+    reader.page.get_by_role("button", name="previous token").click()
+    reader.choose("scale", "linear").choose("first", "out").choose("shading", "weight").choose("by", "weight")
+    assert reader.address() == {
+        "layer": "1", "head": "1", "step": "0", "scale": "linear", "first": "out", "shading": "weight", "by": "weight",
     }  # fmt: skip
+    reader.choose("contrast", "runner-up-1")
+    assert (reader.address()["contrast"], reader.address()["measure"]) == ("runner-up-1", "runner-up-1")
 
 
-def test_click_on_a_token_selects_it_and_on_a_generated_one_its_step(reader: Reader) -> None:
+def test_head_and_token_of_the_sentence_select(reader: Reader) -> None:
+    reader.go("#layer=0&head=3&step=1").page.locator("#claim .chip").click()
+    assert reader.settle().address() == {"layer": "1", "head": "0", "step": "1"}
+    reader.page.locator("#claim .tok", has_text="␣mat").click()
+    assert reader.settle().address() == {"layer": "1", "head": "0", "step": "1", "key": "4"}
+    assert reader.ask("selected", "heads", "columns") == "␣mat"
+    assert reader.page.locator("#strip .key").inner_text() == "␣mat"
+
+
+def test_click_on_a_word_of_the_prompt_keeps_the_step(reader: Reader) -> None:
+    reader.go("#layer=1&head=1&step=1")
     tokens = reader.page.locator("#strip .token")
+    claim = reader.page.locator("#claim").inner_text()
     tokens.nth(1).click()
-    assert reader.address()["query"] == "1"
-    assert tokens.nth(1).get_attribute("aria-pressed") == "true"
-    tokens.nth(6).click()
-    assert reader.address()["step"] == "1"
-    # Step 1 chose position 6; the row that chose it is that of position 5.
-    assert tokens.nth(5).get_attribute("aria-pressed") == "true"
-    assert "Step 1 chose “␣And”, 50 %" in reader.page.locator("#sentence").inner_text()
+    assert reader.settle().address() == {"layer": "1", "head": "1", "step": "1", "query": "1"}
+    assert reader.page.locator("#strip .from").inner_text() == "␣cat"
+    assert reader.page.locator("#strip .now").inner_text() == "␣And"
+    assert reader.page.locator("#query-says").inner_text() == "reading at"
+    # Effects stay those on the token of the step.
+    assert reader.page.locator("#claim").inner_text() == claim
+    assert reader.look_at("grid").rows("grid")[0] == pytest.approx([0.6, 0, -0.6, -1.2], abs=1e-4)
+    assert reader.page.locator("#effect-of").text_content() == "␣And"
+    assert reader.ask("frames", "read") == [[0, 1, 7, 1]]
+
+
+def test_click_on_a_generated_token_selects_its_step(reader: Reader) -> None:
+    reader.page.locator("#strip .token").nth(6).click()
+    assert reader.settle().address() == {"layer": "1", "head": "1", "step": "1"}
+    # The token of step 1 stands at 6; the position that chose it is 5.
+    assert reader.page.locator("#strip .from").get_attribute("data-position") == "5"
+    assert reader.page.locator("#claim").inner_text().startswith("The model wrote ␣And (50 %).")
 
 
 def test_one_token_is_reached_by_tab_and_arrows_carry_the_focus(reader: Reader) -> None:
     assert reader.page.locator("#strip .token[tabindex='0']").count() == 1
     reader.page.locator("#strip .token[tabindex='0']").focus()
     reader.press("ArrowRight", "ArrowRight")
-    focused = reader.page.evaluate("() => document.activeElement.dataset.position")
-    assert focused == "4"
-    assert reader.address()["step"] == "0"
+    assert reader.page.evaluate("() => document.activeElement.dataset.position") == "4"
+    reader.page.locator("#strip .token").nth(4).press("Enter")
+    assert reader.settle().address() == {"layer": "1", "head": "1", "step": "0"}
 
 
-def test_address_opens_its_view(new_reader, addresses) -> None:
-    reader = new_reader().open(f"{addresses['file']}/cat.html#layer=2&head=3&step=1&scale=linear&first=out")
-    assert reader.page.locator("#head-name").inner_text() == "L2 H3"
-    assert reader.page.locator("#query").input_value() == str(5 - 1 + 1)
+def test_address_opens_its_view(new_reader: Callable[..., Reader], addresses: dict[str, str]) -> None:
+    reader = new_reader().open(f"{addresses['file']}/cat.html#layer=2&head=3&step=1&scale=linear&first=out&key=2")
+    assert reader.page.locator("#head-name").inner_text() == "L2 H3 ▾"
+    assert reader.page.locator("#query-name").inner_text() == ".5"
+    assert reader.page.locator("#step-name").inner_text() == "2 of 3"
     assert reader.page.locator("#scale").input_value() == "linear"
     assert reader.page.locator("#first").input_value() == "out"
+    assert reader.ask("selected", "heads", "columns") == "␣ate"
+    assert reader.problems == []
+
+
+def test_page_opens_on_the_largest_effect_through_one_token(
+    new_reader: Callable[..., Reader], addresses: dict[str, str]
+) -> None:
+    reader = new_reader().open(f"{addresses['file']}/cat.html")
+    assert reader.address() == {}
+    assert reader.press("s").address() == OPENING | {"key": "4", "scale": "linear"}
 
 
 @pytest.mark.parametrize(
@@ -108,25 +174,25 @@ def test_address_opens_its_view(new_reader, addresses) -> None:
 )
 def test_wrong_address_falls_back(reader: Reader, wrong: str) -> None:
     reader.go(wrong)
-    opening = reader.page.evaluate("() => probe && location.hash")
-    assert opening == wrong
+    assert reader.page.evaluate("() => location.hash") == wrong
     reader.press("s", "s", "s")
-    assert reader.address()["step"] == "0"
+    assert reader.address() == OPENING | {"key": "4"}
     assert reader.problems == []
 
 
 def test_back_returns_to_what_was_chosen_before(reader: Reader) -> None:
-    reader.page.locator("#layer").select_option("2")
-    reader.page.locator("#head").select_option("3")
-    reader.settle().page.go_back()
-    assert reader.settle().page.locator("#head-name").inner_text() == "L2 H1"
+    reader.click_cell(2, 3, "map")
+    assert reader.page.locator("#head-name").inner_text() == "L0 H3 ▾"
+    reader.click_cell(0, 2, "map")
     reader.page.go_back()
-    assert reader.settle().page.locator("#head-name").inner_text() == "L1 H1"
+    assert reader.settle().page.locator("#head-name").inner_text() == "L0 H3 ▾"
+    assert reader.ask("frames", "map") == [[3, 2, 1, 1]]
+    reader.page.go_back()
+    assert reader.settle().page.locator("#head-name").inner_text() == "L1 H1 ▾"
 
 
 def test_held_key_leaves_one_entry_in_the_history(reader: Reader) -> None:
-    reader.page.locator("#layer").select_option("2")
-    reader.settle().page.evaluate(
+    reader.click_cell(0, 1, "map").page.evaluate(
         """() => {
           for (let i = 0; i < 300; i++) {
             document.body.dispatchEvent(new KeyboardEvent("keydown", { key: i % 2 ? "h" : "l", bubbles: true }));
@@ -135,66 +201,67 @@ def test_held_key_leaves_one_entry_in_the_history(reader: Reader) -> None:
     )
     reader.settle()
     reader.page.wait_for_timeout(200)
-    assert reader.page.evaluate("() => location.hash") == "#layer=2&head=1&query=2"
+    hash_of = "() => location.hash"
+    assert reader.page.evaluate(hash_of) == "#layer=2&head=1&step=0&query=2"
     reader.page.go_back()  # before the walk
-    assert reader.settle().page.evaluate("() => location.hash") == "#layer=2&head=1&query=2"
+    assert reader.settle().page.evaluate(hash_of) == "#layer=2&head=1&step=0&query=2"
     reader.page.go_back()  # before the choice
-    assert reader.settle().page.evaluate("() => location.hash") == "#layer=1&head=1&query=2"
+    assert reader.settle().page.evaluate(hash_of) == "#layer=1&head=1&step=0&query=2"
     assert reader.problems == []
 
 
 def test_play_goes_through_all_steps_and_stops(reader: Reader) -> None:
     button = reader.page.locator("#play")
-    reader.press("Space")
-    assert button.inner_text() == "Pause"
-    seen = []
+    reader.go("#layer=1&head=1&step=0").press("Space")
+    assert button.get_attribute("aria-pressed") == "true"
+    claims = []
     for _ in range(60):
-        sentence = reader.page.locator("#sentence").inner_text()
-        if "Step" in sentence and sentence not in seen:
-            seen.append(sentence)
-        if button.inner_text() == "Play":
+        claim = reader.page.locator("#claim").inner_text()
+        claims += [claim] if claim not in claims else []
+        if button.get_attribute("aria-pressed") == "false":
             break
         reader.page.wait_for_timeout(100)
-    assert [sentence.split("Step ")[1][0] for sentence in seen] == ["0", "1", "2"]
+    assert [claim.split()[3] for claim in claims] == [".", "␣And", "␣the7"]
+    assert reader.settle().address()["step"] == "2"
+
+
+def test_play_can_be_paused(reader: Reader) -> None:
+    button = reader.page.locator("#play")
+    button.click()
+    button.click()
     assert button.get_attribute("aria-pressed") == "false"
 
 
-def test_space_on_a_tool_of_a_figure_is_not_play(reader: Reader) -> None:
-    reader.look_at("head").page.evaluate("() => document.activeElement.blur()")
-    tool = reader.page.locator("#figure-head .bk-OnOffButton").first
-    tool.focus()
-    reader.press("Space")
-    assert reader.page.locator("#play").inner_text() == "Play"
-    assert reader.address()["query"] == HERE["query"]
-
-
 def test_layers_of_a_figure_are_no_tab_stops(reader: Reader) -> None:
-    reader.look_at("head")
-    layers = reader.page.locator("#figure-head .bk-events")
+    layers = reader.look_at("head").page.locator("#figure-head .bk-events")
     assert layers.count() > 0
     assert {layer.get_attribute("tabindex") for layer in layers.all()} == {"-1"}
 
 
-def test_play_can_be_paused(reader: Reader) -> None:
-    reader.page.locator("#play").click()
-    reader.page.locator("#play").click()
-    assert reader.page.locator("#play").inner_text() == "Play"
-
-
-def test_sticky_toolbar_never_covers_what_has_the_focus(reader: Reader) -> None:
+def test_bar_never_covers_what_has_the_focus(reader: Reader) -> None:
     reader.page.evaluate("() => scrollTo(0, document.documentElement.scrollHeight)")
     reader.page.locator("details summary").last.focus()
-    for _ in range(12):
+    for _ in range(16):
         reader.page.keyboard.press("Shift+Tab")
-        top, bottom = reader.page.evaluate(
+        bottom, edge = reader.page.evaluate(
             """() => {
-              const bar = document.querySelector(".toolbar");
+              const bar = document.querySelector(".bar");
               const active = document.activeElement;
               if (bar.contains(active) || active === document.body) return [1, 0];
               return [active.getBoundingClientRect().bottom, bar.getBoundingClientRect().bottom];
             }"""
         )
-        assert top > bottom
+        assert bottom > edge
+
+
+def test_contents_lead_to_a_section_and_keep_the_selection(reader: Reader) -> None:
+    reader.page.locator(".rail nav a[href='#effect']").click()
+    top = reader.settle().page.locator("#effect").evaluate("(one) => one.getBoundingClientRect().top")
+    bar = reader.page.locator(".bar").evaluate("(one) => one.getBoundingClientRect().bottom")
+    assert bar <= top < 450
+    assert reader.address() == HERE
+    reader.page.locator(".rail nav a[href='#made']").click()
+    assert reader.page.locator("#made").get_attribute("open") is not None
 
 
 def test_module_had_no_problem(cat: Reader) -> None:

@@ -199,9 +199,10 @@ def test_data_stands_last() -> None:
     page = parse_html(render_page(make_capture(layers=(0, 3, 4))))
     scripts = [script.attributes.get("id", "script") for script in page.find("script")]
     assert scripts == [
-        "card", "script", "block-script", "block-bokeh", "block-figure", "block-content", "block-opening-head", "script",
-        "block-answers", "block-evidence", "block-grids", "block-norms", "block-read", "block-rollout", "block-entropy", "block-layer-0",
-        "block-sources-0", "block-layer-3", "block-sources-3", "block-layer-4", "block-sources-4",
+        "card", "script", "block-script", "block-bokeh", "block-figure", "block-content", "block-opening-head",
+        "script", "block-answers", "block-evidence", "block-grids", "block-norms", "block-read", "block-rollout",
+        "block-entropy", "block-layer-0", "block-sources-0", "block-layer-3", "block-sources-3", "block-layer-4",
+        "block-sources-4",
     ]  # fmt: skip
 
 
@@ -236,7 +237,9 @@ def test_answers_and_findings_of_every_step_are_in_the_page() -> None:
     (block,) = page.find("script", id="block-answers")
     said = json.loads(decode_bytes(block.text))
     answers, findings = said["answers"], said["findings"]
-    assert [answer["read"]["key_pos"] for answer in answers] == [read.key_pos for read in measure_reads(capture) if read]
+    assert [answer["read"]["key_pos"] for answer in answers] == [
+        read.key_pos for read in measure_reads(capture) if read
+    ]
     assert opening.step is not None
     assert page.find(id="claim")[0].text == words_of(answers[opening.step]["claim"])
     assert page.find(id="details")[0].text == words_of(answers[opening.step]["details"])
@@ -252,6 +255,7 @@ def test_answers_and_findings_of_every_step_are_in_the_page() -> None:
 
 def words_of(sentence: list[Any]) -> str:
     """Return the text of a sentence as a page shows it."""
+
     def one(part: Any) -> str:
         if isinstance(part, str):
             return part
@@ -268,7 +272,7 @@ def test_heads_and_tokens_of_the_answer_select() -> None:
     (answer,) = page.find("section", id="answer")
     for chip in answer.find("button", class_="chip"):
         assert chip.text == f"L{chip.attributes['data-layer']} H{chip.attributes['data-head']}"
-    tokens = [token for token in answer.find("button", class_="tok")]
+    tokens = answer.find("button", class_="tok")
     assert tokens
     shown = [token.shown for token in make_capture().tokens]
     for token in tokens:

@@ -65,7 +65,7 @@ reportgen.controls = (() => {
   }
 
   /** Show the selection in controls, titles and contents. */
-  function draw({ state, bounds, content }) {
+  function draw({ state, bounds, content, palette, diverging }) {
     for (const name of CHOICES) if (byId(name)) byId(name).value = state[name];
     for (const name of SWITCHES) byId(name).checked = state[name];
     for (const name of RADIOS)
@@ -77,6 +77,7 @@ reportgen.controls = (() => {
     for (const button of document.querySelectorAll('[data-all="columns"]'))
       button.textContent = state.all.includes("columns") ? "show fewer columns" : "show all columns";
     drawNames(state, bounds, content);
+    drawLegends({ weight: palette, effect: diverging });
     drawPin(state);
     const { way, layers, heads } = state.over;
     Object.assign(byId("way"), { value: way });
@@ -111,6 +112,16 @@ reportgen.controls = (() => {
     linear: "0 · .25 · .5 · .75 · 1 (linear)",
     log: "≤.0001 · .001 · .01 · .1 · 1 (logarithmic)",
   };
+
+  /** Legends show the colours that are drawn: those of the theme, or the ones that were chosen. */
+  function drawLegends(ramps) {
+    for (const legend of document.querySelectorAll("[data-legend]")) {
+      const place = legend.querySelector("picture, .ramp");
+      const background = `linear-gradient(to right, ${ramps[legend.dataset.legend].join()})`;
+      if (place.matches(".ramp")) place.style.setProperty("background", background);
+      else place.replaceWith(text.element("span", { class: "ramp", style: { background } }));
+    }
+  }
 
   const capital = (said) => said.charAt(0).toUpperCase() + said.slice(1);
 
