@@ -12,6 +12,7 @@ reportgen.compare = (() => {
     cite,
     embed,
     keys,
+    legends,
     lists,
     pair,
     sides: figures,
@@ -138,6 +139,7 @@ reportgen.compare = (() => {
     async function drawRest(isCurrent) {
       embed.say(lists.sayPlace(state, sides));
       lists.drawNames(state, sides, bounds);
+      legends.draw({ weight: scenes.a.palette, "A − B": scenes.a.diverging }, state.scale);
       lists.drawNext(sides, shared.next);
       lists.drawScores(sides, shared.scores);
       const places = pair.NAMES.map((name) => byId(`strip-${name}`));
