@@ -40,7 +40,7 @@ _SHARED_SCRIPTS = (
     "data/evidence.js", "data/ledger.js", "page/text.js", "page/theme.js", "page/address.js", "page/keys.js",
     "page/pointer.js", "page/blocks.js", "figures/colors.js", "figures/figure.js", "figures/axis.js",
     "figures/square.js", "page/viewer.js", "page/picture.js", "page/save.js", "page/cite.js", "page/dialogs.js",
-    "page/contents.js",
+    "page/legends.js", "page/contents.js",
 )  # fmt: skip
 """Scripts of pages and comparisons in the order in which they must run: first those that only compute."""
 PAGE_SCRIPTS = (

@@ -66,11 +66,12 @@ def find_pair_reads(
     """
     reads = []
     for one in (one for one in variations if one.total_variation >= _LEAST_TOLD):
-        first, second = (
+        (query_a, key_a, weight_a), (query_b, key_b, weight_b) = (
             _find_read(capture, one, start + one.place)
             for capture, start in zip(captures, alignment.starts, strict=True)
         )
-        reads.append(PairRead(one.layer, one.head, one.total_variation, *zip(first, second, strict=True)))
+        queries, keys, weights = (query_a, query_b), (key_a, key_b), (weight_a, weight_b)
+        reads.append(PairRead(one.layer, one.head, one.total_variation, queries, keys, weights))
     return reads
 
 

@@ -12,6 +12,7 @@ reportgen.compare = (() => {
     cite,
     embed,
     keys,
+    legends,
     lists,
     pair,
     sides: figures,
@@ -40,22 +41,16 @@ reportgen.compare = (() => {
       length,
     );
     const places = new Map(shared.places.map(([layer, head, place]) => [`${layer} ${head}`, place]));
-    const contents = captures.map(({ content }) => content);
-    const scenes = {
-      a: makeScene(captures[0], shared.axes[0], alignment.tokensOf(contents.slice(0, 1), shared.axes, shared.before)),
-      b: makeScene(
-        captures[1],
-        shared.axes[1],
-        alignment.tokensOf(contents.slice(1), shared.axes.slice(1), shared.before),
-      ),
-      map: { bounds, variations: shared.variations, content: contents[0] },
+    /** The scene of one side, or of both. */
+    const sceneOf = (...shown) => {
+      const [own, axes] = [captures, shared.axes].map((all) => shown.map((i) => all[i]));
+      const contents = own.map(({ content }) => content);
+      return makeScene(own[0], axes[0], alignment.tokensOf(contents, axes, shared.before));
     };
-    if (isAligned)
-      scenes.difference = makeScene(
-        captures[0],
-        shared.axes[0],
-        alignment.tokensOf(contents, shared.axes, shared.before),
-      );
+    const scenes = {
+      ...{ a: sceneOf(0), b: sceneOf(1), ...(isAligned ? { difference: sceneOf(0, 1) } : {}) },
+      map: { bounds, variations: shared.variations, content: captures[0].content },
+    };
     let state = pair.parse(location.hash, bounds);
     let dialogs = null;
     update();
@@ -144,11 +139,13 @@ reportgen.compare = (() => {
     async function drawRest(isCurrent) {
       embed.say(lists.sayPlace(state, sides));
       lists.drawNames(state, sides, bounds);
+      legends.draw({ weight: scenes.a.palette, "A − B": scenes.a.diverging }, state.scale);
       lists.drawNext(sides, shared.next);
       lists.drawScores(sides, shared.scores);
-      for (const [i, full] of captures.entries()) {
-        const place = byId(`strip-${pair.NAMES[i]}`);
-        strip.select(place, full.state);
+      const places = pair.NAMES.map((name) => byId(`strip-${name}`));
+      for (const [i, place] of places.entries()) strip.select(place, captures[i].state);
+      for (const [i, place] of places.entries()) {
+        const full = captures[i];
         const shades = await strip.load(full);
         if (!isCurrent()) return;
         strip.draw(place, full, shades);

@@ -8,12 +8,6 @@ reportgen.lists = (() => {
   const { element, tok, bar } = text;
   const byId = (id) => document.getElementById(id);
 
-  const SCALES = {
-    sqrt: "0 · .1 · .5 · 1 (square root)",
-    linear: "0 · .25 · .5 · .75 · 1 (linear)",
-    log: "≤.0001 · .001 · .01 · .1 · 1 (logarithmic)",
-  };
-
   const tokensOf = (sides) =>
     sides.map(({ full: { content, state } }) => [content.tokens[state.queryPos][1], state.queryPos]);
 
@@ -46,7 +40,6 @@ reportgen.lists = (() => {
       .map((_, i) => pair.sayStandIn(state, i, bounds))
       .filter(Boolean)
       .join(" ");
-    document.querySelector('[data-legend="weight"] small').textContent = SCALES[state.scale];
     const said = sides.map(({ full: { content, state: own } }) =>
       kinds.describeHead(content, own.layer, own.head).join(" · "),
     );

@@ -4,7 +4,7 @@ globalThis.reportgen ??= {};
 reportgen.controls = (() => {
   "use strict";
 
-  const { kinds, sets, state: states, text } = reportgen;
+  const { kinds, legends, sets, state: states, text } = reportgen;
   const byId = (id) => document.getElementById(id);
   const CHOICES = ["scale", "by", "measure", "contrast", "shading"];
   const SWITCHES = ["words", "lines", "marks"];
@@ -77,7 +77,7 @@ reportgen.controls = (() => {
     for (const button of document.querySelectorAll('[data-all="columns"]'))
       button.textContent = state.all.includes("columns") ? "show fewer columns" : "show all columns";
     drawNames(state, bounds, content);
-    drawLegends({ weight: palette, effect: diverging });
+    legends.draw({ weight: palette, effect: diverging }, state.scale);
     drawPin(state);
     const { way, layers, heads } = state.over;
     Object.assign(byId("way"), { value: way });
@@ -89,7 +89,10 @@ reportgen.controls = (() => {
     const { layer, head, queryPos, step } = state;
     const name = `L${layer} H${head}`;
     byId("head-name").textContent = `${name} ▾`;
-    byId("query-name").replaceChildren(text.tok(content.tokens[queryPos][1]), text.element("sub", {}, String(queryPos)));
+    byId("query-name").replaceChildren(
+      text.tok(content.tokens[queryPos][1]),
+      text.element("sub", {}, String(queryPos)),
+    );
     const forStep = states.readsForStep(state, bounds);
     byId("query-says").textContent = forStep ? "predicting from" : "reading at";
     if (byId("step-name")) byId("step-name").textContent = `${step + 1} of ${states.numSteps(bounds)}`;
@@ -98,29 +101,20 @@ reportgen.controls = (() => {
       : ["at ", text.tok(content.tokens[queryPos][1]), text.element("sub", {}, String(queryPos))];
     for (const place of document.querySelectorAll("[data-name]")) {
       const said = { layer: [capital(kinds.nameLayer(content, layer))], head: [`Head ${head}`], both: [name], when };
-      place.replaceChildren(...said[place.dataset.name].map((node) => (typeof node === "string" ? node : node.cloneNode(true))));
+      place.replaceChildren(
+        ...said[place.dataset.name].map((node) => (typeof node === "string" ? node : node.cloneNode(true))),
+      );
     }
-    const divided = state.renormalised && state.show !== "attribution" ? " The first token is left out, rows are divided by the rest." : "";
-    const rows = state.show === "attribution" ? "Effect through each token on the token written, in logits; rows of generated tokens alone." : "One row a token that reads, one column a token read.";
+    const divided =
+      state.renormalised && state.show !== "attribution"
+        ? " The first token is left out, rows are divided by the rest."
+        : "";
+    const rows =
+      state.show === "attribution"
+        ? "Effect through each token on the token written, in logits; rows of generated tokens alone."
+        : "One row a token that reads, one column a token read.";
     byId("head-hint").textContent = `${rows}${divided}`;
     if (byId("chosen-name")) byId("chosen-name").textContent = name;
-    document.querySelector('[data-legend="weight"] small').textContent = LEGENDS[state.scale];
-  }
-
-  const LEGENDS = {
-    sqrt: "0 · .1 · .5 · 1 (square root)",
-    linear: "0 · .25 · .5 · .75 · 1 (linear)",
-    log: "≤.0001 · .001 · .01 · .1 · 1 (logarithmic)",
-  };
-
-  /** Legends show the colours that are drawn: those of the theme, or the ones that were chosen. */
-  function drawLegends(ramps) {
-    for (const legend of document.querySelectorAll("[data-legend]")) {
-      const place = legend.querySelector("picture, .ramp");
-      const background = `linear-gradient(to right, ${ramps[legend.dataset.legend].join()})`;
-      if (place.matches(".ramp")) place.style.setProperty("background", background);
-      else place.replaceWith(text.element("span", { class: "ramp", style: { background } }));
-    }
   }
 
   const capital = (said) => said.charAt(0).toUpperCase() + said.slice(1);
