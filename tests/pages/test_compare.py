@@ -263,9 +263,9 @@ def test_two_models_are_named_and_told_apart() -> None:
 def test_card_names_both_sides_and_is_read_back() -> None:
     first, second = make_pair()
     card = make_compare_card(COMPARISON, first, second)
-    assert card.facts == "tiny · side by side: A cat and a mat | A dog"
+    assert (card.model, card.compares, card.sides) == ("tiny", ("A cat and a mat", "A dog"), ("cat", "dog"))
     assert (card.slug, card.title, card.tags) == ("cat-and-dog", "A cat beside a dog", ("pets",))
-    assert card.text == "The cat ate the mat\nA dog ate the mat"
+    assert card.text == "The cat ate the mat | A dog ate the mat"
     (carried,) = render(first, second).find("script", id="card")
     assert parse_card(json.loads(carried.text)) == card == parse_card(json.loads(json.dumps(asdict(card))))
     assert len(card.thumbnail) < 2000
