@@ -159,8 +159,11 @@ def test_script_opens_on_what_the_stills_show() -> None:
     for name, query_pos in zip("ab", opening["queries"], strict=True):
         own = json.loads(decode_bytes(blocks[f"{name}-content"]))["opening"]
         assert own == {
-            "layer": opening["layer"], "head": opening["head"],
-            "step": None, "query_pos": query_pos, "key_pos": None,
+            "layer": opening["layer"],
+            "head": opening["head"],
+            "step": None,
+            "query_pos": query_pos,
+            "key_pos": None,
         }
     variations = measure_variations(first, second, Alignment((0, 0), 8, True))
     assert shared["places"] == [[one.layer, one.head, one.place] for one in variations]
