@@ -3,10 +3,28 @@ const { test } = require("node:test");
 const { listing } = require("./scripts.js");
 
 const cards = [
-  { slug: "a", title: "Prompt 10", text: "The cat", completion: " sat", model: "tiny", tags: ["b"], tokens: 8, prob: 0.5 },
+  {
+    slug: "a",
+    title: "Prompt 10",
+    text: "The cat",
+    completion: " sat",
+    model: "tiny",
+    tags: ["b"],
+    tokens: 8,
+    prob: 0.5,
+  },
   { slug: "b", title: "Prompt 9", text: "the RAT", model: "gpt2", tokens: 12, head: "L10 H1", effect: -0.5 },
   { slug: "c", title: "Äpfel", model: "Tiny", compares: ["Prompt 9", "zebra"], sides: ["b", "d"], head: "L2 H3" },
-  { slug: "d", title: "zebra", text: "cat and rat", model: "tiny", tags: ["a", "z"], tokens: 8, head: "L2 H11", effect: 2 },
+  {
+    slug: "d",
+    title: "zebra",
+    text: "cat and rat",
+    model: "tiny",
+    tags: ["a", "z"],
+    tokens: 8,
+    head: "L2 H11",
+    effect: 2,
+  },
 ].map((card) => ({ ...card, words: listing.wordsOf(card) }));
 const initial = listing.parse("");
 const choose = (change) => listing.choose(cards, { ...initial, ...change });
