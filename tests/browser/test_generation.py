@@ -125,9 +125,7 @@ def test_sentence_follows_the_step(cat: Reader) -> None:
     assert len({answer.claim for answer in answers}) == NUM_STEPS
 
 
-def test_titles_of_folds_follow_the_step(
-    new_reader: Callable[..., Reader], addresses: dict[str, str]
-) -> None:
+def test_titles_of_folds_follow_the_step(new_reader: Callable[..., Reader], addresses: dict[str, str]) -> None:
     reader = new_reader().open(f"{addresses['file']}/cat.html#layer=0&head=0&step=0")
     titles = []
     for step in range(NUM_STEPS):
