@@ -26,7 +26,8 @@ from rich.table import Table
 from timing import median
 
 from reportgen.pages.assets import embed_json
-from reportgen.pages.cards import Card, encode_picture
+from reportgen.pages.cards import Card
+from reportgen.pages.stills import draw_thumbnail
 from reportgen.pages.templates import GENERATOR
 from reportgen.site.site import Site
 
@@ -78,10 +79,26 @@ def make_card(i: int) -> Card:
     """Return the card of a page whose text and picture no other page has."""
     chance, noise = random.Random(i), np.random.default_rng(i)
     say = lambda count: " ".join(chance.choice(WORDS) for _ in range(count))  # noqa: E731
-    picture = np.tril(noise.random((32, 32), np.float32) ** 4)
+    read, written, effect = f"␣{chance.choice(WORDS)}", f"␣{chance.choice(WORDS)}", chance.uniform(0, 4)
     return Card(
-        f"page-{i}", say(8), say(60)[:300], "smollm2-135m", (chance.choice(WORDS),), chance.randrange(4, 400), 10,
-        encode_picture(picture), -chance.uniform(1, 6), -chance.uniform(0, 3),
+        slug=f"page-{i}",
+        title=say(8),
+        text=say(40)[:180],
+        completion=f" {say(16)}"[:90],
+        model="smollm2-135m",
+        tags=(chance.choice(WORDS),),
+        num_prompt_tokens=chance.randrange(4, 400),
+        num_steps=10,
+        thumbnail=draw_thumbnail(noise.normal(0, 0.2, (30, 9)), signed=True),
+        said=[["head", 23, i % 9], " reads ", ["token", read, 3], " (0.90) for ", ["token", written, 5], " 77 %, ",
+              ["strong", f"+{effect:.1f}"]],
+        prob=chance.random(),
+        head=f"L23 H{i % 9}",
+        through=read,
+        weight=0.9,
+        effect=effect,
+        prompt_logprob=-chance.uniform(1, 6),
+        generated_logprob=-chance.uniform(0, 3),
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
-VOID = frozenset({"br", "img", "input", "link", "meta", "source"})
+VOID = frozenset({"br", "col", "img", "input", "link", "meta", "source"})
 
 
 @dataclass

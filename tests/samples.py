@@ -11,7 +11,7 @@ import torch
 
 from reportgen.captures.record import Capture
 from reportgen.evidence.collectors.scores import HeadMeasurer
-from reportgen.evidence.kinds.attribution import Attribution
+from reportgen.evidence.kinds.attribution import Attribution, list_rows
 from reportgen.evidence.kinds.lens import Lens
 from reportgen.records import Generation, ModelInfo, Prediction, Prompt, Step, Token
 from reportgen.records.evidence import Evidence
@@ -86,8 +86,9 @@ def make_evidence(
     The first token is written from with a quarter of the length of the others. Head ``h`` of the captured layer ``l``
     adds ``(l + 1) * (1 - h)`` tenths of a logit at step 0, twice that at step 1 and so on, half of it against the mean
     and each runner-up, from the tokens as it reads them. An MLP adds 1, the embedding 2, biases 0.5, other heads -1
-    from the first token or, if all heads are shown, 0. The lens gives the chosen token the probability ``(l + 1) / (num_layers + 1)``. Without
-    head ``h`` the log-probability of the token of step ``s`` falls by ``0.1 * h * (s + 1)``.
+    from the first token or, if all heads are shown, 0. The lens gives the chosen token the probability
+    ``(l + 1) / (num_layers + 1)``. Without head ``h`` the log-probability of the token of step ``s`` falls by
+    ``0.1 * h * (s + 1)``.
     """
     num_steps = len(tokens) - num_prompt_tokens
     shape = patterns.shape[:2]
@@ -247,3 +248,52 @@ def make_noisy(num_tokens: int = 96, seed: int = 5) -> Capture:
     drawn = np.random.default_rng(seed).gamma(0.3, size=(3, 4, num_tokens, num_tokens))
     patterns = np.tril(drawn) / np.tril(drawn).sum(axis=-1, keepdims=True)
     return replace(capture, attention=patterns[:, :, *np.tril_indices(num_tokens)].astype(np.float16))
+
+
+def make_random(
+    num_layers: int = 20, num_heads: int = 3, num_prompt_tokens: int = 6, num_steps: int = 8, seed: int = 3
+) -> Capture:
+    """Return a capture with random weights and effects; what attention read adds up, by head and over all heads."""
+    texts = tuple(f" p{position}" for position in range(num_prompt_tokens))
+    generated = tuple(f" g{step}" for step in range(num_steps))
+    capture = make_capture(texts, generated, layers=tuple(range(num_layers)), heads=tuple(range(num_heads)))
+    draws = np.random.default_rng(seed)
+    n = capture.num_tokens
+    rows, columns = np.tril_indices(n)
+    weights = draws.gamma(0.5, size=(num_layers, num_heads, len(rows)))
+    sums = np.add.reduceat(weights, np.flatnonzero(columns == 0), axis=2)
+    attention = (weights / sums[:, :, rows]).astype(np.float16)
+    attribution = capture.evidence.attribution
+    if attribution is None:
+        return replace(capture, attention=attention)
+    assert attribution.sources is not None
+    sources = draws.normal(size=attribution.sources.shape).astype(np.float32)
+    starts = np.cumsum([0, *(num_prompt_tokens + step for step in range(num_steps - 1))])
+    heads = attribution.heads.copy()
+    heads[0] = np.moveaxis(np.add.reduceat(sources, starts, axis=2), 2, 0)
+    attribution = replace(attribution, heads=heads, sources=sources, read=sources.sum((0, 1)))
+    return replace(capture, attention=attention, evidence=capture.evidence.replace(attribution=attribution))
+
+
+def with_attribution(capture: Capture, **changes: object) -> Capture:
+    """Return a capture with parts of its attribution changed."""
+    assert capture.evidence.attribution
+    attribution = replace(capture.evidence.attribution, **changes)  # pyright: ignore[reportArgumentType]
+    return replace(capture, evidence=capture.evidence.replace(attribution=attribution))
+
+
+def withhold(capture: Capture, *steps: int) -> Capture:
+    """Return a capture whose parts do not add up at these steps, as the collector leaves it."""
+    attribution = capture.evidence.attribution
+    assert attribution
+    assert attribution.read is not None
+    assert attribution.sources is not None
+    reasons = tuple("x" if step in steps else "" for step in range(len(capture.steps)))
+    changes: dict[str, Any] = {"withheld": (reasons,) * len(attribution.heads)}
+    for name in ("heads", "other_parts", "embedding", "biases", "other_heads", "rounding", "logits"):
+        changes[name] = getattr(attribution, name).copy()
+        changes[name][:, list(steps)] = np.nan
+    sources, read = attribution.sources.copy(), attribution.read.copy()
+    for step in steps:
+        sources[:, :, list_rows(capture)[step]], read[list_rows(capture)[step]] = np.nan, np.nan
+    return with_attribution(capture, **changes, sources=sources, read=read)

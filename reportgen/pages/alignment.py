@@ -39,11 +39,13 @@ class Variation:
         layer: number of the layer.
         head: number of the head.
         total_variation: mean total variation of the aligned rows, 0 to 1.
+        place: row with the largest total variation, counted from the first aligned one.
     """
 
     layer: int
     head: int
     total_variation: float
+    place: int
 
 
 def align(first: Capture, second: Capture) -> Alignment | None:
@@ -90,21 +92,38 @@ def measure_variations(first: Capture, second: Capture, alignment: Alignment) ->
     for layer in (layer for layer in first.layers if layer in second.layers):
         for head in (head for head in first.heads if head in second.heads):
             rows = [
-                _rows_of(capture, layer, head, start, alignment.length)
+                np.column_stack(
+                    [
+                        read_aligned(capture.pattern(layer, head), start, alignment.length),
+                        _read_sink(capture, layer, head, slice(start, start + alignment.length)),
+                    ]
+                )
                 for capture, start in zip((first, second), alignment.starts, strict=True)
             ]
-            variations.append(Variation(layer, head, float(np.abs(rows[0] - rows[1]).sum(1).mean()) / 2))
+            by_row = np.abs(rows[0] - rows[1]).sum(1) / 2
+            variations.append(Variation(layer, head, float(by_row.mean()), int(by_row.argmax())))
     return sorted(variations, key=lambda variation: -variation.total_variation)
 
 
-def _rows_of(capture: Capture, layer: int, head: int, start: int, length: int) -> NDArray[np.float64]:
-    """Return the aligned rows of a head: the sum over all earlier keys, the learned sink, then the aligned keys."""
+def read_aligned(pattern: NDArray[np.floating], start: int, length: int) -> NDArray[np.float64]:
+    """Return the aligned rows of a pattern, ``[row, 1 + length]``: the sum over all earlier keys, then aligned keys.
+
+    Args:
+        pattern: weights of a head, ``[query_pos, key_pos]``.
+        start: first aligned position.
+        length: number of aligned positions.
+    """
     queries = slice(start, start + length)
-    rows = capture.pattern(layer, head)[queries].astype(np.float64)
-    sink = np.zeros(length)
+    rows = pattern[queries].astype(np.float64)
+    return np.column_stack([rows[:, :start].sum(1), rows[:, queries]])
+
+
+def _read_sink(capture: Capture, layer: int, head: int, queries: slice) -> NDArray[np.float64]:
+    """Return what the learned sink of a head takes of each row; zeros if it has none."""
+    sink = np.zeros(queries.stop - queries.start)
     if capture.sink_mass is not None:
         sink += np.nan_to_num(capture.sink_mass[capture.layers.index(layer), capture.heads.index(head), queries])
-    return np.column_stack([rows[:, :start].sum(1), sink, rows[:, queries]])
+    return sink
 
 
 def _count_equal(first: list[str], second: list[str]) -> int:

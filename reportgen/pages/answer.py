@@ -115,6 +115,17 @@ def make_account(attribution: Attribution, step: int) -> Account | None:
     )
 
 
+def find_most_read(capture: Capture, layer: int, head: int, query_pos: int) -> tuple[int, float]:
+    """Return the token that a head reads most at a position, and its weight.
+
+    The first token, the token before and the position itself are left out, if there are others.
+    """
+    weights = capture.pattern(layer, head)[query_pos, : query_pos + 1]
+    elsewhere = range(1, query_pos - 1) or range(query_pos + 1)
+    key_pos = max(elsewhere, key=lambda position: weights[position])
+    return key_pos, float(weights[key_pos])
+
+
 class _Answers:
     """The answers of a capture, with what is looked for once for all steps."""
 
@@ -243,16 +254,14 @@ class _Answers:
     def _say_default_head(self, query_pos: int) -> Sentence:
         """Return what the head of ``find_default_head`` reads at a position, and the rule that it was chosen by."""
         capture, (layer, head) = self._capture, self._default_head
-        weights = [capture.weight(layer, head, query_pos, key_pos) for key_pos in range(query_pos + 1)]
-        elsewhere = range(1, query_pos - 1)  # neither the first token, nor the one before, nor the query itself
-        key_pos = max(elsewhere or range(query_pos + 1), key=lambda position: weights[position])
+        key_pos, weight = find_most_read(capture, layer, head, query_pos)
         rule = (
             "Of all heads, {} singles out one token most, the first token, the one before and the query itself aside"
             if capture.num_tokens >= MIN_TOKENS
             else "In a text this short no head singles out a token; {} is the first one"
         )
         before, after = rule.split("{}")
-        reads = (" reads ", self._token(key_pos), f" with weight {format_weight(weights[key_pos])}.")
+        reads = (" reads ", self._token(key_pos), f" with weight {format_weight(weight)}.")
         return make_sentence(before, HeadPart(layer, head), after, ": at ", self._token(query_pos), " it", *reads)
 
 

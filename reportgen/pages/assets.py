@@ -29,7 +29,7 @@ BOKEH_FILE = f"assets/bokeh-{bokeh.__version__}.min.js"
 
 PAGE_STYLES = ("page.css", "figure.css", "print.css")
 COMPARE_STYLES = (*PAGE_STYLES, "compare.css")
-INDEX_STYLES = ("index.css",)
+INDEX_STYLES = ("index.css", "print.css")
 FIRST_SCRIPT = "page/first.js"
 """Script in the head of a page, which runs before anything is shown."""
 BOOT_SCRIPTS = ("data/payload.js", "page/boot.js")
@@ -50,8 +50,13 @@ PAGE_SCRIPTS = (
     "page/embed.js", "page/page.js",
 )  # fmt: skip
 """Scripts of the page of a prompt; only the last one changes the document when it is loaded."""
-COMPARE_SCRIPTS = (*_SHARED_SCRIPTS, "data/alignment.js", "compare/pair.js", "compare/compare.js")
-INDEX_SCRIPTS = ("data/payload.js", "page/keys.js", "page/address.js", "index/listing.js", "index/index.js")
+COMPARE_SCRIPTS = (
+    *_SHARED_SCRIPTS, "figures/grid.js", "page/strip.js", "page/embed.js", "data/alignment.js", "compare/pair.js",
+    "figures/sides.js", "compare/lists.js", "compare/compare.js",
+)  # fmt: skip
+INDEX_SCRIPTS = (
+    "data/payload.js", "page/theme.js", "page/keys.js", "page/address.js", "index/listing.js", "index/index.js",
+)  # fmt: skip
 _COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:(?!\*/).)*\*/[ \t]*)\n", re.DOTALL | re.MULTILINE)
 """Comments that fill whole lines. They are a sixth of the scripts, and every page would contain them."""
 _STYLE_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)

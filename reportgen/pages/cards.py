@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Iterable, Mapping
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
-from reportgen.captures.quantization import dequantize_sqrt
 from reportgen.captures.record import Capture
-from reportgen.pages.encoding import shorten, shrink
-from reportgen.pages.palettes import PALETTES
-from reportgen.records import Failure, Prediction, name_with_adapter, public_name
+from reportgen.evidence.opening import Opening, find_opening
+from reportgen.pages.answer import find_most_read, make_answer
+from reportgen.pages.encoding import shorten
+from reportgen.pages.panels import measure_map
+from reportgen.pages.sentences import HeadPart, Sentence, StrongPart, TokenPart, to_json
+from reportgen.pages.stills import draw_thumbnail
+from reportgen.records import Failure, Prediction, Token, name_with_adapter, public_name
+from reportgen.records.sentences import format_effect, format_percent, format_weight, make_sentence
 
 _EXCERPT = 300
-_THUMBNAIL_SIDE = 32
-_SHADES = 16
-"""Number of colours of a thumbnail. It is small so that a thumbnail takes less than a kilobyte: an index may have
-thousands."""
+_BEGINNING, _END = 120, 60
+"""Numbers of characters of a long prompt that a card shows: the end, because the completion follows it."""
+_COMPLETION = 90
+_PLACE = re.compile(r"(\S+:\d+): (.+)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -32,18 +34,25 @@ class Card:
     Attributes:
         slug: name of the page's file, without ``.html``.
         title: heading of the page.
-        text: beginning of the prompt.
+        text: the prompt; of a long one the beginning and the end.
+        completion: beginning of what the model wrote, without special tokens; empty for a comparison.
         model: name of the model.
         tags: tags of the prompt.
         num_prompt_tokens: number of tokens of the prompt.
         num_steps: number of generated tokens; the token of a forecast was not generated.
-        thumbnail: PNG of at most 2 KB, as a ``data:`` URL.
+        thumbnail: map of all heads, the last layer at the top: a PNG of at most 2 KB, as a ``data:`` URL; empty for a
+            comparison of prompts that cannot be aligned.
+        said: sentence about the head with the largest effect, as returned by ``sentences.to_json``.
+        prob: probability of the written token that the sentence is about; ``None`` if nothing was generated.
+        head: name of the head that the sentence is about; empty if there is none.
+        through: token that the head reads.
+        weight: weight of the head on that token, 0 to 1.
+        effect: effect of the head through that token in logits; ``None`` if it is unknown.
         prompt_logprob: mean log-probability of the prompt's tokens after the first; ``None`` if there are none.
         generated_logprob: mean log-probability of the generated tokens, before sampling filters; ``None`` if there are
             none.
         compares: titles of both sides if the page is a comparison; empty otherwise.
-        next_token: text for display of the token that the model would write next, if nothing was generated; otherwise
-            empty.
+        sides: slugs of both sides if the page is a comparison; empty otherwise.
     """
 
     slug: str
@@ -54,10 +63,17 @@ class Card:
     num_prompt_tokens: int
     num_steps: int
     thumbnail: str
+    completion: str = ""
+    said: Sequence[Any] = ()
+    prob: float | None = None
+    head: str = ""
+    through: str = ""
+    weight: float | None = None
+    effect: float | None = None
     prompt_logprob: float | None = None
     generated_logprob: float | None = None
     compares: tuple[str, ...] = ()
-    next_token: str = ""
+    sides: tuple[str, ...] = ()
 
     @property
     def href(self) -> str:
@@ -65,16 +81,16 @@ class Card:
         return f"{self.slug}.html"
 
     @property
-    def facts(self) -> str:
-        """The line of facts that the index shows next to the title."""
-        if self.compares:
-            return f"{self.model} · side by side: {' | '.join(self.compares)}"
-        means = (("prompt", self.prompt_logprob), ("generated", self.generated_logprob))
-        values = [f"{name} {mean:.2f}".replace("-", "−") for name, mean in means if mean is not None]
-        counts = f"{self.num_prompt_tokens} prompt + {self.num_steps} generated tokens"
-        if self.next_token:
-            counts += f", would write {self.next_token} next"
-        return " · ".join((self.model, counts, *[f"mean log-probability: {', '.join(values)}"] * bool(values)))
+    def own_title(self) -> str:
+        """The title, if it says something that the text does not; otherwise empty."""
+        text, title = (" ".join(line.split()) for line in (self.text, self.title))
+        is_beginning = title.endswith("…") and text.startswith(title[:-1])
+        return "" if text and (is_beginning or text == title) else self.title
+
+    @property
+    def counts(self) -> str:
+        """Numbers of tokens of the prompt and of the completion; empty for a comparison."""
+        return "" if self.compares else f"{self.num_prompt_tokens} + {self.num_steps}"
 
 
 @dataclass(frozen=True)
@@ -97,26 +113,33 @@ class FailureCard:
     earlier_page: str = ""
 
     @property
-    def facts(self) -> str:
-        """The line of facts that the index shows next to the title."""
-        return f"{self.model} · {'failed' if self.earlier_page else 'no page'}"
+    def place(self) -> str:
+        """File and line of the prompt, with which an error message begins; empty if this one does not."""
+        match = _PLACE.fullmatch(self.error)
+        return match[1] if match else ""
+
+    @property
+    def reason(self) -> str:
+        """The error message without its place."""
+        return self.error.removeprefix(f"{self.place}: ")
 
 
 def make_card(capture: Capture) -> Card:
     """Return the card of a page."""
-    prompt = capture.prompt
+    prompt, opening = capture.prompt, find_opening(capture)
     return Card(
         slug=prompt.slug,
         title=prompt.title,
-        text=excerpt(capture),
+        text=_shorten_text(_read_text(capture)),
+        completion=_read_completion(capture),
         model=capture.model.title,
         tags=prompt.tags,
         num_prompt_tokens=capture.num_prompt_tokens,
         num_steps=capture.num_generated_tokens,
-        thumbnail=draw_thumbnail(capture),
+        thumbnail=_draw_map(capture, opening),
         prompt_logprob=mean_logprob(capture.prompt_predictions),
         generated_logprob=mean_logprob(step.raw for step in capture.steps[: capture.num_generated_tokens]),
-        next_token=capture.tokens[-1].shown if capture.is_forecast else "",
+        **_describe_read(capture, opening),
     )
 
 
@@ -126,7 +149,7 @@ def parse_card(values: Mapping[str, Any]) -> Card:
     Raises:
         TypeError: the values do not match the fields of a card.
     """
-    return Card(**{**values, **{name: tuple(values.get(name, ())) for name in ("tags", "compares")}})
+    return Card(**{**values, **{name: tuple(values.get(name, ())) for name in ("tags", "compares", "sides")}})
 
 
 def make_failure_card(failure: Failure, *, has_earlier_page: bool = False) -> FailureCard:
@@ -141,42 +164,77 @@ def make_failure_card(failure: Failure, *, has_earlier_page: bool = False) -> Fa
 
 def excerpt(capture: Capture) -> str:
     """Return the beginning of the prompt: of the last user message of a chat, otherwise of the decoded text."""
+    return _read_text(capture)[:_EXCERPT]
+
+
+def _read_text(capture: Capture) -> str:
     contents = [message.get("content", "") for message in capture.prompt.messages if message.get("role") == "user"]
-    if contents and contents[-1]:
-        return contents[-1][:_EXCERPT]
-    return "".join(token.text for token in capture.tokens[: capture.num_prompt_tokens])[:_EXCERPT]
+    return contents[-1] if contents and contents[-1] else _join(capture.tokens[: capture.num_prompt_tokens])
 
 
-def draw_thumbnail(capture: Capture) -> str:
-    """Return a picture of the attention averaged over layers and heads.
-
-    The first token is left out as a key if there is more than one token.
-
-    Returns:
-        A PNG as a ``data:`` URL.
-    """
-    return encode_picture(shade_means(capture))
+def _join(tokens: Iterable[Token]) -> str:
+    return "".join(token.text for token in tokens)
 
 
-def shade_means(capture: Capture) -> NDArray[np.float32]:
-    """Return the shades of a thumbnail, ``[row, column]``, 0 to 1: square roots of mean weights, largest = 1."""
-    mean = np.zeros((capture.num_tokens, capture.num_tokens), np.float32)
-    for triangles in capture.attention:  # one layer at a time, because float32 takes more memory than codes
-        weights = dequantize_sqrt(triangles).mean(axis=0, dtype=np.float32)
-        mean[np.tri(len(mean), dtype=bool)] += weights / len(capture.attention)
-    if capture.num_tokens > 1:
-        mean[:, 0] = 0
-    return np.sqrt(shrink(mean, _THUMBNAIL_SIDE) / max(float(mean.max()), 1e-9))
+def _shorten_text(text: str) -> str:
+    """Return a text with its middle left out, from a space to a space if there are any."""
+    if len(text) <= _BEGINNING + _END:
+        return text
+    return f"{text[:_BEGINNING].rsplit(' ', 1)[0]} … {text[-_END:].split(' ', 1)[-1]}"
 
 
-def encode_picture(shade: NDArray[np.float32]) -> str:
-    """Return shades from 0 to 1 as a PNG in a ``data:`` URL."""
-    picture = Image.fromarray(np.rint((_SHADES - 1) * shade).astype(np.uint8)).convert("P")
-    colors = PALETTES["blues"][:: 255 // (_SHADES - 1)]
-    picture.putpalette([int(color[i : i + 2], 16) for color in colors for i in (1, 3, 5)])
-    file = io.BytesIO()
-    picture.save(file, "png", optimize=True, bits=4)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+def _read_completion(capture: Capture) -> str:
+    if capture.is_forecast:
+        return ""
+    text = _join(token for token in capture.tokens[capture.num_prompt_tokens :] if not token.special)
+    return text if len(text) <= _COMPLETION else f"{text[:_COMPLETION]}…"
+
+
+def _describe_read(capture: Capture, opening: Opening) -> dict[str, Any]:
+    """Return what a card says of the head with the largest effect, or of the head that singles out a token."""
+    best = make_answer(capture, opening.step).best
+    written, prob = _describe_written(capture, opening)
+    attribution = capture.evidence.attribution
+    if best is None and attribution is not None and attribution.sources is not None and written:
+        said = make_sentence("No single earlier token adds 0.1 logits for ", *written)
+        return {"said": to_json(said, capture.tokens), "prob": prob}
+    if best is None:
+        layer, head = opening.layer, opening.head
+        (key_pos, weight), effect = find_most_read(capture, layer, head, opening.query_pos), None
+    else:
+        layer, head, key_pos, weight, effect = best.layer, best.head, best.key_pos, best.weight, best.effect
+    read = TokenPart(capture.tokens[key_pos].shown, key_pos)
+    reads: Sentence = (HeadPart(layer, head), " reads ", read, f" ({format_weight(weight)})")
+    query = TokenPart(capture.tokens[opening.query_pos].shown, opening.query_pos)
+    why = (" at ", query) if effect is None else (" for ", *written, ", ", StrongPart(format_effect(effect)))
+    return {
+        "said": to_json(make_sentence(*reads, *why), capture.tokens),
+        "prob": prob,
+        "head": f"L{layer} H{head}",
+        "through": read.shown,
+        "weight": shorten(weight),
+        "effect": None if effect is None else shorten(effect),
+    }
+
+
+def _describe_written(capture: Capture, opening: Opening) -> tuple[Sentence, float | None]:
+    """Return the token that the opening step wrote, with its probability, and the probability alone."""
+    if opening.step is None:
+        return (), None
+    prob = math.exp(capture.steps[opening.step].raw.logprob)
+    position = opening.query_pos + 1
+    when = "next, " if capture.is_forecast else ""
+    return (
+        TokenPart(capture.tokens[position].shown, position),
+        f" {when}{format_percent(prob)}".replace(" %", "\u00a0%"),
+    ), shorten(prob)
+
+
+def _draw_map(capture: Capture, opening: Opening) -> str:
+    values, signed = measure_map(capture, opening)
+    if not signed:
+        return draw_thumbnail(np.sqrt(values[::-1]), signed=False)
+    return draw_thumbnail(values[::-1] / max(float(np.nanmax(np.abs(values), initial=0)), 1e-9), signed=True)
 
 
 def mean_logprob(predictions: Iterable[Prediction]) -> float | None:

@@ -6,38 +6,41 @@ holds the data of both sides.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
 from reportgen.captures.record import Capture
-from reportgen.evidence.default_head import find_default_head
 from reportgen.evidence.kinds.scores import HEAD_SCORES, LABEL_FROM, HeadScore
+from reportgen.evidence.opening import Opening
 from reportgen.pages.alignment import Alignment, Variation, align, measure_variations
 from reportgen.pages.assets import (
     COMPARE_SCRIPTS,
+    COMPARE_STYLES,
+    FIRST_SCRIPT,
     embed_json,
     make_program,
+    read_scripts,
     read_styles,
 )
-from reportgen.pages.cards import Card, encode_picture, make_card, shade_means
+from reportgen.pages.cards import Card, excerpt
 from reportgen.pages.direction import find_direction
 from reportgen.pages.encoding import (
     describe_capture,
     encode_json,
     encode_layer,
-    encode_overview,
     encode_pattern,
     encode_row_sums,
-    has_overview,
 )
-from reportgen.pages.figures import make_compare_figures
+from reportgen.pages.figures import make_figure_block
 from reportgen.pages.layer_notes import (
     describe_layer_types,
-    list_marks,
     make_layer_type_rows,
     make_sink_blocks,
     name_shade,
@@ -45,10 +48,24 @@ from reportgen.pages.layer_notes import (
 from reportgen.pages.links import Link, make_link
 from reportgen.pages.options import PageOptions
 from reportgen.pages.page_keys import PageKeys
-from reportgen.pages.palettes import DIVERGING, PALETTES, describe_ramps
+from reportgen.pages.pair_answer import PairRead, find_pair_reads, is_same_model, make_pair_answer, name_token
+from reportgen.pages.pair_panels import (
+    BEFORE,
+    PairOpening,
+    find_pair_opening,
+    list_axes,
+    list_numbers,
+    make_pair_panels,
+    make_variation_map,
+    tabulate_variations,
+)
+from reportgen.pages.palettes import PALETTES, SIDES, describe_ramps
+from reportgen.pages.panels import Panel, round_weights
 from reportgen.pages.precision import FULL, Precision, describe_dropped_mass, describe_precision, measure_dropped_mass
 from reportgen.pages.reproduction import make_comparison_file
+from reportgen.pages.sentences import to_json
 from reportgen.pages.size_limit import render_within
+from reportgen.pages.stills import Still, draw_legend, draw_thumbnail, shade_weights
 from reportgen.pages.tables import (
     PromptRow,
     StepRow,
@@ -61,10 +78,15 @@ from reportgen.pages.tables import (
     warn_of_drift,
 )
 from reportgen.pages.templates import GENERATOR, render
-from reportgen.records import Comparison, ModelInfo
+from reportgen.records import Comparison, ModelInfo, Prediction, Step
+from reportgen.records.json_values import list_numbers as to_numbers
+from reportgen.records.json_values import shorten
+from reportgen.records.sentences import HeadPart, Sentence, TokenPart, format_percent, format_weight, make_sentence
 
-_LISTED = 12
+_LISTED = 10
 """Number of heads in the list of those that differ most."""
+_LISTED_TOKENS = 8
+"""Number of tokens in the list of next tokens."""
 
 
 @dataclass(frozen=True)
@@ -73,18 +95,56 @@ class SideView:
 
     name: str
     title: str
+    note: str
     href: str
     model: ModelInfo
     summary: str
     dropped: str
     warning: str
     shade: str
+    is_forecast: bool
     num_prompt_tokens: int
+    first_common: int
+    query_pos: int
     tokens: Sequence[TokenView]
     direction: str
     steps: Sequence[StepRow]
     prompt_rows: Sequence[PromptRow]
     settings: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class ReadRow:
+    """A head that reads the two sides differently, for the template; sentences as ``sentences.to_json`` gives them."""
+
+    layer: int
+    head: int
+    moved: str
+    query: Any
+    reads: tuple[tuple[Any, str], tuple[Any, str]]
+
+
+@dataclass(frozen=True)
+class NextToken:
+    """A token that could follow, with its probability on both sides.
+
+    Attributes:
+        shown: text of the token for display.
+        shares: probability of each side as a share of the largest one in the list.
+        probs: the same probabilities as text; a token that is not among the listed ones of a side has an upper limit.
+    """
+
+    shown: str
+    shares: tuple[float, float]
+    probs: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class ScoreLine:
+    """One score of the opening head on both sides, and the difference."""
+
+    score: HeadScore
+    values: tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -94,16 +154,25 @@ class CompareContext:
     title: str
     note: str
     tags: tuple[str, ...]
+    description: str
     link: Link | None
     sides: Sequence[SideView]
     same_model: bool
-    precision: str
-    layers: Sequence[int]
-    heads: Sequence[int]
+    size: str
+    answer: Mapping[str, Any]
+    opening: PairOpening
+    query: Any
+    panels: Mapping[str, Panel]
+    limit: str
+    variation_map: Panel | None
+    legends: Mapping[str, Still]
     has_difference: bool
-    aligned: str
-    variations: Sequence[Variation]
-    scores: Sequence[HeadScore]
+    reads: Sequence[ReadRow]
+    next_tokens: Sequence[NextToken]
+    score_lines: Sequence[ScoreLine]
+    precision: str
+    palettes: Sequence[str]
+    key_list: Sequence[tuple[str, str]]
     card: Markup
     recipe: str
     bokeh_file: str
@@ -112,6 +181,7 @@ class CompareContext:
     layer_blocks: Iterable[tuple[str, Markup]]
     style: Markup
     script: Markup
+    first_script: Markup
     policy: str
     keys: PageKeys = PageKeys()
     generator: str = GENERATOR
@@ -125,8 +195,8 @@ def render_comparison(
 
     Args:
         comparison: title, slug, tags and note of the page.
-        first: left side, A; the result of ``alignment.slim`` is enough.
-        second: right side, B.
+        first: first side, A; the result of ``alignment.slim`` is enough.
+        second: second side, B.
         options: options of the page; its maximum size and precision are ignored.
         precision: precision of the weights on the page.
 
@@ -165,19 +235,24 @@ def draw_comparison(
 
 
 def make_compare_card(comparison: Comparison, first: Capture, second: Capture) -> Card:
-    """Return the card of a comparison; its thumbnail has A below the diagonal and B, transposed, above it."""
-    cards = [make_card(capture) for capture in (first, second)]
-    models = list(dict.fromkeys(card.model for card in cards))
+    """Return the card of a comparison; its thumbnail is the map of how much each head differs, from 0 to 1."""
+    captures = first, second
+    alignment = align(first, second)
+    variations = [] if alignment is None else measure_variations(first, second, alignment)
+    reads = [] if alignment is None else find_pair_reads(captures, alignment, variations)
     return Card(
         slug=comparison.slug,
         title=comparison.title,
-        text="\n".join(card.text for card in cards),
-        model=" and ".join(models),
+        text=" | ".join(excerpt(capture) for capture in captures),
+        model=" and ".join(dict.fromkeys(capture.model.title for capture in captures)),
         tags=comparison.tags,
-        num_prompt_tokens=sum(card.num_prompt_tokens for card in cards),
-        num_steps=sum(card.num_steps for card in cards),
-        thumbnail=_draw_both(first, second),
-        compares=(cards[0].title, cards[1].title),
+        num_prompt_tokens=sum(capture.num_prompt_tokens for capture in captures),
+        num_steps=sum(capture.num_generated_tokens for capture in captures),
+        thumbnail=_draw_variations(captures, variations),
+        said=to_json(_say_read(captures, reads[0])) if reads else [],
+        head=f"L{reads[0].layer} H{reads[0].head}" if reads else "",
+        compares=(first.prompt.title, second.prompt.title),
+        sides=(first.prompt.slug, second.prompt.slug),
     )
 
 
@@ -188,81 +263,156 @@ def make_compare_context(
     """Return the data for the templates of a comparison."""
     captures = first, second
     alignment = align(first, second)
+    variations = [] if alignment is None else measure_variations(first, second, alignment)
+    reads = [] if alignment is None else find_pair_reads(captures, alignment, variations[:_LISTED])
+    answer = make_pair_answer(captures, alignment, variations, reads)
+    opening = find_pair_opening(captures, reads)
     program = make_program(COMPARE_SCRIPTS, shared_assets=options.shared_assets)
-    titles = f"{first.prompt.title}, and {second.prompt.title}"
+    description = f"Attention side by side: {first.prompt.title}, and {second.prompt.title}"
     dropped = [measure_dropped_mass(capture, precision) for capture in captures]
+    next_tokens = _list_next_tokens(captures)
+    layers, heads = list_numbers(captures)
+    panels = make_pair_panels(captures, alignment, opening, precision)
+    shared = {
+        "palettes": describe_ramps(PALETTES),
+        "sides": describe_ramps(SIDES),
+        "alignment": None if alignment is None else asdict(alignment),
+        "axes": [asdict(axis) for axis in list_axes(captures, alignment)],
+        "before": BEFORE,
+        "opening": {"layer": opening.layer, "head": opening.head, "queries": list(opening.queries)},
+        "variations": to_numbers(tabulate_variations(layers, heads, variations)),
+        "places": [[one.layer, one.head, one.place] for one in variations],
+        "next": [
+            [[row.shown, [shorten(share) for share in row.shares], row.probs] for row in rows] for rows in next_tokens
+        ],
+        "scores": [asdict(score) for score in _common_scores(first, second)],
+    }
     return CompareContext(
         title=comparison.title,
         note=comparison.note,
         tags=comparison.tags,
-        link=make_link(options.site_url, comparison.slug, comparison.title, f"Attention side by side: {titles}"),
-        sides=[
-            _view(capture, name, describe_dropped_mass(mass, precision))
-            for capture, name, mass in zip(captures, "ab", dropped, strict=True)
-        ],
-        same_model=first.model.title == second.model.title,
-        precision=describe_precision(precision, *captures),
-        layers=sorted({*first.layers, *second.layers}),
-        heads=sorted({*first.heads, *second.heads}),
+        description=description,
+        link=make_link(options.site_url, comparison.slug, comparison.title, description),
+        sides=_view_sides(
+            captures, opening, alignment, [describe_dropped_mass(mass, precision) for mass in dropped], precision
+        ),
+        same_model=is_same_model(captures),
+        size=f"{len(layers)} × {len(heads)} heads",
+        answer={"claim": to_json(answer.claim), "details": to_json(answer.details)},
+        opening=opening,
+        query=to_json(_name_query(captures, opening.queries)),
+        panels=panels.panels,
+        limit=f"{panels.largest:.2f}",
+        variation_map=make_variation_map(captures, variations, opening),
+        legends=_draw_legends(),
         has_difference=alignment is not None,
-        aligned=describe_alignment(first, second, alignment),
-        variations=[] if alignment is None else measure_variations(first, second, alignment)[:_LISTED],
-        scores=_common_scores(first, second),
+        reads=[_make_read_row(captures, read) for read in reads],
+        next_tokens=next_tokens[0] if next_tokens else [],
+        score_lines=_make_score_lines(captures, opening),
+        precision=describe_precision(precision, *captures),
+        palettes=tuple(PALETTES),
+        key_list=_list_keys(),
         card=embed_json(asdict(make_compare_card(comparison, first, second))),
         recipe=make_comparison_file(comparison, captures, options),
         bokeh_file=program.bokeh_file,
-        blocks={**program.blocks, **_make_blocks(captures, alignment, precision)},
+        blocks={**program.blocks, "figure": make_figure_block(), "shared": encode_json(shared)}
+        | _make_blocks(captures, opening, precision),
         early_blocks=_make_early_blocks(captures, dropped),
         layer_blocks=_make_layer_blocks(captures, precision),
-        style=read_styles("compare.css"),
+        style=read_styles(*COMPARE_STYLES),
         script=program.boot,
+        first_script=read_scripts((FIRST_SCRIPT,)),
         policy=program.policy,
     )
 
 
-def describe_alignment(first: Capture, second: Capture, alignment: Alignment | None) -> str:
-    """Return a description of the positions that the difference compares, or of why there is no difference."""
-    counts = f"{first.num_prompt_tokens} and {second.num_prompt_tokens} tokens"
-    if alignment is None:
-        return f"There is no difference to draw: the prompts have {counts} and do not end alike."
-    common = alignment.starts[0] + alignment.length - first.num_prompt_tokens
-    after = f" and {_describe_common(first, second, common)}" if common else ""
-    if alignment.is_whole:
-        return f"Position beside position: the {first.num_prompt_tokens} tokens of both prompts{after}."
-    return (
-        f"The prompts have {counts}. Beside one another stand the {alignment.length - common} tokens that end both"
-        f"{after}: from position {alignment.starts[0]} on in A, from {alignment.starts[1]} on in B. All that is read "
-        "before them counts as one."
+@cache
+def _draw_legends() -> Mapping[str, Still]:
+    return {"weight": draw_legend(signed=False), "difference": draw_legend(signed=True, sides=True)}
+
+
+def _view_sides(
+    captures: tuple[Capture, Capture],
+    opening: PairOpening,
+    alignment: Alignment | None,
+    dropped: Sequence[str],
+    precision: Precision,
+) -> list[SideView]:
+    starts = (0, 0) if alignment is None or alignment.is_whole else alignment.starts
+    rows = [
+        round_weights(capture.pattern(*head)[query_pos, : query_pos + 1], precision)
+        for capture, head, query_pos in zip(captures, opening.heads, opening.queries, strict=True)
+    ]
+    return [
+        SideView(
+            name=name,
+            title=capture.prompt.title,
+            note=capture.prompt.note,
+            href=f"{capture.prompt.slug}.html",
+            model=capture.model,
+            summary=summarize_settings(capture),
+            dropped=lost,
+            warning=warn_of_drift(capture),
+            shade=name_shade(capture),
+            is_forecast=capture.is_forecast,
+            num_prompt_tokens=capture.num_prompt_tokens,
+            first_common=start,
+            query_pos=query_pos,
+            tokens=make_token_views(capture, shade_weights(row)),
+            direction=find_direction(capture.tokens[: capture.num_prompt_tokens]),
+            steps=make_step_rows(capture),
+            prompt_rows=make_prompt_rows(capture),
+            settings=[*make_settings(capture), *make_layer_type_rows(capture)],
+        )
+        for name, capture, row, start, query_pos, lost in zip(
+            "ab", captures, rows, starts, opening.queries, dropped, strict=True
+        )
+    ]
+
+
+def _name_query(captures: tuple[Capture, Capture], queries: tuple[int, int]) -> Sentence:
+    """Return the tokens that read: one name where they look alike."""
+    names = [name_token(capture, query) for capture, query in zip(captures, queries, strict=True)]
+    return names[0] if names[0][0] == names[1][0] else (*names[0], " | ", *names[1])
+
+
+def _make_read_row(captures: tuple[Capture, Capture], read: PairRead) -> ReadRow:
+    first, second = (
+        (to_json(name_token(capture, key)), format_weight(weight))
+        for capture, key, weight in zip(captures, read.keys, read.weights, strict=True)
     )
+    query = to_json(_name_query(captures, read.queries))
+    return ReadRow(read.layer, read.head, format_weight(read.total_variation), query, (first, second))
 
 
-def _describe_common(first: Capture, second: Capture, count: int) -> str:
-    """Return a description of the equal tokens behind two prompts."""
-    if first.is_forecast and second.is_forecast:
-        return "the token that both would write next"
-    if first.is_forecast or second.is_forecast:
-        would, wrote = "AB" if first.is_forecast else "BA"
-        return f"the token that {wrote} wrote and {would} would write next"
-    return f"{count} generated token{'s' if count != 1 else ''} that both have"
+def _list_next_tokens(captures: tuple[Capture, Capture]) -> list[list[NextToken]]:
+    """Return the most probable tokens of each step, those that one side at least found likely."""
+    count = max(len(capture.steps) for capture in captures)
+    return [_list_of_step([capture.steps[step] if step < len(capture.steps) else None for capture in captures])
+            for step in range(count)]  # fmt: skip
 
 
-def _view(capture: Capture, name: str, dropped: str) -> SideView:
-    return SideView(
-        name=name,
-        title=capture.prompt.title,
-        href=f"{capture.prompt.slug}.html",
-        model=capture.model,
-        summary=summarize_settings(capture),
-        dropped=dropped,
-        warning=warn_of_drift(capture),
-        shade=name_shade(capture),
-        num_prompt_tokens=capture.num_prompt_tokens,
-        tokens=make_token_views(capture),
-        direction=find_direction(capture.tokens[: capture.num_prompt_tokens]),
-        steps=make_step_rows(capture),
-        prompt_rows=make_prompt_rows(capture),
-        settings=[*make_settings(capture), *make_layer_type_rows(capture)],
-    )
+def _list_of_step(steps: Sequence[Step | None]) -> list[NextToken]:
+    known = [_read_probs(step.raw) if step else {} for step in steps]
+    # Tokens of two models are the same if they look the same.
+    most = {shown: max(probs.get(shown, 0) for probs in known) for probs in known for shown in probs}
+    listed = sorted(most, key=lambda shown: -most[shown])[:_LISTED_TOKENS]
+    largest = max(most.values())
+    rows = []
+    for shown in listed:
+        first, second = ((probs.get(shown, 0) / largest, _say_prob(probs, shown)) for probs in known)
+        rows.append(NextToken(shown, *zip(first, second, strict=True)))
+    return rows
+
+
+def _read_probs(prediction: Prediction) -> dict[str, float]:
+    return {token.shown: math.exp(logprob) for token, logprob in reversed(prediction.alternatives)}
+
+
+def _say_prob(probs: Mapping[str, float], shown: str) -> str:
+    if not probs:
+        return "n/a"
+    return format_percent(probs[shown]) if shown in probs else f"≤{format_percent(min(probs.values()))}"
 
 
 def _common_scores(first: Capture, second: Capture) -> list[HeadScore]:
@@ -272,39 +422,61 @@ def _common_scores(first: Capture, second: Capture) -> list[HeadScore]:
     ]
 
 
-def _make_blocks(
-    captures: tuple[Capture, Capture], alignment: Alignment | None, precision: Precision
-) -> dict[str, Markup]:
-    """Return the blocks that the page needs first; both sides start with the default head of A."""
-    layer, head = find_default_head(captures[0])
-    marks = [list_marks(capture) for capture in captures]
-    shared = {
-        "palettes": describe_ramps(PALETTES),
-        "diverging": describe_ramps(DIVERGING),
-        "alignment": None if alignment is None else asdict(alignment),
-        "scores": [asdict(score) for score in _common_scores(*captures)],
-    }
-    figures = make_compare_figures(marks, with_difference=alignment is not None)
-    blocks = {"figures": encode_json(figures), "shared": encode_json(shared)}
-    for name, capture in zip("ab", captures, strict=True):
-        default_head = _nearest(capture.layers, layer), _nearest(capture.heads, head)
-        blocks[f"{name}-content"] = encode_json(_describe(capture, default_head, precision))
-        blocks[f"{name}-default-head"] = encode_pattern(capture, *default_head, precision)
-    for name, capture in zip("ab", captures, strict=True):
-        if has_overview(capture):
-            blocks[f"{name}-overview"] = encode_overview(capture)
+def _make_score_lines(captures: tuple[Capture, Capture], opening: PairOpening) -> list[ScoreLine]:
+    lines = []
+    for score in _common_scores(*captures):
+        first, second = (
+            float(capture.evidence.scores[score.name][capture.layers.index(layer), capture.heads.index(head)])
+            for capture, (layer, head) in zip(captures, opening.heads, strict=True)
+        )
+        decimals = 3 if score.is_share else 1
+        shown = ["n/a" if math.isnan(value) else f"{value:.{decimals}f}" for value in (first, second)]
+        lines.append(ScoreLine(score, (shown[0], shown[1], _say_difference(first - second, decimals))))
+    return lines
+
+
+def _say_difference(value: float, decimals: int) -> str:
+    """Return a difference with its sign, which zero has none of; ``n/a`` for NaN."""
+    text = f"{value:+.{decimals}f}".replace("-", "−")
+    return "n/a" if math.isnan(value) else text if text.strip("+−0.") else text[1:]
+
+
+def _list_keys() -> list[tuple[str, str]]:
+    return [
+        ("← →", "token that reads: previous, next; with Shift that of B"),
+        ("k j", "layer: previous, next"),
+        ("h l", "head: previous, next"),
+        ("u", "tokens that read together, or each alone"),
+        ("s", "scale of weights"),
+        ("f", "first token: shown, left out, rest renormalised"),
+        ("d", "light or dark"),
+        ("c", "cite this view"),
+        ("?", "this list"),
+        ("Esc", "close what is open"),
+    ]
+
+
+def _make_blocks(captures: tuple[Capture, Capture], opening: PairOpening, precision: Precision) -> dict[str, Markup]:
+    """Return the blocks that the page needs first."""
+    blocks = {}
+    for name, capture, head, query_pos in zip("ab", captures, opening.heads, opening.queries, strict=True):
+        blocks[f"{name}-content"] = encode_json(_describe(capture, Opening(*head, None, query_pos, None), precision))
+        blocks[f"{name}-opening-head"] = encode_pattern(capture, *head, precision)
     return blocks
 
 
-def _describe(capture: Capture, default_head: tuple[int, int], precision: Precision) -> dict[str, object]:
+def _describe(capture: Capture, opening: Opening, precision: Precision) -> dict[str, object]:
     """Return the data of a capture for the page's script, without evidence."""
     return (
         describe_capture(capture, precision)
         | describe_layer_types(capture)
         | {
-            "default_head": list(default_head),
+            "opening": asdict(opening),
+            "has_overview": False,
             "heatmap_modes": ["weight"],
             "grid_metrics": [],
+            "contrasts": [],
+            "has_read": False,
             "label_from": LABEL_FROM,
             "score_kinds": [asdict(score) for score in HEAD_SCORES if score.name in capture.evidence.scores],
         }
@@ -334,16 +506,20 @@ def _make_layer_blocks(captures: tuple[Capture, Capture], precision: Precision) 
                 yield f"{name}-layer-{layer}", encode_layer(capture, layer, precision)
 
 
-def _draw_both(first: Capture, second: Capture) -> str:
-    """Return two thumbnails as one: A below the diagonal, B transposed above it."""
-    below, above = shade_means(first), shade_means(second)
-    side = max(len(below), len(above))
-    picture = np.zeros((side, side), np.float32)
-    picture[: len(below), : len(below)] += np.tril(below)
-    picture[: len(above), : len(above)] += np.triu(above.T, 1)
-    return encode_picture(picture)
+def _draw_variations(captures: tuple[Capture, Capture], variations: Sequence[Variation]) -> str:
+    """Return the map of how much heads differ as a thumbnail, the last layer at the top; empty without heads."""
+    if not variations:
+        return ""
+    values = tabulate_variations(*list_numbers(captures), variations)
+    return draw_thumbnail(np.sqrt(np.nan_to_num(values))[::-1], signed=False)
 
 
-def _nearest(numbers: Sequence[int], wanted: int) -> int:
-    """Return the number closest to the wanted one, which a side may lack; of two equally close, the lower."""
-    return min(numbers, key=lambda number: (abs(number - wanted), number))
+def _say_read(captures: tuple[Capture, Capture], read: PairRead) -> Sentence:
+    """Return what a head reads in both where it differs most."""
+    reads = [
+        make_sentence(f" {name} reads ", TokenPart(capture.tokens[key_pos].shown), f" ({format_weight(weight)})")
+        for name, capture, key_pos, weight in zip("AB", captures, read.keys, read.weights, strict=True)
+    ]
+    query = TokenPart(captures[0].tokens[read.queries[0]].shown)
+    head = HeadPart(read.layer, read.head)
+    return make_sentence(head, " reads the two most differently: at ", query, *reads[0], ",", *reads[1])

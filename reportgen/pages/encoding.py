@@ -29,8 +29,8 @@ from reportgen.records.json_values import describe_token, list_numbers, shorten
 THUMBNAIL_SIDE = 24
 """Maximum number of cells along a side of one head's picture in the map of all heads."""
 _OWN_OVERVIEW = 64
-"""Number of tokens up to which a page has no overview block: the layers are then hardly larger, and the page's script makes
-the pictures from them."""
+"""Number of tokens up to which a page has no overview block: the layers are then hardly larger, and the page's
+script makes the pictures from them."""
 
 _LEVELS = (12, 10, 6)
 """Compression levels for small, larger and the largest blocks. Level 12 makes codes 4 % to 9 % smaller than level 6 and

@@ -27,6 +27,7 @@ class Link:
         title: title of the page.
         description: one line of text.
         picture: URL of the preview picture; empty if there is none.
+        picture_alt: description of the picture for readers who do not see it.
         kind: Open Graph type, ``article`` or ``website``.
         picture_size: width and height of the preview picture in pixels.
     """
@@ -35,6 +36,7 @@ class Link:
     title: str
     description: str
     picture: str
+    picture_alt: str
     kind: str = "article"
     picture_size: tuple[int, int] = PREVIEW_SIZE
 
@@ -85,7 +87,7 @@ def make_link(site_url: str, slug: str, title: str, description: str) -> Link | 
         return None
     line = " ".join(description.split())
     short = line if len(line) <= _DESCRIPTION else f"{line[: _DESCRIPTION - 1]}…"
-    return Link(f"{site_url}{slug}.html", title, short, f"{site_url}{PREVIEWS_FOLDER}/{slug}.png")
+    return Link(f"{site_url}{slug}.html", title, short, f"{site_url}{PREVIEWS_FOLDER}/{slug}.png", _describe(title))
 
 
 def make_index_link(site_url: str, pictured: str) -> Link | None:
@@ -99,7 +101,11 @@ def make_index_link(site_url: str, pictured: str) -> Link | None:
         return None
     picture = f"{site_url}{PREVIEWS_FOLDER}/{pictured}.png" if pictured else ""
     description = "Which token each head of a language model attends to: one page per prompt."
-    return Link(site_url, "Attention reports", description, picture, "website")
+    return Link(site_url, "Attention reports", description, picture, _describe("the first page"), "website")
+
+
+def _describe(title: str) -> str:
+    return f"Map of all heads of the model, beside the prompt and what the model wrote: {title}"
 
 
 def make_sitemap(site_url: str, pages: Iterable[str]) -> str:

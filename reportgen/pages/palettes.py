@@ -5,12 +5,14 @@ steps, so that equal differences of weight look equally large. Each begins at th
 an empty cell never looks stronger than a small weight.
 
 Signed values use a diverging colour map from purple to orange, with the colour of the page in the middle. Colours at
-the same distance from the middle are equally light. Blue is for weights alone.
+the same distance from the middle are equally light. Blue is for weights alone. The two sides of a comparison are ochre
+and teal, which readers with any kind of colour blindness tell apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from bokeh.palettes import Cividis256, Magma256, Viridis256
@@ -51,12 +53,29 @@ def make_blues(start: float = 0.985, end: float = 0.28, count: int = 256) -> tup
     return _to_hex(oklab)
 
 
-def make_diverging(middle: float, end: float, count: int = 255) -> tuple[str, ...]:
-    """Return a diverging colour map from purple through nearly grey to orange, in equal steps of OKLab lightness.
+@dataclass(frozen=True)
+class Arm:
+    """Colours of one sign: their hue in degrees, the largest chroma, and what of it is lost towards the end."""
+
+    hue: float
+    chroma: float
+    loss: float = 0
+
+
+EFFECT_ARMS = Arm(305, 0.16, 0.02), Arm(50, 0.16, 0.02)
+"""Purple and orange."""
+
+SIDE_ARMS = Arm(75, 0.12), Arm(200, 0.08)
+"""Ochre for the second side of a comparison, and teal for the first one."""
+
+
+def make_diverging(middle: float, end: float, arms: tuple[Arm, Arm] = EFFECT_ARMS, count: int = 255) -> tuple[str, ...]:
+    """Return a diverging colour map through nearly grey, in equal steps of OKLab lightness.
 
     Args:
         middle: OKLab lightness of the middle.
         end: OKLab lightness of both ends.
+        arms: colours of negative and of positive values.
         count: number of colours; odd, so that one colour is exactly the middle.
 
     Returns:
@@ -65,8 +84,11 @@ def make_diverging(middle: float, end: float, count: int = 255) -> tuple[str, ..
     along = np.linspace(-1, 1, count)
     distance = np.abs(along)
     lightness = middle + (end - middle) * distance
-    chroma = 0.006 + 0.16 * np.sin(np.pi / 2 * distance) - 0.02 * distance**3
-    hue = np.deg2rad(np.where(along < 0, 305, 50))
+    hue, largest, loss = (
+        np.where(along < 0, getattr(arms[0], name), getattr(arms[1], name)) for name in ("hue", "chroma", "loss")
+    )
+    chroma = 0.006 + largest * np.sin(np.pi / 2 * distance) - loss * distance**3
+    hue = np.deg2rad(hue)
     return _to_hex(np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], axis=1))
 
 
@@ -94,6 +116,13 @@ OPENING_PALETTES = {"light": "blues", "dark": "night"}
 
 DIVERGING: dict[str, tuple[str, ...]] = {"light": make_diverging(0.985, 0.46), "dark": make_diverging(0.222, 0.8)}
 """Colour maps of signed values by theme, 255 colours each, from the most negative value to the most positive one."""
+
+SIDES: dict[str, tuple[str, ...]] = {
+    "light": make_diverging(0.985, 0.46, SIDE_ARMS),
+    "dark": make_diverging(0.222, 0.8, SIDE_ARMS),
+}
+"""Colour maps of the difference between the sides of a comparison, from more in B to more in A. ``theme.css`` has the
+ends."""
 
 
 def describe_ramps(ramps: Mapping[str, Sequence[str]]) -> dict[str, list[list[int]]]:

@@ -168,9 +168,8 @@ def _read_row(capture: Capture, step: int | None) -> NDArray[np.float32] | None:
 
 
 def make_read_panel(capture: Capture, opening: Opening, reads: Sequence[StepRead | None]) -> Panel | None:
-    """Return the panel of what attention read for each token; ``None`` with fewer than two steps or no attribution."""
-    attribution = capture.evidence.attribution
-    if attribution is None or attribution.read is None or len(reads) < 2:
+    """Return the panel of what attention read for each token; ``None`` with fewer than two steps, or none known."""
+    if len(reads) < 2 or not any(reads):
         return None
     first = max(0, min((opening.step or 0) - 2, len(reads) - MOST_STEPS))
     steps = range(first, min(first + MOST_STEPS, len(reads)))
@@ -243,12 +242,11 @@ def make_row_panels(capture: Capture, opening: Opening, precision: Precision = F
 def make_pattern_panel(capture: Capture, opening: Opening, precision: Precision = FULL) -> Panel:
     """Return the panel of the opening head's pattern."""
     n = capture.num_tokens
-    labels = [_shown(capture, position) for position in range(n)]
-    rows = [Label(labels[i], _middle(i, n), i == opening.query_pos) for i in _thin(n, _SIDE_PIXELS)]
-    columns = [Label(labels[i], _middle(i, n), i == opening.key_pos) for i in _thin(n, _SIDE_PIXELS)]
+    texts = [token.shown for token in capture.tokens]
+    rows, columns = label_axis(texts, opening.query_pos), label_axis(texts, opening.key_pos)
     return Panel(
         name="head",
-        still=draw_pattern(_round(capture.pattern(opening.layer, opening.head), precision)),
+        still=draw_pattern(round_weights(capture.pattern(opening.layer, opening.head), precision)),
         rows=rows,
         columns=columns,
         frame=(0, opening.query_pos, opening.query_pos + 1, 1),
@@ -257,31 +255,57 @@ def make_pattern_panel(capture: Capture, opening: Opening, precision: Precision 
     )
 
 
+def label_axis(texts: Sequence[str], selected: int | None, pixels: float = _SIDE_PIXELS) -> list[Label]:
+    """Return the labels of an axis that have room on so many pixels, each cut to the usual length."""
+    return [Label(_cut(texts[i]), _middle(i, len(texts)), i == selected) for i in _thin(len(texts), pixels)]
+
+
+def label_map(layers: Sequence[int], heads: Sequence[int], layer: int) -> tuple[list[Label], list[Label]]:
+    """Return the labels of rows and columns of a map of all heads, the last layer at the top; ``layer`` is selected."""
+    stride = 5 if len(layers) > 12 else 1
+    rows = [
+        Label(str(other), _middle(len(layers) - 1 - i, len(layers)), other == layer)
+        for i, other in enumerate(layers)
+        if i % stride == 0
+    ]
+    return rows, [Label(str(heads[i]), _middle(i, len(heads))) for i in _thin(len(heads), 140, 15)]
+
+
 def make_map_panel(capture: Capture, opening: Opening, precision: Precision = FULL) -> Panel:
     """Return the map of all heads: their effects, or without them the largest weight off the first token."""
-    effects = _find_effects(capture, opening)
-    if effects is not None:
-        still = draw_effects(effects[::-1], max(float(np.nanmax(np.abs(effects), initial=0)), 1e-9))
+    values, signed = measure_map(capture, opening, precision)
+    if signed:
+        still = draw_effects(values[::-1], max(float(np.nanmax(np.abs(values), initial=0)), 1e-9))
         alt = "Effect of every head, layers from the last at the top, heads from left to right"
     else:
-        still = draw_weights(_find_largest_weights(capture, opening.query_pos, precision)[::-1])
+        still = draw_weights(values[::-1])
         alt = "Largest weight of every head off the first token"
-    rows, columns = len(capture.layers), len(capture.heads)
-    row, column = rows - 1 - capture.layers.index(opening.layer), capture.heads.index(opening.head)
-    stride = 5 if rows > 12 else 1
+    row, column = len(capture.layers) - 1 - capture.layers.index(opening.layer), capture.heads.index(opening.head)
+    rows, columns = label_map(capture.layers, capture.heads, opening.layer)
     return Panel(
         name="map",
         still=still,
-        rows=[
-            Label(str(layer), _middle(rows - 1 - i, rows), layer == opening.layer)
-            for i, layer in enumerate(capture.layers)
-            if i % stride == 0
-        ],
-        columns=[Label(str(capture.heads[i]), _middle(i, columns)) for i in _thin(columns, 140, 15)],
+        rows=rows,
+        columns=columns,
         frame=(column, row, 1, 1),
-        count=rows,
+        count=len(capture.layers),
         alt=alt,
     )
+
+
+def measure_map(
+    capture: Capture, opening: Opening, precision: Precision = FULL
+) -> tuple[NDArray[np.floating], bool]:
+    """Return what the map of all heads shows, ``[layer, head]``, and whether these are effects.
+
+    Effects on the opening step's token are in logits. Without them, the map shows the largest weight of each head at
+    the opening position, the first token aside.
+    """
+    effects = _find_effects(capture, opening)
+    if effects is not None:
+        return effects, True
+    weights = round_weights(dequantize_sqrt(capture.attention[:, :, capture.row(opening.query_pos)]), precision)
+    return weights[:, :, 1:].max(2, initial=0), False
 
 
 def find_row_scales(rows: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -306,21 +330,15 @@ def _find_effects(capture: Capture, opening: Opening) -> NDArray[np.float32] | N
     return attribution.heads[0, opening.step]
 
 
-def _find_largest_weights(capture: Capture, query_pos: int, precision: Precision) -> NDArray[np.floating]:
-    """Return the largest weight of each head off the first token, ``[layer, head]``."""
-    rows = _round(dequantize_sqrt(capture.attention[:, :, capture.row(query_pos)]), precision)
-    return rows[:, :, 1:].max(2, initial=0)
-
-
 def _read_weights(
     capture: Capture, layer: int, head: int, query_pos: int, precision: Precision
 ) -> NDArray[np.floating]:
     """Return the weights of one query, as the page's scripts know them, ``[key_pos]``."""
     triangle = capture.attention[capture.layers.index(layer), capture.heads.index(head)]
-    return _round(dequantize_sqrt(triangle[capture.row(query_pos)]), precision)
+    return round_weights(dequantize_sqrt(triangle[capture.row(query_pos)]), precision)
 
 
-def _round(weights: NDArray[np.floating], precision: Precision) -> NDArray[np.floating]:
+def round_weights(weights: NDArray[np.floating], precision: Precision) -> NDArray[np.floating]:
     """Return weights as a page keeps them, so that its first view has the numbers of every later one."""
     codes = quantize(weights, precision)
     return np.square(codes.astype(np.float64) / np.iinfo(codes.dtype).max)
@@ -381,7 +399,10 @@ def _is_flat(capture: Capture, columns: NDArray[np.int64], pixels: int) -> bool:
 
 
 def _shown(capture: Capture, position: int, most: int = _LABEL_CHARACTERS) -> str:
-    shown = capture.tokens[position].shown
+    return _cut(capture.tokens[position].shown, most)
+
+
+def _cut(shown: str, most: int = _LABEL_CHARACTERS) -> str:
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 

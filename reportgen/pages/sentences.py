@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from reportgen.records import Token
-from reportgen.records.sentences import HeadPart, Part, Sentence, StrongPart, TokenPart
+from reportgen.records.sentences import HeadPart, Part, Sentence, SidePart, StrongPart, TokenPart
 
-__all__ = ["HeadPart", "Part", "Sentence", "StrongPart", "TokenPart", "to_json", "to_text"]
+__all__ = ["HeadPart", "Part", "Sentence", "SidePart", "StrongPart", "TokenPart", "to_json", "to_text"]
 
 
 def to_json(sentence: Sentence, tokens: Sequence[Token] = ()) -> list[Any]:
@@ -20,8 +20,8 @@ def to_json(sentence: Sentence, tokens: Sequence[Token] = ()) -> list[Any]:
         tokens: tokens of the capture, as in ``to_text``.
 
     Returns:
-        Text as it is, and ``["token", shown, position]``, ``["head", layer, head]`` or ``["strong", text]``. A token that
-        looks like another one has a fourth value, ``True``: its position must be told.
+        Text as it is, and ``["token", shown, position]``, ``["head", layer, head]``, ``["strong", text]`` or
+        ``["side", name]``. A token that looks like another one has a fourth value, ``True``: its position must be told.
     """
     counts = Counter(token.shown for token in tokens)
     return [_describe(part, counts) for part in sentence]
@@ -47,6 +47,8 @@ def _describe(part: Part, counts: Counter[str]) -> Any:
             return ["head", part.layer, part.head]
         case StrongPart():
             return ["strong", part.text]
+        case SidePart():
+            return ["side", part.name]
     return part
 
 
@@ -59,4 +61,6 @@ def _write(part: Part, counts: Counter[str]) -> str:
             return f"L{part.layer} H{part.head}"
         case StrongPart():
             return part.text
+        case SidePart():
+            return part.name.upper()
     return part

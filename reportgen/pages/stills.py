@@ -15,13 +15,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from reportgen.pages.encoding import shrink
-from reportgen.pages.palettes import DIVERGING, OPENING_PALETTES, PALETTES
+from reportgen.pages.palettes import DIVERGING, OPENING_PALETTES, PALETTES, SIDES
 
 LARGEST_SIDE = 256
 """Largest number of cells along a side of a pattern's still; longer patterns are pooled by maximum."""
 
 _LIGHT_FROM = 0.18
 """Relative luminance from which text on a colour is black; on darker ones it is white. Both have a contrast of 4.5."""
+
+THUMBNAIL_SIDE = 40
+"""Largest number of cells along a side of a thumbnail; larger maps are pooled by the largest absolute value."""
+_SHADES = 7
+"""Number of shades of each sign in a thumbnail: few, because an index may have thousands of them."""
+_ABOVE, _BELOW, _WEIGHT = (0xD2, 0x75, 0x2F), (0x96, 0x6B, 0xC4), (0x3F, 0x86, 0xDA)
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,11 @@ def draw_weights(values: NDArray[np.floating]) -> Still:
     return _draw(np.sqrt(np.clip(values, 0, 1)), _list_palettes())
 
 
+def draw_shares(values: NDArray[np.floating]) -> Still:
+    """Return the still of shares of the largest value, 0 to 1, ``[row, column]``, on a linear scale; NaN is empty."""
+    return _draw(values, _list_palettes())
+
+
 def draw_effects(values: NDArray[np.floating], largest: NDArray[np.floating] | float) -> Still:
     """Return the still of values with a sign, ``[row, column]``, on a linear scale; NaN is empty.
 
@@ -54,6 +65,30 @@ def draw_pattern(pattern: NDArray[np.floating]) -> Still:
     pooled = shrink(pattern, LARGEST_SIDE)
     is_ahead = ~np.tri(len(pooled), dtype=bool)
     return draw_weights(np.where(is_ahead, np.nan, pooled))
+
+
+def draw_differences(values: NDArray[np.floating], largest: float) -> Still:
+    """Return the still of what one side of a comparison has more than the other, ``[row, column]``; NaN is empty.
+
+    Args:
+        values: weights of A minus weights of B.
+        largest: absolute value with the strongest colour.
+    """
+    return _draw((_scale(values, largest) + 1) / 2, list(SIDES.values()))
+
+
+def pool(values: NDArray[np.floating], side: int = LARGEST_SIDE) -> NDArray[np.floating]:
+    """Return at most ``side`` rows and columns; each cell is the value farthest from 0 of those that it stands for.
+
+    A cell is NaN only if all of these are.
+    """
+    for axis in (0, 1):
+        length = values.shape[axis]
+        if length > side:
+            starts = np.arange(side) * length // side
+            most, least = (extreme.reduceat(values, starts, axis=axis) for extreme in (np.fmax, np.fmin))
+            values = np.where(-least > most, least, most)
+    return values
 
 
 @dataclass(frozen=True)
@@ -80,10 +115,35 @@ def shade_effects(values: NDArray[np.floating], largest: float) -> list[Shade | 
     return _shade((_scale(values, largest) + 1) / 2, list(DIVERGING.values()))
 
 
-def draw_legend(*, signed: bool) -> Still:
-    """Return a row of all colours of a ramp, from its lowest value to its highest."""
+def draw_legend(*, signed: bool, sides: bool = False) -> Still:
+    """Return a row of all colours of a ramp, from its lowest value to its highest.
+
+    Args:
+        signed: whether the ramp is that of effects, or of the difference of two sides, instead of that of weights.
+        sides: whether it is that of the difference.
+    """
     along = np.linspace(-1, 1, 64)[None] if signed else np.linspace(0, 1, 64)[None] ** 2
+    if sides:
+        return draw_differences(along, 1)
     return draw_effects(along, 1) if signed else draw_weights(along)
+
+
+def draw_thumbnail(shares: NDArray[np.floating], *, signed: bool) -> str:
+    """Return a small picture of a map, which one background fits as well as another: cells are clear where they are 0.
+
+    Args:
+        shares: shares of the strongest colour, -1 to 1, ``[row, column]``; NaN counts as 0.
+        signed: whether these are effects, orange above 0 and purple below, and not weights, which are blue.
+
+    Returns:
+        A PNG of one pixel a cell, less than 2 KB, as a ``data:`` URL.
+    """
+    pooled = _pool(np.clip(np.nan_to_num(shares), -1, 1), THUMBNAIL_SIDE)
+    image = Image.fromarray((np.rint(pooled * _SHADES) + _SHADES).astype(np.uint8)).convert("P")
+    above = _ABOVE if signed else _WEIGHT
+    image.putpalette([*_BELOW * _SHADES, *above * (_SHADES + 1)])
+    alphas = bytes(abs(level) * 255 // _SHADES for level in range(-_SHADES, _SHADES + 1))
+    return encode_png(image, bits=4, transparency=alphas)
 
 
 def encode_png(image: Image.Image, **options: object) -> str:
@@ -91,6 +151,16 @@ def encode_png(image: Image.Image, **options: object) -> str:
     file = io.BytesIO()
     image.save(file, "png", optimize=True, **options)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def _pool(values: NDArray[np.floating], side: int) -> NDArray[np.floating]:
+    """Return values of at most ``side`` cells along each side; a group of cells keeps its largest absolute value."""
+    for axis, length in enumerate(values.shape):
+        if length > side:
+            starts = np.arange(side) * length // side
+            high, low = (extreme.reduceat(values, starts, axis=axis) for extreme in (np.maximum, np.minimum))
+            values = np.where(high >= -low, high, low)
+    return values
 
 
 def _list_palettes() -> list[Sequence[str]]:

@@ -27,6 +27,11 @@ def render(template: str, context: Any) -> str:
     return _environment().get_template(template).render({f.name: getattr(context, f.name) for f in fields(context)})
 
 
+def get_macro(template: str, name: str) -> Callable[..., str]:
+    """Return a macro of a template, as a function that gives HTML."""
+    return getattr(_environment().get_template(template).module, name)
+
+
 def strip_margin(text: str) -> str:
     """Return a script or a template without indentation and empty lines; string literals must not span lines."""
     return re.sub(r"^\s+", "", text, flags=re.MULTILINE)

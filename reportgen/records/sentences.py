@@ -34,7 +34,14 @@ class StrongPart:
     text: str
 
 
-Part = str | TokenPart | HeadPart | StrongPart
+@dataclass(frozen=True)
+class SidePart:
+    """A side of a comparison, ``a`` or ``b``."""
+
+    name: str
+
+
+Part = str | TokenPart | HeadPart | StrongPart | SidePart
 Sentence = tuple[Part, ...]
 
 

@@ -164,8 +164,8 @@ def test_index_shows_failures_and_links_to_its_pages(browser: Browser, addresses
     index.goto(f"{addresses['file']}/index.html")
     index.locator("html[data-ready]").wait_for(state="attached")
     assert no_sideways_scroll(index)
-    failed = index.locator(".failed")
-    assert "prompts.yaml:5: the prompt is too long" in (failed.text_content() or "")
+    failed = index.locator("#failures")
+    assert "prompts.yaml:5 the prompt is too long" in (failed.text_content() or "")
     assert failed.locator("a").count() == 0
     hrefs = index.locator("#cards a").evaluate_all("(links) => links.map((link) => link.getAttribute('href'))")
     assert hrefs == [

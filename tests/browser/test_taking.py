@@ -1,4 +1,4 @@
-"""Views that stand alone in a frame, citations, the keys' dialog and the hint of a first visit."""
+"""Figures that stand alone in a frame, citations and the dialog of keys."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ import pytest
 from browser.reader import Reader
 
 HASH = "#layer=1&head=1&step=1"
-VIEWS = (
-    "text", "overview", "head", "logprobs", "step_heads", "step_layers", "grid", "lens", "layer_tiles", "head_tiles",
-    "rollout", "entropy",
-)  # fmt: skip
+FIGURES = ("map", "read", "heads", "layers", "head", "grid", "lens", "rollout", "aggregate", "entropy")
 SCRIPTS = Path(__file__).parents[2] / "templates" / "js"
 
 
@@ -22,6 +19,7 @@ SCRIPTS = Path(__file__).parents[2] / "templates" / "js"
 def reader(cat: Reader) -> Reader:
     cat.page.evaluate("() => { for (const one of document.querySelectorAll('dialog')) one.close(); }")
     cat.page.evaluate("() => document.activeElement.blur()")
+    cat.press("Escape")
     return cat.go(HASH)
 
 
@@ -29,20 +27,20 @@ def opened(reader: Reader) -> list[str]:
     return reader.page.locator("dialog[open]").evaluate_all("(found) => found.map(({ id }) => id)")
 
 
-@pytest.mark.parametrize(("view", "scheme"), [("head", "http"), *((view, "file") for view in VIEWS)])
-def test_view_stands_alone(new_reader: Callable[..., Reader], addresses, view: str, scheme: str) -> None:
-    reader = new_reader(viewport={"width": 700, "height": 500}).open(f"{addresses[scheme]}/cat.html?embed={view}{HASH}")
+@pytest.mark.parametrize(("view", "scheme"), [("head", "http"), *((view, "file") for view in FIGURES)])
+def test_figure_stands_alone(new_reader: Callable[..., Reader], addresses, view: str, scheme: str) -> None:
+    reader = new_reader(viewport={"width": 760, "height": 500}).open(f"{addresses[scheme]}/cat.html?embed={view}{HASH}")
     figures = reader.page.locator("[data-figure]:visible")
     assert figures.evaluate_all("(found) => found.map(({ dataset }) => dataset.figure)") == [view]
-    if view != "text":
-        reader.look_at(view)
-        assert reader.page.locator(f"#figure-{view} canvas").first.is_visible()
-    chrome = ".toolbar, .masthead, footer, .first-visit, .save, .help, #controls, select, label"
-    assert reader.page.locator(chrome).locator("visible=true").count() == 0
+    reader.look_at(view)
+    assert reader.page.locator(f"#figure-{view} canvas").first.is_visible()
+    around = ".masthead, .bar, .rail, .skip, .help, header button, header select, fieldset"
+    assert reader.page.locator(around).locator("visible=true").count() == 0
+    assert reader.page.locator("h2:visible, h3:visible").count() == 1
     source = reader.page.locator(".source")
-    assert source.inner_text() == "A cat and a mat · tiny · layer 1, head 1, step 1"
+    assert source.inner_text() == "A cat and a mat · tiny · layer 1, head 1, token 2"
     reader.press("k", "ArrowRight")
-    assert source.inner_text() == "A cat and a mat · tiny · layer 0, head 1, step 2"
+    assert source.inner_text() == "A cat and a mat · tiny · layer 0, head 1, token 3"
     reader.address()  # writes what waits to be written
     link = source.locator("a")
     link.focus()
@@ -50,12 +48,34 @@ def test_view_stands_alone(new_reader: Callable[..., Reader], addresses, view: s
     assert reader.problems == []
 
 
-def test_embedded_view_can_be_clicked(new_reader: Callable[..., Reader], addresses) -> None:
-    reader = new_reader().open(f"{addresses['file']}/cat.html?embed=overview{HASH}")
-    reader.click("overview", 3.5, 0.5)
+def test_embedded_figure_can_be_clicked(new_reader: Callable[..., Reader], addresses) -> None:
+    reader = new_reader().open(f"{addresses['file']}/cat.html?embed=map{HASH}")
+    reader.click("map", 3.5, 2.5)
     assert reader.address() == {"layer": "0", "head": "3", "step": "1"}
-    assert reader.hover("overview", 1.5, 2.5) is not None
-    assert reader.problems == []  # what it shows in passing has no place here
+    assert "L2 H1" in (reader.hover("map", 1.5, 0.5) or "")
+    assert reader.problems == []
+
+
+def test_page_around_a_frame_is_told_its_height(new_reader: Callable[..., Reader], addresses) -> None:
+    reader = new_reader()
+    reader.page.goto(f"{addresses['http']}/index.html")
+    reader.page.evaluate("() => { globalThis.told = []; addEventListener('message', ({ data }) => told.push(data)); }")
+    address = f"{addresses['http']}/cat.html?embed=head{HASH}"
+    reader.page.evaluate(
+        """(src) => {
+          const frame = document.createElement("iframe");
+          Object.assign(frame, { src, width: 700, height: 100 });
+          document.body.replaceChildren(frame);
+        }""",
+        address,
+    )
+    reader.page.wait_for_function("() => told.length > 0")
+    inner = reader.page.frames[1]
+    inner.locator("#figure-head canvas").first.wait_for()
+    inner.evaluate("() => __settled()")
+    told = reader.page.evaluate("() => told.at(-1)")
+    assert told["reportgen"] == address
+    assert told["height"] == inner.evaluate("() => document.documentElement.scrollHeight") > 200
 
 
 def test_view_stands_in_a_frame_of_another_page(new_reader: Callable[..., Reader], addresses) -> None:
@@ -64,7 +84,7 @@ def test_view_stands_in_a_frame_of_another_page(new_reader: Callable[..., Reader
     reader.page.set_content(frame)
     inner = reader.page.frame_locator("iframe")
     inner.locator("#figure-head canvas").first.wait_for()
-    assert inner.locator("#head-name").inner_text() == "L1 H1"
+    assert inner.locator("#head-title").inner_text() == "L1 H1, every position"
     assert reader.problems == []
 
 
@@ -78,37 +98,37 @@ def test_frame_of_the_recipe_works_from_a_disk(new_reader: Callable[..., Reader]
     inner = reader.page.frame_locator("iframe")
     inner.locator("html[data-ready]").wait_for(state="attached")
     inner.locator("#figure-head canvas").first.wait_for()
-    assert inner.locator("#head-name").inner_text() == "L1 H3"
-    assert inner.locator(".toolbar:visible").count() == 0
+    assert inner.locator("#head-title").inner_text() == "L1 H3, every position"
+    assert inner.locator(".bar:visible, .masthead:visible").count() == 0
     inner.locator("#head-title").click()
     reader.page.keyboard.press("j")
-    inner.locator("#head-name", has_text="L2 H3").wait_for()
+    inner.locator("#head-title", has_text="L2 H3").wait_for()
     assert reader.problems == []
     assert all(request.startswith(("file:", "blob:", "data:")) for request in reader.requests)
 
 
 @pytest.mark.parametrize("name", ["nose", "", "<img src=x onerror=alert(1)>", "head.x"])
-def test_unknown_view_is_told(new_reader: Callable[..., Reader], addresses, name: str) -> None:
+def test_unknown_figure_is_told(new_reader: Callable[..., Reader], addresses, name: str) -> None:
     reader = new_reader()
     reader.page.goto(f"{addresses['file']}/plain.html?embed={name}")
-    message = reader.page.locator(".error")
+    message = reader.page.locator(".wait.error")
     message.wait_for()
     assert message.inner_text() == (
-        f"There is no view “{name}” on this page; it has text, overview, head, pinned, difference, layer_tiles, "
-        "head_tiles, aggregate, rollout, entropy."
+        f"There is no figure “{name}” on this page; it has map, heads, layers, head, pinned, difference, rollout, "
+        "entropy, aggregate."
     )
-    assert reader.page.locator("[data-figure]:visible, .toolbar:visible").count() == 0
+    assert reader.page.locator("[data-figure]:visible, .bar:visible").count() == 0
     assert reader.problems == []
 
 
 def test_cite_box_says_which_view_and_how_to_make_it(reader: Reader, addresses) -> None:
-    reader.page.locator("#controls [data-opens=cite]").click()
+    reader.page.locator(".masthead [data-opens=cite]").click()
     assert opened(reader) == ["cite"]
     link = f"{addresses['file']}/cat.html{HASH}"
     value = {name: reader.page.locator(f"#cite-{name}").input_value() for name in ("link", "text", "bibtex", "recipe")}
     assert value["link"] == link
     made = "Page made with reportgen 0.1.0, float32 on cpu, seed 0, torch 2.13.0, transformers 5.24.0"
-    start = "A cat and a mat: attention of tiny, layer 1, head 1, step 1"
+    start = "A cat and a mat: attention of tiny, layer 1, head 1, token 2"
     assert re.fullmatch(rf"{re.escape(f'{start}. {made}. {link}')} \(seen \d{{4}}-\d\d-\d\d\)\.", value["text"])
     assert f"title = {{{start}}}" in value["bibtex"]
     assert f"url = {{{link}}}" in value["bibtex"]
@@ -164,7 +184,7 @@ def test_question_mark_opens_the_keys_and_escape_closes_them(reader: Reader) -> 
     assert reader.address() == {"layer": "1", "head": "1", "step": "1"}
     reader.page.keyboard.press("Escape")
     assert opened(reader) == []
-    reader.page.locator("#controls [data-opens=keys]").click()
+    reader.page.locator(".masthead [data-opens=keys]").click()
     assert opened(reader) == ["keys"]
     reader.page.locator("#keys [data-closes]").click()
     assert opened(reader) == []
@@ -174,7 +194,9 @@ def test_question_mark_opens_the_keys_and_escape_closes_them(reader: Reader) -> 
 
 
 def test_the_list_of_keys_is_complete(reader: Reader) -> None:
-    (bound,) = re.findall(r"const KEYS = \{(.*?)\n    \};", (SCRIPTS / "page.js").read_text("utf-8"), re.DOTALL)
+    (bound,) = re.findall(
+        r"const KEYS = \{(.*?)\n    \};", (SCRIPTS / "page" / "page.js").read_text("utf-8"), re.DOTALL
+    )
     keys = {
         json.loads(key) if key.startswith('"') else key for key in re.findall(r'^ {6}("."|\w+):', bound, re.MULTILINE)
     }
@@ -188,46 +210,24 @@ def test_step_keys_go_along_the_generation(reader: Reader) -> None:
     assert reader.address()["step"] == "2"
     reader.press("n", "b", "b")
     assert reader.address()["step"] == "0"
-    reader.go("#layer=1&head=1&query=1").press("n")
-    assert reader.address()["step"] == "0"
+    reader.go("#layer=1&head=1&step=1&query=1").press("n")
+    assert reader.address() == {"layer": "1", "head": "1", "step": "2"}
 
 
-def test_every_view_can_be_saved_by_keyboard(reader: Reader) -> None:
-    reader.page.locator(".card:has(#figure-head) .save").focus()
+def test_every_figure_can_be_saved_by_keyboard(reader: Reader) -> None:
+    reader.page.locator("[popovertarget=save]").focus()
     reader.page.keyboard.press("Enter")
+    reader.page.keyboard.press("Tab")
+    assert reader.page.evaluate("() => document.activeElement.id") == "save-figure"
+    reader.page.locator("#save-figure").select_option("head")
     reader.page.keyboard.press("Tab")
     assert reader.page.evaluate("() => document.activeElement.dataset.format") == "png"
     with reader.page.expect_download() as download:
         reader.page.keyboard.press("Enter")
-    assert download.value.suggested_filename == "cat-head-L1-H1-step-1.png"
+    assert download.value.suggested_filename == "cat-head-L1-H1-token-2.png"
     reader.page.keyboard.press("Escape")
     assert reader.page.locator("#save").is_hidden()
-    assert reader.page.evaluate("() => document.activeElement.className") == "save"
-
-
-def test_hint_of_a_first_visit_stays_away_once_it_is_read(new_reader: Callable[..., Reader], addresses) -> None:
-    reader = new_reader().open(f"{addresses['http']}/cat.html")
-    hint = reader.page.locator("#first-visit")
-    assert hint.inner_text().startswith("Click a head in the overview")
-    reader.press("j")
-    assert hint.is_visible()
-    hint.get_by_role("button").click()
-    assert hint.is_hidden()
-    reader.open(f"{addresses['http']}/plain.html")
-    assert hint.is_hidden()
-
-
-def test_hint_can_be_read_where_nothing_is_remembered(new_reader: Callable[..., Reader], addresses) -> None:
-    reader = new_reader()
-    reader.page.add_init_script(
-        "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError'); } })"
-    )
-    reader.open(f"{addresses['file']}/cat.html")
-    hint = reader.page.locator("#first-visit")
-    assert hint.is_visible()
-    hint.get_by_role("button").click()
-    assert hint.is_hidden()
-    assert reader.problems == []
+    assert reader.page.evaluate("() => document.activeElement.getAttribute('popovertarget')") == "save"
 
 
 def test_module_had_no_problem(cat: Reader) -> None:

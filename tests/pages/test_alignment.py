@@ -59,7 +59,7 @@ def test_total_variation_is_the_share_of_weight_that_lies_elsewhere() -> None:
     assert alignment
     # The first token can read nothing but itself: three rows of four differ by all of their weight.
     assert measure_variations(first, second, alignment) == [
-        Variation(0, 0, 0.75), Variation(0, 1, 0.0), Variation(0, 2, 0.0)
+        Variation(0, 0, 0.75, 1), Variation(0, 1, 0.0, 0), Variation(0, 2, 0.0, 0)
     ]  # fmt: skip
 
 
@@ -68,10 +68,10 @@ def test_keys_before_the_common_text_count_as_one() -> None:
     first, second = say("abcd", layers=(0,), heads=(2,)), say("xyzcd", layers=(0,), heads=(2,))
     alignment = align(first, second)
     assert alignment == Alignment((2, 3), 2, False)
-    assert measure_variations(first, second, alignment) == [Variation(0, 2, 0.0)]
+    assert measure_variations(first, second, alignment) == [Variation(0, 2, 0.0, 0)]
     reader = say("xyzcd", layers=(0,), heads=(0,))
     moved = replace(reader, heads=(2,))
-    assert measure_variations(first, moved, alignment) == [Variation(0, 2, 1.0)]
+    assert measure_variations(first, moved, alignment) == [Variation(0, 2, 1.0, 0)]
 
 
 def test_learned_sink_counts_as_a_place() -> None:

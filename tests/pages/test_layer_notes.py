@@ -58,7 +58,9 @@ def attention_of(capture: Capture) -> list[str]:
 def test_plain_model_says_nothing() -> None:
     capture = make_special(LayerType(0), LayerType(1))
     page = parse_html(render_page(capture))
-    assert not [hint for hint in page.find("p", class_="hint") if hint.text.startswith(("Attention: ", "Layers without"))]
+    assert not [
+        hint for hint in page.find("p", class_="hint") if hint.text.startswith(("Attention: ", "Layers without"))
+    ]
     assert "Hatched" not in page.find("section", id="pattern")[0].text
     assert not page.find("script", id="block-sinks")
     assert (name_gaps(capture), name_shade(capture)) == ("", "")
@@ -102,7 +104,11 @@ def test_traits_stand_in_the_order_of_their_list() -> None:
     capture = make_special(
         LayerType(0, window=4, has_sink=True), features=("sink", "window", "grouped"), num_kv_heads=2
     )
-    assert attention_of(capture) == ["4 query heads on 2 key heads", "window of 4 tokens in every layer", "learned sinks"]
+    assert attention_of(capture) == [
+        "4 query heads on 2 key heads",
+        "window of 4 tokens in every layer",
+        "learned sinks",
+    ]
 
 
 def test_what_is_hatched_is_named_where_a_window_hides_something() -> None:

@@ -134,7 +134,7 @@ def test_page_says_where_it_is_and_what_it_shows() -> None:
         "og:image:type": "image/png",
         "og:image:width": "1200",
         "og:image:height": "630",
-        "og:image:alt": "Heatmaps of attention: A cat and a mat",
+        "og:image:alt": "Map of all heads of the model, beside the prompt and what the model wrote: A cat and a mat",
         "twitter:card": "summary_large_image",
     }
     assert meta_of(parse_html(render_page(make_capture()))) == {}
@@ -170,15 +170,29 @@ def test_description_is_one_short_line() -> None:
     assert len(link.description) == 200
 
 
-def test_preview_is_the_thumbnail_enlarged() -> None:
-    """Head 0 of the only layer reads itself: bright on the diagonal, and nothing elsewhere."""
-    card = make_card(make_capture(("a", "b", "c"), ("d",), layers=(0,), heads=(0,)))
-    picture = np.asarray(open_picture(draw_preview(card)).convert("L"), int)
-    side = 560 // 4
-    cells = picture[35 + side // 2 : 595 : side, 320 + side // 2 : 880 : side]
-    dark = cells < 128
-    assert dark.tolist() == [[False] * 4, *([column == row for column in range(4)] for row in range(1, 4))]
-    assert len({*picture[:, 0]} | {*picture[0]}) == 1
+def test_preview_is_the_thumbnail_enlarged_beside_what_the_card_says() -> None:
+    """Head ``h`` of layer ``l`` adds (l + 1)(1 - h): orange in the first column, nothing in the second."""
+    picture = np.asarray(open_picture(draw_preview(make_card(make_capture()))).convert("RGB"), int)
+    width, height = 320 / 4, 534 / 3
+    middles = picture[
+        [round(48 + (row + 0.5) * height) for row in range(3)]][:, [round(48 + (i + 0.5) * width) for i in range(4)]
+    ]  # fmt: skip
+    assert (middles[:, 1] > 250).all()
+    red, _, blue = middles[:, 0].T
+    assert (red > blue).all()
+    assert (np.diff(blue) > 0).all()  # the last layer, at the top, adds most
+    assert (middles[:, 3, 2] > middles[:, 3, 1]).all()  # purple speaks against it
+    texts = picture[40:560, 420:]
+    assert ((texts[:, :, 1] > texts[:, :, 0] + 60).sum() > 100) and ((texts.sum(2) < 120).sum() > 1000)
+
+
+def test_preview_leaves_out_what_its_font_lacks() -> None:
+    def draw(title: str) -> np.ndarray:
+        return np.asarray(open_picture(draw_preview(make_card(make_capture(title=title)))).convert("L"))
+
+    words = "عاصمة", "首都"
+    assert all((draw(word) == draw(words[0])).all() for word in words)
+    assert (draw("A capital") != draw(words[0])).any()
 
 
 def test_same_card_gives_the_same_preview() -> None:

@@ -152,12 +152,13 @@ def test_hostile_text_is_shown_as_it_is() -> None:
 
 def test_index_shows_hostile_text_as_it_is() -> None:
     card = make_card(make_hostile())
-    page, failure = parse_html(render_index([card, FAILURE])).find("ul", id="cards")[0].find("li")
+    index = parse_html(render_index([card, FAILURE]))
+    (page,), (failure,) = (index.find("ul", id=name)[0].find("li") for name in ("cards", "failures"))
     assert page.find("a")[0].text == card.title
-    assert page.find("p", class_="excerpt")[0].text == card.text
-    assert page.find("p", class_="hint")[0].text == card.facts
-    assert [tag.text for tag in page.find("span", class_="tag")] == list(card.tags)
-    assert failure.find("p", class_="error")[0].text == FAILURE.error
+    assert page.find("p", class_="answered")[0].find("span")[0].text == card.text
+    assert page.find("b", class_="completion")[0].text == card.completion
+    assert [tag.text for tag in page.find("button", class_="link")] == list(card.tags)
+    assert failure.text == f"{FAILURE.title} {FAILURE.place} {FAILURE.reason}"
     assert not failure.find("a")
 
 
@@ -199,9 +200,10 @@ def test_data_stands_last() -> None:
     page = parse_html(render_page(make_capture(layers=(0, 3, 4))))
     scripts = [script.attributes.get("id", "script") for script in page.find("script")]
     assert scripts == [
-        "card", "script", "block-script", "block-bokeh", "block-figure", "block-content", "block-opening-head", "script",
-        "block-answers", "block-evidence", "block-grids", "block-norms", "block-read", "block-rollout", "block-entropy", "block-layer-0",
-        "block-sources-0", "block-layer-3", "block-sources-3", "block-layer-4", "block-sources-4",
+        "card", "script", "block-script", "block-bokeh", "block-figure", "block-content", "block-opening-head",
+        "script", "block-answers", "block-evidence", "block-grids", "block-norms", "block-read", "block-rollout",
+        "block-entropy", "block-layer-0", "block-sources-0", "block-layer-3", "block-sources-3", "block-layer-4",
+        "block-sources-4",
     ]  # fmt: skip
 
 
@@ -236,7 +238,9 @@ def test_answers_and_findings_of_every_step_are_in_the_page() -> None:
     (block,) = page.find("script", id="block-answers")
     said = json.loads(decode_bytes(block.text))
     answers, findings = said["answers"], said["findings"]
-    assert [answer["read"]["key_pos"] for answer in answers] == [read.key_pos for read in measure_reads(capture) if read]
+    assert [answer["read"]["key_pos"] for answer in answers] == [
+        read.key_pos for read in measure_reads(capture) if read
+    ]
     assert opening.step is not None
     assert page.find(id="claim")[0].text == words_of(answers[opening.step]["claim"])
     assert page.find(id="details")[0].text == words_of(answers[opening.step]["details"])
@@ -252,6 +256,7 @@ def test_answers_and_findings_of_every_step_are_in_the_page() -> None:
 
 def words_of(sentence: list[Any]) -> str:
     """Return the text of a sentence as a page shows it."""
+
     def one(part: Any) -> str:
         if isinstance(part, str):
             return part
@@ -268,7 +273,7 @@ def test_heads_and_tokens_of_the_answer_select() -> None:
     (answer,) = page.find("section", id="answer")
     for chip in answer.find("button", class_="chip"):
         assert chip.text == f"L{chip.attributes['data-layer']} H{chip.attributes['data-head']}"
-    tokens = [token for token in answer.find("button", class_="tok")]
+    tokens = answer.find("button", class_="tok")
     assert tokens
     shown = [token.shown for token in make_capture().tokens]
     for token in tokens:
@@ -450,7 +455,7 @@ def test_page_says_in_one_line_why_evidence_is_missing() -> None:
     }
     page = parse_html(render_page(replace(make_capture(), evidence=Evidence(missing=reasons))))
     (line,) = page.find("p", class_="unmeasured")
-    titles = ("weighted attention", "direct logit attribution", "logit lens", "attention rollout")
+    titles = [DEFINITIONS[name].title for name in ("value_norms", "attribution", "lens", "rollout", "ablation")]
     assert all(reason in line.text for reason in reasons.values())
     assert all(f"{title} (not available" in line.text for title in titles)
     assert not [element for name in ("effect", "read", "show-weight") for element in page.find(id=name)]
@@ -492,6 +497,6 @@ def test_generator_is_named_at_the_beginning(render_hostile: Callable[[], str]) 
 
 def test_empty_index_says_what_to_do() -> None:
     index = parse_html(render_index([]))
-    assert [note.text for note in index.find(class_="empty")] == ["No reports yet. Run reportgen build."]
-    (note,) = parse_html(render_index([FAILURE])).find(class_="empty")
+    assert [note.text for note in index.find(id="nothing")] == ["No reports yet. Run reportgen build."]
+    (note,) = parse_html(render_index([FAILURE])).find(id="nothing")
     assert "hidden" in note.attributes

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from colours import BLIND, linear_of, oklab_of
 
-from reportgen.pages.palettes import DIVERGING, OPENING_PALETTES, PALETTES, make_blues
+from reportgen.pages.palettes import DIVERGING, OPENING_PALETTES, PALETTES, SIDES, make_blues
 from reportgen.paths import find_templates
 
 
@@ -116,3 +116,29 @@ def test_grey_paper_keeps_how_much_is_for_or_against(theme: str) -> None:
     luminance = linear_of(DIVERGING[theme]) @ np.array([0.2126, 0.7152, 0.0722])
     for arm in (luminance[127:], luminance[127::-1]):
         assert (np.diff(arm) < 0).all() if theme == "light" else (np.diff(arm) > 0).all()
+
+
+@pytest.mark.parametrize(("theme", "middle", "end"), [("light", 0.985, 0.46), ("dark", 0.222, 0.8)])
+def test_both_sides_leave_the_middle_in_equal_steps(theme: str, middle: float, end: float) -> None:
+    lightness = lightness_of(SIDES[theme])
+    assert len(lightness) == 255
+    assert lightness[127:] == pytest.approx(np.linspace(middle, end, 128), abs=0.012)
+    assert lightness[:127] == pytest.approx(lightness[:127:-1], abs=0.006)
+
+
+@pytest.mark.parametrize("theme", SIDES)
+@pytest.mark.parametrize("eyes", [None, *BLIND])
+def test_everybody_tells_the_sides_apart(theme: str, eyes: str | None) -> None:
+    linear = linear_of(SIDES[theme])
+    colours = oklab_of(linear @ BLIND[eyes].T if eyes else linear)
+    apart = np.linalg.norm(colours[:127] - colours[:127:-1], axis=1)
+    # From an eighth of the scale on, and ever better to its half.
+    assert (apart[:112] > 0.033).all()
+    assert apart[64] > 0.105
+
+
+@pytest.mark.parametrize(("theme", "at"), [("light", 0), ("dark", 1)])
+def test_ends_are_the_colours_of_the_sides(theme: str, at: int) -> None:
+    style = (find_templates() / "css" / "theme.css").read_text("utf-8")
+    named = [re.search(rf"--side-{side}: light-dark\((#\w+), (#\w+)\)", style) for side in "ba"]
+    assert [found and found.groups()[at] for found in named] == [SIDES[theme][0], SIDES[theme][-1]]

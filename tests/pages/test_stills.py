@@ -49,7 +49,10 @@ def read_picture(url: str) -> Cells:
 def color_all(values: NDArray[np.floating], ramp: tuple[str, ...], low: float, high: float) -> Cells:
     """Return the colours of values by the definition of a ramp, cell by cell."""
     return [
-        ["" if np.isnan(value) else ramp[round((value - low) / (high - low) * (len(ramp) - 1))].lower() for value in row]
+        [
+            "" if np.isnan(value) else ramp[round((value - low) / (high - low) * (len(ramp) - 1))].lower()
+            for value in row
+        ]
         for row in values.tolist()
     ]
 
@@ -121,7 +124,9 @@ def test_one_strong_cell_in_a_long_pattern_is_not_lost() -> None:
     pattern[1000, 517] = 1
     found = read_picture(draw_pattern(pattern).light)
     strong = RAMPS["light"][-1]
-    assert [(row, column) for row in range(256) for column in range(256) if found[row][column] == strong] == [(250, 129)]
+    assert [(row, column) for row in range(256) for column in range(256) if found[row][column] == strong] == [
+        (250, 129)
+    ]
 
 
 def test_the_page_has_the_pixels_of_its_data() -> None:
@@ -140,7 +145,9 @@ def test_the_page_has_the_pixels_of_its_data() -> None:
 def check_shades(shades: list[Shade | None], still: Still) -> None:
     """Check that shades are the colours of a still of one row."""
     for url, theme in ((still.light, "light"), (still.dark, "dark")):
-        assert [shade and getattr(shade, theme).lower() for shade in shades] == [one or None for one in read_picture(url)[0]]
+        assert [shade and getattr(shade, theme).lower() for shade in shades] == [
+            one or None for one in read_picture(url)[0]
+        ]
 
 
 def test_shades_of_weights_are_the_colours_of_stills() -> None:

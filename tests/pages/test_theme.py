@@ -33,14 +33,18 @@ def test_texts_are_legible(theme: str, ground: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("shape", ["accent", "bar", "bar-chosen", "weight", "for", "against", "generated", "side-a", "side-b"])
+@pytest.mark.parametrize(
+    "shape", ["accent", "bar", "bar-chosen", "weight", "for", "against", "generated", "side-a", "side-b"]
+)
 def test_shapes_are_seen(theme: str, shape: str) -> None:
     assert contrast(THEMES[theme][shape], THEMES[theme]["card"]) >= 3
 
 
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("eyes", BLIND)
-@pytest.mark.parametrize("pair", [("for", "against"), ("side-a", "side-b"), ("bar", "bar-chosen"), ("bar", "generated")])
+@pytest.mark.parametrize(
+    "pair", [("for", "against"), ("side-a", "side-b"), ("bar", "bar-chosen"), ("bar", "generated")]
+)
 def test_pairs_are_told_apart(theme: str, eyes: str, pair: tuple[str, str]) -> None:
     one, other = oklab_of(linear_of(tuple(THEMES[theme][name] for name in pair)) @ BLIND[eyes].T)
     assert np.linalg.norm(one - other) > 0.09

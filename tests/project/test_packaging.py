@@ -69,7 +69,7 @@ def test_wheel_holds_package_and_templates_alone(wheel: Path) -> None:
         "prompts/prompts.schema.json",
         "py.typed",
         "templates/page.html.jinja2",
-        "templates/js/page.js",
+        "templates/js/page/page.js",
     } <= packed
 
 

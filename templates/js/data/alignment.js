@@ -1,73 +1,64 @@
-// What one head reads in two texts, where positions of both stand for one another. An alignment is {starts: [a, b], length}:
-// position `start + i` of the one side stands for position `start + i` of the other.
+// What one head reads in two texts, position by position. An axis is {start, length, has_before}: the positions of one side
+// that its heatmaps show, as reportgen/pages/pair_panels.py chose them. Its units are, where there is one, the column of all
+// that stands before them, then the positions themselves.
 globalThis.reportgen ??= {};
 
 reportgen.alignment = (() => {
   "use strict";
 
-  const { pattern, shows } = reportgen;
+  const { forms, pattern } = reportgen;
 
-  /** Weights of the aligned keys of one aligned query, and what lies on all keys before them. */
-  function alignedRow(codes, start, query) {
-    const row = shows.weightsOf(codes, start + query);
-    return { aligned: row.subarray(start), before: row.subarray(0, start).reduce((sum, weight) => sum + weight, 0) };
+  /** Units before the first position. */
+  const leadOf = ({ has_before: hasBefore }) => (hasBefore ? 1 : 0);
+  const countOf = (axis) => axis.length + leadOf(axis);
+
+  /** The unit of a position; -1 where it has none of its own. */
+  function unitOf(position, axis) {
+    const place = position - axis.start;
+    return place >= 0 && place < axis.length ? place + leadOf(axis) : -1;
   }
 
-  /** Where a position of one side stands among the aligned ones; null where it does not. */
-  function placeOf(position, side, { starts, length }) {
-    const place = position - starts[side];
-    return place >= 0 && place < length ? place : null;
+  const positionOf = (unit, axis) => unit - leadOf(axis) + axis.start;
+
+  /** The sum of what is known; NaN where something stands there and nothing of it is known. */
+  function sum(row) {
+    const known = row.filter((weight) => !Number.isNaN(weight));
+    return row.length && !known.length ? Number.NaN : known.reduce((all, weight) => all + weight, 0);
   }
 
-  /**
-   * A query of both sides, key by key.
-   * @param {number[]} sinks what a learned sink takes of the row of each side
-   * @returns {{weights: Float32Array[], values: Float32Array, before: number[], sinks: number[]}} weights of both sides,
-   *   those of the first less those of the second, what each has on keys before the aligned ones, and the sinks
-   */
-  function rowOf(codes, { starts }, query, sinks = [0, 0]) {
-    const rows = codes.map((of, side) => alignedRow(of, starts[side], query));
-    const [first, second] = rows.map(({ aligned }) => aligned);
-    return {
-      weights: [first, second],
-      values: first.map((weight, key) => weight - second[key]),
-      before: rows.map(({ before }) => before),
-      sinks,
-    };
-  }
-
-  /** A form as `shows` makes them: the weights of the first side less those of the second. */
-  function formOf(codes, alignment) {
-    const [first, second] = codes;
-    const weights = codes.map(pattern.weightsOf);
-    const { starts, length } = alignment;
-    const values = new Float32Array(pattern.triangleSize(length));
-    for (let query = 0, cell = 0; query < length; query++) {
-      let [i, k] = starts.map((start) => pattern.triangleSize(start + query) + start);
-      for (let key = 0; key <= query; key++) {
-        values[cell++] = weights[0][first[i++]] - weights[1][second[k++]];
-      }
+  /** A form of a whole text as one of an axis: a row for each position, with what lies before the axis as one. */
+  function formOf(form, axis, withFirst) {
+    const lead = leadOf(axis);
+    const values = new Float32Array(pattern.triangleSize(countOf(axis))).fill(Number.NaN);
+    for (let place = 0; place < axis.length; place++) {
+      const row = forms.rowOf(form, axis.start + place);
+      if (!withFirst) row[0] = Number.NaN;
+      const cell = pattern.triangleSize(place + lead);
+      if (lead) values[cell] = sum(row.subarray(0, axis.start));
+      values.set(row.subarray(axis.start), cell + lead);
     }
-    const high = pattern.largest(values);
-    const coded = Uint8Array.from(values, (value) => shows.signedCode(value, high));
-    return { codes: coded, values: shows.signedValues(high), first: null, sink: null };
+    // Which keys a query cannot see is in the values; that there are some shows in the hatching.
+    return { ...forms.encode(values, 1), first: form.first && new Uint32Array(countOf(axis)), sink: null };
   }
 
-  /** Share of weight that lies elsewhere: half of all differences; the keys before the aligned ones and the sink are one each. */
-  function variationOf({ values, before, sinks }) {
-    const apart = [before, sinks].reduce((sum, [first, second]) => sum + Math.abs(first - second), 0);
-    return values.reduce((sum, value) => sum + Math.abs(value), apart) / 2;
-  }
-
-  /** Tokens of the aligned positions, as a page's content has them; where the sides differ, both. */
-  function tokensOf(contents, { starts, length }) {
-    return Array.from({ length }, (_, i) => {
-      const [first, second] = contents.map(({ tokens }, side) => tokens[starts[side] + i]);
-      return first[1] === second[1] ? first : [null, `${first[1]} | ${second[1]}`, 0];
+  /** Tokens of an axis, as a page's content has them, and how their positions are told. `contents` of one side, or of both. */
+  function tokensOf(contents, axes, before) {
+    const [{ length, has_before: hasBefore }] = axes;
+    const names = contents.length > 1 ? [" in A", " in B"] : [""];
+    const told = (positions) =>
+      new Set(positions).size > 1 ? positions.map((place, side) => `${place}${names[side]}`).join(", ") : positions[0];
+    const range = ({ start }) => (start > 1 ? `0–${start - 1}` : start ? "0" : "none");
+    const own = Array.from({ length }, (_, i) => {
+      const tokens = contents.map(({ tokens }, side) => tokens[axes[side].start + i]);
+      const shown = [...new Set(tokens.map(([, text]) => text))];
+      return [shown.length > 1 ? null : tokens[0][0], shown.join(" | "), tokens[0][2]];
     });
+    const places = own.map((_, i) => told(axes.map(({ start }) => String(start + i))));
+    if (!hasBefore) return { tokens: own, places };
+    return { tokens: [[null, before, 0], ...own], places: [told(axes.map(range)), ...places] };
   }
 
-  return { placeOf, rowOf, formOf, variationOf, tokensOf };
+  return { leadOf, countOf, unitOf, positionOf, formOf, tokensOf };
 })();
 
 if (typeof module !== "undefined") module.exports = reportgen.alignment;

@@ -6,7 +6,7 @@ reportgen.words = (() => {
 
   const made = new WeakMap();
 
-  function asTokens({ tokens }) {
+  function asTokens({ tokens, places }) {
     return {
       n: tokens.length,
       of: (position) => position,
@@ -14,7 +14,7 @@ reportgen.words = (() => {
       last: (position) => position,
       positions: (position) => [position],
       shown: (position) => tokens[position][1],
-      place: String,
+      place: (position) => places?.[position] ?? String(position),
       seesFirst: ({ withFirst }) => withFirst,
     };
   }

@@ -197,5 +197,5 @@ reportgen.grid = (() => {
     return { ...grid, draw, at, lines, nameOf, table };
   }
 
-  return { map, effects };
+  return { makeGrid, upsideDown, map, effects };
 })();

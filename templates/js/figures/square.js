@@ -13,10 +13,13 @@ reportgen.square = (() => {
   /**
    * @param {object} what `load(scene, isCurrent)` a form or null, `kindOf(state)` as `shows.KINDS`, `keyOf(state)` what the
    *   image depends on, `headOf(state)` the head that the pattern is of, if of one, `lines(cell, scene)` what the tooltip
-   *   says beyond that, `hasSink(content)` whether there is a column for learned sinks
+   *   says beyond that, `hasSink(content)` whether there is a column for learned sinks, `lead` how many units at the
+   *   beginning are only read and have no row
    */
   function square(figure, what) {
     let [units, span, form, values, sink] = [null, [0, 0], null, null, null];
+    /** The unit of the first row. */
+    const top = () => Math.max(span[0], what.lead ?? 0);
 
     async function draw(scene, isCurrent) {
       const { state, bounds, content } = scene;
@@ -26,10 +29,12 @@ reportgen.square = (() => {
       span = axis.spanOf(scene, units);
       const [from, to] = span;
       const n = to + 1 - from;
-      const { signed } = what.kindOf(state);
+      const skipped = top() - from;
+      const { signed, unit } = what.kindOf(state);
       const seesFirst = units.seesFirst(state);
       const high = signed ? pattern.strongest(form, units.n, seesFirst) : 1;
-      sink = what.hasSink?.(content) && !state.range && form.sink ? { values: form.sink, width: Math.max(1, n / 24) } : null;
+      sink =
+        what.hasSink?.(content) && !state.range && form.sink ? { values: form.sink, width: Math.max(1, n / 24) } : null;
       const label = (unit, selected) => ({ text: units.shown(unit), selected });
       const query = units.of(state.queryPos);
       const key = state.keyPos === null ? -1 : units.of(state.keyPos);
@@ -39,39 +44,51 @@ reportgen.square = (() => {
       figure.element.classList.toggle("hatched", Boolean(form.first));
       figure.draw({
         key: [what.keyOf(state), state.scale, state.withFirst, from, to].join(" "),
-        rows: n,
+        rows: n - skipped,
         columns: across,
         makeImages: () => {
           values = pattern.crop(form, signed ? form.values : colors.shown(scene, form.values), seesFirst, from, to);
-          const image = { values, rows: n, columns: n };
+          const image = { values: values.subarray(skipped * n), rows: n - skipped, columns: n };
           if (!sink) return [image];
           const taken = colors.shown(scene, Float32Array.from(sink.values));
           return [image, { values: taken, rows: n, columns: 1, x: n + sink.width / 2, width: sink.width }];
         },
         colors: signed ? colors.ofEffects(scene, high) : colors.ofWeights(scene),
-        rowLabels: all.map((unit) => label(unit, unit === query)),
+        rowLabels: all.slice(skipped).map((unit) => label(unit, unit === query)),
         columnLabels: all.map((unit) => label(unit, unit === key)),
-        frames: query < from || query > to ? [] : [[0, query - from, Math.max(0, query + 1 - from), 1]],
-        dividers: border === null ? [] : [[[border, border], [border, n]], [[0, border], [border, border]]],
+        frames: query < top() || query > to ? [] : [[0, query - top(), query + 1 - from, 1]],
+        dividers: border === null ? [] : divide(border, border - skipped, n - skipped),
         marks: state.marks
-          ? forms.strongestByRow(form, units.n, seesFirst).flatMap((unit, row) =>
-              unit === null || row < from || row > to || unit < from ? [] : [[unit - from, row - from]],
-            )
+          ? forms
+              .strongestByRow(form, units.n, seesFirst)
+              .flatMap((unit, row) =>
+                unit === null || row < top() || row > to || unit < from ? [] : [[unit - from, row - top()]],
+              )
           : [],
-        say: sink ? undefined : (row, column) => sayCell(row + from, column + from, signed),
+        say: sink ? undefined : (row, column) => sayCell(row + top(), column + from, signed, unit),
       });
       what.drawBeside?.(form, scene, units);
     }
 
+    /** Lines where the prompt ends: down from a place among the columns, and left of it. */
+    const divide = (x, y, bottom) => {
+      const corner = [x, y];
+      return [
+        [corner, [x, bottom]],
+        [[0, y], corner],
+      ];
+    };
+
     const valueOf = (query, key) => form.values[pattern.rowOf(form.codes, query)[key]];
 
-    function sayCell(query, key, signed) {
+    function sayCell(query, key, signed, unit) {
       const value = valueOf(query, key);
-      return signed ? numbers.formatEffect(value) : numbers.formatShare(value).replace(/^0/, "");
+      if (signed && unit === "logits") return numbers.formatEffect(value);
+      return (signed ? numbers.formatSigned(value, 2) : numbers.formatShare(value)).replace("0.", ".");
     }
 
     function at(x, y, { state }) {
-      const [query, key] = [span[0] + Math.floor(y), span[0] + Math.floor(x)];
+      const [query, key] = [top() + Math.floor(y), span[0] + Math.floor(x)];
       if (query > span[1]) return null;
       const cell = { ...what.headOf?.(state), queryPos: units.last(query), keyPos: null };
       if (sink && x >= span[1] + 1 - span[0]) return { ...cell, sink: sink.values[query] };
@@ -86,14 +103,15 @@ reportgen.square = (() => {
       const n = span[1] + 1 - span[0];
       const inside = (unit) => unit >= span[0] && unit <= span[1];
       const [query, key] = [cell.queryPos, cell.keyPos].map((position) => (position == null ? -1 : units.of(position)));
+      const below = Math.max(0, key - top());
       return [
-        ...(inside(query) && cell.layer === undefined ? [[0, query - span[0], query + 1 - span[0], 1]] : []),
-        ...(inside(key) ? [[key - span[0], key - span[0], 1, n - key + span[0]]] : []),
+        ...(inside(query) && cell.layer === undefined ? [[0, query - top(), query + 1 - span[0], 1]] : []),
+        ...(inside(key) ? [[key - span[0], below, 1, n + span[0] - top() - below]] : []),
       ];
     }
 
     function rangeOf({ x0, x1, y0, y1 }) {
-      const places = [x0, x1, y0, y1].map((place) => span[0] + Math.floor(place));
+      const places = [x0, x1, y0 + top() - span[0], y1 + top() - span[0]].map((place) => span[0] + Math.floor(place));
       const [from, to] = [Math.max(span[0], Math.min(...places)), Math.min(span[1], Math.max(...places))];
       return from < to ? [units.first(from), units.last(to)] : null;
     }
@@ -103,7 +121,7 @@ reportgen.square = (() => {
       const name = (unit) => `${units.place(unit)} ${units.shown(unit)}`;
       return {
         columns: all.map(name),
-        rows: all.map((query) => ({
+        rows: all.slice(top() - span[0]).map((query) => ({
           name: name(query),
           values: all.map((key) => (key <= query ? valueOf(query, key) : Number.NaN)),
         })),

@@ -4,105 +4,129 @@ globalThis.reportgen ??= {};
 reportgen.index = (() => {
   "use strict";
 
-  const { payload, listing, address, keys } = reportgen;
+  const { payload, listing, address, keys, theme } = reportgen;
   const byId = (id) => document.getElementById(id);
-  /** How far out of sight the end of the list may be and is made longer all the same. */
-  const MARGIN = "800px";
+  const AT_ONCE = 60;
+  const CONTROLS = { words: "filter", tag: "tag", model: "model", sort: "sort" };
 
-  /** An element for each card: the ones of the page, and those that were made since. */
-  function makeElements(cards) {
-    const made = [...byId("cards").children];
+  /**
+   * What makes the element of a page by its number, and keeps it: its card or its row of the table.
+   * @param {string[]} html of all rows, then of the cards that do not stand in the page
+   */
+  function makeMaker(numCards, html) {
+    const made = { cards: [...byId("cards").children], table: [] };
     const pictures = byId("block-pictures").textContent.split("\n");
-    const first = made.length;
+    const first = made.cards.length;
 
-    function make(card, picture) {
-      const kind = card.error === undefined ? "page-card" : "failure-card";
-      const element = byId(kind).content.firstElementChild.cloneNode(true);
-      const part = (selector) => element.querySelector(selector);
-      part(".hint").textContent = card.facts;
-      if (card.error !== undefined) {
-        part("h2").textContent = card.title;
-        part(".error").textContent = card.error;
-        if (card.earlier_page) part(".error").before(makeEarlier(card.earlier_page));
-        return element;
-      }
-      part("a").textContent = card.title;
-      part("a").setAttribute("href", card.href);
-      part("img").src = picture;
-      part(".excerpt").textContent = card.text ?? "";
-      part(".tags").append(...(card.tags ?? []).flatMap((tag) => [makeTag(tag), " "]));
+    function make(view, i) {
+      const holder = document.createElement("template");
+      holder.innerHTML = html[view === "table" ? i : numCards + i - first];
+      const element = holder.content.firstElementChild;
+      for (const image of element.getElementsByTagName("img")) image.src = pictures[i - first];
       return element;
     }
 
-    return (i) => {
-      made[i] ??= make(cards[i], pictures[i - first]);
-      return made[i];
+    return (view, i) => {
+      made[view][i] ??= make(view, i);
+      return made[view][i];
     };
   }
 
-  /** A line that leads to what an earlier run made of a prompt that failed. */
-  function makeEarlier(href) {
-    const [line, link] = ["p", "a"].map((name) => document.createElement(name));
-    line.className = "earlier";
-    link.textContent = "The page of an earlier run";
-    link.setAttribute("href", href);
-    line.append(link, " is kept.");
-    return line;
-  }
-
-  function makeTag(tag) {
-    const element = document.createElement("span");
-    element.className = "tag";
-    element.textContent = tag;
-    return element;
-  }
-
-  function makeIndex(cards) {
-    const elementOf = makeElements(cards);
-    const list = byId("cards");
-    const atOnce = Math.max(1, list.children.length);
+  function makeIndex(cards, html) {
+    const elementOf = makeMaker(cards.length, html);
+    const failures = [...byId("failures").children];
+    /** The two that are to be compared, by number. */
+    const ticked = new Set();
     let choice = listing.parse(location.hash);
     let chosen = [];
 
-    /** Put so many more of the chosen cards on the page. */
+    const list = () => byId(choice.view === "table" ? "rows" : "cards");
+    /** What of each page in the list the keyboard goes to. */
+    const stops = () => [...list().children].map((one) => one.querySelector("a"));
+
+    /** Put so many more of the chosen pages into the list. */
     function grow() {
-      const from = list.children.length;
-      list.append(...chosen.slice(from, from + atOnce).map(elementOf));
-      const left = chosen.length - list.children.length;
-      byId("more").hidden = left === 0;
-      byId("more").textContent = `Show ${Math.min(left, atOnce)} more of ${left.toLocaleString("en")}`;
+      const from = list().children.length;
+      list().append(...chosen.slice(from, from + AT_ONCE).map((i) => elementOf(choice.view, i)));
+      const left = chosen.length - list().children.length;
+      byId("more").hidden = left <= 0;
+      byId("more").textContent = `Show ${Math.min(left, AT_ONCE)} more of ${left.toLocaleString("en")}`;
+    }
+
+    /** Show the failures that are asked for, in their own order. @returns {number} how many these are */
+    function drawFailures() {
+      for (const one of failures) {
+        const card = { words: one.textContent.toLowerCase(), model: one.dataset.model };
+        one.hidden = !listing.matches(card, choice);
+      }
+      const shown = failures.filter(({ hidden }) => !hidden).length;
+      byId("failed").hidden = shown === 0;
+      byId("failed-title").textContent = `${shown.toLocaleString("en")} failed`;
+      return shown;
+    }
+
+    function drawControls() {
+      for (const [name, id] of Object.entries(CONTROLS)) {
+        const control = byId(id);
+        if (!control || control.value.trim() === choice[name].trim()) continue;
+        control.value = choice[name];
+        if (control.value !== choice[name]) control.add(new Option(choice[name], choice[name], true, true));
+      }
+      byId("reverse").setAttribute("aria-pressed", String(choice.reverse));
+      byId(`view-${choice.view}`).checked = true;
+      for (const column of document.querySelectorAll("[data-column]")) {
+        const order = choice.reverse ? "descending" : "ascending";
+        column.setAttribute("aria-sort", column.dataset.column === choice.sort ? order : "none");
+      }
     }
 
     function draw() {
       chosen = listing.choose(cards, choice);
-      list.replaceChildren();
+      byId("cards").hidden = choice.view === "table";
+      byId("table").hidden = choice.view !== "table" || !chosen.length;
+      byId("compare").hidden = choice.view !== "table";
+      list().replaceChildren();
       grow();
-      if (byId("filter").value.trim() !== choice.words.trim()) byId("filter").value = choice.words;
-      byId("sort").value = choice.sort;
-      byId("reverse").setAttribute("aria-pressed", String(choice.reverse));
-      if (byId("failed")) byId("failed").checked = choice.failed;
-      byId("count").textContent = listing.count(chosen.length, cards);
-      if (cards.length) byId("nothing").hidden = chosen.length > 0;
+      drawControls();
+      byId("count").textContent = listing.count(chosen.length, cards.length, failures.length);
+      byId("nothing").hidden = drawFailures() + chosen.length > 0;
     }
 
     function choose(change, { walk = false } = {}) {
+      const focus = document.activeElement;
       choice = { ...choice, ...change };
       address.write(listing.format(choice), walk);
       draw();
+      if (focus.isConnected) focus.focus({ preventScroll: true });
     }
 
-    /** What of a card the keyboard goes to: its link, or the failure itself. */
-    const stopOf = (card) => card.querySelector("a") ?? card;
-
-    /** Go so many cards on from the one in focus. */
+    /** Go so many pages on from the one in focus. */
     function walk(by) {
-      const all = [...list.children];
-      const at = all.findIndex((card) => card.contains(document.activeElement));
+      const at = stops().findIndex((link) => link.closest("li, tr").contains(document.activeElement));
       const next = at < 0 ? 0 : at + by;
       if (next < 0) return byId("filter").focus();
-      if (next >= all.length) grow();
-      const card = list.children[next];
-      if (card) stopOf(card).focus();
+      if (next >= stops().length) grow();
+      stops()[next]?.focus();
+    }
+
+    /** A third page takes the place of the first. */
+    function tick({ target }) {
+      const i = chosen[[...byId("rows").children].indexOf(target.closest("tr"))];
+      if (target.checked) ticked.add(i);
+      else ticked.delete(i);
+      const [first] = ticked;
+      if (ticked.size > 2 && ticked.delete(first)) elementOf("table", first).querySelector("input").checked = false;
+      byId("compare").disabled = ticked.size !== 2;
+      byId("command").hidden = true;
+    }
+
+    /** Open the page that compares the two, or say which command makes it. */
+    function compare() {
+      const slugs = [...ticked].sort((i, k) => i - k).map((i) => cards[i].slug);
+      const built = listing.findComparison(cards, slugs);
+      if (built) return location.assign(`${built.slug}.html`);
+      byId("command").querySelector("code").textContent = `reportgen compare ${slugs.join(" ")}`;
+      byId("command").hidden = false;
     }
 
     const KEYS = {
@@ -113,6 +137,7 @@ reportgen.index = (() => {
       ArrowUp: () => walk(-1),
       s: () => choose(listing.cycleSort(choice)),
       r: () => choose({ reverse: !choice.reverse }),
+      t: () => choose({ view: choice.view === "table" ? "cards" : "table" }),
     };
 
     function onKey(event) {
@@ -122,19 +147,35 @@ reportgen.index = (() => {
       action();
     }
 
+    function onClick({ target }) {
+      const { tag, sort } = target.closest("[data-tag], [data-sort]")?.dataset ?? {};
+      if (tag !== undefined) choose({ tag: tag === choice.tag ? "" : tag });
+      else if (sort) choose(listing.sortBy(choice, sort));
+    }
+
     function listen() {
-      byId("filter").addEventListener("input", ({ target }) => choose({ words: target.value }, { walk: true }));
-      byId("sort").addEventListener("change", ({ target }) => choose({ sort: target.value }));
-      byId("reverse").addEventListener("click", () => choose({ reverse: !choice.reverse }));
-      byId("failed")?.addEventListener("change", ({ target }) => choose({ failed: target.checked }));
-      byId("search").addEventListener("submit", (event) => {
+      const on = (id, kind, callback) => byId(id)?.addEventListener(kind, callback);
+      on("filter", "input", ({ target }) => choose({ words: target.value }, { walk: true }));
+      for (const name of ["tag", "model", "sort"]) on(name, "change", ({ target }) => choose({ [name]: target.value }));
+      for (const view of ["cards", "table"]) on(`view-${view}`, "change", () => choose({ view }));
+      on("search", "submit", (event) => {
         event.preventDefault();
         walk(1);
       });
-      byId("more").addEventListener("click", () => {
-        const last = list.children.length;
+      on("reverse", "click", KEYS.r);
+      on("compare", "click", compare);
+      on("rows", "change", tick);
+      on("main", "click", onClick);
+      on("theme", "click", theme.toggle);
+      on("more", "click", () => {
+        const last = stops().length;
         grow();
-        if (list.children[last]) stopOf(list.children[last]).focus();
+        stops()[last]?.focus();
+      });
+      // Its address would take the place of the choice.
+      document.querySelector(".skip").addEventListener("click", (event) => {
+        event.preventDefault();
+        byId("main").focus();
       });
       document.addEventListener("keydown", onKey);
       address.onChange(() => {
@@ -142,7 +183,7 @@ reportgen.index = (() => {
         draw();
       });
       const sight = new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && grow(), {
-        rootMargin: MARGIN,
+        rootMargin: "800px",
       });
       sight.observe(byId("more"));
     }
@@ -155,9 +196,11 @@ reportgen.index = (() => {
     if (document.readyState === "loading") {
       await new Promise((done) => document.addEventListener("DOMContentLoaded", done, { once: true }));
     }
-    const cards = await payload.decodeJson(byId("block-list").textContent);
+    const block = (name) => byId(`block-${name}`).textContent;
+    const decoded = [payload.decodeJson(block("list")), payload.decodeText(block("elements"))];
+    const [cards, html] = await Promise.all(decoded);
     for (const card of cards) card.words = listing.wordsOf(card);
-    const index = makeIndex(cards);
+    const index = makeIndex(cards, html.split("\n"));
     index.draw();
     index.listen();
     document.documentElement.dataset.ready = "true";

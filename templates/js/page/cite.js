@@ -48,17 +48,24 @@ reportgen.cite = (() => {
     return `Selected: ${sayPlace(scene)} · shown: ${reportgen.shows.KINDS[scene.state.show].label} · ${location.href}`;
   }
 
-  /** Fill the dialog for what is selected now. */
-  function fill(scene, { title, model, slug }) {
+  /** Settings by name; where the sides of a comparison differ, both. */
+  function gather(settings) {
+    const all = new Map();
+    for (const [name, value] of settings) all.set(name, [...new Set([...(all.get(name) ?? []), value])]);
+    return new Map([...all].map(([name, values]) => [name, values.join(" and ")]));
+  }
+
+  /** Fill the dialog for what is selected now, which `place` says in words. */
+  function fill(place, { title, model, slug }) {
     const byId = (id) => document.getElementById(id);
     const rows = document.querySelectorAll(".settings > div");
     const { text, bibtex } = format({
       ...{ title, model, slug },
-      place: sayPlace(scene),
+      place,
       link: location.href,
       generator: document.querySelector("[name=generator]").content,
       day: new Date().toISOString().slice(0, 10),
-      settings: new Map([...rows].map(({ children: [name, value] }) => [name.textContent, value.textContent])),
+      settings: gather([...rows].map(({ children: [name, value] }) => [name.textContent, value.textContent])),
     });
     byId("cite-link").value = location.href;
     byId("cite-text").value = text;

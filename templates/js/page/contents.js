@@ -24,7 +24,7 @@ reportgen.contents = (() => {
     new ResizeObserver(() => {
       document.documentElement.style.setProperty("--bar-height", `${bar.offsetHeight}px`);
     }).observe(bar);
-    listenToText(byId("unfold"));
+    if (byId("unfold")) listenToText(byId("unfold"));
   }
 
   function mark(links) {

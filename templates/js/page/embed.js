@@ -19,7 +19,7 @@ reportgen.embed = (() => {
       inner.classList.add("alone");
       if (inner.matches("details")) inner.open = true;
       for (const other of inner.parentElement.children) {
-        const stays = other === inner || other.matches("header, h3, .card > .hint, summary");
+        const stays = other === inner || other.matches("header, h3, .card > .hint, summary, main > h2");
         other.classList.toggle("beyond", !stays);
       }
     }
@@ -41,7 +41,7 @@ reportgen.embed = (() => {
   function say(selected) {
     if (!place) return;
     place.textContent = selected;
-    parent.postMessage({ reportgen: location.href, height: document.documentElement.scrollHeight }, "*");
+    parent.postMessage({ reportgen: location.href, height: document.documentElement.offsetHeight }, "*");
   }
 
   /**

@@ -210,7 +210,7 @@ reportgen.page = (() => {
       reportgen.contents.listen();
     }
 
-    const studio = reportgen.picture.makeStudio({ scene, card, viewer });
+    const studio = reportgen.picture.makeStudio({ card, viewer, about: reportgen.picture.aboutPage(scene) });
 
     async function start() {
       listen();
@@ -218,7 +218,7 @@ reportgen.page = (() => {
       dialogs = reportgen.dialogs.listen({
         cite: () => {
           address.flush();
-          cite.fill(scene, card);
+          cite.fill(cite.sayPlace(scene), card);
         },
       });
       await viewer.start();

@@ -250,15 +250,30 @@ reportgen.picture = (() => {
     });
   }
 
+  /** What a page of one prompt says of its figures, as it stands now. */
+  function aboutPage(scene) {
+    return {
+      bounds: scene.bounds,
+      facts: (name) => sayFacts(name, scene),
+      isOfWeights: (name) => !isOfEffects(name, scene.state, scene.bounds) && scene.state.show !== "attribution",
+      hash: () => states.format(scene.state, scene.bounds),
+      place() {
+        const { layer, head, queryPos, step } = scene.state;
+        const forStep = states.readsForStep(scene.state, scene.bounds);
+        return `L${layer}-H${head}-${forStep ? `token-${step + 1}` : `position-${queryPos}`}`;
+      },
+      refuse: (name) =>
+        ["pinned", "difference"].includes(name) && !scene.state.pin ? "no head is pinned; name one, as pin=3.7" : "",
+    };
+  }
+
   /** What is written above a figure and below it, as the page stands now. */
-  function describe(name, { state, bounds, content }, card) {
-    const called = titleOf(name);
-    const ofWeights = !isOfEffects(name, state, bounds) && state.show !== "attribution";
+  function describe(name, about, card) {
     return {
       title: card.title,
-      facts: [card.model, called, ...sayFacts(name, { state, bounds, content })].join("\u00a0· "),
-      notes: ofWeights ? HONEST : "",
-      source: `${document.querySelector("[name=generator]").content} · ${card.slug}.html${states.format(state, bounds)}`,
+      facts: [card.model, titleOf(name), ...about.facts(name)].join("\u00a0· "),
+      notes: about.isOfWeights(name) ? HONEST : "",
+      source: `${document.querySelector("[name=generator]").content} · ${card.slug}.html${about.hash()}`,
     };
   }
 
@@ -322,20 +337,21 @@ reportgen.picture = (() => {
   }
 
   /**
-   * @param {object} page `{scene, card, viewer}`
+   * @param {object} page `{card, viewer, about}`, `about` as `aboutPage` makes it
    * @returns what can be made of each figure: a blob in a format, a title, a caption, a file name
    */
-  function makeStudio({ scene, card, viewer }) {
+  function makeStudio({ card, viewer, about }) {
     const isThere = (name) => name === "text" || document.getElementById(`figure-${name}`).clientWidth > 0;
-    const listFigures = () => ["text", ...viewer.names()].filter(isThere);
+    const views = [...(document.getElementById("strip") ? ["text"] : []), ...viewer.names()];
+    const listFigures = () => views.filter(isThere);
 
     /** A figure as it is now; one that has not been drawn yet is drawn first. */
     async function figureOf(name) {
       const element = document.getElementById(`figure-${name}`);
       const fold = element.closest("details");
       if (fold) fold.open = true;
-      if (["pinned", "difference"].includes(name) && !scene.state.pin)
-        throw new Error("no head is pinned; name one, as pin=3.7");
+      const why = about.refuse(name);
+      if (why) throw new Error(why);
       await viewer.drawNow(name);
       return viewer.viewOf(name);
     }
@@ -344,27 +360,21 @@ reportgen.picture = (() => {
       if (format === "csv") return new Blob([tabulate((await figureOf(name)).table())], { type: "text/csv" });
       const look = theme.readColors();
       const drawing = name === "text" ? drawText(look) : drawFigure((await figureOf(name)).figure, look);
-      const root = compose(drawing, describe(name, scene, card), look);
+      const root = compose(drawing, describe(name, about, card), look);
       const source = serialize(root);
       if (format === "svg") return new Blob([source], { type: "image/svg+xml" });
       return paint(source, { width: root.width.baseVal.value, height: root.height.baseVal.value });
     }
 
     function captionOf(name) {
-      const { title, facts, notes, source } = describe(name, scene, card);
+      const { title, facts, notes, source } = describe(name, about, card);
       return [title, facts.replaceAll("\u00a0", " "), notes.replace(/\.$/, ""), source].filter(Boolean).join(". ");
     }
 
-    function nameFile(name, format) {
-      const { layer, head, queryPos, step } = scene.state;
-      const place = states.readsForStep(scene.state, scene.bounds) ? `token-${step + 1}` : `position-${queryPos}`;
-      return `${card.slug}-${name}-L${layer}-H${head}-${place}.${format}`;
-    }
+    const nameFile = (name, format) => `${card.slug}-${name}-${about.place()}.${format}`;
 
-    const hash = () => states.format(scene.state, scene.bounds);
-    const views = ["text", ...viewer.names()];
-    return { views, bounds: scene.bounds, listFigures, titleOf, captionOf, hash, make, nameFile };
+    return { views, bounds: about.bounds, listFigures, titleOf, captionOf, hash: about.hash, make, nameFile };
   }
 
-  return { makeStudio, svg, wrap };
+  return { SCALES, aboutPage, makeStudio, svg, wrap };
 })();

@@ -11,7 +11,8 @@ reportgen.strip = (() => {
     const { state, bounds, evidence } = scene;
     if (state.shading === "effect" && states.readsForStep(state, bounds) && evidence.hasRead) {
       const row = (await evidence.read())(state.step);
-      return { row, signed: true, high: read.scaleOf(row) };
+      // Of a step that is withheld only weights are known.
+      if (!row.every(Number.isNaN)) return { row, signed: true, high: read.scaleOf(row) };
     }
     const row = await evidence.row(state.layer, state.head, state.queryPos, ["weight"], state);
     return { row: row.weight, signed: false, high: 1 };
