@@ -5,6 +5,7 @@ Hand-made captures of 8 tokens, ``The cat ate the mat`` and three generated ones
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -241,7 +242,7 @@ def test_many_heads_fit_and_labels_stand_clear_of_one_another(open_page) -> None
         boxes = [label.bounding_box() for label in reader.page.locator(f"#figure-map .{side} span").all()]
         ends = sorted((box[axis], box[axis] + box["height" if axis == "y" else "width"]) for box in boxes)
         assert len(ends) > 3
-        overlaps = [before[1] - after[0] for before, after in zip(ends, ends[1:], strict=False)]
+        overlaps = [before[1] - after[0] for before, after in itertools.pairwise(ends)]
         assert max(overlaps) < 5, side
     assert "3" in reader.ask("labels", "map", "rows")
     assert len(reader.ask("labels", "heads", "rows")) == 16
