@@ -9,36 +9,39 @@ from browser.captures import CAPTURES
 from browser.reader import Reader
 from samples import HOSTILE
 
-FIGURES = ("overview", "head", "layer_tiles", "head_tiles", "rollout")
-STEP_FIGURES = ("logprobs", "step_heads", "step_layers", "grid", "lens")
+FIGURES = ("heads", "layers", "head", "map", "aggregate", "rollout", "entropy")
+STEP_FIGURES = ("grid", "lens")
 
 
 @pytest.mark.parametrize(
-    ("slug", "scheme"), [("cat", "http"), *((slug, "file") for slug in ("cat", "one", "plain", "long", "selected"))]
+    ("slug", "scheme"), [("cat", "http"), *((slug, "file") for slug in ("cat", "one", "plain", "long", "forecast"))]
 )
 def test_page_draws_every_figure_and_asks_for_nothing(new_reader, addresses, slug: str, scheme: str) -> None:
     reader: Reader = new_reader()
     address = f"{addresses[scheme]}/{slug}.html"
     reader.open(address)
-    for figure in (*FIGURES, *(STEP_FIGURES if CAPTURES[slug].steps else ())):
-        reader.look_at(figure)
-        if figure != "logprobs":
-            assert reader.ask("images", figure) > 0, figure
+    steps = CAPTURES[slug].steps
+    for figure in (*FIGURES, *(STEP_FIGURES if steps else ()), *(("read",) if len(steps) > 1 else ())):
+        assert len(reader.look_at(figure).ask("images", figure)) > 0, figure
+        assert reader.page.locator(f"#figure-{figure} .cells canvas").first.bounding_box() == pytest.approx(
+            reader.page.locator(f"#figure-{figure} .cells").bounding_box(), abs=1
+        )
     assert reader.problems == []
     assert [url for url in reader.requests if not url.startswith(("data:", "blob:", "about:"))] == [address]
 
 
-def test_first_heatmap_does_not_wait_for_evidence(new_reader, addresses, folder) -> None:
+def test_first_figures_do_not_wait_for_the_layers(new_reader, addresses, folder) -> None:
     """The rest of the file never arrives."""
-    head, found, _ = (
-        (folder / "cat.html").read_text("utf-8").partition('<script type="text/plain" id="block-evidence">')
-    )
+    head, found, _ = (folder / "cat.html").read_text("utf-8").partition('<script type="text/plain" id="block-layer-')
     assert found
     reader: Reader = new_reader()
     reader.page.route("**/cat.html", lambda route: route.fulfill(body=head, content_type="text/html"))
     reader.page.goto(f"{addresses['http']}/cat.html")
     reader.page.locator("html[data-ready]").wait_for(state="attached")
-    assert reader.page.locator("#figure-head canvas").first.is_visible()
+    assert reader.page.locator("#figure-read canvas").first.is_visible()
+    reader.page.locator("#figure-head canvas").first.wait_for()
+    # What needs the layers is still the picture of the opening view.
+    assert reader.page.locator("#figure-layers .still img").is_visible()
     assert reader.page.locator("#strongest tbody tr").count() > 0
 
 
@@ -56,9 +59,12 @@ def test_page_without_its_shared_assets_says_so(new_reader, addresses) -> None:
     reader: Reader = new_reader()
     reader.page.route("**/bokeh-*.js", lambda route: route.abort())
     reader.page.goto(f"{addresses['http']}/shared/cat.html")
-    message = reader.page.locator("#figure-head .error")
+    message = reader.page.locator("main .wait.error")
     message.wait_for()
     assert "the folder assets must stand beside this page" in message.inner_text()
+    # What needs no script stays.
+    assert reader.page.locator("#claim").is_visible()
+    assert reader.page.locator("#figure-heads .still img").is_visible()
 
 
 def test_policy_refuses_a_script_that_the_page_did_not_bring(cat: Reader) -> None:
@@ -79,15 +85,15 @@ def hostile(new_reader: Callable[..., Reader], addresses: dict[str, str]) -> Rea
 
 
 def test_hostile_tokens_run_nothing(hostile: Reader) -> None:
-    for figure in ("head", "layer_tiles", "step_heads", "logprobs", "grid", "lens", "rollout"):
+    for figure in ("read", "heads", "layers", "head", "grid", "lens", "rollout", "entropy"):
         hostile.look_at(figure)
     for position in range(len(HOSTILE)):
         hostile.go(f"#layer=0&head=3&query={position}")
     hostile.look_at("head")
     for position in range(len(HOSTILE)):
-        hostile.hover("head", position, len(HOSTILE) + 1)
+        hostile.point_at(len(HOSTILE) + 1, position)
     assert hostile.page.title() == f"{HOSTILE[0]} · tiny"
-    assert hostile.page.locator(".page img, .tooltip img").count() == 0
+    assert hostile.page.locator("main img:not(.still img), .tooltip img, .bar img[src^='x']").count() == 0
     assert hostile.problems == []
 
 
@@ -97,6 +103,11 @@ def test_hostile_tokens_are_shown_as_they_are(hostile: Reader) -> None:
     assert hostile.page.locator("h1").text_content() == HOSTILE[0]
     hostile.look_at("head")
     for position, text in enumerate(shown[: len(HOSTILE)]):
-        tooltip = hostile.hover("head", position, len(HOSTILE) + 1)
+        tooltip = hostile.point_at(len(HOSTILE) + 1, position)
         assert tooltip is not None
-        assert f"key {text} at {position}" in tooltip
+        assert f"reads {text} at {position}" in tooltip
+    labels = hostile.go("#layer=0&head=0&step=0").ask("labels", "heads", "columns")
+    assert [label.rstrip("…") for label in labels] == [
+        text[: len(label.rstrip("…"))] for label, text in zip(labels, shown, strict=False)
+    ]
+    hostile.press("Escape")

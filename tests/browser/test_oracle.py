@@ -76,8 +76,7 @@ def read_view(reader: Reader, show: str, layer: int, head: int, first: str, *, w
     parts = [f"layer={layer}", f"head={head}", "scale=linear", f"show={show}", "words=on" if words else ""]
     parts += [f"first={first}"] if first != "in" else []
     reader.go("#" + "&".join(filter(None, parts))).look_at("head")
-    image = reader.ask("data", "head", "image")["image"][0]
-    return np.array([np.nan if value is None else value for value in image["values"]]).reshape(image["shape"])
+    return np.array(reader.rows("head"), float)
 
 
 @pytest.mark.parametrize("precision", [FULL, Precision(bits=16), THIN], ids=["whole", "fine", "thinned"])
