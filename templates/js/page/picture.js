@@ -28,7 +28,7 @@ reportgen.picture = (() => {
   /** The heading that a figure stands under, without what can be pressed in it. */
   function titleOf(name) {
     const element = document.querySelector(`[data-figure="${name}"]`);
-    const own = element.parentElement.querySelector(":scope > h3, :scope > h2");
+    const own = element.parentElement.querySelector(":scope > h3, :scope > h2, :scope > header > h3");
     const heading = own ?? element.closest(".card, .rail")?.querySelector("h2");
     if (!heading) return name === "text" ? "Text" : element.getAttribute("aria-label");
     const copy = heading.cloneNode(true);
