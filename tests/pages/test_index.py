@@ -65,7 +65,10 @@ def test_prompt_is_the_link_where_the_title_says_no_more() -> None:
 
 def test_comparison_names_both_sides() -> None:
     (card,) = parse_html(render_index([PAIR])).find("li", class_="card")
-    assert [part.text for side in card.find("span", class_="sides") for part in side.find("span")[1:]] == ["A Cat", "B Dog"]
+    assert [part.text for side in card.find("span", class_="sides") for part in side.find("span")[1:]] == [
+        "A Cat",
+        "B Dog",
+    ]
     assert not card.find("img")
     assert card.find("p", class_="hint")[-1].text == "tiny"
 
