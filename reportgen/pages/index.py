@@ -1,9 +1,9 @@
 """Render the index from the cards of its pages.
 
-The page contains all failures and the first cards as HTML. For the others it has plain links in an element that browsers use only if
-scripts are off, and a block with their HTML, from which ``templates/js/index`` makes cards on demand: with an element
-for each of ten thousand pages, the index would take a second to open. The thumbnails of these cards are at the end of
-the page. The rows of the table are in the same block.
+The page contains all failures and the first cards as HTML. For the others it has plain links in an element that
+browsers use only if scripts are off, and a block with their HTML, from which ``templates/js/index`` makes cards on
+demand: with an element for each of ten thousand pages, the index would take a second to open. The thumbnails of these
+cards are at the end of the page. The rows of the table are in the same block.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from browser.captures import CAPTURES
 from browser.reader import Reader
 from playwright.sync_api import Browser, Page
 
@@ -168,9 +169,7 @@ def test_index_shows_failures_and_links_to_its_pages(browser: Browser, addresses
     assert "prompts.yaml:5 the prompt is too long" in (failed.text_content() or "")
     assert failed.locator("a").count() == 0
     hrefs = index.locator("#cards a").evaluate_all("(links) => links.map((link) => link.getAttribute('href'))")
-    assert hrefs == [
-        f"{slug}.html" for slug in ("cat", "one", "plain", "hostile", "long", "selected", "pieces", "withheld", "bare")
-    ]
+    assert hrefs == [f"{slug}.html" for slug in CAPTURES]
     index.get_by_role("link", name="Some layers").click()
     assert index.title() == "Some layers · tiny"
     index.get_by_role("link", name="All reports").click()
