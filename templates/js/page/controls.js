@@ -89,7 +89,10 @@ reportgen.controls = (() => {
     const { layer, head, queryPos, step } = state;
     const name = `L${layer} H${head}`;
     byId("head-name").textContent = `${name} ▾`;
-    byId("query-name").replaceChildren(text.tok(content.tokens[queryPos][1]), text.element("sub", {}, String(queryPos)));
+    byId("query-name").replaceChildren(
+      text.tok(content.tokens[queryPos][1]),
+      text.element("sub", {}, String(queryPos)),
+    );
     const forStep = states.readsForStep(state, bounds);
     byId("query-says").textContent = forStep ? "predicting from" : "reading at";
     if (byId("step-name")) byId("step-name").textContent = `${step + 1} of ${states.numSteps(bounds)}`;
@@ -98,10 +101,18 @@ reportgen.controls = (() => {
       : ["at ", text.tok(content.tokens[queryPos][1]), text.element("sub", {}, String(queryPos))];
     for (const place of document.querySelectorAll("[data-name]")) {
       const said = { layer: [capital(kinds.nameLayer(content, layer))], head: [`Head ${head}`], both: [name], when };
-      place.replaceChildren(...said[place.dataset.name].map((node) => (typeof node === "string" ? node : node.cloneNode(true))));
+      place.replaceChildren(
+        ...said[place.dataset.name].map((node) => (typeof node === "string" ? node : node.cloneNode(true))),
+      );
     }
-    const divided = state.renormalised && state.show !== "attribution" ? " The first token is left out, rows are divided by the rest." : "";
-    const rows = state.show === "attribution" ? "Effect through each token on the token written, in logits; rows of generated tokens alone." : "One row a token that reads, one column a token read.";
+    const divided =
+      state.renormalised && state.show !== "attribution"
+        ? " The first token is left out, rows are divided by the rest."
+        : "";
+    const rows =
+      state.show === "attribution"
+        ? "Effect through each token on the token written, in logits; rows of generated tokens alone."
+        : "One row a token that reads, one column a token read.";
     byId("head-hint").textContent = `${rows}${divided}`;
     if (byId("chosen-name")) byId("chosen-name").textContent = name;
     document.querySelector('[data-legend="weight"] small').textContent = LEGENDS[state.scale];
