@@ -201,7 +201,9 @@ reportgen.viewer = (() => {
     function prepareForPaper() {
       for (const [name, element] of elements) {
         const view = views.get(name);
-        const isThere = view ? view.drawn === wantedOf(view) : element.querySelector(".still") !== null && page.stateKey() === opening;
+        const isThere = view
+          ? view.drawn === wantedOf(view)
+          : element.querySelector(".still") !== null && page.stateKey() === opening;
         element.toggleAttribute("data-stale", element.checkVisibility() && !isThere);
         if (view?.figure.drawing) view.figure.drawForPaper();
       }
