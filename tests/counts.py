@@ -20,6 +20,7 @@ COUNTS = {
     "capture files": (50, 200),
     "recipes": (150, 4_000),
     "pairs of commands": (8, 81),
+    "kinds of pages in every width": (3, 10),
     "model families": (87, 196),
     "benchmarks": (3, 8),
 }

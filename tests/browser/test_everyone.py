@@ -299,7 +299,8 @@ def test_paper_shows_folds_that_are_open_whole(new_reader: Callable[..., Reader]
     assert "All tokens" in opened
     reader.page.emulate_media(media="print")
     reader.page.set_viewport_size({"width": 718, "height": 990})
-    last = "(cells) => cells.filter((one) => one.getBoundingClientRect().right > one.closest('.card').getBoundingClientRect().right).length"
+    last = """(cells) => cells.filter((one) =>
+      one.getBoundingClientRect().right > one.closest(".card").getBoundingClientRect().right).length"""
     cells = reader.page.locator(".card :is(th, td):last-child")
     assert cells.count() > 20
     assert cells.evaluate_all(last) == 0

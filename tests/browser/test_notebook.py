@@ -64,7 +64,7 @@ def cell(outputs: list[list[Any]], new_reader: Callable[..., Reader], tmp_path_f
     """Return a reader in front of what the second cell shows, and the frame in it."""
     path = tmp_path_factory.mktemp("shown") / "cell.html"
     path.write_text(f"<!doctype html><meta charset=utf-8><title>Cell</title>{html_of(outputs[1])}", "utf-8")
-    reader = new_reader(viewport={"width": 1000, "height": 860})
+    reader = new_reader(viewport={"width": 1300, "height": 860})
     reader.page.goto(path.as_uri())
     frame = reader.page.frame_locator("iframe")
     frame.locator("html[data-ready]").wait_for(state="attached")
@@ -89,13 +89,14 @@ def test_cell_shows_a_page_that_can_be_clicked(cell: tuple[Reader, FrameLocator]
     assert frame.locator("#figure-head canvas").first.is_visible()
     inner = reader.page.frames[1]
     inner.evaluate(PROBE)
-    frame.locator("#figure-overview").scroll_into_view_if_needed()
-    x, y = inner.evaluate("() => probe.point('overview', 1.5, 0.5)")
+    frame.locator("#figure-heads").scroll_into_view_if_needed()
+    layer = inner.evaluate("() => new URLSearchParams(__studio.hash().slice(1)).get('layer')")
+    x, y = inner.evaluate("() => probe.point('heads', 0.5, 1.5)")
     box = reader.page.locator("iframe").bounding_box()
     assert box
     reader.page.mouse.click(box["x"] + x, box["y"] + y)
-    wait_for(frame, "L0 H1")
-    assert inner.evaluate("() => location.hash").startswith("#layer=0&head=1")
+    wait_for(frame, f"L{layer} H1")
+    assert inner.evaluate("() => location.hash").startswith(f"#layer={layer}&head=1")
     assert reader.problems == []
 
 
@@ -116,7 +117,8 @@ def test_keys_and_addresses_work_inside_of_the_frame(cell: tuple[Reader, FrameLo
 
 def test_pictures_can_be_saved_and_frames_cannot_be_made(cell: tuple[Reader, FrameLocator]) -> None:
     reader, frame = cell
-    frame.locator("button.save").first.click()
+    frame.locator("[popovertarget=save]").click()
+    frame.locator("#save-figure").select_option("head")
     assert not frame.locator("[data-format=embed]").is_visible()
     with reader.page.expect_download() as download:
         frame.locator("[data-format=png]").click()
