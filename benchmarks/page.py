@@ -3,13 +3,13 @@
     python benchmarks/page.py [--runs N] [--quick]
 
 captures texts with the bundled model, all layers, heads and evidence, 20 tokens generated, and opens their pages
-from the disk in headless Chromium. *Picture* is from the opening to the end of the first frame with the pictures of the first
-view, *ready* to that of the first figure that answers; beside both stands the time of a page with the same BokehJS and
-one empty figure, opened by turns: as Bokeh itself writes it, and with BokehJS deflated, as our pages carry it. *Shift* is
-the layout shift until everything in sight is drawn. *Switch* is from a key press to the end of the frame that shows what was
-asked for: another head, another layer, another step; *far layer* is the first look at one of the last layers, at once
-when the first heatmap stands, while most of a long page is still to be read, and 1.5 s later. Medians of N runs
-(default 5).
+from the disk in headless Chromium. *Picture* is from the opening to the end of the first frame with the pictures of
+the first view, *ready* to that of the first figure that answers; beside both stands the time of a page with the same
+BokehJS and one empty figure, opened by turns: as Bokeh itself writes it, and with BokehJS deflated, as our pages carry
+it. *Shift* is the layout shift until everything in sight is drawn. *Switch* is from a key press to the end of the frame
+that shows what was asked for: another head, another layer, another step; *far layer* is the first look at one of the
+last layers, at once when the first figure answers, while most of a long page is still to be read, and 1.5 s later.
+Medians of N runs (default 5).
 """
 
 from __future__ import annotations

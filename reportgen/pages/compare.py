@@ -400,8 +400,9 @@ def _list_of_step(steps: Sequence[Step | None]) -> list[NextToken]:
     largest = max(most.values())
     rows = []
     for shown in listed:
-        first, second = ((probs.get(shown, 0) / largest, _say_prob(probs, shown)) for probs in known)
-        rows.append(NextToken(shown, *zip(first, second, strict=True)))
+        first, second = known
+        shares = first.get(shown, 0) / largest, second.get(shown, 0) / largest
+        rows.append(NextToken(shown, shares, (_say_prob(first, shown), _say_prob(second, shown))))
     return rows
 
 

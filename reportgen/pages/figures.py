@@ -1,8 +1,8 @@
 """The Bokeh figure of every heatmap, without its data, as a JSON item with stable ids.
 
-A page draws all heatmaps with copies of one figure: an image that fills the whole frame. Labels, frames and numbers stand
-around it and above it as HTML, where they can be selected and read aloud, and where a picture without scripts has the
-same. The page's script fills in the arrays and colours, so a figure takes a few kilobytes whatever the length of the
+A page draws all heatmaps with copies of one figure: an image that fills the whole frame. Labels, frames and numbers
+stand around it and above it as HTML, where they can be selected and read aloud, and where a picture without scripts has
+the same. The page's script fills in the arrays and colours, so a figure takes a few kilobytes whatever the length of the
 prompt. It finds the Bokeh models by name: ``figure``, ``figure.image``, ``figure.mapper`` and so on.
 
 Rows are counted from the top: the y range is reversed, and an image starts at its top left corner. A cell is one unit.
@@ -52,7 +52,9 @@ def make_figure() -> Any:
     mapper = LinearColorMapper(
         palette=list(PALETTES["blues"][::255]), low=0, high=1, nan_color="rgba(0, 0, 0, 0)", name=f"{NAME}.mapper"
     )
-    plot.image(image="image", x="x", y="y", dw="dw", dh="dh", source=source, color_mapper=mapper)
+    plot.image(  # pyright: ignore[reportCallIssue]
+        image="image", x="x", y="y", dw="dw", dh="dh", source=source, color_mapper=mapper
+    )
     return rename_ids(json_item(plot), prefix=NAME)  # pyright: ignore[reportArgumentType]
 
 

@@ -268,9 +268,7 @@ def _draw_legends() -> Mapping[str, Still]:
     return {"weight": draw_legend(signed=False), "effect": draw_legend(signed=True)}
 
 
-def _say_all(
-    capture: Capture, reads: Sequence[StepRead | None]
-) -> tuple[list[Mapping[str, Any]], Mapping[str, list[Any]]]:
+def _say_all(capture: Capture, reads: Sequence[StepRead | None]) -> tuple[list[dict[str, Any]], dict[str, list[Any]]]:
     """Return what the page says of each step, and the titles of its folds, as JSON values.
 
     Without steps, there is one answer.

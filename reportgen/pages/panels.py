@@ -181,7 +181,7 @@ def make_read_panel(capture: Capture, opening: Opening, reads: Sequence[StepRead
             rows[row, : len(values)] = values
     shares = rows / find_row_scales(rows)[:, None]
     columns = choose_columns(np.abs(shares))
-    selected = steps.index(opening.step) if opening.step in steps else None
+    selected = None if opening.step is None else steps.index(opening.step)
     return Panel(
         name="read",
         still=draw_effects(shares[:, columns], 1),
@@ -251,7 +251,7 @@ def make_pattern_panel(capture: Capture, opening: Opening, precision: Precision 
         columns=columns,
         frame=(0, opening.query_pos, opening.query_pos + 1, 1),
         count=n,
-        alt=f"Attention weights of L{opening.layer} H{opening.head}: a row is a token that reads, a column a token read",
+        alt=f"Attention weights of L{opening.layer} H{opening.head}: a row a token that reads, a column a token read",
     )
 
 
@@ -409,7 +409,7 @@ def _middle(i: int, count: int) -> float:
 
 
 def _thin(count: int, pixels: float, least: float = _LABEL_PIXELS) -> range:
-    """Return the positions whose labels have room, at a stride of 1, 2, 5, 10, 20 …"""
+    """Return the positions whose labels have room, at a stride of 1, 2, 5, 10, 20 and so on."""
     needed = math.ceil(count / max(1, int(pixels / least)))
     stride = next(step * 10**power for power in range(7) for step in (1, 2, 5) if step * 10**power >= needed)
     return range(0, count, stride)

@@ -118,5 +118,5 @@ def _can_draw(text: str) -> bool:
 
 @cache
 def _has_glyph(character: str) -> bool:
-    mask, missing = (bytes(_get_font(33).getmask(one)) for one in (character, "\U0010fffd"))
+    mask, missing = (bytes(_get_font(33).getmask(one)) for one in (character, "\U0010fffd"))  # pyright: ignore[reportArgumentType]
     return character.isspace() or mask != missing
