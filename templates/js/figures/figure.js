@@ -184,7 +184,7 @@ reportgen.figure = (() => {
       this.element.classList.toggle("flat", Boolean(flat));
       const least = this.element.matches(".map") ? 15 : LABEL_PIXELS;
       const { rows, columns } = this.drawing;
-      this.placeLabels("left", columnLabels, columns, flat ? 1 : least);
+      this.placeLabels("left", columnLabels, columns, flat ? longest * CHARACTER_PIXELS : least);
       const spaced = this.element.matches(".map, .square, .grid") ? LABEL_PIXELS : 1;
       this.placeLabels("top", rowLabels, rows, spaced);
     }
