@@ -23,9 +23,7 @@ reportgen.axis = (() => {
     const most = Math.max(0, ...rows.map((row) => row.length));
     const there = Array.from({ length: Math.max(0, Math.min(to + 1, most) - from) }, (_, i) => from + i);
     if (there.length <= MOST_COLUMNS || scene.state.all.includes("columns")) return there;
-    const sums = new Map(
-      there.map((unit) => [unit, rows.reduce((sum, row) => sum + (Math.abs(row[unit]) || 0), 0)]),
-    );
+    const sums = new Map(there.map((unit) => [unit, rows.reduce((sum, row) => sum + (Math.abs(row[unit]) || 0), 0)]));
     const strongest = [...there].sort((a, b) => sums.get(b) - sums.get(a) || a - b).slice(0, SHOWN_COLUMNS);
     return strongest.sort((a, b) => a - b);
   }

@@ -16,7 +16,7 @@ reportgen.grid = (() => {
   }
 
   /** What both have in common: a cell for each head, the selected one framed. */
-  function makeGrid(figure, bounds) {
+  function makeGrid(bounds) {
     const layers = downFrom(bounds.layers);
     const { heads } = bounds;
     const rowOf = (layer) => layers.indexOf(layer);
@@ -41,7 +41,7 @@ reportgen.grid = (() => {
   /** The map of all heads: effects, largest weights, patterns or a score. */
   function map(figure, scene) {
     const { bounds } = scene;
-    const grid = makeGrid(figure, bounds);
+    const grid = makeGrid(bounds);
     let values = new Float32Array();
 
     async function draw(now, isCurrent) {
@@ -56,9 +56,15 @@ reportgen.grid = (() => {
         key: [state.by, state.step, state.contrast, state.queryPos, state.scale].join(" "),
         columns: bounds.heads.length,
         makeImages: () => [
-          { values: found.signed ? drawn : colors.shown(now, drawn), rows: bounds.layers.length, columns: bounds.heads.length },
+          {
+            values: found.signed ? drawn : colors.shown(now, drawn),
+            rows: bounds.layers.length,
+            columns: bounds.heads.length,
+          },
         ],
-        colors: found.signed ? colors.ofEffects(now, pattern.largest(values)) : { ...colors.ofWeights(now), high: found.high },
+        colors: found.signed
+          ? colors.ofEffects(now, pattern.largest(values))
+          : { ...colors.ofWeights(now), high: found.high },
       });
       say(now, content);
     }
@@ -98,7 +104,13 @@ reportgen.grid = (() => {
         key: [state.by, state.scale].join(" "),
         columns,
         makeImages: () => [
-          { values: pattern.mosaic(patterns, rows, columns, side, display), rows: rows * side, columns: columns * side, width: columns, height: rows },
+          {
+            values: pattern.mosaic(patterns, rows, columns, side, display),
+            rows: rows * side,
+            columns: columns * side,
+            width: columns,
+            height: rows,
+          },
         ],
         colors: colors.ofWeights(now),
       });
@@ -140,7 +152,7 @@ reportgen.grid = (() => {
   /** Effects, or ablations, of all heads, and of the MLPs in a column of their own. */
   function effects(figure, scene) {
     const { bounds } = scene;
-    const grid = makeGrid(figure, bounds);
+    const grid = makeGrid(bounds);
     const GAP = 0.5;
     let [heads, mlps] = [new Float32Array(), null];
 
@@ -167,7 +179,7 @@ reportgen.grid = (() => {
         colors: colors.ofEffects(now, pattern.largest([...heads, ...(mlps ?? [])])),
       });
       wrote.draw(now, facts, { why, heads, mlps });
-      wrote.nameMeasures(facts, content.grid_metrics, state.step);
+      wrote.nameMeasures(facts, state.step);
     }
 
     /** A head, or with `head: null` the MLP of a layer. */

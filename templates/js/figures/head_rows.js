@@ -37,9 +37,9 @@ reportgen.headRows = (() => {
         });
       }
 
-      const valueOf = (row, position) => values[row * content.tokens.length + position];
+      const readValue = (row, position) => values[row * content.tokens.length + position];
       const stack = () =>
-        Float32Array.from(bounds.heads.flatMap((_, row) => columns.map((position) => valueOf(row, position))));
+        Float32Array.from(bounds.heads.flatMap((_, row) => columns.map((position) => readValue(row, position))));
 
       function at(x, y, { state }) {
         const [head, queryPos] = [bounds.heads[Math.floor(y)], columns[Math.floor(x)]];
@@ -47,12 +47,15 @@ reportgen.headRows = (() => {
       }
 
       const lines = ({ head, queryPos }) => [
-        `${numbers.formatFine(valueOf(bounds.heads.indexOf(head), queryPos))} ${unit}`,
+        `${numbers.formatFine(readValue(bounds.heads.indexOf(head), queryPos))} ${unit}`,
       ];
 
       const table = () => ({
         columns: columns.map((position) => `${position} ${units.shown(position)}`),
-        rows: bounds.heads.map((head, row) => ({ name: `H${head}`, values: columns.map((position) => valueOf(row, position)) })),
+        rows: bounds.heads.map((head, row) => ({
+          name: `H${head}`,
+          values: columns.map((position) => readValue(row, position)),
+        })),
       });
 
       const selectOf = ({ head, queryPos }) => ({ head, ...states.selectQuery(queryPos, bounds) });

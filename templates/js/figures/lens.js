@@ -18,7 +18,10 @@ reportgen.lens = (() => {
       facts = found;
       rows = facts.layers.map((_, row) => row).reverse();
       const columns = states.numSteps(bounds);
-      const probs = Float32Array.from(rows.flatMap((row) => facts.logprobs[row]), (logprob) => Math.exp(logprob ?? -Infinity));
+      const probs = Float32Array.from(
+        rows.flatMap((row) => facts.logprobs[row]),
+        (logprob) => Math.exp(logprob ?? -Infinity),
+      );
       figure.draw({
         key: state.scale,
         rows: rows.length,
@@ -70,7 +73,10 @@ reportgen.lens = (() => {
 
     const table = () => ({
       columns: facts.logprobs[0].map((_, step) => `token ${step + 1}`),
-      rows: rows.map((row) => ({ name: `layer ${facts.layers[row]}`, values: facts.logprobs[row].map((value) => value ?? -Infinity) })),
+      rows: rows.map((row) => ({
+        name: `layer ${facts.layers[row]}`,
+        values: facts.logprobs[row].map((value) => value ?? -Infinity),
+      })),
     });
 
     return { draw, at, lines, selectOf: ({ step }, { bounds }) => states.selectStep(step, bounds), table };

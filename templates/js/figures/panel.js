@@ -10,7 +10,8 @@ reportgen.panel = (() => {
   const [SMALLEST_TILE, LARGEST_TILE, TILE_GAP, TITLE_PIXELS] = [110, 240, 0.06, 22];
 
   const headsOfLayer = ({ state, bounds }) => bounds.heads.map((head) => ({ layer: state.layer, head }));
-  const layersOfHead = ({ state, bounds }) => [...bounds.layers].reverse().map((layer) => ({ layer, head: state.head }));
+  const layersOfHead = ({ state, bounds }) =>
+    [...bounds.layers].reverse().map((layer) => ({ layer, head: state.head }));
   const nameHead = ({ layer, head }) => `L${layer} H${head}`;
   const isSelected = ({ layer, head }, { state }) => layer === state.layer && head === state.head;
 
@@ -59,7 +60,11 @@ reportgen.panel = (() => {
     const rows = await readRows(scene, heads);
     const size = (_, i) => pattern.largest(rows[i].row.subarray(1));
     const chosen = chooseRows(heads, scene, size, false);
-    return { effectOf, rows: rows.filter((row) => chosen.some((head) => nameHead(head) === nameHead(row))), count: heads.length };
+    return {
+      effectOf,
+      rows: rows.filter((row) => chosen.some((head) => nameHead(head) === nameHead(row))),
+      count: heads.length,
+    };
   }
 
   /** @param {"heads" | "layers"} name */
@@ -72,18 +77,33 @@ reportgen.panel = (() => {
     async function draw(scene, isCurrent) {
       const isPatterns = scene.state.layout === "patterns";
       if (isPatterns) return drawPatterns(scene, isCurrent);
-      const [own, other] = await Promise.all(["heads", "layers"].sort((a) => (a === name ? -1 : 1)).map((one) => list(scene, one)));
+      const [own, other] = await Promise.all(
+        ["heads", "layers"].sort((a) => (a === name ? -1 : 1)).map((one) => list(scene, one)),
+      );
       if (!isCurrent()) return;
       tiles = null;
       figure.element.classList.remove("patterns");
       rows = own.rows;
       units = axis.unitsOf(scene);
-      columns = axis.chooseColumns(scene, units, [...rows, ...other.rows].map(({ row }) => row));
+      columns = axis.chooseColumns(
+        scene,
+        units,
+        [...rows, ...other.rows].map(({ row }) => row),
+      );
       const state = scene.state;
       const selected = rows.findIndex((row) => isSelected(row, scene));
       const border = axis.borderOf(scene, units, columns);
       figure.draw({
-        key: ["rows", state.queryPos, state.scale, state.withFirst, state.renormalised, state.words, columns.join(" "), ...rows.map(nameHead)].join(" "),
+        key: [
+          "rows",
+          state.queryPos,
+          state.scale,
+          state.withFirst,
+          state.renormalised,
+          state.words,
+          columns.join(" "),
+          ...rows.map(nameHead),
+        ].join(" "),
         rows: rows.length,
         columns: columns.length,
         makeImages: () => [{ values: stack(scene), rows: rows.length, columns: columns.length }],
@@ -94,7 +114,15 @@ reportgen.panel = (() => {
         })),
         columnLabels: axis.labelColumns(scene, units, columns),
         frames: selected < 0 ? [] : [[0, selected, columns.length, 1]],
-        dividers: border === null ? [] : [[[border, 0], [border, rows.length]]],
+        dividers:
+          border === null
+            ? []
+            : [
+                [
+                  [border, 0],
+                  [border, rows.length],
+                ],
+              ],
         marks: state.marks ? rows.flatMap((row, i) => markOf(row, i)) : [],
         notes: rows.map((row) => noteOf(row, own.effectOf)),
         say: (row, column) => numbers.formatShare(rows[row].row[columns[column]]).replace(/^0/, ""),
@@ -135,7 +163,8 @@ reportgen.panel = (() => {
     function nameAll({ state }, { count }) {
       const button = document.querySelector(`[data-all="${name}"]`);
       const what = name === "heads" ? "heads" : "layers";
-      if (button) button.textContent = state.all.includes(name) ? "show fewer" : `${rows.length} of ${count} ${what}: show all`;
+      if (button)
+        button.textContent = state.all.includes(name) ? "show fewer" : `${rows.length} of ${count} ${what}: show all`;
     }
 
     /** Whole patterns as tiles of one image each. */
@@ -156,15 +185,35 @@ reportgen.panel = (() => {
       tiles = { across, title, from, n, down: Math.ceil(heads.length / across) };
       figure.element.style.setProperty("--tiles", `${Math.round(tiles.down * (1 + title) * pixels)}px`);
       const { signed } = shows.KINDS[state.show];
-      const high = signed ? Math.max(...found.map((form) => pattern.strongest(form, units.n, units.seesFirst(state)))) : 1;
+      const high = signed
+        ? Math.max(...found.map((form) => pattern.strongest(form, units.n, units.seesFirst(state))))
+        : 1;
       const side = Math.min(n, Math.ceil(pixels * Math.min(2, devicePixelRatio)));
       figure.draw({
-        key: ["patterns", width, state.show, state.scale, state.withFirst, state.renormalised, state.words, from, to, ...heads.map(nameHead)].join(" "),
+        key: [
+          "patterns",
+          width,
+          state.show,
+          state.scale,
+          state.withFirst,
+          state.renormalised,
+          state.words,
+          from,
+          to,
+          ...heads.map(nameHead),
+        ].join(" "),
         rows: tiles.down * (1 + title),
         columns: width / pixels,
         makeImages: () =>
           found.map((form, i) => ({
-            values: pattern.crop(form, signed ? form.values : colors.shown(scene, form.values), units.seesFirst(state), from, to, side),
+            values: pattern.crop(
+              form,
+              signed ? form.values : colors.shown(scene, form.values),
+              units.seesFirst(state),
+              from,
+              to,
+              side,
+            ),
             rows: side,
             columns: side,
             ...boxOf(i),
@@ -212,16 +261,15 @@ reportgen.panel = (() => {
       if (tiles || !units) return [];
       const row = rows.findIndex(({ layer, head }) => layer === cell.layer && head === cell.head);
       const column = cell.keyPos == null ? -1 : columns.indexOf(units.of(cell.keyPos));
-      return [
-        ...(row < 0 ? [] : [[0, row, columns.length, 1]]),
-        ...(column < 0 ? [] : [[column, 0, 1, rows.length]]),
-      ];
+      return [...(row < 0 ? [] : [[0, row, columns.length, 1]]), ...(column < 0 ? [] : [[column, 0, 1, rows.length]])];
     }
 
     /** The tokens that a drag from one place to another covers. */
     function rangeOf({ x0, x1 }) {
       if (tiles || columns.length < 2) return null;
-      const [first, last] = [Math.min(x0, x1), Math.max(x0, x1)].map((x) => columns[clamp(Math.floor(x), columns.length)]);
+      const [first, last] = [Math.min(x0, x1), Math.max(x0, x1)].map(
+        (x) => columns[clamp(Math.floor(x), columns.length)],
+      );
       return [units.first(first), units.last(last)];
     }
 

@@ -50,12 +50,21 @@ reportgen.read = (() => {
         })),
         columnLabels: axis.labelColumns(scene, units, columns),
         frames: selected < 0 ? INVISIBLE : [[0, selected, columns.length, 1]],
-        dividers: border === null ? [] : [[[border, 0], [border, steps.length]]],
+        dividers:
+          border === null
+            ? []
+            : [
+                [
+                  [border, 0],
+                  [border, steps.length],
+                ],
+              ],
         notes: steps.map((step) => noteOf(answers[step].read, content)),
         say: (row, column) => numbers.formatEffect(rows[row][columns[column]] * scales[row]),
       });
       const button = document.querySelector('[data-all="steps"]');
-      if (button) button.textContent = state.all.includes("steps") ? "show fewer" : `show all ${states.numSteps(bounds)} tokens`;
+      if (button)
+        button.textContent = state.all.includes("steps") ? "show fewer" : `show all ${states.numSteps(bounds)} tokens`;
     }
 
     function stack() {
@@ -107,7 +116,9 @@ reportgen.read = (() => {
       const written = text.quote(content.tokens[bounds.numPromptTokens + step][1]);
       return [
         `through attention ${numbers.formatSigned(row[keyPos], 2)} logits for ${written}`,
-        ...(found ? [`attention ${numbers.formatEffect(found.attention)}, MLPs ${numbers.formatEffect(found.mlps)} in all`] : []),
+        ...(found
+          ? [`attention ${numbers.formatEffect(found.attention)}, MLPs ${numbers.formatEffect(found.mlps)} in all`]
+          : []),
       ];
     }
 

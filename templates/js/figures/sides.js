@@ -76,7 +76,7 @@ reportgen.sides = (() => {
   /** The map of all heads: how differently they read, by layer and head; null where one side has no such head. */
   function map(figure, scene) {
     const { bounds, variations } = scene;
-    const cells = grid.makeGrid(figure, bounds);
+    const cells = grid.makeGrid(bounds);
     const values = Float32Array.from(variations.flat(), (value) => value ?? Number.NaN);
     const [rows, columns] = [bounds.layers.length, bounds.heads.length];
 

@@ -22,7 +22,7 @@ reportgen.square = (() => {
     const top = () => Math.max(span[0], what.lead ?? 0);
 
     async function draw(scene, isCurrent) {
-      const { state, bounds, content } = scene;
+      const { state, content } = scene;
       form = await what.load(scene, isCurrent);
       if (!form || !isCurrent()) return;
       units = axis.unitsOf(scene);
@@ -79,10 +79,10 @@ reportgen.square = (() => {
       ];
     };
 
-    const valueOf = (query, key) => form.values[pattern.rowOf(form.codes, query)[key]];
+    const readValue = (query, key) => form.values[pattern.rowOf(form.codes, query)[key]];
 
     function sayCell(query, key, signed, unit) {
-      const value = valueOf(query, key);
+      const value = readValue(query, key);
       if (signed && unit === "logits") return numbers.formatEffect(value);
       return (signed ? numbers.formatSigned(value, 2) : numbers.formatShare(value)).replace("0.", ".");
     }
@@ -123,7 +123,7 @@ reportgen.square = (() => {
         columns: all.map(name),
         rows: all.slice(top() - span[0]).map((query) => ({
           name: name(query),
-          values: all.map((key) => (key <= query ? valueOf(query, key) : Number.NaN)),
+          values: all.map((key) => (key <= query ? readValue(query, key) : Number.NaN)),
         })),
       };
     }

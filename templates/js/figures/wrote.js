@@ -68,7 +68,9 @@ reportgen.wrote = (() => {
     const runnerUp = ledger.runnerUpOf(facts, measure, step);
     const isMean = ledger.contrastOf(measure) === ledger.MEAN;
     const than =
-      runnerUp !== null ? `that of ${text.quote(runnerUp)}` : `the mean of the ${isMean ? "vocabulary" : "alternatives"}`;
+      runnerUp !== null
+        ? `that of ${text.quote(runnerUp)}`
+        : `the mean of the ${isMean ? "vocabulary" : "alternatives"}`;
     const line = (name, value, attributes = {}) =>
       text.element(
         "tr",
@@ -87,7 +89,7 @@ reportgen.wrote = (() => {
   const explainedBy = (measure) => (ledger.contrastOf(measure) === null ? measure : "attribution");
 
   /** Name the runners-up of a step in the list of measures, and show the chosen measure's question mark alone. */
-  function nameMeasures(facts, measures, step) {
+  function nameMeasures(facts, step) {
     for (const list of [byId("measure"), byId("contrast")].filter(Boolean)) {
       for (const option of list.options) {
         if (!(ledger.contrastOf(option.value) > ledger.MEAN)) continue;

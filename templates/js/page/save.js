@@ -43,7 +43,9 @@ reportgen.save = (() => {
 
     function say(what) {
       status.textContent = what;
-      setTimeout(() => status.textContent === what && (status.textContent = ""), SAID_MILLISECONDS);
+      setTimeout(() => {
+        if (status.textContent === what) status.textContent = "";
+      }, SAID_MILLISECONDS);
     }
 
     const TAKE = {
@@ -72,7 +74,9 @@ reportgen.save = (() => {
 
     menu.addEventListener("toggle", () => {
       const chosen = list.value;
-      list.replaceChildren(...studio.listFigures().map((name) => text.element("option", { value: name }, studio.titleOf(name))));
+      list.replaceChildren(
+        ...studio.listFigures().map((name) => text.element("option", { value: name }, studio.titleOf(name))),
+      );
       if (chosen) list.value = chosen;
     });
     for (const button of menu.querySelectorAll("[data-format]"))

@@ -6,7 +6,6 @@ reportgen.side = (() => {
 
   const { kinds, pattern, numbers, shows, text, words } = reportgen;
   const { element, tok, bar } = text;
-  const byId = (id) => document.getElementById(id);
   const LISTED = 6;
   /** Most alternatives that a prediction lists. */
   const ALTERNATIVES = 10;
@@ -58,7 +57,9 @@ reportgen.side = (() => {
       "tr",
       {},
       element("td", { colspan: 2 }, what, bar(taken.weight)),
-      ...names.map((name) => element("td", { class: "number" }, name in taken ? numbers.formatWeight(taken[name]) : "")),
+      ...names.map((name) =>
+        element("td", { class: "number" }, name in taken ? numbers.formatWeight(taken[name]) : ""),
+      ),
     );
   }
 
@@ -66,7 +67,9 @@ reportgen.side = (() => {
   function describe(row, keyPos, kind, { min_weight: least }) {
     if (keyPos < row.first) return [kinds.sayOutside(kind)];
     const sink = row.sink === null ? [] : [`learned sink, no token: ${numbers.formatWeight(row.sink)} of this row`];
-    const left = row.left?.weight ? [`${sayLeft({ min_weight: least })}: ${numbers.formatWeight(row.left.weight)} of this row`] : [];
+    const left = row.left?.weight
+      ? [`${sayLeft({ min_weight: least })}: ${numbers.formatWeight(row.left.weight)} of this row`]
+      : [];
     const known = Object.keys(FORMATS)
       .filter((name) => row[name] && !Number.isNaN(row[name][keyPos]))
       .map((name) => {
@@ -87,7 +90,9 @@ reportgen.side = (() => {
       note.textContent = "";
       return;
     }
-    const where = content.is_forecast ? "would be written" : `token ${step + 1} of ${bounds.numTokens - bounds.numPromptTokens}`;
+    const where = content.is_forecast
+      ? "would be written"
+      : `token ${step + 1} of ${bounds.numTokens - bounds.numPromptTokens}`;
     caption.textContent = step === null ? "in the prompt" : where;
     const { raw, filtered } = prediction;
     const [chosenId, chosenShown] = content.tokens[state.queryPos + 1];
@@ -124,7 +129,11 @@ reportgen.side = (() => {
       chosen ? { class: "chosen", "aria-label": "chosen" } : {},
       element("td", {}, tok(shown)),
       element("td", {}, ...logprobs.map((logprob, i) => bar(share(logprob), i ? "filtered" : ""))),
-      element("td", { class: "number" }, ...logprobs.flatMap((logprob, i) => [...(i ? [element("br")] : []), percent(logprob)])),
+      element(
+        "td",
+        { class: "number" },
+        ...logprobs.flatMap((logprob, i) => [...(i ? [element("br")] : []), percent(logprob)]),
+      ),
     );
   }
 
