@@ -157,7 +157,7 @@ reportgen.grid = (() => {
     let [heads, mlps] = [new Float32Array(), null];
 
     async function draw(now, isCurrent) {
-      const { state, content, evidence } = now;
+      const { state, evidence } = now;
       const facts = await evidence.facts();
       const found = await evidence.grid(state.measure, state.step);
       if (!isCurrent()) return;
