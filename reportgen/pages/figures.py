@@ -52,9 +52,8 @@ def make_figure() -> Any:
     mapper = LinearColorMapper(
         palette=list(PALETTES["blues"][::255]), low=0, high=1, nan_color="rgba(0, 0, 0, 0)", name=f"{NAME}.mapper"
     )
-    plot.image(  # pyright: ignore[reportCallIssue]
-        image="image", x="x", y="y", dw="dw", dh="dh", source=source, color_mapper=mapper
-    )
+    place = {"x": "x", "y": "y", "dw": "dw", "dh": "dh"}
+    plot.image("image", source=source, color_mapper=mapper, **place)  # pyright: ignore[reportCallIssue]
     return rename_ids(json_item(plot), prefix=NAME)  # pyright: ignore[reportArgumentType]
 
 

@@ -175,7 +175,7 @@ def _scale(values: NDArray[np.floating], largest: NDArray[np.floating] | float) 
 def _shade(shares: NDArray[np.floating], ramps: Sequence[Sequence[str]]) -> list[Shade | None]:
     codes = np.rint(np.nan_to_num(shares) * (len(ramps[0]) - 1)).astype(int)
     return [
-        None if np.isnan(share) else Shade(ramps[0][code], ramps[1][code])
+        None if np.isnan(share) else Shade(ramps[0][int(code)], ramps[1][int(code)])
         for share, code in zip(shares, codes, strict=True)
     ]
 

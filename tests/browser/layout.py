@@ -29,7 +29,8 @@ _FIND = r"""() => {
         [seen.top, seen.bottom] = [Math.max(seen.top, edge.top), Math.min(seen.bottom, edge.bottom)];
       }
       if (one.matches(".card, .bar, .masthead, .rail")) {
-        const out = Math.max(edge.left - seen.left, seen.right - edge.right, edge.top - seen.top, seen.bottom - edge.bottom);
+        const across = Math.max(edge.left - seen.left, seen.right - edge.right);
+        const out = Math.max(across, edge.top - seen.top, seen.bottom - edge.bottom);
         if (out > 1) tell("leaves its card", element, said);
         break;
       }
@@ -40,7 +41,8 @@ _FIND = r"""() => {
   const range = document.createRange();
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
     const element = node.parentElement;
-    if (!node.data.trim() || element.closest("script, style, noscript, option, .unseen, .skip, [popover]:not(.rail)")) continue;
+    const unseen = "script, style, noscript, option, .unseen, .skip, [popover]:not(.rail)";
+    if (!node.data.trim() || element.closest(unseen)) continue;
     if (!element.checkVisibility({ visibilityProperty: true })) continue;
     range.selectNodeContents(node);
     for (const box of range.getClientRects()) {
@@ -48,21 +50,25 @@ _FIND = r"""() => {
       const seen = look(box, element, node.data);
       const trim = (box.bottom - box.top) * 0.22;
       const upright = !/vertical/.test(css(element).writingMode);
-      const [top, bottom] = [Math.max(seen.top, box.top + trim * upright), Math.min(seen.bottom, box.bottom - trim * upright)];
+      const top = Math.max(seen.top, box.top + trim * upright);
+      const bottom = Math.min(seen.bottom, box.bottom - trim * upright);
       const aside = [Math.max(seen.left, box.left + 2 * !upright), Math.min(seen.right, box.right - 2 * !upright)];
       const fixed = element.closest(".bar, .rail, thead") ?? null;
       if (bottom - top > 2) texts.push({ left: aside[0], right: aside[1], top, bottom, node, element, fixed });
     }
   }
   for (const box of document.querySelectorAll("table, .cells, button, select, input")) {
-    if (box.checkVisibility({ visibilityProperty: true }) && !box.closest("[popover]:not(.rail), .switch")) look(box.getBoundingClientRect(), box, box.textContent);
+    const isSeen = box.checkVisibility({ visibilityProperty: true });
+    const isApart = box.closest("[popover]:not(.rail), .switch");
+    if (isSeen && !isApart) look(box.getBoundingClientRect(), box, box.textContent);
   }
   texts.sort((a, b) => a.top - b.top);
   for (let i = 0; i < texts.length; i++) {
     for (let j = i + 1; j < texts.length && texts[j].top < texts[i].bottom - 2; j++) {
       const [a, b] = [texts[i], texts[j]];
       if (a.node === b.node || a.fixed !== b.fixed) continue;
-      const [across, down] = [Math.min(a.right, b.right) - Math.max(a.left, b.left), Math.min(a.bottom, b.bottom) - b.top];
+      const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+      const down = Math.min(a.bottom, b.bottom) - b.top;
       if (across > 2 && down > 2) tell("overlaps", a.element, `${a.node.data.trim().slice(0, 14)} / ${b.node.data}`);
     }
   }
