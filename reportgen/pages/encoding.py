@@ -110,6 +110,8 @@ def thumbnail_side(num_tokens: int) -> int:
 def shrink(pattern: NDArray[Any], side: int) -> NDArray[Any]:
     """Downsample a pattern to at most ``side`` cells along each axis by taking the maximum of each group of cells.
 
+    NaN counts only if a whole group has no number.
+
     Args:
         pattern: weights or codes, ``[query_pos, key_pos]``.
         side: side length of the result in cells; a pattern that is not larger is returned unchanged.
@@ -121,7 +123,7 @@ def shrink(pattern: NDArray[Any], side: int) -> NDArray[Any]:
     if length <= side:
         return pattern
     starts = np.arange(side) * length // side
-    return np.maximum.reduceat(np.maximum.reduceat(pattern, starts, axis=0), starts, axis=1)
+    return np.fmax.reduceat(np.fmax.reduceat(pattern, starts, axis=0), starts, axis=1)
 
 
 def has_overview(capture: Capture) -> bool:

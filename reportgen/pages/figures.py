@@ -1,9 +1,9 @@
 """The Bokeh figure of every heatmap, without its data, as a JSON item with stable ids.
 
 A page draws all heatmaps with copies of one figure: an image that fills the whole frame. Labels, frames and numbers
-stand around it and above it as HTML, where they can be selected and read aloud, and where a picture without scripts has
-the same. The page's script fills in the arrays and colours, so a figure takes a few kilobytes whatever the length of the
-prompt. It finds the Bokeh models by name: ``figure``, ``figure.image``, ``figure.mapper`` and so on.
+stand around it and above it as HTML, where they can be selected and read aloud, and where a picture without scripts
+has the same. The page's script fills in the arrays and colours, so a figure takes a few kilobytes whatever the length
+of the prompt. It finds the Bokeh models by name: ``figure``, ``figure.image``, ``figure.mapper`` and so on.
 
 Rows are counted from the top: the y range is reversed, and an image starts at its top left corner. A cell is one unit.
 """

@@ -86,6 +86,7 @@ class Panel:
         frame: selected cells as ``(x, y, width, height)`` in cells; ``None`` if none are.
         notes: numbers beside the rows.
         is_flat: whether the labels of columns have room to be written horizontally.
+        is_hatched: whether cells that a query cannot see are hatched.
         count: number of rows in all, including those not shown.
         alt: description for readers who do not see it.
     """
@@ -97,6 +98,7 @@ class Panel:
     frame: tuple[float, float, float, float] | None
     notes: Sequence[RowNote] = ()
     is_flat: bool = False
+    is_hatched: bool = False
     count: int = 0
     alt: str = ""
 
@@ -218,10 +220,11 @@ def make_row_panels(capture: Capture, opening: Opening, precision: Precision = F
 
     def make(name: str, cells: Sequence[tuple[int, int]], count: int, what: str) -> Panel:
         selected = cells.index((layer, column))
+        shown_weights = np.stack([weights[cell][columns] for cell in cells])
         labels = [f"H{capture.heads[row[1]]}" if name == "heads" else f"L{capture.layers[row[0]]}" for row in cells]
         return Panel(
             name=name,
-            still=draw_weights(np.stack([weights[cell][columns] for cell in cells])),
+            still=draw_weights(shown_weights),
             rows=[Label(text, _middle(row, len(cells)), row == selected) for row, text in enumerate(labels)],
             columns=_label_columns(capture, columns, opening.key_pos, _PANEL_PIXELS),
             frame=(0, selected, len(columns), 1),
@@ -229,6 +232,7 @@ def make_row_panels(capture: Capture, opening: Opening, precision: Precision = F
                 _note_of_head(capture, weights[cell], effects, cell, row == selected) for row, cell in enumerate(cells)
             ],
             is_flat=_is_flat(capture, columns, _PANEL_PIXELS),
+            is_hatched=bool(np.isnan(shown_weights).any()),
             count=count,
             alt=f"Attention weights of {what}, by the token read",
         )
@@ -244,12 +248,16 @@ def make_pattern_panel(capture: Capture, opening: Opening, precision: Precision 
     n = capture.num_tokens
     texts = [token.shown for token in capture.tokens]
     rows, columns = label_axis(texts, opening.query_pos), label_axis(texts, opening.key_pos)
+    pattern = round_weights(capture.pattern(opening.layer, opening.head), precision)
+    kind = capture.layer_type(opening.layer)
+    is_hidden = np.arange(n) < np.array([kind.first_key(query_pos) for query_pos in range(n)])[:, None]
     return Panel(
         name="head",
-        still=draw_pattern(round_weights(capture.pattern(opening.layer, opening.head), precision)),
+        still=draw_pattern(np.where(is_hidden, np.nan, pattern)),
         rows=rows,
         columns=columns,
         frame=(0, opening.query_pos, opening.query_pos + 1, 1),
+        is_hatched=bool(is_hidden.any()),
         count=n,
         alt=f"Attention weights of L{opening.layer} H{opening.head}: a row a token that reads, a column a token read",
     )
@@ -331,9 +339,11 @@ def _find_effects(capture: Capture, opening: Opening) -> NDArray[np.float32] | N
 def _read_weights(
     capture: Capture, layer: int, head: int, query_pos: int, precision: Precision
 ) -> NDArray[np.floating]:
-    """Return the weights of one query, as the page's scripts know them, ``[key_pos]``."""
+    """Return the weights of one query, as the page's scripts know them, ``[key_pos]``; NaN where it cannot see."""
     triangle = capture.attention[capture.layers.index(layer), capture.heads.index(head)]
-    return round_weights(dequantize_sqrt(triangle[capture.row(query_pos)]), precision)
+    weights = round_weights(dequantize_sqrt(triangle[capture.row(query_pos)]), precision)
+    weights[: capture.layer_type(layer).first_key(query_pos)] = np.nan
+    return weights
 
 
 def round_weights(weights: NDArray[np.floating], precision: Precision) -> NDArray[np.floating]:
@@ -352,7 +362,7 @@ def _choose_rows(
     if len(cells) <= MOST_ROWS:
         return list(cells)
     sizes = [
-        float(weights[cell][1:].max(initial=0)) if effects is None else float(np.nan_to_num(abs(effects[cell])))
+        float(np.nan_to_num(weights[cell][1:]).max(initial=0) if effects is None else np.nan_to_num(abs(effects[cell])))
         for cell in cells
     ]
     order = sorted(range(len(cells)), key=lambda i: (cells[i] != selected, -sizes[i], i))
@@ -366,7 +376,7 @@ def _note_of_head(
     cell: tuple[int, int],
     selected: bool,
 ) -> RowNote:
-    key_pos = int(weights.argmax())
+    key_pos = int(np.nanargmax(weights))
     effect = "" if effects is None or np.isnan(effects[cell]) else format_effect(float(effects[cell]))
     return RowNote(capture.tokens[key_pos], key_pos, format_weight(float(weights[key_pos])), effect, selected=selected)
 

@@ -30,7 +30,7 @@ from reportgen.pages.panels import (
 )
 from reportgen.pages.precision import FULL, Precision, quantize
 from reportgen.pages.stills import draw_effects, draw_pattern, draw_weights, shade_effects, shade_weights
-from reportgen.records import Step
+from reportgen.records import LayerType, Step
 from reportgen.records.evidence import Evidence
 from reportgen.records.sentences import format_effect, format_percent, format_weight
 
@@ -52,6 +52,27 @@ def attribution_of(capture: Capture) -> Attribution:
     """Return the attribution of a capture that has one."""
     assert capture.evidence.attribution is not None
     return capture.evidence.attribution
+
+
+def make_windowed() -> Capture:
+    """Return a capture whose layer 0 sees the last two tokens alone, and whose layer 1 sees all."""
+    return replace(without_effects(make_random(num_layers=2)), layer_types=(LayerType(0, window=2), LayerType(1)))
+
+
+def test_what_a_query_cannot_see_is_empty_and_hatched() -> None:
+    capture = make_windowed()
+    opening = Opening(0, 0, None, 4, None)
+    heads, layers = make_row_panels(capture, opening)
+    pattern = make_pattern_panel(capture, opening)
+    rows = kept(capture.pattern(0, 0))
+    rows[~np.tri(len(rows), dtype=bool) | np.tri(len(rows), k=-2, dtype=bool)] = np.nan
+    assert pattern.still == draw_weights(rows)
+    assert (heads.is_hatched, layers.is_hatched, pattern.is_hatched) == (True, True, True)
+    assert [note.position for note in heads.notes if note.position < 3] == []
+    assert [shade is None for shade in shade_tokens(capture, opening)] == [True, True, True, False, False]
+    of_all = Opening(1, 0, None, 4, None)
+    assert not make_row_panels(capture, of_all)[0].is_hatched
+    assert not make_pattern_panel(capture, of_all).is_hatched
 
 
 def without_effects(capture: Capture) -> Capture:

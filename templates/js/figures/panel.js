@@ -5,7 +5,7 @@ globalThis.reportgen ??= {};
 reportgen.panel = (() => {
   "use strict";
 
-  const { axis, colors, forms, ledger, numbers, pattern, shows, state: states, text } = reportgen;
+  const { axis, colors, forms, kinds, ledger, numbers, pattern, shows, state: states, text } = reportgen;
   const MOST_ROWS = 16;
   const [SMALLEST_TILE, LARGEST_TILE, TILE_GAP, TITLE_PIXELS] = [110, 240, 0.06, 22];
 
@@ -83,6 +83,8 @@ reportgen.panel = (() => {
       if (!isCurrent()) return;
       tiles = null;
       figure.element.classList.remove("patterns");
+      const hides = ({ layer }) => kinds.firstKey(kinds.kindOf(scene.content, layer), scene.state.queryPos) > 0;
+      figure.element.classList.toggle("hatched", own.rows.some(hides));
       rows = own.rows;
       units = axis.unitsOf(scene);
       columns = axis.chooseColumns(
