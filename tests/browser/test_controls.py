@@ -90,7 +90,7 @@ def test_arrows_walk_the_figure_in_focus(
 
 
 def test_field_keeps_its_keys(reader: Reader) -> None:
-    reader.page.locator("#by").focus()
+    reader.page.locator("#measure").focus()
     reader.press("j")
     assert reader.address() == HERE
 

@@ -201,11 +201,11 @@ def test_focus_is_seen_wherever_it_goes(new_reader: Callable[..., Reader], addre
 
 
 def test_page_has_few_controls(new_reader: Callable[..., Reader], addresses) -> None:
-    """Those outside the text, tables and folds; what is closed does not count, nor do heads and tokens in sentences."""
+    """Those outside the text, tables and folds; what is closed does not count."""
     reader = new_reader(viewport={"width": 1440, "height": 900}).open(f"{addresses['file']}/cat.html{HASH}")
     controls = reader.page.evaluate(
         """() => [...document.querySelectorAll("a, button, input, select, summary, [tabindex]")]
-          .filter((one) => one.checkVisibility() && !one.closest(".strip, .chip, .tok, table, .fold > :not(summary)"))
+          .filter((one) => one.checkVisibility() && !one.closest(".strip, table, .fold > :not(summary)"))
           .map((one) => one.id || one.textContent.trim() || one.className)"""
     )
     assert len(controls) <= 45, controls

@@ -273,7 +273,7 @@ def test_heads_and_tokens_of_the_answer_select() -> None:
     (answer,) = page.find("section", id="answer")
     for chip in answer.find("button", class_="chip"):
         assert chip.text == f"L{chip.attributes['data-layer']} H{chip.attributes['data-head']}"
-    tokens = answer.find("button", class_="tok")
+    tokens = [token for token in answer.find("span", class_="tok") if "data-key" in token.attributes]
     assert tokens
     shown = [token.shown for token in make_capture().tokens]
     for token in tokens:
@@ -484,7 +484,7 @@ def test_every_question_mark_opens_its_answer() -> None:
     assert asked == answers
     texts = {element.attributes["id"]: element.text for element in page if "popover" in element.attributes}
     for measure in [shown for name, shown in DEFINITIONS.items() if name != "mean-ablation"]:
-        text = texts[f"help-{measure.name}"]
+        text = texts["limits" if measure.name in ("attribution", "value_norms") else f"help-{measure.name}"]
         assert all(part in text for part in (measure.definition, measure.source, measure.caution))
     caution = DEFINITIONS["attribution"].caution
     assert caution in texts["limits"]

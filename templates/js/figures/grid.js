@@ -179,7 +179,7 @@ reportgen.grid = (() => {
         colors: colors.ofEffects(now, pattern.largest([...heads, ...(mlps ?? [])])),
       });
       wrote.draw(now, facts, { why, heads, mlps });
-      wrote.nameMeasures(facts, state.step);
+      wrote.nameMeasures(facts, state);
     }
 
     /** A head, or with `head: null` the MLP of a layer. */

@@ -82,8 +82,8 @@ reportgen.read = (() => {
       const chip = found.head
         ? [
             text.element(
-              "button",
-              { type: "button", class: "chip", tabindex: -1, "data-layer": found.head[0], "data-head": found.head[1] },
+              "span",
+              { class: "chip", "data-layer": found.head[0], "data-head": found.head[1] },
               `L${found.head[0]} H${found.head[1]} ${numbers.formatEffect(found.through)}`,
             ),
           ]

@@ -89,7 +89,7 @@ reportgen.wrote = (() => {
   const explainedBy = (measure) => (ledger.contrastOf(measure) === null ? measure : "attribution");
 
   /** Name the runners-up of a step in the list of measures, and show the chosen measure's question mark alone. */
-  function nameMeasures(facts, step) {
+  function nameMeasures(facts, { measure, step }) {
     for (const list of [byId("measure"), byId("contrast")].filter(Boolean)) {
       for (const option of list.options) {
         if (!(ledger.contrastOf(option.value) > ledger.MEAN)) continue;
@@ -99,7 +99,7 @@ reportgen.wrote = (() => {
       }
     }
     for (const answer of document.querySelectorAll("[data-explains]"))
-      answer.hidden = answer.dataset.explains !== explainedBy(byId("measure").value);
+      answer.hidden = answer.dataset.explains !== explainedBy(measure);
   }
 
   return { draw, nameMeasures };

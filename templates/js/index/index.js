@@ -175,6 +175,7 @@ reportgen.index = (() => {
       // Its address would take the place of the choice.
       document.querySelector(".skip").addEventListener("click", (event) => {
         event.preventDefault();
+        byId("main").tabIndex = -1;
         byId("main").focus();
       });
       document.addEventListener("keydown", onKey);

@@ -20,6 +20,12 @@ reportgen.contents = (() => {
     const sight = new IntersectionObserver(() => mark(links), { rootMargin: "-20% 0px -60% 0px", threshold: [0, 1] });
     for (const { hash } of links) sight.observe(byId(hash.slice(1)));
     mark(links);
+    // The link past all this must not take the place of the selection in the address either.
+    document.querySelector(".skip").addEventListener("click", (event) => {
+      event.preventDefault();
+      byId("main").tabIndex = -1;
+      byId("main").focus();
+    });
     const bar = byId("controls");
     new ResizeObserver(() => {
       document.documentElement.style.setProperty("--bar-height", `${bar.offsetHeight}px`);

@@ -55,8 +55,7 @@ reportgen.text = (() => {
     if (kind === "token") {
       const place = marked ? [element("sub", {}, String(second))] : [];
       if (second === null || !selects) return [tok(first), ...place];
-      const attributes = { type: "button", class: "tok", tabindex: -1, "data-key": second };
-      return element("button", attributes, element("bdi", {}, first), ...place);
+      return element("span", { class: "tok", "data-key": second }, element("bdi", {}, first), ...place);
     }
     return element("strong", {}, first);
   }
