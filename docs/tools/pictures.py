@@ -50,7 +50,7 @@ PICTURES = {
     "pictures/heads-of-a-layer.png": (_CAT, View("heads")),
     "pictures/layers-of-a-head.png": (_CAT, View("layers")),
     "pictures/one-head.png": (_CAT, View("head")),
-    "pictures/what-attention-read.png": ("results/cat.html", View("read")),
+    "pictures/what-attention-read.png": ("results/cat.html#all=steps", View("read")),
     "pictures/induction-head.png": ("results/repeated.html#layer=18&head=6&first=out", View("head")),
 }
 """By file in docs/: the address of a page, and what is drawn of it."""

@@ -518,9 +518,7 @@ def _draw_variations(captures: tuple[Capture, Capture], variations: Sequence[Var
 def _say_read(captures: tuple[Capture, Capture], read: PairRead) -> Sentence:
     """Return what a head reads in both where it differs most."""
     reads = [
-        make_sentence(
-            f" {name} reads ", TokenPart(capture.tokens[key_pos].shown, key_pos), f" ({format_weight(weight)})"
-        )
+        make_sentence(f" {name} reads ", TokenPart(capture.tokens[key_pos].shown), f" ({format_weight(weight)})")
         for name, capture, key_pos, weight in zip("AB", captures, read.keys, read.weights, strict=True)
     ]
     query = TokenPart(captures[0].tokens[read.queries[0]].shown)

@@ -86,7 +86,7 @@ def test_cells_say_what_they_should(outputs: list[list[Any]]) -> None:
 def test_cell_shows_a_page_that_can_be_clicked(cell: tuple[Reader, FrameLocator]) -> None:
     reader, frame = cell
     assert frame.locator("h1").inner_text() == "Cats"
-    assert frame.locator("#figure-head canvas").first.is_visible()
+    frame.locator("#figure-heads canvas").first.wait_for()
     inner = reader.page.frames[1]
     inner.evaluate(PROBE)
     frame.locator("#figure-heads").scroll_into_view_if_needed()

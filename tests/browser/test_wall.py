@@ -30,7 +30,7 @@ _COUNT = """() => Object.fromEntries(
     .map((tag) => [tag, document.getElementsByTagName(tag).length]))"""
 _PARSE = """(html) => {
   const parsed = new DOMParser().parseFromString(html, "text/html");
-  const elements = [...parsed.querySelectorAll("*")].filter((element) => element.tagName !== "BR");
+  const elements = [...parsed.querySelectorAll("*")].filter(({ tagName }) => !["BR", "SUB"].includes(tagName));
   return {
     elements: elements.map((one) => `${one.tagName} ${[...one.getAttributeNames()].join(" ")}`),
     tokens: [...parsed.querySelectorAll("#strip .token")].map((token) => token.textContent),

@@ -227,7 +227,8 @@ def test_report_keeps_what_it_said_of_the_last_run(tmp_path: Path) -> None:
 def test_index_shows_cards_in_the_order_given(tmp_path: Path) -> None:
     cards = write_pages(tmp_path, "b", "a")
     index = parse_html(Site(tmp_path).write_index([cards[0], FAILURE, cards[1]]).read_text("utf-8"))
-    assert [title.text for title in index.find(id="cards")[0].find("h2")] == ["Title of b", "Lost", "Title of a"]
+    assert [title.text for title in index.find(id="cards")[0].find("h2")] == ["Title of b start here", "Title of a"]
+    assert [title.text for title in index.find(id="failures")[0].find("b")] == ["Lost"]
     assert [link.attributes["href"] for link in index.find(id="cards")[0].find("a")] == ["b.html", "a.html"]
 
 

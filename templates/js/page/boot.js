@@ -12,10 +12,12 @@ reportgen.boot = (() => {
     "light-dark()": () => CSS.supports("color", "light-dark(black, white)"),
   };
 
-  /** Until the first view is painted; a page that nobody sees is not painted at all. */
-  const painted = document.hidden
-    ? Promise.resolve()
-    : new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+  /** How long at most to wait until the first view is painted: what is out of sight, as in a frame, is not painted at all. */
+  const LONGEST_WAIT_MILLISECONDS = 300;
+  const painted = new Promise((done) => {
+    requestAnimationFrame(() => setTimeout(done));
+    setTimeout(done, LONGEST_WAIT_MILLISECONDS);
+  });
 
   /** Run a script out of its block. */
   async function run(name) {
