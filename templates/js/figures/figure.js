@@ -236,14 +236,14 @@ reportgen.figure = (() => {
       this.parts.cells.querySelector(".values")?.remove();
       const { rows, columns, say, titles } = this.drawing;
       const box = text.element("div", { class: titles ? "values tile-names" : "values", "aria-hidden": "true" });
-      const put = (x, y, said, attributes = {}) =>
-        box.append(
-          text.element(
-            "span",
-            { ...attributes, style: { left: `${(100 * x) / columns}%`, top: `${(100 * y) / rows}%` } },
-            said,
-          ),
-        );
+      const put = (x, y, said, color) => {
+        const place = { left: `${(100 * x) / columns}%`, top: `${(100 * y) / rows}%` };
+        // The colour of the cell again, for those who judge the contrast and cannot see the image.
+        const ground = color
+          ? { class: colors.classOn(color), style: { ...place, background: color } }
+          : { style: place };
+        box.append(text.element("span", ground, said));
+      };
       for (const { x, y, text: said } of titles ?? []) put(x, y, said);
       const roomy = this.width / columns >= VALUE_PIXELS[0] && this.height / rows >= VALUE_PIXELS[1];
       if (say && roomy && rows * columns <= MOST_VALUES) {
@@ -251,9 +251,7 @@ reportgen.figure = (() => {
         for (let cell = 0; cell < rows * columns; cell++) {
           if (Number.isNaN(values[cell])) continue;
           const [row, column] = [Math.floor(cell / columns), cell % columns];
-          put(column + 0.5, row + 0.5, say(row, column), {
-            class: colors.classOn(colors.colorOf(this.drawing.colors, values[cell])),
-          });
+          put(column + 0.5, row + 0.5, say(row, column), colors.colorOf(this.drawing.colors, values[cell]));
         }
       }
       if (box.children.length) this.parts.cells.append(box);
