@@ -45,6 +45,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Site(root).open()
     for slug, capture in CAPTURES.items():
         Site(root).write_page(slug, render_page(capture))
+    # A page that is not ours, to put frames into: the policy of our own lets none in.
+    (root / "around.html").write_text("<!doctype html><title>Around</title>", "utf-8")
     Site(root).write_index([*map(make_card, CAPTURES.values()), FAILURE])
     shared = Site(root / "shared").open(options=PageOptions(shared_assets=True)).root
     Site(shared).write_page("cat", render_page(CAPTURES["cat"], PageOptions(shared_assets=True)))

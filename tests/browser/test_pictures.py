@@ -386,7 +386,7 @@ def test_frame_of_a_figure_fits_it(new_reader: Callable[..., Reader], addresses,
     reader: Reader = new_reader(permissions=["clipboard-read", "clipboard-write"])
     reader.open(f"{addresses['http']}/{slug}.html")
     copied = copy_frame(reader, view)
-    reader.page.goto("about:blank")  # the policy of our own pages lets no frame in
+    reader.page.goto(f"{addresses['http']}/around.html")
     reader.page.set_content(f'<!doctype html><body style="margin: 0; width: 700px">{copied}')
     inner = reader.page.frame_locator("iframe")
     inner.locator("html[data-ready]").wait_for(state="attached")
