@@ -3,7 +3,7 @@
     python docs/tools/pictures.py
 
 They show pages of docs/tutorial.md, of docs/how-to/induction.md and of the shipped prompts. Needs a Chromium,
-Playwright, and pypdfium2 for the page on paper.
+Playwright, and pypdfium2 (`pip install pypdfium2`) for the page on paper.
 """
 
 from __future__ import annotations

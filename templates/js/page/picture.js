@@ -53,12 +53,13 @@ reportgen.picture = (() => {
       ? `predicting ${written}`
       : `reading from ${token(state.queryPos)}`;
     const chosenIn = (id) => document.getElementById(id).selectedOptions[0].textContent;
-    const measured = ofEffects && name === "grid" ? chosenIn("measure") : "";
+    const against = () => `effect against ${chosenIn("contrast")}`;
+    const ofGrid = document.getElementById("measure") ? chosenIn("measure").replace(/^against/, "effect $&") : "";
+    const measured = { map: against, grid: () => ofGrid || against() }[name];
     const chosen = { text: ofEffects ? "effect through each token" : `weight of L${state.layer} H${state.head}` };
     return [
       ofEffects ? written : reads,
-      measured.startsWith("against") ? `effect ${measured}` : measured,
-      name === "map" && ofEffects ? `effect against ${chosenIn("contrast")}` : "",
+      ofEffects && measured ? measured() : "",
       chosen[name] ?? "",
       ["head", "pinned", "difference", "aggregate"].includes(name) ? shows.KINDS[state.show].label : "",
       name === "aggregate" ? sets.name(state.over, bounds, state) : "",
@@ -105,7 +106,12 @@ reportgen.picture = (() => {
       marks = [],
       titles = [],
     } = figure.drawing;
-    const notes = [...(figure.parts.notes?.children ?? [])].map((line) => line.innerText.replace(/\s+/g, " ").trim());
+    const notes = [...(figure.parts.notes?.children ?? [])].map((line) =>
+      [...line.children]
+        .map(({ textContent }) => textContent.trim())
+        .filter(Boolean)
+        .join(" "),
+    );
     const [left, right] = [rowLabels.length ? 110 : 0, notes.some(Boolean) ? 260 : 0];
     const top = columnLabels.length ? 84 : 0;
     const width = Math.min(WIDTH - left - right, Math.max(240, columns * 40));
