@@ -23,6 +23,8 @@ COUNTS = {
     "kinds of pages in every width": (3, 10),
     "model families": (87, 196),
     "benchmarks": (3, 8),
+    "pages of hostile strings": (3, 9),
+    "palettes under a text": (2, 6),
 }
 """By property: how often ``make test`` looks at it, and how often all of it is."""
 

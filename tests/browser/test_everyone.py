@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from browser.reader import Reader
+from counts import count
 from pypdf import PdfReader
 
 AXE = Path(__file__).parents[1] / "js" / "node_modules" / "axe-core" / "axe.min.js"
@@ -78,7 +79,7 @@ def test_axe_finds_nothing_serious_on_a_view_alone(new_reader: Callable[..., Rea
 def test_tokens_are_legible_on_every_colour(new_reader: Callable[..., Reader], addresses, scheme: str) -> None:
     reader = new_reader(bypass_csp=True, color_scheme=scheme, viewport={"width": 1440, "height": 900})
     reader.open(f"{addresses['file']}/cat.html#layer=0&head=2&query=4&shading=weight")
-    for palette in ("auto", "blues", "night", "viridis", "cividis", "magma"):
+    for palette in ("auto", "magma", "blues", "night", "viridis", "cividis")[: count("palettes under a text")]:
         reader.page.evaluate(
             """(name) => {
               palette.value = name;

@@ -122,7 +122,7 @@ def test_menu_saves_an_svg_that_says_what_it_is(reader: Reader, view: str) -> No
     assert said.startswith("A cat and a mat tiny · ")
     assert "token 2, “␣And” at 6" in said
     assert ("L1 H1" in said) == (view in {"head", "difference"})
-    assert ("linear scale" in said) == (view in {"text", "read", "grid", "map"})
+    assert ("linear scale" in said) == (view in {"text", "read", "grid", "map", "difference", "entropy"})
     assert (HONEST in said) == (view not in {"text", *OF_EFFECTS})
     assert said.endswith(f"cat.html{HASH}")
     assert reader.problems == []
@@ -143,7 +143,7 @@ def test_svg_has_a_pixel_for_each_cell_labels_and_a_legend(reader: Reader, view:
         labels = reader.ask("labels", view, side)
         assert labels
         assert all(any(text.startswith(label) for text in said) for label in labels), side
-    assert any(re.fullmatch(r"(0|−[\d.e-]+) to [+\d.e-]+", text) for text in said)
+    assert any(re.match(r"(0|−[\d.e-]+) to [+\d.e-]+( times|$)", text) for text in said)
 
 
 @pytest.mark.parametrize("view", ["text", "read", "head", "difference", "map"])
@@ -254,9 +254,31 @@ def test_caption_says_what_colours_show(reader: Reader) -> None:
     assert "effect through each token · linear scale" in caption_of(reader, "text")
     reader.go(f"{HASH}&shading=weight&scale=log")
     assert "weight of L1 H1 · logarithmic scale" in caption_of(reader, "text")
+    reader.go(f"{HASH}&pin=2.3&scale=log&show=attribution")
+    for view in ("head", "pinned", "difference"):
+        assert "linear scale" in caption_of(reader, view)
     reader.go("#layer=1&head=1&step=1&query=2")
     assert "reading from “␣ate” at 2" in caption_of(reader, "head")
     assert "weight of L1 H1 · square-root scale" in caption_of(reader, "text")
+
+
+def test_legend_of_a_picture_ends_at_the_largest_value_on_every_scale(reader: Reader) -> None:
+    ends = set()
+    for scale in ("sqrt", "linear", "log"):
+        reader.go(f"{HASH}&scale={scale}&by=weight")
+        for view in ("head", "lens", "map"):
+            assert "0 to 1" in texts_of(save(reader, view, "svg"))
+        reader.go(f"{HASH}&scale={scale}&by=induction")
+        ends |= {said for said in texts_of(save(reader, "map", "svg")) if said.startswith("0 to ")}
+    assert len(ends) == 1
+
+
+def test_picture_of_what_attention_read_names_its_numbers(reader: Reader) -> None:
+    said = texts_of(save(reader, "read", "svg"))
+    assert "most from · all heads · largest head" in said
+    assert "−1 to +1 times the largest of its row" in said
+    cells = [line for line in said if line.startswith(("+", "−")) and "to" not in line]
+    assert len(cells) >= 6
 
 
 def test_heatmap_keeps_its_cells_and_colours(reader: Reader) -> None:
@@ -271,7 +293,8 @@ def test_heatmap_keeps_its_cells_and_colours(reader: Reader) -> None:
     picture = Image.open(io.BytesIO(save(reader, "head", "png"))).convert("RGB")
     found = {color: count for count, color in picture.getcolors(1 << 24) or []}
     cell = 2 * 320 / n * 2 * 8 * 20 / n  # pixels
-    assert 7 * cell < found[strongest] < 8.5 * cell
+    # Numbers stand in the cells.
+    assert 6 * cell < found[strongest] < 8.5 * cell
 
 
 def test_picture_shows_the_range_that_the_page_shows(reader: Reader) -> None:

@@ -79,7 +79,7 @@ def test_strings_in_every_place_of_a_page_stay_text(new_reader: Callable[..., Re
     plain = walk(reader, (pages / "plain.html").as_uri())
     paths = sorted(pages.glob("hostile-*.html"))
     assert len(paths) == -(-len(HOSTILE_STRINGS) // NUM_TOKENS)
-    for path in paths:
+    for path in paths[: count("pages of hostile strings")]:
         reader.requests.clear()
         assert walk(reader, path.as_uri()) == plain, path.name
         reader.look_at("head")
@@ -156,7 +156,7 @@ def test_a_hostile_vocabulary_stays_text(new_reader: Callable[..., Reader], buil
     assert reader.page.locator("main img:not([src^='data:image/png;']), main iframe, main script").count() == 0
     assert reader.page.locator("main form:not(#over)").count() == 0
     reader.look_at("head")
-    for position in range(len(HOSTILE_STRINGS)):
+    for position in range(0, len(HOSTILE_STRINGS), 9 // count("pages of hostile strings")):
         reader.point_at(len(HOSTILE_STRINGS) + 3, position)
         reader.go(f"#layer=1&head=1&step={position % 4}")
     assert_untouched(reader, page.as_uri())

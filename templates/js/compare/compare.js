@@ -245,7 +245,9 @@ reportgen.compare = (() => {
       about: {
         bounds,
         facts: (name) =>
-          name === "map" ? ["total variation"] : [lists.sayPlace(state, sides), reportgen.picture.SCALES[state.scale]],
+          name === "map"
+            ? ["total variation"]
+            : [lists.sayPlace(state, sides), reportgen.picture.SCALES[name === "difference" ? "linear" : state.scale]],
         isOfWeights: (name) => name !== "map",
         hash: () => pair.format(state),
         place: () => `L${state.layer}-H${state.head}-A${state.queries[0]}-B${state.queries[1]}`,

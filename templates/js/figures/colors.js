@@ -6,9 +6,9 @@ reportgen.colors = (() => {
 
   const { numbers } = reportgen;
 
-  /** Colours of weights or other shares: up to 1, also where the first token is left out. */
-  function ofWeights({ state, palette }) {
-    return { palette, low: 0, high: numbers.show[state.scale](1) };
+  /** Colours of weights or other shares on the chosen scale: up to 1, also where the first token is left out. */
+  function ofWeights({ state, palette }, unscaled = 1) {
+    return { palette, low: 0, high: numbers.show[state.scale](unscaled), unscaled };
   }
 
   /** Colours of values with a sign, `high` logits to either side. */
@@ -30,15 +30,21 @@ reportgen.colors = (() => {
   /** Text is black on colours from this relative luminance on, and white on darker ones: both then have a contrast of 4.5. */
   const LIGHT_FROM = 0.18;
 
-  /** The class of text on a colour, `#rrggbb`. */
-  function classOn(color) {
+  /** Whether text on a colour, `#rrggbb`, is white. */
+  function isDark(color) {
     const linear = channelsOf(color).map((level) => {
       const share = level / 255;
       return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
     });
     const luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
-    return luminance < LIGHT_FROM ? "on-dark-shade" : "on-light-shade";
+    return luminance < LIGHT_FROM;
   }
+
+  /** The class of text on a colour. */
+  const classOn = (color) => (isDark(color) ? "on-dark-shade" : "on-light-shade");
+
+  /** The colour of text on a colour, in a picture. */
+  const inkOn = (color) => (isDark(color) ? "#ffffff" : "#000000");
 
   /** An image of one pixel a cell, as a `data:` URL; cells without a value are transparent. */
   function paint({ values, rows, columns }, ramp) {
@@ -53,5 +59,5 @@ reportgen.colors = (() => {
     return canvas.toDataURL();
   }
 
-  return { ofWeights, ofEffects, shown, colorOf, classOn, paint };
+  return { ofWeights, ofEffects, shown, colorOf, classOn, inkOn, paint };
 })();

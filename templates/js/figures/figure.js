@@ -7,7 +7,8 @@ globalThis.reportgen ??= {};
  * @property {number} rows @property {number} columns
  * @property {() => {values: Float32Array, rows: number, columns: number, x?: number, y?: number, width?: number,
  *   height?: number}[]} makeImages NaN is left empty
- * @property {{palette: string[], low: number, high: number}} colors
+ * @property {{palette: string[], low: number, high: number, unscaled?: number, of?: string}} colors `unscaled` is the
+ *   number that `high` stands for on the chosen scale, `of` what both bounds are a part of
  * @property {Label[]} rowLabels @property {Label[]} columnLabels
  * @property {[number, number, number, number][]} [frames] `x, y, width, height` of what is selected
  * @property {number[][][]} [dividers] lines, lists of points
@@ -98,14 +99,15 @@ reportgen.figure = (() => {
     /** Draw something; the figure is not on the page before `show`. @param {Drawing} drawing */
     draw(drawing) {
       this.drawing = drawing;
-      const { rows, columns, colors, key, makeImages } = drawing;
+      const { rows, columns, key, makeImages } = drawing;
+      const { palette, low, high } = drawing.colors;
       this.element.style.setProperty("--rows", String(rows));
       this.element.style.setProperty("--columns", String(columns));
       this.drawLabels();
       this.fit();
       this.model("x_range").setv({ start: 0, end: columns });
       this.model("y_range").setv({ start: rows, end: 0 });
-      this.model("mapper").setv({ ...colors, low: colors.low, high: colors.high || Number.EPSILON });
+      this.model("mapper").setv({ palette, low, high: high || Number.EPSILON });
       if (key !== this.drawn) this.setImages(makeImages());
       this.drawn = key;
       this.drawOverlay();
@@ -234,7 +236,7 @@ reportgen.figure = (() => {
     /** Numbers in cells that have room for them, titles above tiles. */
     drawValues() {
       this.parts.cells.querySelector(".values")?.remove();
-      const { rows, columns, say, titles } = this.drawing;
+      const { rows, columns, titles } = this.drawing;
       const box = text.element("div", { class: titles ? "values tile-names" : "values", "aria-hidden": "true" });
       const put = (x, y, said, color) => {
         const place = { left: `${(100 * x) / columns}%`, top: `${(100 * y) / rows}%` };
@@ -245,16 +247,21 @@ reportgen.figure = (() => {
         box.append(text.element("span", ground, said));
       };
       for (const { x, y, text: said } of titles ?? []) put(x, y, said);
-      const roomy = this.width / columns >= VALUE_PIXELS[0] && this.height / rows >= VALUE_PIXELS[1];
-      if (say && roomy && rows * columns <= MOST_VALUES) {
-        const [{ values }] = this.images;
-        for (let cell = 0; cell < rows * columns; cell++) {
-          if (Number.isNaN(values[cell])) continue;
-          const [row, column] = [Math.floor(cell / columns), cell % columns];
-          put(column + 0.5, row + 0.5, say(row, column), colors.colorOf(this.drawing.colors, values[cell]));
-        }
-      }
+      for (const { row, column, said, color } of this.listValues(this.width, this.height))
+        put(column + 0.5, row + 0.5, said, color);
       if (box.children.length) this.parts.cells.append(box);
+    }
+
+    /** The number of every cell and its colour, where cells on this many pixels have room for numbers. */
+    listValues(width, height) {
+      const { rows, columns, say } = this.drawing;
+      const roomy = width / columns >= VALUE_PIXELS[0] && height / rows >= VALUE_PIXELS[1];
+      if (!say || !roomy || rows * columns > MOST_VALUES) return [];
+      return [...this.images[0].values].flatMap((value, cell) => {
+        const [row, column] = [Math.floor(cell / columns), cell % columns];
+        if (Number.isNaN(value)) return [];
+        return [{ row, column, said: say(row, column), color: colors.colorOf(this.drawing.colors, value) }];
+      });
     }
 
     /** Tell of the pointer over the cells, in cells: `move(x, y)`, `leave()`, `tap(x, y)`, `drag({x0, x1, y0, y1})`. */

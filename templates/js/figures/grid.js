@@ -62,9 +62,7 @@ reportgen.grid = (() => {
             columns: bounds.heads.length,
           },
         ],
-        colors: found.signed
-          ? colors.ofEffects(now, pattern.largest(values))
-          : { ...colors.ofWeights(now), high: found.high },
+        colors: found.signed ? colors.ofEffects(now, pattern.largest(values)) : colors.ofWeights(now, found.high),
       });
       say(now, content);
     }
@@ -78,7 +76,7 @@ reportgen.grid = (() => {
       const kind = content.score_kinds.find(({ name }) => name === state.by);
       if (kind) {
         const own = Float32Array.from(content.scores[state.by].flat(), (value) => value ?? Number.NaN);
-        return { values: own, high: numbers.show[state.scale](pattern.largest(own)) };
+        return { values: own, high: pattern.largest(own) };
       }
       if (state.by === "effect") {
         const nothing = new Float32Array(bounds.layers.length * bounds.heads.length).fill(Number.NaN);
@@ -90,7 +88,7 @@ reportgen.grid = (() => {
         bounds.layers.flatMap((layer) => bounds.heads.map((head) => evidence.form("weight", layer, head))),
       );
       const largest = rows.map((form) => pattern.largest(forms.rowOf(form, state.queryPos).subarray(1)));
-      return { values: Float32Array.from(largest), high: numbers.show[state.scale](1) };
+      return { values: Float32Array.from(largest), high: 1 };
     }
 
     /** The patterns themselves, each so many cells along a side. */

@@ -42,7 +42,7 @@ reportgen.read = (() => {
         rows: steps.length,
         columns: columns.length,
         makeImages: () => [{ values: stack(), rows: steps.length, columns: columns.length }],
-        colors: colors.ofEffects(scene, 1),
+        colors: { ...colors.ofEffects(scene, 1), of: "the largest of its row" },
         rowLabels: steps.map((step) => ({
           text: content.tokens[bounds.numPromptTokens + step][1],
           note: numbers.formatRound(content.steps[step].raw.logprob),

@@ -5,7 +5,7 @@ globalThis.reportgen ??= {};
 reportgen.sides = (() => {
   "use strict";
 
-  const { alignment, colors, forms, grid, numbers, pattern, square } = reportgen;
+  const { alignment, forms, grid, numbers, pattern, square } = reportgen;
   const WEIGHT = { signed: false, unit: "weight" };
   const DIFFERENCE = { signed: true, unit: "weight" };
 
@@ -86,7 +86,7 @@ reportgen.sides = (() => {
         key: "",
         columns,
         makeImages: () => [{ values: grid.upsideDown(values, columns), rows, columns }],
-        colors: { ...colors.ofWeights(now), high: pattern.largest(values) },
+        colors: { palette: now.palette, low: 0, high: pattern.largest(values) },
       });
     }
 

@@ -43,6 +43,15 @@ reportgen.picture = (() => {
     return ["read", "grid", "lens"].includes(name);
   }
 
+  /** Whether colours follow values themselves, whatever scale is chosen for weights. */
+  function isLinear(name, state, bounds) {
+    const isOfForms =
+      ["head", "pinned", "aggregate"].includes(name) ||
+      (["heads", "layers"].includes(name) && state.layout === "patterns");
+    if (isOfForms) return Boolean(shows.KINDS[state.show].signed);
+    return ["difference", "entropy"].includes(name) || (name !== "lens" && isOfEffects(name, state, bounds));
+  }
+
   /** What a caption says of the selection. */
   function sayFacts(name, { state, bounds, content }) {
     const token = (position) =>
@@ -63,7 +72,7 @@ reportgen.picture = (() => {
       chosen[name] ?? "",
       ["head", "pinned", "difference", "aggregate"].includes(name) ? shows.KINDS[state.show].label : "",
       name === "aggregate" ? sets.name(state.over, bounds, state) : "",
-      ofEffects && name !== "lens" ? "linear scale" : SCALES[state.scale],
+      isLinear(name, state, bounds) ? "linear scale" : SCALES[state.scale],
       ofEffects ? "" : FIRST[states.firstOf(state)],
       state.words ? "whole words" : "",
     ].filter(Boolean);
@@ -106,12 +115,13 @@ reportgen.picture = (() => {
       marks = [],
       titles = [],
     } = figure.drawing;
-    const notes = [...(figure.parts.notes?.children ?? [])].map((line) =>
+    const join = (line, between) =>
       [...line.children]
         .map(({ textContent }) => textContent.trim())
         .filter(Boolean)
-        .join(" "),
-    );
+        .join(between);
+    const notes = [...(figure.parts.notes?.children ?? [])].map((line) => join(line, " "));
+    const noteTitle = figure.parts.titles ? join(figure.parts.titles, " · ") : "";
     const [left, right] = [rowLabels.length ? 110 : 0, notes.some(Boolean) ? 260 : 0];
     const top = columnLabels.length ? 84 : 0;
     const width = Math.min(WIDTH - left - right, Math.max(240, columns * 40));
@@ -135,6 +145,14 @@ reportgen.picture = (() => {
           height: (image.height ?? image.rows) * down,
           preserveAspectRatio: "none",
           style: "image-rendering: pixelated",
+        }),
+      ),
+      ...figure.listValues(width, height).map(({ row, column, said, color }) =>
+        label(said, {
+          x: (column + 0.5) * across,
+          y: (row + 0.5) * down + 4,
+          "text-anchor": "middle",
+          fill: colors.inkOn(color),
         }),
       ),
       ...dividers.map((points) =>
@@ -180,6 +198,7 @@ reportgen.picture = (() => {
       ...notes.map((said, row) =>
         label(said, { x: width + 8, y: (row + 0.5) * down + 4, ...bold(rowLabels[row] ?? {}) }),
       ),
+      label(notes.some(Boolean) ? noteTitle : "", { x: width + 8, y: -5, fill: look.muted }),
       ...titles.map(({ x, y, text: said }) => label(said, { x: x * across, y: y * down - 2 })),
     );
     const legend = drawLegend(figure.drawing.colors, look, { x: left, y: top + height + 14 });
@@ -190,7 +209,7 @@ reportgen.picture = (() => {
   const bold = ({ selected }) => (selected ? { "font-weight": 700 } : {});
 
   /** The colours from the lowest value to the highest. */
-  function drawLegend({ palette, low, high, unscaled }, look, { x, y }) {
+  function drawLegend({ palette, low, high, unscaled, of }, look, { x, y }) {
     const row = Float32Array.from({ length: 64 }, (_, i) => low + ((high - low) * i) / 63);
     const image = colors.paint({ values: row, rows: 1, columns: 64 }, { palette, low, high });
     const ends =
@@ -199,7 +218,7 @@ reportgen.picture = (() => {
       "g",
       { transform: `translate(${x} ${y})`, "font-size": 11, fill: look.muted },
       svg("image", { href: image, width: 160, height: 9, preserveAspectRatio: "none" }),
-      svg("text", { x: 166, y: 9 }, `${ends[0]} to ${ends[1]}`),
+      svg("text", { x: 166, y: 9 }, `${ends[0]} to ${ends[1]}${of ? ` times ${of}` : ""}`),
     );
   }
 
