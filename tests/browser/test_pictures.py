@@ -279,6 +279,9 @@ def test_picture_of_what_attention_read_names_its_numbers(reader: Reader) -> Non
     assert "−1 to +1 times the largest of its row" in said
     cells = [line for line in said if line.startswith(("+", "−")) and "to" not in line]
     assert len(cells) >= 6
+    assert "reads most · weight · whole head" in texts_of(save(reader, "heads", "svg"))
+    reader.go("#layer=1&head=1&query=2")
+    assert "reads most · weight" in texts_of(save(reader, "heads", "svg"))
 
 
 def test_heatmap_keeps_its_cells_and_colours(reader: Reader) -> None:

@@ -117,6 +117,7 @@ reportgen.picture = (() => {
     } = figure.drawing;
     const join = (line, between) =>
       [...line.children]
+        .filter((part) => getComputedStyle(part).visibility === "visible")
         .map(({ textContent }) => textContent.trim())
         .filter(Boolean)
         .join(between);
