@@ -13,6 +13,7 @@ from reportgen.pages.data_tables import encode_tables
 from reportgen.pages.options import PageOptions
 from reportgen.pages.page import draw_page
 from reportgen.pages.page_keys import PageKeys
+from reportgen.pages.pair_answer import find_differences
 from reportgen.pages.precision import describe_dropped_mass, measure_dropped_mass
 from reportgen.pages.preview import draw_preview
 from reportgen.records import Comparison
@@ -71,6 +72,7 @@ def render_comparison_artifacts(
     comparison: Comparison, first: Capture, second: Capture, options: PageOptions, keys: PageKeys = PageKeys()
 ) -> Artifacts:
     """Render the page of a comparison; see ``draw_comparison`` and ``render_artifacts`` for arguments and errors."""
-    html, _ = draw_comparison(comparison, first, second, options, keys=keys)
-    card = make_compare_card(comparison, first, second)
+    differences = find_differences((first, second))
+    html, _ = draw_comparison(comparison, first, second, options, keys=keys, differences=differences)
+    card = make_compare_card(comparison, first, second, differences)
     return Artifacts(html, card, keys=keys, preview=draw_preview(card) if options.site_url else b"")

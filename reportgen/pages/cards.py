@@ -15,10 +15,19 @@ from reportgen.evidence.opening import Opening, find_opening
 from reportgen.pages.answer import find_most_read, make_answer
 from reportgen.pages.encoding import shorten
 from reportgen.pages.panels import measure_map
-from reportgen.pages.sentences import HeadPart, Sentence, StrongPart, TokenPart, to_json
+from reportgen.pages.sentences import to_json
 from reportgen.pages.stills import draw_thumbnail
 from reportgen.records import Failure, Prediction, Token, name_with_adapter, public_name
-from reportgen.records.sentences import format_effect, format_percent, format_weight, make_sentence
+from reportgen.records.sentences import (
+    HeadPart,
+    Sentence,
+    StrongPart,
+    TokenPart,
+    format_effect,
+    format_percent,
+    format_weight,
+    make_sentence,
+)
 
 _EXCERPT = 300
 _BEGINNING, _END = 120, 60

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from reportgen.captures.record import Capture
 from reportgen.evidence.kinds.scores import HEAD_SCORES, LABEL_FROM, HeadScore
 from reportgen.evidence.opening import Opening
-from reportgen.pages.alignment import Alignment, Variation, align, measure_variations
+from reportgen.pages.alignment import Alignment, Variation
 from reportgen.pages.assets import (
     COMPARE_SCRIPTS,
     COMPARE_STYLES,
@@ -48,7 +48,14 @@ from reportgen.pages.layer_notes import (
 from reportgen.pages.links import Link, make_link
 from reportgen.pages.options import PageOptions
 from reportgen.pages.page_keys import PageKeys
-from reportgen.pages.pair_answer import PairRead, find_pair_reads, is_same_model, make_pair_answer, name_token
+from reportgen.pages.pair_answer import (
+    Differences,
+    PairRead,
+    find_differences,
+    is_same_model,
+    make_pair_answer,
+    name_token,
+)
 from reportgen.pages.pair_panels import (
     BEFORE,
     PairOpening,
@@ -83,8 +90,6 @@ from reportgen.records.json_values import list_numbers as to_numbers
 from reportgen.records.json_values import shorten
 from reportgen.records.sentences import HeadPart, Sentence, TokenPart, format_percent, format_weight, make_sentence
 
-_LISTED = 10
-"""Number of heads in the list of those that differ most."""
 _LISTED_TOKENS = 8
 """Number of tokens in the list of next tokens."""
 
@@ -213,6 +218,7 @@ def draw_comparison(
     options: PageOptions = PageOptions(),
     *,
     keys: PageKeys = PageKeys(),
+    differences: Differences | None = None,
 ) -> tuple[str, Precision]:
     """Return the page of two captures within the maximum page size, and the precision of its weights.
 
@@ -222,24 +228,27 @@ def draw_comparison(
         second: as in ``render_comparison``.
         options: options of the page.
         keys: what the page was made from, to store in its head.
+        differences: how the captures differ; ``None`` finds it out.
 
     Raises:
         PromptError: the page does not fit into its maximum size with a useful part of its weights.
     """
+    found = differences or find_differences((first, second))
 
     def draw(precision: Precision, *, with_layers: bool = True) -> str:
-        context = replace(make_compare_context(comparison, first, second, options, precision), keys=keys)
+        context = replace(make_compare_context(comparison, first, second, options, precision, found), keys=keys)
         return render("compare.html.jinja2", context if with_layers else replace(context, layer_blocks=()))
 
     return render_within((first, second), options, draw, f"{comparison.place.of('compare')}: {comparison.slug}")
 
 
-def make_compare_card(comparison: Comparison, first: Capture, second: Capture) -> Card:
+def make_compare_card(
+    comparison: Comparison, first: Capture, second: Capture, differences: Differences | None = None
+) -> Card:
     """Return the card of a comparison; its thumbnail is the map of how much each head differs, from 0 to 1."""
     captures = first, second
-    alignment = align(first, second)
-    variations = [] if alignment is None else measure_variations(first, second, alignment)
-    reads = [] if alignment is None else find_pair_reads(captures, alignment, variations)
+    found = differences or find_differences(captures)
+    reads = found.reads
     return Card(
         slug=comparison.slug,
         title=comparison.title,
@@ -248,7 +257,7 @@ def make_compare_card(comparison: Comparison, first: Capture, second: Capture) -
         tags=comparison.tags,
         num_prompt_tokens=sum(capture.num_prompt_tokens for capture in captures),
         num_steps=sum(capture.num_generated_tokens for capture in captures),
-        thumbnail=_draw_variations(captures, variations),
+        thumbnail=_draw_variations(captures, found.variations),
         said=to_json(_say_read(captures, reads[0])) if reads else [],
         head=f"L{reads[0].layer} H{reads[0].head}" if reads else "",
         compares=(first.prompt.title, second.prompt.title),
@@ -258,13 +267,12 @@ def make_compare_card(comparison: Comparison, first: Capture, second: Capture) -
 
 def make_compare_context(
     comparison: Comparison, first: Capture, second: Capture, options: PageOptions = PageOptions(),
-    precision: Precision = FULL,
+    precision: Precision = FULL, differences: Differences | None = None,
 ) -> CompareContext:  # fmt: skip
     """Return the data for the templates of a comparison."""
     captures = first, second
-    alignment = align(first, second)
-    variations = [] if alignment is None else measure_variations(first, second, alignment)
-    reads = [] if alignment is None else find_pair_reads(captures, alignment, variations[:_LISTED])
+    found = differences or find_differences(captures)
+    alignment, variations, reads = found.alignment, found.variations, found.reads
     answer = make_pair_answer(captures, alignment, variations, reads)
     opening = find_pair_opening(captures, reads)
     program = make_program(COMPARE_SCRIPTS, shared_assets=options.shared_assets)
@@ -312,7 +320,7 @@ def make_compare_context(
         precision=describe_precision(precision, *captures),
         palettes=tuple(PALETTES),
         key_list=_list_keys(),
-        card=embed_json(asdict(make_compare_card(comparison, first, second))),
+        card=embed_json(asdict(make_compare_card(comparison, first, second, found))),
         recipe=make_comparison_file(comparison, captures, options),
         bokeh_file=program.bokeh_file,
         blocks={**program.blocks, "figure": make_figure_block(), "shared": encode_json(shared)}

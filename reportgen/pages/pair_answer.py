@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reportgen.captures.record import Capture
-from reportgen.pages.alignment import Alignment, Variation
+from reportgen.pages.alignment import Alignment, Variation, align, measure_variations
 from reportgen.records.sentences import (
     HeadPart,
     Sentence,
@@ -23,6 +23,8 @@ from reportgen.records.sentences import (
 
 NOTABLE = 0.2
 """Total variation from which a head counts as one that moved."""
+LISTED = 10
+"""Number of heads in the list of those that differ most."""
 _A, _B = SidePart("a"), SidePart("b")
 _LEAST_TOLD = 0.005
 """Smallest total variation that is not printed as 0.00."""
@@ -50,11 +52,35 @@ class PairRead:
 
 
 @dataclass(frozen=True)
+class Differences:
+    """How two captures differ, which takes a look at every pattern of both.
+
+    Attributes:
+        alignment: positions that stand for one another; ``None`` if there are none.
+        variations: variations of all heads that both sides have, largest first; empty without an alignment.
+        reads: what the first of these heads read.
+    """
+
+    alignment: Alignment | None
+    variations: Sequence[Variation] = ()
+    reads: Sequence[PairRead] = ()
+
+
+@dataclass(frozen=True)
 class PairAnswer:
     """What a comparison says first: one claim, and what it rests on."""
 
     claim: Sentence
     details: Sentence
+
+
+def find_differences(captures: tuple[Capture, Capture]) -> Differences:
+    """Return how two captures differ."""
+    alignment = align(*captures)
+    if alignment is None:
+        return Differences(None)
+    variations = measure_variations(*captures, alignment)
+    return Differences(alignment, variations, find_pair_reads(captures, alignment, variations[:LISTED]))
 
 
 def find_pair_reads(

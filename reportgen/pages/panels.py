@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from reportgen.captures.quantization import dequantize_sqrt
 from reportgen.captures.record import Capture
+from reportgen.evidence.kinds.attribution import list_rows
 from reportgen.evidence.opening import Opening
 from reportgen.pages.precision import FULL, Precision, quantize
 from reportgen.pages.stills import (
@@ -130,19 +131,17 @@ def measure_reads(capture: Capture) -> list[StepRead | None]:
     if attribution is None or attribution.read is None:
         return [None] * len(capture.steps)
     reads: list[StepRead | None] = []
-    end = 0
-    for step in range(len(capture.steps)):
-        start, end = end, end + capture.query_pos_of_step(step) + 1
-        row = attribution.read[start:end]
+    for step, cells in enumerate(list_rows(capture)):
+        row = attribution.read[cells]
         if attribution.withheld[0][step] or np.isnan(row).any():
             reads.append(None)
             continue
         key_pos = int(row[1:].argmax()) + 1 if len(row) > 1 else 0
         head, through = None, 0.0
         if attribution.sources is not None:
-            cells = np.nan_to_num(attribution.sources[:, :, start + key_pos])
-            layer, column = divmod(int(cells.argmax()), cells.shape[1])
-            head, through = (capture.layers[layer], capture.heads[column]), float(cells[layer, column])
+            effects = np.nan_to_num(attribution.sources[:, :, cells.start + key_pos])
+            layer, column = divmod(int(effects.argmax()), effects.shape[1])
+            head, through = (capture.layers[layer], capture.heads[column]), float(effects[layer, column])
         attention = float(attribution.heads[0, step].sum() + attribution.other_heads[0, step])
         mlps = float(attribution.other_parts[0, step].sum())
         reads.append(StepRead(key_pos, float(row[key_pos]), head, through, attention, mlps))
@@ -165,8 +164,7 @@ def _read_row(capture: Capture, step: int | None) -> NDArray[np.float32] | None:
     attribution = capture.evidence.attribution
     if step is None or attribution is None or attribution.read is None or attribution.withheld[0][step]:
         return None
-    lengths = [capture.query_pos_of_step(one) + 1 for one in range(step + 1)]
-    return attribution.read[sum(lengths[:-1]) : sum(lengths)]
+    return attribution.read[list_rows(capture)[step]]
 
 
 def make_read_panel(capture: Capture, opening: Opening, reads: Sequence[StepRead | None]) -> Panel | None:

@@ -9,8 +9,6 @@ from typing import Any
 from reportgen.records import Token
 from reportgen.records.sentences import HeadPart, Part, Sentence, SidePart, StrongPart, TokenPart
 
-__all__ = ["HeadPart", "Part", "Sentence", "SidePart", "StrongPart", "TokenPart", "to_json", "to_text"]
-
 
 def to_json(sentence: Sentence, tokens: Sequence[Token] = ()) -> list[Any]:
     """Return a sentence as JSON values.

@@ -138,7 +138,7 @@ def draw_thumbnail(shares: NDArray[np.floating], *, signed: bool) -> str:
     Returns:
         A PNG of one pixel a cell, less than 2 KB, as a ``data:`` URL.
     """
-    pooled = _pool(np.clip(np.nan_to_num(shares), -1, 1), THUMBNAIL_SIDE)
+    pooled = pool(np.clip(np.nan_to_num(shares), -1, 1), THUMBNAIL_SIDE)
     image = Image.fromarray((np.rint(pooled * _SHADES) + _SHADES).astype(np.uint8)).convert("P")
     above = _ABOVE if signed else _WEIGHT
     image.putpalette([*_BELOW * _SHADES, *above * (_SHADES + 1)])
@@ -151,16 +151,6 @@ def encode_png(image: Image.Image, **options: object) -> str:
     file = io.BytesIO()
     image.save(file, "png", optimize=True, **options)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
-
-
-def _pool(values: NDArray[np.floating], side: int) -> NDArray[np.floating]:
-    """Return values of at most ``side`` cells along each side; a group of cells keeps its largest absolute value."""
-    for axis, length in enumerate(values.shape):
-        if length > side:
-            starts = np.arange(side) * length // side
-            high, low = (extreme.reduceat(values, starts, axis=axis) for extreme in (np.maximum, np.minimum))
-            values = np.where(high >= -low, high, low)
-    return values
 
 
 def _list_palettes() -> list[Sequence[str]]:

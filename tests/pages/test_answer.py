@@ -16,8 +16,9 @@ from reportgen.captures.record import Capture
 from reportgen.evidence.kinds.attribution import list_rows
 from reportgen.models.model import LoadedModel
 from reportgen.pages.answer import Answer, make_account, make_answer, make_answers
-from reportgen.pages.sentences import HeadPart, StrongPart, TokenPart, to_text
+from reportgen.pages.sentences import to_text
 from reportgen.records import LayerType, Prompt
+from reportgen.records.sentences import HeadPart, StrongPart, TokenPart
 
 SINGLED = (
     "Of all heads, L0 H3 singles out one token most, the first token, the one before and the query itself aside: at "

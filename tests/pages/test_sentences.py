@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from samples import make_token
 
-from reportgen.pages.sentences import HeadPart, StrongPart, TokenPart, to_json, to_text
+from reportgen.pages.sentences import to_json, to_text
+from reportgen.records.sentences import HeadPart, StrongPart, TokenPart
 
 SENTENCE = (HeadPart(23, 4), " reads ", TokenPart("␣Mary", 1), ", ", StrongPart("+2.8"), " over ", TokenPart("␣the"))
 
