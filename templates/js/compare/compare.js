@@ -189,22 +189,10 @@ reportgen.compare = (() => {
       },
     };
 
-    function onKey(event) {
-      if (document.querySelector("dialog[open]")) return;
-      const text = event.target.closest?.(".strip");
-      if (event.target.matches?.(".token") && ["Enter", " "].includes(event.key)) {
-        event.preventDefault();
-        event.target.click();
-        return;
-      }
-      const side = event.shiftKey || text?.dataset.side === "1" ? 1 : 0;
+    function actionsAt({ target, shiftKey }) {
+      const side = shiftKey || target.closest?.(".strip")?.dataset.side === "1" ? 1 : 0;
       const across = { ArrowLeft: () => go("query", -1, side), ArrowRight: () => go("query", 1, side) };
-      const action = keys.actionOf(event, { ...KEYS, ...across }, WITHIN);
-      if (!action) return;
-      event.preventDefault();
-      action();
-      // The focus goes along the text with the selection.
-      if (event.target.matches?.(".token")) text.querySelector('.token[tabindex="0"]').focus();
+      return [{ ...KEYS, ...across }, WITHIN];
     }
 
     /** Heads and tokens select wherever they stand. */
@@ -227,7 +215,7 @@ reportgen.compare = (() => {
       for (const form of document.querySelectorAll("#controls, #view, #save"))
         form.addEventListener("submit", (event) => event.preventDefault());
       document.addEventListener("click", onClick);
-      document.addEventListener("keydown", onKey);
+      keys.listen(actionsAt);
       addEventListener("beforeprint", () => {
         byId("on-paper").textContent = `Selected: ${lists.sayPlace(state, sides)} · ${location.href}`;
       });
@@ -271,24 +259,17 @@ reportgen.compare = (() => {
     return { start, studio, settled: viewer.settled };
   }
 
-  async function open() {
-    const card = JSON.parse(byId("card").textContent);
-    const alone = embed.asked();
-    if (alone !== null && !embed.show(alone, card)) return;
+  async function load(card, alone) {
     const [item, shared, ...captures] = await Promise.all([
       blocks.readJson("figure"),
       blocks.readJson("shared"),
       ...pair.NAMES.map((side) => blocks.readCapture(`${card.slug}-${side}`, `${side}-`)),
       blocks.startBokeh(),
     ]);
-    const page = makePage(item, captures.slice(0, 2), shared, card, alone);
-    // For whoever measures or tests, and for reportgen export, as on a page.
-    globalThis.__settled = page.settled;
-    globalThis.__studio = page.studio;
-    await page.start();
+    return makePage(item, captures.slice(0, 2), shared, card, alone);
   }
 
-  return { open };
+  return { load };
 })();
 
-reportgen.compare.open().catch(reportgen.boot.fail);
+reportgen.viewer.open(reportgen.compare.load).catch(reportgen.boot.fail);

@@ -25,7 +25,29 @@ reportgen.keys = (() => {
     return within[target.id]?.[key] ?? actions[key];
   }
 
-  return { actionOf };
+  /**
+   * Listen to the keyboard. Enter and space press a token, and the focus goes along its text with the selection.
+   * @param {(event: any) => [object, object]} actionsAt what `actionOf` takes, for a key press
+   */
+  function listen(actionsAt) {
+    document.addEventListener("keydown", (event) => {
+      if (document.querySelector("dialog[open]")) return;
+      const token = event.target.matches?.(".token") ? event.target : null;
+      if (token && ["Enter", " "].includes(event.key)) {
+        event.preventDefault();
+        token.click();
+        return;
+      }
+      const action = actionOf(event, ...actionsAt(event));
+      if (!action) return;
+      event.preventDefault();
+      const strip = token?.closest(".strip");
+      action();
+      strip?.querySelector('.token[tabindex="0"]').focus();
+    });
+  }
+
+  return { actionOf, listen };
 })();
 
 if (typeof module !== "undefined") module.exports = reportgen.keys;

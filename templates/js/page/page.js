@@ -158,21 +158,6 @@ reportgen.page = (() => {
       "figure-read": along("step", 1, -1),
     };
 
-    function onKey(event) {
-      if (document.querySelector("dialog[open]")) return;
-      if (event.target.matches?.(".token") && ["Enter", " "].includes(event.key)) {
-        event.preventDefault();
-        event.target.click();
-        return;
-      }
-      const action = keys.actionOf(event, KEYS, WITHIN);
-      if (!action) return;
-      event.preventDefault();
-      action();
-      // The focus goes along the text with the selection.
-      if (event.target.matches?.(".token")) byId("strip").querySelector('.token[tabindex="0"]').focus();
-    }
-
     /** Heads and tokens select wherever they stand. */
     function onClick({ target }) {
       const chip = target.closest("[data-head]:not([data-figure])");
@@ -186,7 +171,7 @@ reportgen.page = (() => {
     function listen() {
       controls.listen(() => scene, select, go);
       document.addEventListener("click", onClick);
-      document.addEventListener("keydown", onKey);
+      keys.listen(() => [KEYS, WITHIN]);
       addEventListener("beforeprint", () => (byId("on-paper").textContent = cite.sayOnPaper(scene)));
       address.onChange(() => {
         scene.state = states.parse(location.hash, bounds);
@@ -228,20 +213,12 @@ reportgen.page = (() => {
     return { start, studio, settled: viewer.settled };
   }
 
-  async function open() {
-    const card = JSON.parse(byId("card").textContent);
-    const alone = embed.asked();
-    if (alone !== null && !embed.show(alone, card)) return;
+  async function load(card, alone) {
     const { item, scene } = await blocks.readScene(card.slug);
-    const page = makePage(item, scene, card, alone);
-    // For whoever measures or tests: a promise that holds until what was asked for is given to Bokeh, which paints it in the next frame.
-    globalThis.__settled = page.settled;
-    // For reportgen export: the pictures that the page saves.
-    globalThis.__studio = page.studio;
-    await page.start();
+    return makePage(item, scene, card, alone);
   }
 
-  return { open };
+  return { load };
 })();
 
-reportgen.page.open().catch(reportgen.boot.fail);
+reportgen.viewer.open(reportgen.page.load).catch(reportgen.boot.fail);

@@ -240,5 +240,21 @@ reportgen.viewer = (() => {
     };
   }
 
-  return { make };
+  /**
+   * Open the page, or the one figure of it that its address asks for.
+   * @param {(card: object, alone: string | null) => Promise<any>} read what the page is made of, and makes it
+   */
+  async function open(read) {
+    const card = JSON.parse(byId("card").textContent);
+    const alone = reportgen.embed.asked();
+    if (alone !== null && !reportgen.embed.show(alone, card)) return;
+    const page = await read(card, alone);
+    // For whoever measures or tests: a promise that holds until what was asked for is given to Bokeh, which paints it in the next frame.
+    globalThis.__settled = page.settled;
+    // For reportgen export: the pictures that the page saves.
+    globalThis.__studio = page.studio;
+    await page.start();
+  }
+
+  return { make, open };
 })();
