@@ -11,7 +11,7 @@ from reportgen.captures.quantization import dequantize_sqrt
 from reportgen.captures.record import Capture
 from reportgen.evidence.kinds import list_measured
 from reportgen.pages.cards import mean_logprob
-from reportgen.records.sentences import Sentence, TokenPart, format_weight, make_sentence
+from reportgen.records.sentences import Sentence, TokenPart, format_logprob, format_weight, make_sentence
 
 
 def make_findings(capture: Capture) -> Mapping[str, tuple[Sentence, ...]]:
@@ -65,5 +65,5 @@ def _say_tokens(capture: Capture) -> Sentence:
         "of the prompt": mean_logprob(capture.prompt_predictions),
         "written": mean_logprob(step.raw for step in capture.steps),
     }
-    known = [f"{mean:.2f} {which}".replace("-", "−") for which, mean in means.items() if mean is not None]
+    known = [f"{format_logprob(mean)} {which}" for which, mean in means.items() if mean is not None]
     return ("All tokens" + f": mean log-probability {', '.join(known)}" * bool(known),)

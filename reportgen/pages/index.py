@@ -20,7 +20,7 @@ from reportgen.pages.cards import Card, FailureCard
 from reportgen.pages.encoding import encode_bytes, encode_json
 from reportgen.pages.links import Link
 from reportgen.pages.templates import GENERATOR, get_macro, render
-from reportgen.records.sentences import format_effect, format_percent
+from reportgen.records.sentences import format_effect, format_logprob, format_percent
 
 CARDS_AT_ONCE = 60
 """Number of cards in the HTML of the page, and of those that are added when the reader scrolls to the end."""
@@ -141,14 +141,10 @@ def _format_numbers(card: Card) -> Mapping[str, str]:
     numbers = (
         ("prob", card.prob, format_percent),
         ("effect", card.effect, format_effect),
-        ("prompt", card.prompt_logprob, _format_mean),
-        ("generated", card.generated_logprob, _format_mean),
+        ("prompt", card.prompt_logprob, format_logprob),
+        ("generated", card.generated_logprob, format_logprob),
     )
     return {name: "" if value is None else shows(value) for name, value, shows in numbers} | {"tokens": card.counts}
-
-
-def _format_mean(logprob: float) -> str:
-    return f"{logprob:.2f}".replace("-", "−")
 
 
 def _count(pages: int, failures: int) -> str:

@@ -70,6 +70,11 @@ def format_weight(weight: float) -> str:
     return f"{weight:.2f}"
 
 
+def format_logprob(logprob: float) -> str:
+    """Return a log-probability, in nats, with two decimals."""
+    return f"{logprob:.2f}".replace("-", "−")
+
+
 def format_percent(prob: float) -> str:
     """Return a probability in percent: whole numbers from 1 to 99, more digits beyond, never 0 or 100 by rounding."""
     percent = 100 * prob

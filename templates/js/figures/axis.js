@@ -45,7 +45,18 @@ reportgen.axis = (() => {
     return bounds.numPromptTokens < bounds.numTokens && at > 0 ? at : null;
   }
 
+  /** The line there, across so many rows, as dividers of a drawing. */
+  const dividersAt = (border, rows) =>
+    border === null
+      ? []
+      : [
+          [
+            [border, 0],
+            [border, rows],
+          ],
+        ];
+
   const unitsOf = (scene) => words.units(scene);
 
-  return { spanOf, chooseColumns, labelColumns, borderOf, unitsOf };
+  return { spanOf, chooseColumns, labelColumns, borderOf, dividersAt, unitsOf };
 })();

@@ -67,6 +67,19 @@ reportgen.panel = (() => {
     };
   }
 
+  const listed = new WeakMap();
+
+  /** The rows of both panels, which share their columns: listed once for each selection. */
+  function listBoth(scene) {
+    const { state } = scene;
+    if (!listed.has(state))
+      listed.set(
+        state,
+        Promise.all([list(scene, "heads"), list(scene, "layers")]).then(([heads, layers]) => ({ heads, layers })),
+      );
+    return listed.get(state);
+  }
+
   /** @param {"heads" | "layers"} name */
   function panel(figure, name) {
     let rows = [];
@@ -77,10 +90,9 @@ reportgen.panel = (() => {
     async function draw(scene, isCurrent) {
       const isPatterns = scene.state.layout === "patterns";
       if (isPatterns) return drawPatterns(scene, isCurrent);
-      const [own, other] = await Promise.all(
-        ["heads", "layers"].sort((a) => (a === name ? -1 : 1)).map((one) => list(scene, one)),
-      );
+      const both = await listBoth(scene);
       if (!isCurrent()) return;
+      const own = both[name];
       tiles = null;
       figure.element.classList.remove("patterns");
       const hides = ({ layer }) => kinds.firstKey(kinds.kindOf(scene.content, layer), scene.state.queryPos) > 0;
@@ -90,7 +102,7 @@ reportgen.panel = (() => {
       columns = axis.chooseColumns(
         scene,
         units,
-        [...rows, ...other.rows].map(({ row }) => row),
+        [...both.heads.rows, ...both.layers.rows].map(({ row }) => row),
       );
       const state = scene.state;
       const selected = rows.findIndex((row) => isSelected(row, scene));
@@ -116,20 +128,11 @@ reportgen.panel = (() => {
         })),
         columnLabels: axis.labelColumns(scene, units, columns),
         frames: selected < 0 ? [] : [[0, selected, columns.length, 1]],
-        dividers:
-          border === null
-            ? []
-            : [
-                [
-                  [border, 0],
-                  [border, rows.length],
-                ],
-              ],
+        dividers: axis.dividersAt(border, rows.length),
         marks: state.marks ? rows.flatMap((row, i) => markOf(row, i)) : [],
         notes: rows.map((row) => noteOf(row, own.effectOf)),
         say: (row, column) => numbers.formatShare(rows[row].row[columns[column]]).replace(/^0/, ""),
       });
-      nameColumns(figure, own.effectOf);
       nameAll(scene, own);
     }
 
@@ -153,7 +156,7 @@ reportgen.panel = (() => {
       const unit = strongestOf(row);
       const effect = effectOf?.(row);
       return [
-        ...(unit < 0 ? ["n/a"] : [text.tok(units.shown(unit)), text.element("sub", {}, units.place(unit))]),
+        ...(unit < 0 ? ["n/a"] : text.tokAt(units.shown(unit), units.place(unit))),
         text.element("b", {}, unit < 0 ? "" : numbers.formatShare(row.row[unit])),
         ...(effect === undefined || Number.isNaN(effect)
           ? []
@@ -289,12 +292,6 @@ reportgen.panel = (() => {
   /** How many of `count` tiles to put in a row of at most `most`, so that all rows are about as long. */
   function balance(count, most) {
     return Math.ceil(count / Math.ceil(count / most));
-  }
-
-  /** What the effects beside the rows are against; no title where there are none. */
-  function nameColumns(figure, effectOf) {
-    const [, , title] = figure.parts.titles.children;
-    if (title) title.style.visibility = effectOf ? "" : "hidden";
   }
 
   return { panel };

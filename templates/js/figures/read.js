@@ -4,7 +4,7 @@ globalThis.reportgen ??= {};
 reportgen.read = (() => {
   "use strict";
 
-  const { axis, colors, numbers, state: states, text } = reportgen;
+  const { axis, colors, numbers, pattern, state: states, text } = reportgen;
   const MOST_STEPS = 6;
   const INVISIBLE = [];
 
@@ -19,8 +19,7 @@ reportgen.read = (() => {
 
   /** The largest value of a row, its first token left out where it has another one. */
   function scaleOf(row) {
-    const largest = (values) => values.reduce((most, value) => Math.max(most, Math.abs(value) || 0), 0);
-    return largest(row.subarray(1)) || largest(row) || 1;
+    return pattern.largest(row.subarray(1)) || pattern.largest(row) || 1;
   }
 
   function read(figure) {
@@ -50,15 +49,7 @@ reportgen.read = (() => {
         })),
         columnLabels: axis.labelColumns(scene, units, columns),
         frames: selected < 0 ? INVISIBLE : [[0, selected, columns.length, 1]],
-        dividers:
-          border === null
-            ? []
-            : [
-                [
-                  [border, 0],
-                  [border, steps.length],
-                ],
-              ],
+        dividers: axis.dividersAt(border, steps.length),
         notes: steps.map((step) => noteOf(answers[step].read, content)),
         say: (row, column) => numbers.formatEffect(rows[row][columns[column]] * scales[row]),
       });
@@ -89,8 +80,7 @@ reportgen.read = (() => {
           ]
         : [];
       return [
-        text.tok(tokens[found.key_pos][1]),
-        text.element("sub", {}, String(found.key_pos)),
+        ...text.tokAt(tokens[found.key_pos][1], found.key_pos),
         text.element("b", {}, numbers.formatEffect(found.effect)),
         ...chip,
       ];

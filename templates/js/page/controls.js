@@ -89,16 +89,13 @@ reportgen.controls = (() => {
     const { layer, head, queryPos, step } = state;
     const name = `L${layer} H${head}`;
     byId("head-name").textContent = `${name} ▾`;
-    byId("query-name").replaceChildren(
-      text.tok(content.tokens[queryPos][1]),
-      text.element("sub", {}, String(queryPos)),
-    );
+    byId("query-name").replaceChildren(...text.tokAt(content.tokens[queryPos][1], queryPos));
     const forStep = states.readsForStep(state, bounds);
     byId("query-says").textContent = forStep ? "predicting from" : "reading at";
     if (byId("step-name")) byId("step-name").textContent = `${step + 1} of ${states.numSteps(bounds)}`;
     const when = forStep
       ? ["when it predicts ", text.tok(content.tokens[queryPos + 1][1])]
-      : ["at ", text.tok(content.tokens[queryPos][1]), text.element("sub", {}, String(queryPos))];
+      : ["at ", ...text.tokAt(content.tokens[queryPos][1], queryPos)];
     for (const place of document.querySelectorAll("[data-name]")) {
       const said = { layer: [capital(kinds.nameLayer(content, layer))], head: [`Head ${head}`], both: [name], when };
       place.replaceChildren(

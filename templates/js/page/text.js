@@ -19,6 +19,9 @@ reportgen.text = (() => {
   /** A token. */
   const tok = (shown) => element("bdi", { class: "tok" }, shown);
 
+  /** A token, and where it stands. */
+  const tokAt = (shown, place) => [tok(shown), element("sub", {}, String(place))];
+
   /** A bar as long as a share of the largest, of the kind that its class names. */
   const bar = (share, kind = "") =>
     element("span", { class: `bar-line ${kind}`.trim(), style: { "--share": Math.min(1, Math.abs(share) || 0) } });
@@ -101,5 +104,19 @@ reportgen.text = (() => {
     box.style.top = `${Math.max(4, top)}px`;
   }
 
-  return { element, tok, bar, signOf, quote, nodesOf, write, say, plain, predictionAfter, describeCell, drawTooltip };
+  return {
+    element,
+    tok,
+    tokAt,
+    bar,
+    signOf,
+    quote,
+    nodesOf,
+    write,
+    say,
+    plain,
+    predictionAfter,
+    describeCell,
+    drawTooltip,
+  };
 })();
