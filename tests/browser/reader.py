@@ -133,7 +133,7 @@ class Reader:
 
     def __init__(self, context: BrowserContext) -> None:
         self.page: Page = context.new_page()
-        self.page.set_default_timeout(10_000)
+        self.page.set_default_timeout(30_000)  # a saved picture took 10 s on a busy machine
         self.problems: list[str] = []
         self.requests: list[str] = []
         self.page.on("console", self._hear)
@@ -193,9 +193,9 @@ class Reader:
         """Return the rows of an image that a figure shows, ``None`` where nothing is drawn."""
         return self.ask("images", figure)[number]["rows"]
 
-    def click(self, figure: str, x: float, y: float) -> Reader:
-        """Click a figure at a place in cells."""
-        self.page.mouse.click(*self.ask("point", figure, x, y))
+    def click(self, figure: str, x: float, y: float, *, held: int = 0) -> Reader:
+        """Click a figure at a place in cells, the button held for so many milliseconds."""
+        self.page.mouse.click(*self.ask("point", figure, x, y), delay=held)
         return self.settle()
 
     def point_at(self, row: int, column: int, figure: str = "head") -> str | None:

@@ -137,6 +137,13 @@ def test_click_in_the_pattern_selects_the_position_that_reads(cat: Reader) -> No
     assert cat.address() == {"layer": "0", "head": "0", "step": "2"}
 
 
+@pytest.mark.parametrize("held", [0, 250, 450])
+def test_click_selects_however_long_the_button_is_held(cat: Reader, held: int) -> None:
+    """Bokeh calls a button that is held for 0.3 s a press and no tap."""
+    cat.go("#layer=0&head=0&step=0&query=0").look_at("head").click("head", 1.5, 2.5, held=held)
+    assert cat.address()["query"] == "2"
+
+
 def test_map_selects_layer_and_head(cat: Reader) -> None:
     cat.go("#layer=0&head=0&step=1").look_at("map")
     assert cat.ask("labels", "map", "rows") == ["2", "1", "0"]

@@ -269,8 +269,8 @@ reportgen.figure = (() => {
       const on = (name, callback) => this.plot.on_event(name, callback);
       on("mousemove", ({ x, y }) => move(x, y));
       on("mouseleave", () => leave());
-      // The second of two quick clicks is a tap like any other.
-      for (const name of ["tap", "doubletap"]) on(name, ({ x, y }) => tap(x, y));
+      // The second of two quick clicks is a tap like any other, and so is a button held for longer than 0.3 s.
+      for (const name of ["tap", "doubletap", "pressup"]) on(name, ({ x, y }) => tap(x, y));
       on("selectiongeometry", ({ final, geometry }) => final && drag(geometry));
       // Callbacks added from a script are not announced to the document by Bokeh itself.
       this.document.event_manager.subscribed_models.add(this.plot);
