@@ -163,11 +163,10 @@ def test_choice_is_in_the_address_and_back_undoes_it(reader: Reader, index_addre
     assert again.locator("#filter").input_value() == "page 1"
 
 
-def test_two_pages_lead_to_their_comparison(reader: Reader) -> None:
-    page = reader.page
-    assert not page.locator("#compare").is_visible()
-    page.keyboard.press("t")
-    boxes = page.locator("#rows input")
+@pytest.mark.parametrize("view", ["cards", "table"])
+def test_two_pages_lead_to_their_comparison(reader: Reader, index_address: str, view: str) -> None:
+    page = open_index(reader, f"{index_address}#view={view}").page
+    boxes = page.locator("#main input[aria-label^=compare]:visible")
     assert page.locator("#compare").is_disabled()
     boxes.nth(0).check()
     boxes.nth(1).check()
@@ -175,6 +174,21 @@ def test_two_pages_lead_to_their_comparison(reader: Reader) -> None:
     assert not boxes.nth(0).is_checked()
     page.locator("#compare").click()
     page.wait_for_url("**/pair.html")
+
+
+def test_ticks_hold_for_cards_and_table(reader: Reader) -> None:
+    page = reader.page
+    page.locator("#cards input").nth(1).check()
+    page.keyboard.press("t")
+    page.locator("#rows input").nth(3).check()
+    page.keyboard.press("t")
+    assert page.locator("#cards input").evaluate_all("(all) => all.flatMap((one, i) => (one.checked ? [i] : []))") == [
+        1,
+        3,
+    ]
+    page.locator("#filter").fill("page")
+    assert page.locator("#cards input:checked").count() == 2
+    assert page.locator("#compare").is_enabled()
 
 
 def test_two_pages_without_a_comparison_give_the_command(reader: Reader) -> None:

@@ -48,9 +48,19 @@ reportgen.index = (() => {
     function grow() {
       const from = list().children.length;
       list().append(...chosen.slice(from, from + AT_ONCE).map((i) => elementOf(choice.view, i)));
+      drawTicks();
       const left = chosen.length - list().children.length;
       byId("more").hidden = left <= 0;
       byId("more").textContent = `Show ${Math.min(left, AT_ONCE)} more of ${left.toLocaleString("en")}`;
+    }
+
+    /** Tick the boxes of the two in the list, and let them be compared. */
+    function drawTicks() {
+      for (const [at, one] of [...list().children].entries()) {
+        const box = one.querySelector("input");
+        if (box) box.checked = ticked.has(chosen[at]);
+      }
+      byId("compare").disabled = ticked.size !== 2;
     }
 
     /** Show the failures that are asked for, in their own order. @returns {number} how many these are */
@@ -84,7 +94,6 @@ reportgen.index = (() => {
       chosen = listing.choose(cards, choice);
       byId("cards").hidden = choice.view === "table";
       byId("table").hidden = choice.view !== "table" || !chosen.length;
-      byId("compare").hidden = choice.view !== "table";
       list().replaceChildren();
       grow();
       drawControls();
@@ -111,12 +120,12 @@ reportgen.index = (() => {
 
     /** A third page takes the place of the first. */
     function tick({ target }) {
-      const i = chosen[[...byId("rows").children].indexOf(target.closest("tr"))];
+      const i = chosen[[...list().children].indexOf(target.closest("li, tr"))];
       if (target.checked) ticked.add(i);
       else ticked.delete(i);
       const [first] = ticked;
-      if (ticked.size > 2 && ticked.delete(first)) elementOf("table", first).querySelector("input").checked = false;
-      byId("compare").disabled = ticked.size !== 2;
+      if (ticked.size > 2) ticked.delete(first);
+      drawTicks();
       byId("command").hidden = true;
     }
 
@@ -164,7 +173,7 @@ reportgen.index = (() => {
       });
       on("reverse", "click", KEYS.r);
       on("compare", "click", compare);
-      on("rows", "change", tick);
+      for (const name of ["rows", "cards"]) on(name, "change", tick);
       on("main", "click", onClick);
       on("theme", "click", theme.toggle);
       on("more", "click", () => {
