@@ -36,7 +36,7 @@ FIGURES = ("read", "heads", "layers", "head", "pinned", "difference", "grid", "m
            "entropy")  # fmt: skip
 VIEWS = ("text", *FIGURES)
 HONEST = "Weights say where a head reads, not how much it matters."
-TAGS = {"svg", "title", "rect", "text", "g", "path", "image", "circle"}
+TAGS = {"svg", "title", "rect", "text", "g", "path", "image", "circle", "pattern"}
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -282,6 +282,23 @@ def test_picture_of_what_attention_read_names_its_numbers(reader: Reader) -> Non
     assert "reads most · weight · whole head" in texts_of(save(reader, "heads", "svg"))
     reader.go("#layer=1&head=1&query=2")
     assert "reads most · weight" in texts_of(save(reader, "heads", "svg"))
+
+
+def test_what_lies_ahead_is_hatched_as_on_the_page(reader: Reader) -> None:
+    picture = Image.open(io.BytesIO(save(reader, "read", "png"))).convert("RGB")
+    hatch = [
+        int(level) for level in re.findall(r"\d+", reader.page.evaluate("() => reportgen.theme.readColors().hatch"))
+    ]
+    found = np.argwhere((np.asarray(picture) == hatch).all(-1))
+    svg = ElementTree.fromstring(make(reader, "read"))
+    (ground,) = [rect for rect in svg.iter(f"{SVG}rect") if rect.attrib.get("fill", "").startswith("url")]
+    width, height = (float(ground.attrib[side]) for side in ("width", "height"))
+    top, left = found.min(0) // 2
+    bottom, right = found.max(0) // 2
+    # The first of three tokens sees all but two of seven keys, the last one all.
+    assert right - left == pytest.approx(width * 2 / 7, abs=6)
+    assert bottom - top == pytest.approx(height * 2 / 3, abs=6)
+    assert "hatch" not in make(reader, "grid")
 
 
 def test_heatmap_keeps_its_cells_and_colours(reader: Reader) -> None:

@@ -133,10 +133,10 @@ reportgen.picture = (() => {
     const at = ({ at }, i) => at ?? i + 0.5;
     const thin = (labels, pixels) => numbers.thin(0, labels.length - 1, pixels, LABEL_PIXELS);
     const label = (said, attributes) => svg("text", { ...family, fill: look.ink, ...attributes }, said);
-    const box = { x: 0, y: 0 };
     const body = svg(
       "g",
       { transform: `translate(${left} ${top})` },
+      ...(figure.element.classList.contains("hatched") ? hatch(width, height, look) : []),
       ...figure.images.map((image) =>
         svg("image", {
           href: colors.paint(image, figure.drawing.colors),
@@ -171,8 +171,8 @@ reportgen.picture = (() => {
           [look.ink, 2],
         ].map(([stroke, line]) =>
           svg("rect", {
-            x: box.x + x * across,
-            y: box.y + y * down,
+            x: x * across,
+            y: y * down,
             width: w * across,
             height: h * down,
             fill: "none",
@@ -208,6 +208,13 @@ reportgen.picture = (() => {
 
   const sayLabel = ({ text: said, note }) => numbers.cut(said, 14) + (note ? ` ${note}` : "");
   const bold = ({ selected }) => (selected ? { "font-weight": 700 } : {});
+
+  /** Lines that show where the image has no cell. */
+  function hatch(width, height, look) {
+    const line = svg("rect", { width: 1, height: 4, fill: look.hatch });
+    const tile = { id: "hatch", width: 4, height: 4, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" };
+    return [svg("pattern", tile, line), svg("rect", { width, height, fill: "url(#hatch)" })];
+  }
 
   /** The colours from the lowest value to the highest. */
   function drawLegend({ palette, low, high, unscaled, of }, look, { x, y }) {
