@@ -69,7 +69,7 @@ class TracedRun:
             NoEvidence: the heads cannot be split.
         """
         if self._split is None or self._split[0] is not trace:
-            self._split = trace, split_heads(trace, self.rows)
+            self._split = trace, split_heads(trace)
         return self._split[1]
 
     def measure_norms(self, trace: HeadTrace) -> torch.Tensor:

@@ -31,12 +31,8 @@ class SplitHeads:
     bias: torch.Tensor
 
 
-def split_heads(trace: HeadTrace, rows: slice) -> SplitHeads:
-    """Split the heads of one attention module.
-
-    Args:
-        trace: the trace of the module.
-        rows: query positions of the trace's weights, at which the outputs are returned.
+def split_heads(trace: HeadTrace) -> SplitHeads:
+    """Split the heads of one attention module at the requested positions.
 
     Returns:
         The split heads. Each slice of the projection's input was checked to be the output of one head: attention
@@ -50,25 +46,25 @@ def split_heads(trace: HeadTrace, rows: slice) -> SplitHeads:
         raise NoEvidence("no linear map follows its heads")
     if trace.values is None:
         raise NoEvidence("the values that its weights are multiplied with were not found")
-    outputs = _by_head(trace.z[rows], num_heads)
+    outputs = _by_head(trace.z, num_heads)
     values = trace.values.float()
     mixture = trace.weights.float() @ values
     if mixture.shape != outputs.shape:
         raise NoEvidence("its heads are not concatenated before the output projection")
     weight, bias = weight_of(trace.projection).to(outputs.device), bias_of(trace.projection)
     bias = weight.new_zeros(weight.shape[-1]) if bias is None else bias.float().to(outputs.device)
-    _check_attn_out(trace, rows, weight, bias)
+    _check_attn_out(trace, weight, bias)
     weight = weight.reshape(num_heads, outputs.shape[-1], -1)
     return SplitHeads(outputs, values, _gates(mixture, outputs, trace.z.dtype), weight, bias)
 
 
-def _check_attn_out(trace: HeadTrace, rows: slice, weight: torch.Tensor, bias: torch.Tensor) -> None:
+def _check_attn_out(trace: HeadTrace, weight: torch.Tensor, bias: torch.Tensor) -> None:
     """Check that the projection is ``z @ weight + bias``, without an unmerged adapter or an extra scale.
 
     Raises:
         NoEvidence: it is not.
     """
-    z, attn_out = trace.z[rows].float(), trace.attn_out[rows].float()
+    z, attn_out = trace.z.float(), trace.attn_out.float()
     if z.shape[-1] != len(weight) or attn_out.shape[-1] != len(bias):
         raise NoEvidence("its output projection does not have the shape of its weight")
     if (z @ weight + bias - attn_out).abs().max() > tolerance_of(trace.z.dtype) * attn_out.abs().max():

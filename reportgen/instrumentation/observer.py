@@ -21,8 +21,8 @@ class HeadTrace:
         values: values that the weights were multiplied with, ``[head, key_pos, size]``; ``None`` if no such product was
             found.
         projection: the last linear map that the module called; ``None`` if it has none.
-        z: input of that map, ``[query_pos, head * size]``.
-        attn_out: output of that map, ``[query_pos, width]``.
+        z: input of that map at the requested positions, ``[row, head * size]``.
+        attn_out: output of that map at the requested positions, ``[row, width]``.
     """
 
     layer: int

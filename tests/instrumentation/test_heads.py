@@ -29,7 +29,7 @@ class Keeper(Observer):
         self.seen: dict[int, tuple[HeadTrace, object]] = {}
 
     def see_heads(self, trace: HeadTrace) -> None:
-        self.seen[trace.layer] = trace, split_heads(trace, ROWS)
+        self.seen[trace.layer] = trace, split_heads(trace)
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES.keys() - MIXED))
@@ -39,7 +39,7 @@ def test_heads_and_bias_add_up_to_what_the_projection_gave(family: str) -> None:
     assert keeper.seen
     for seen, split in keeper.seen.values():
         written = torch.einsum("hrs,hsw->rw", split.outputs, split.weight) + split.bias
-        torch.testing.assert_close(written, seen.attn_out[ROWS], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(written, seen.attn_out, rtol=1e-4, atol=1e-4)
         mixture = seen.weights @ split.values
         gated = mixture if split.gates is None else mixture * split.gates
         torch.testing.assert_close(gated, split.outputs, rtol=1e-4, atol=1e-4)

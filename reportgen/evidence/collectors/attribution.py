@@ -93,7 +93,7 @@ class AttributionCollector(KindCollector):
             self._layers[trace.layer] = _Layer(find_other_part(trace, None))
             return
         (heads_trace, heads), self._pending = self._pending, None
-        added = find_added_heads(trace, heads_trace.attn_out[self.run.rows])
+        added = find_added_heads(trace, heads_trace.attn_out)
         self._layers[trace.layer] = _Layer(
             other_part=find_other_part(trace, added),
             added=added,
