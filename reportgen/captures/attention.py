@@ -1,7 +1,7 @@
-"""Capture attention weights in one forward pass over prompt and generated tokens.
+"""Capture attention weights from a recorded generation, or in a forward pass over prompt and generated tokens.
 
-This is the second half of a capture; ``generation`` is the first. Row ``num_prompt_tokens - 1 + step`` of this pass is
-the attention of generation step ``step``. Only a few query rows of one layer are in memory at a time: they are checked,
+This is the second half of a capture; ``generation`` is the first. Row ``num_prompt_tokens - 1 + step`` is the attention
+of generation step ``step``. Only a few query rows of one layer are in memory at a time: they are checked,
 packed into the result and released.
 """
 
@@ -20,6 +20,7 @@ from reportgen.captures.quantization import quantize_sqrt
 from reportgen.instrumentation.anatomy import has_sink
 from reportgen.instrumentation.logits import Logits, run_pass
 from reportgen.instrumentation.observer import HeadTrace, Observer, RowTrace, TracedText
+from reportgen.instrumentation.recording import Recording
 from reportgen.instrumentation.strategy import CaptureStrategy, find_strategy
 from reportgen.records.errors import CaptureMismatch, UnsupportedModel
 
@@ -67,13 +68,16 @@ class AttentionResult:
     sink_mass: NDArray[np.float32] | None
 
 
-def attend(network: PreTrainedModel, texts: Sequence[CaptureRequest], num_heads: int) -> list[AttentionResult]:
-    """Run one forward pass over a batch of texts and return the attention of the selected layers and heads.
+def attend(
+    network: PreTrainedModel, texts: Sequence[CaptureRequest], num_heads: int, recording: Recording | None = None
+) -> list[AttentionResult]:
+    """Return the attention of the selected layers and heads, from a recording or from a pass over a batch of texts.
 
     Args:
         network: in evaluation mode; its attention implementation is restored afterwards.
         texts: the batch; the results of a text do not depend on the others.
         num_heads: number of heads per layer.
+        recording: recording of the generation of these texts; ``None`` if there is none.
 
     Returns:
         Weights and logits of each text.
@@ -88,7 +92,10 @@ def attend(network: PreTrainedModel, texts: Sequence[CaptureRequest], num_heads:
         TracedText(text.token_ids, text.rows, (packer, *text.observers))
         for text, packer in zip(texts, packers, strict=True)
     ]
-    logits = run_pass(network, traced, fast=strategy.fast, chunked_logits=strategy.chunked_logits)
+    if recording is None:
+        logits = run_pass(network, traced, fast=strategy.fast, chunked_logits=strategy.chunked_logits)
+    else:
+        logits = recording.show(traced)
     return [packer.finish(text_logits) for packer, text_logits in zip(packers, logits, strict=True)]
 
 

@@ -1,7 +1,8 @@
 """Run prompts on a model and capture tokens, attention and predictions.
 
-Text is generated with the model's fast attention. One forward pass over prompt and generated tokens then gives the
-attention weights. If a prompt asks for no tokens, its most probable next token is measured as a generated one would be.
+Text is generated with the model's fast attention. Attention and evidence are taken from that run, or, where a short
+test shows that they cannot be, from a second forward pass over prompt and generated tokens. If a prompt asks for no
+tokens, its most probable next token is measured as a generated one would be.
 """
 
 from __future__ import annotations
@@ -30,12 +31,13 @@ from reportgen.captures.generation import (
     generate,
 )
 from reportgen.captures.predictions import Predictor, widen
-from reportgen.captures.record import Capture
+from reportgen.captures.record import ONE_PASS, SECOND_PASS, Capture
 from reportgen.captures.tokenization import check_memory, encode_prompt
 from reportgen.captures.tokens import make_tokens
 from reportgen.instrumentation.anatomy import output_device
 from reportgen.instrumentation.layer_types import confirm_layer_types, detect_layer_types, find_features
 from reportgen.instrumentation.logits import Logits
+from reportgen.instrumentation.recording import Recording
 from reportgen.models.hf_errors import quiet
 from reportgen.models.model import LoadedModel
 from reportgen.records import EncodedPrompt, LayerType, Prediction, Prompt, Step, public_name
@@ -179,8 +181,9 @@ class _Capturer:
         model, network = self.model, self.model.network
         with _prompt_errors(prepared[0].prompt), _evaluating(network), quiet():
             strategy = find_capture_strategy(network)  # raise before generation, which takes time
-            self._check_memory(prepared, fast=strategy.fast)
-            generated = self._generate(prepared)
+            self._check_memory(prepared, fast=strategy.fast, recorded=strategy.one_pass)
+            generated = self._generate(prepared, recorded=strategy.one_pass)
+            recording = _find_recording(generated)
             layer_types = detect_layer_types(network, model.info)
             inputs = [_make_input(network, *pair, layer_types) for pair in zip(prepared, generated, strict=True)]
             collectors = [self.make_collector(given) for given in inputs]
@@ -188,22 +191,32 @@ class _Capturer:
                 CaptureRequest(collector.token_ids, prompt.layers, prompt.heads, collector.rows, (collector,))
                 for prompt, collector in zip(prepared, collectors, strict=True)
             ]
-            results = attend(network, requests, model.info.num_heads)
+            results = attend(network, requests, model.info.num_heads, recording)
             parts = zip(prepared, generated, collectors, results, strict=True)
-            return [self._finish(*part) for part in parts if self.wanted(part[0].prompt)]
+            strategy = SECOND_PASS if recording is None else ONE_PASS
+            return [replace(self._finish(*part), strategy=strategy) for part in parts if self.wanted(part[0].prompt)]
 
-    def _generate(self, prepared: Sequence[_PreparedPrompt]) -> list[GenerationResult]:
+    def _count_recorded_bytes(self, length: int) -> int:
+        """Estimate the memory of the queries, keys and values that a recording holds."""
+        info, network = self.model.info, self.model.network
+        config = network.config.get_text_config(decoder=True)
+        size = getattr(config, "head_dim", None) or getattr(config, "hidden_size", 0) // info.num_heads
+        return info.num_layers * length * (info.num_heads + 2 * info.num_kv_heads) * size * network.dtype.itemsize
+
+    def _generate(self, prepared: Sequence[_PreparedPrompt], *, recorded: bool) -> list[GenerationResult]:
         prompt, texts = prepared[0].prompt, [one.token_ids for one in prepared]
         if prompt.max_new_tokens == 0:
-            return find_next_tokens(self.model, texts)
-        return generate(self.model, texts, prompt.max_new_tokens, prompt.generation)
+            return find_next_tokens(self.model, texts, recorded=recorded)
+        return generate(self.model, texts, prompt.max_new_tokens, prompt.generation, recorded=recorded)
 
-    def _check_memory(self, prepared: Sequence[_PreparedPrompt], *, fast: bool) -> None:
+    def _check_memory(self, prepared: Sequence[_PreparedPrompt], *, fast: bool, recorded: bool) -> None:
         needed = 0
         for item in prepared:
             length = len(item.token_ids)
             length += count_new_tokens(item.prompt, length, self.model.info.context_window)
             evidence = self.make_collector.count_bytes(item.token_ids, length, self.model.info.num_layers)
+            if recorded:
+                evidence += self._count_recorded_bytes(length)
             sizes = length, len(item.layers), len(item.heads)
             needed += check_memory(item.prompt, *sizes, fast=fast, evidence=evidence, others=needed)
 
@@ -241,6 +254,13 @@ class _Capturer:
             layer_types=layer_types,
             sink_mass=attended.sink_mass,
         )
+
+
+def _find_recording(generated: Sequence[GenerationResult]) -> Recording | None:
+    """Return the recording that holds all texts of a batch; ``None`` if a pass over them is needed."""
+    recording = generated[0].recording
+    recorded = recording is not None and not recording.unsuitable
+    return recording if recorded and all(one.recording is recording for one in generated) else None
 
 
 def _make_input(

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
 from transformers import GenerationConfig, PreTrainedModel
 
-from reportgen.instrumentation.anatomy import first_position, input_device
-from reportgen.instrumentation.inputs import positions_behind
+from reportgen.instrumentation.inputs import generating, make_prompts
+from reportgen.instrumentation.recording import Recording, record
 from reportgen.models.model import LoadedModel
 from reportgen.records import Generation, Prompt
 from reportgen.records.errors import UnsupportedModel, first_line, is_out_of_memory
@@ -33,12 +33,14 @@ class GenerationResult:
         raw: logits of each step before sampling filters, ``[vocabulary]`` each.
         filtered: logits of each step after sampling filters, ``[vocabulary]`` each; empty with beam search.
         no_tokens: why there are no new tokens; empty if there are.
+        recording: recording of the run, which all prompts of a batch share; ``None`` if it was not recorded.
     """
 
     token_ids: tuple[int, ...] = ()
     raw: tuple[torch.Tensor, ...] = ()
     filtered: tuple[torch.Tensor, ...] = ()
     no_tokens: str = ""
+    recording: Recording | None = None
 
 
 def count_new_tokens(prompt: Prompt, num_prompt_tokens: int, context_window: int | None) -> int:
@@ -63,7 +65,12 @@ def can_share(generation: Generation) -> bool:
 
 
 def generate(
-    model: LoadedModel, texts: Sequence[list[int]], max_new_tokens: int, generation: Generation
+    model: LoadedModel,
+    texts: Sequence[list[int]],
+    max_new_tokens: int,
+    generation: Generation,
+    *,
+    recorded: bool = False,
 ) -> list[GenerationResult]:
     """Continue a batch of prompts.
 
@@ -72,6 +79,7 @@ def generate(
         texts: token ids of each prompt, at least one prompt; several only if ``can_share`` returns true.
         max_new_tokens: maximum number of new tokens, at least 1.
         generation: generation settings; the caller's random state is not changed.
+        recorded: record the run, unless it is a beam search.
 
     Returns:
         The new tokens of each prompt with their logits.
@@ -79,36 +87,36 @@ def generate(
     Raises:
         UnsupportedModel: the model appends tokens to the text before it predicts the next one.
     """
-    network, length = model.network, max(map(len, texts))
-    with _own_config(model) as config, _seeded(network, generation.seed), _checked_inputs(network, length):
-        padding = [[config.pad_token_id] * (length - len(token_ids)) for token_ids in texts]
-        # Padding is on the left, so that all texts continue at the same position.
-        input_ids = [[*before, *token_ids] for before, token_ids in zip(padding, texts, strict=True)]
-        seen = [[0] * len(before) + [1] * len(token_ids) for before, token_ids in zip(padding, texts, strict=True)]
-        mask = torch.tensor(seen, device=input_device(network))
-        output = network.generate(  # pyright: ignore[reportCallIssue]
-            torch.tensor(input_ids, device=input_device(network)),
-            attention_mask=mask,
-            **_positions(network, mask),
+    network, length, config = model.network, max(map(len, texts)), _make_config(model)
+    prompts = make_prompts(network, texts, config.pad_token_id)
+
+    def run() -> Any:
+        return network.generate(  # pyright: ignore[reportCallIssue]
+            **prompts,
             max_new_tokens=max_new_tokens,
             return_dict_in_generate=True,
             output_logits=True,
             output_scores=True,
             **_settings(generation),
         )
-        stops = config.eos_token_id
-    return [
-        _take(output, index, output.sequences[index, length:].tolist(), stops if isinstance(stops, list) else [stops])
-        for index in range(len(texts))
-    ]
+
+    with generating(network, config), _seeded(network, generation.seed), _checked_inputs(network, length):
+        # The beams of a search change places between steps.
+        output, recording = record(network, run) if recorded and generation.num_beams == 1 else (run(), None)
+    stops = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
+    made = [_take(output, index, output.sequences[index, length:].tolist(), stops) for index in range(len(texts))]
+    return [replace(one, recording=recording) for one in made]
 
 
-def find_next_tokens(model: LoadedModel, texts: Sequence[list[int]]) -> list[GenerationResult]:
+def find_next_tokens(
+    model: LoadedModel, texts: Sequence[list[int]], *, recorded: bool = False
+) -> list[GenerationResult]:
     """Find the most probable next token of each prompt of a batch, by the distribution before sampling filters.
 
     Args:
         model: the model, in evaluation mode.
         texts: token ids of each prompt.
+        recorded: record the run.
 
     Returns:
         For each prompt one token, or the reason why it cannot be had: the prompt fills the context window, or the model
@@ -117,7 +125,7 @@ def find_next_tokens(model: LoadedModel, texts: Sequence[list[int]]) -> list[Gen
     window = model.info.context_window
     fitting = [token_ids for token_ids in texts if window is None or len(token_ids) < window]
     try:
-        found = iter(generate(model, fitting, 1, Generation()) if fitting else ())
+        found = iter(generate(model, fitting, 1, Generation(), recorded=recorded) if fitting else ())
     except Exception as error:
         # Each prompt of a batch is then run alone. What does not lie in the generation fails in the attention pass too.
         if len(texts) > 1 or is_out_of_memory(error):
@@ -162,11 +170,6 @@ def find_runners_up(generated: GenerationResult, device: torch.device) -> torch.
     return torch.tensor(rows, dtype=torch.long, device=device).reshape(len(rows), len(rows[0]) if rows else 0)
 
 
-def _positions(network: PreTrainedModel, mask: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Return explicit position ids for models whose positions do not begin at 0, as ``generate`` assumes."""
-    return {"position_ids": positions_behind(network, mask)} if first_position(network) else {}
-
-
 def _settings(generation: Generation) -> dict[str, Any]:
     """Return the arguments of ``generate``; its default of ``top_k=50`` is disabled."""
     settings = generation.settings()
@@ -182,19 +185,14 @@ def _has_beams(output: object) -> bool:
     return getattr(output, "beam_indices", None) is not None
 
 
-@contextmanager
-def _own_config(model: LoadedModel) -> Iterator[GenerationConfig]:
-    """Replace the model's generation config inside a ``with`` block by one with only its special tokens."""
+def _make_config(model: LoadedModel) -> GenerationConfig:
+    """Return a generation config with only the special tokens of the one that comes with the model."""
     shipped = model.network.generation_config
-    own = model.network.generation_config = GenerationConfig(
+    return GenerationConfig(
         eos_token_id=_first(getattr(shipped, "eos_token_id", None), model.tokenizer.eos_token_id),
         bos_token_id=_first(getattr(shipped, "bos_token_id", None), model.tokenizer.bos_token_id),
         pad_token_id=_first(model.tokenizer.pad_token_id, getattr(shipped, "pad_token_id", None), 0),
     )
-    try:
-        yield own
-    finally:
-        model.network.generation_config = shipped
 
 
 def _first(*values: Any) -> Any:

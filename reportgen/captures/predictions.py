@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 _ALTERNATIVES = 10
+_EXCLUDED = -1000.0
+"""Logit below the largest at which a probability is 0 in float64."""
 _ROWS = 8
 """Number of distributions processed at a time; with a large vocabulary, more do not fit into the CPU's cache."""
 
@@ -47,26 +49,34 @@ class Predictor:
         predictions: list[Prediction] = []
         for first in range(0, len(logits), _ROWS):
             rows = slice(first, first + _ROWS)
-            predictions += self._predict(widen(logits[rows]), chosen[rows])
+            predictions += self._predict(logits[rows], chosen[rows])
         return predictions
 
     def _predict(self, logits: torch.Tensor, chosen: Sequence[int]) -> Iterator[Prediction]:
-        if not torch.isfinite(logits.amax(-1)).all():
+        largest = logits.amax(-1, keepdim=True)
+        if not torch.isfinite(largest).all():
             raise ValueError("the model's logits are not finite; float16 may overflow, try --dtype bfloat16 or float32")
-        logprobs = logits.log_softmax(-1)
-        entropies = torch.special.entr(logprobs.exp()).sum(-1).clamp(min=0)
-        chosen_logprobs = logprobs.gather(-1, torch.tensor(chosen, device=logits.device)[:, None])
-        ranks = 1 + (logprobs > chosen_logprobs).sum(-1)
-        alternatives = self._alternatives(logprobs)
-        rows = zip(chosen_logprobs[:, 0].tolist(), ranks.tolist(), entropies.tolist(), alternatives, strict=True)
+        chosen_logits = logits.gather(-1, torch.tensor(chosen, device=logits.device)[:, None])
+        ranks = 1 + (logits > chosen_logits).sum(-1)
+        # Of an excluded token, exp is 0 and not 0 · ∞.
+        below = (widen(logits) - widen(largest)).clamp_(min=_EXCLUDED)
+        exps = below.exp()
+        totals = exps.sum(-1, keepdim=True)
+        normalizers = widen(largest) + totals.log()  # the logarithm of the sum of all exp(logit)
+        entropies = (totals.log() - exps.mul_(below).sum(-1, keepdim=True) / totals).clamp(min=0)
+        logprobs = (widen(chosen_logits) - normalizers)[:, 0].tolist()
+        alternatives = self._alternatives(logits, normalizers[:, 0].tolist())
+        rows = zip(logprobs, ranks.tolist(), entropies[:, 0].tolist(), alternatives, strict=True)
         return (Prediction(*row) for row in rows)
 
-    def _alternatives(self, logprobs: torch.Tensor) -> Iterator[tuple[tuple[Token, float], ...]]:
-        least = torch.topk(logprobs, min(_ALTERNATIVES, logprobs.shape[-1])).values[:, -1:]
+    def _alternatives(
+        self, logits: torch.Tensor, normalizers: list[float]
+    ) -> Iterator[tuple[tuple[Token, float], ...]]:
+        least = torch.topk(logits, min(_ALTERNATIVES, logits.shape[-1])).values[:, -1:]
         # topk does not define which of several equal values it returns, so ties are sorted by token id here.
-        candidates = (logprobs >= least) & (logprobs > float("-inf"))
-        for row, is_candidate in zip(logprobs, candidates, strict=True):
+        candidates = (logits >= least) & (logits > float("-inf"))
+        for row, is_candidate, normalizer in zip(logits, candidates, normalizers, strict=True):
             token_ids = is_candidate.nonzero()[:, 0]
             best = token_ids[row[token_ids].sort(descending=True, stable=True).indices[:_ALTERNATIVES]]
             pairs = zip(best.tolist(), row[best].tolist(), strict=True)
-            yield tuple((self.token(token_id), logprob) for token_id, logprob in pairs)
+            yield tuple((self.token(token_id), logit - normalizer) for token_id, logit in pairs)

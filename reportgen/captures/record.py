@@ -21,6 +21,9 @@ from reportgen.records.evidence import EVIDENCE_TYPES, Evidence, Shape, Sizes
 DRIFT_LIMIT = 0.01
 HALF_DRIFT_LIMIT = 0.5
 
+ONE_PASS, SECOND_PASS = "one pass", "second pass"
+"""Which run the weights and the evidence of a capture are of: the generation, or a pass over the text after it."""
+
 
 @dataclass(frozen=True, eq=False)
 class Capture(WithArrays):
@@ -46,6 +49,8 @@ class Capture(WithArrays):
         layer_types: type of each layer of the model in order, captured or not; empty if the types were not detected.
         sink_mass: weight of the learned sink in each row, float32 ``[layer, head, query_pos]``, measured before the
             weights were rounded; ``None`` if no captured layer has one.
+        strategy: which run the weights and the evidence are of: ``one pass``, the generation itself, or ``second
+            pass``, a forward pass over the whole text after it.
     """
 
     prompt: Prompt
@@ -61,6 +66,7 @@ class Capture(WithArrays):
     evidence: Evidence = field(default_factory=Evidence)
     layer_types: tuple[LayerType, ...] = ()
     sink_mass: NDArray[np.float32] | None = None
+    strategy: str = SECOND_PASS
 
     @property
     def num_tokens(self) -> int:

@@ -20,6 +20,7 @@ _PRODUCTS = {torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.b
 _SOFTMAXES = {functional.softmax, torch.softmax, torch.Tensor.softmax, torch.logsumexp, torch.Tensor.logsumexp}
 """Functions that compute weights; linear attention calls none of them and returns its state instead of weights."""
 _FAST_ATTENTION = functional.scaled_dot_product_attention
+_FOLLOWED = {_FAST_ATTENTION, *_PRODUCTS, *_SOFTMAXES}
 _FAST_ARGUMENTS = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
 
 
@@ -102,14 +103,17 @@ class Hooks(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Follow the functions that an attention module calls."""
         result = func(*args, **(kwargs or {}))
+        if func not in _FOLLOWED:  # most functions
+            return result
         if func is _FAST_ATTENTION:
             arguments: dict[str, Any] = dict(zip(_FAST_ARGUMENTS, args, strict=False)) | (kwargs or {})
             self.fast_calls.append((arguments, result))
             self.linear_calls.clear()  # the output projection is called after attention
-        elif func in _PRODUCTS and len(args) > 1 and self.could_weigh(*args[:2]):
+        elif func in _SOFTMAXES:
+            self._softmaxed = True
+        elif len(args) > 1 and self.could_weigh(*args[:2]):
             self.products.append((args[0], args[1]))
             self.linear_calls.clear()  # as above
-        self._softmaxed |= func in _SOFTMAXES
         return result
 
     def _leave(self, *error: Any) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
+from transformers import GenerationConfig, PreTrainedModel
 
 from reportgen.instrumentation.anatomy import first_position, input_device
 
@@ -30,6 +30,22 @@ def make_inputs(network: PreTrainedModel, texts: Sequence[Sequence[int]]) -> dic
     return inputs
 
 
+def make_prompts(
+    network: PreTrainedModel, texts: Sequence[Sequence[int]], pad_token_id: int
+) -> dict[str, torch.Tensor]:
+    """Return the arguments of ``generate`` for a batch of prompts.
+
+    Shorter prompts are padded on the left, so that all continue at the same position.
+    """
+    length, device = max(len(token_ids) for token_ids in texts), input_device(network)
+    padding = [length - len(token_ids) for token_ids in texts]
+    input_ids = [[pad_token_id] * pad + list(token_ids) for pad, token_ids in zip(padding, texts, strict=True)]
+    mask = torch.tensor([[0] * pad + [1] * (length - pad) for pad in padding], device=device)
+    inputs = {"inputs": torch.tensor(input_ids, device=device), "attention_mask": mask}
+    # ``generate`` assumes that positions begin at 0.
+    return {**inputs, "position_ids": positions_behind(network, mask)} if first_position(network) else inputs
+
+
 def positions_behind(network: PreTrainedModel, mask: torch.Tensor) -> torch.Tensor:
     """Return the position ids of left-padded texts, as if there were no padding; those of the padding are arbitrary.
 
@@ -38,6 +54,17 @@ def positions_behind(network: PreTrainedModel, mask: torch.Tensor) -> torch.Tens
         mask: 0 at padding and 1 at tokens, ``[batch, position]``.
     """
     return first_position(network) + (mask.cumsum(-1) - 1).clamp(min=0)
+
+
+@contextmanager
+def generating(network: PreTrainedModel, config: GenerationConfig) -> Iterator[None]:
+    """Replace the generation config of a network inside a ``with`` block."""
+    shipped = network.generation_config
+    network.generation_config = config
+    try:
+        yield
+    finally:
+        network.generation_config = shipped
 
 
 @contextmanager

@@ -24,10 +24,19 @@ _CELLS = 1 << 22
 class Logits:
     """Logits of one text at all positions, which are computed when they are read."""
 
-    def __init__(self, ending: _Ending, place: int, length: int, vocabulary: int) -> None:
-        """Store the end of the pass, which the texts of a batch share; compute the logits of a short text at once."""
-        self._ending, self._place = ending, place
-        self._read = ending.read(place, slice(0, length)) if length * vocabulary <= _CELLS else None
+    def __init__(self, ending: Ending, place: int, length: int, vocabulary: int, first: int = 0) -> None:
+        """Store the end of the pass, which the texts of a batch share; compute the logits of a short text at once.
+
+        Args:
+            ending: the end of the pass.
+            place: index of the text in the batch.
+            length: number of its tokens.
+            vocabulary: size of the vocabulary.
+            first: position of its first token in the pass; those before it are padding.
+        """
+        self._ending, self._place, self._first = ending, place, first
+        self._read = None
+        self._read = self.read(slice(0, length)) if length * vocabulary <= _CELLS else None
 
     def read(self, rows: slice) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return the logits and the inputs of the unembedding at the given positions.
@@ -40,7 +49,7 @@ class Logits:
             the network has no unembedding module.
         """
         if self._read is None:
-            return self._ending.read(self._place, rows)
+            return self._ending.read(self._place, slice(self._first + rows.start, self._first + rows.stop))
         logits, unembedded = self._read
         return logits[rows], None if unembedded is None else unembedded[rows]
 
@@ -62,7 +71,7 @@ def run_pass(
     if chunked_logits:
         with _keeping(network.base_model) as kept:
             trace(network, texts, fast=fast, logits_to_keep=1)
-        ending: _Ending = _InParts(network, kept[0])
+        ending: Ending = InParts(network, kept[0])
     else:
         read: list[torch.Tensor] = []
         with _unembedded(network, read):
@@ -78,7 +87,7 @@ def can_read_in_parts(network: PreTrainedModel) -> bool:
     return takes_rows and network.base_model is not network
 
 
-class _Ending:
+class Ending:
     """End of a pass, from the output of the base model to the logits."""
 
     def read(self, place: int, rows: slice) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -86,7 +95,7 @@ class _Ending:
         raise NotImplementedError
 
 
-class _Whole(_Ending):
+class _Whole(Ending):
     """All logits, as the network returned them."""
 
     def __init__(self, logits: torch.Tensor, unembedded: torch.Tensor | None) -> None:
@@ -99,13 +108,14 @@ class _Whole(_Ending):
         return self._logits[place, rows], unembedded[place, rows]
 
 
-class _InParts(_Ending):
+class InParts(Ending):
     """Output of the base model; the rest of the network is run on the requested positions."""
 
     def __init__(self, network: PreTrainedModel, base_output: Any) -> None:
         self._network, self._base_output = network, base_output
 
     def read(self, place: int, rows: slice) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Run the end of the network on the given positions."""
         output = self._base_output
         hidden = output[0][place : place + 1, rows]
         if isinstance(output, tuple):

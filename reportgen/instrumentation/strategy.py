@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from transformers import PreTrainedModel
+from transformers import GenerationConfig, PreTrainedModel
 
 from reportgen.instrumentation.anatomy import is_close, tolerance_of
-from reportgen.instrumentation.inputs import make_inputs, positions_behind
+from reportgen.instrumentation.inputs import generating, make_inputs, make_prompts, positions_behind
 from reportgen.instrumentation.logits import can_read_in_parts, run_pass
-from reportgen.instrumentation.observer import HeadTrace, Observer, TracedText
+from reportgen.instrumentation.observer import Observer, RowTrace, TracedText
+from reportgen.instrumentation.recording import record
 
 _LENGTH = 12
 _PADDING = 5
+_STEPS = 3
+"""Numbers of tokens of the test: of a text, of padding before it, of what is generated."""
 _STRATEGIES: WeakKeyDictionary[PreTrainedModel, tuple[Any, CaptureStrategy]] = WeakKeyDictionary()
 """Cache: strategy of a network, and what the network was like when it was found."""
 
@@ -29,12 +33,14 @@ class CaptureStrategy:
         fast: whether weights computed from the queries and keys of fast attention equal those of eager attention.
         chunked_logits: whether the end of the network, run on some positions, gives the logits of the whole network.
         supports_left_padding: whether left padding leaves the logits unchanged, so that generation can be batched.
+        one_pass: whether the weights of a recorded generation equal those of eager attention on the whole text.
     """
 
     layers: tuple[int, ...]
     fast: bool
     chunked_logits: bool
     supports_left_padding: bool
+    one_pass: bool
 
 
 def find_strategy(network: PreTrainedModel) -> CaptureStrategy:
@@ -83,11 +89,15 @@ def _find_strategy(network: PreTrainedModel) -> CaptureStrategy:
         fast = _is_close(fast_logits, logits) and fast_weights.agrees_with(eager_weights)
     except Exception:  # a network without fast attention may raise any error
         fast = False
+    chunked_logits = _reads_in_parts(network, token_ids, logits)
+    supports_left_padding = _supports_left_padding(network, token_ids, logits[-1])
+    prompts = [token_ids, token_ids[_PADDING:]] if supports_left_padding else [token_ids]
     return CaptureStrategy(
         layers=tuple(sorted(eager_weights.seen)),
         fast=fast,
-        chunked_logits=_reads_in_parts(network, token_ids, logits),
-        supports_left_padding=_supports_left_padding(network, token_ids, logits[-1]),
+        chunked_logits=chunked_logits,
+        supports_left_padding=supports_left_padding,
+        one_pass=fast and chunked_logits and _can_be_recorded(network, prompts),
     )
 
 
@@ -116,13 +126,40 @@ def _supports_left_padding(network: PreTrainedModel, token_ids: list[int], last:
         return False
 
 
+def _can_be_recorded(network: PreTrainedModel, prompts: Sequence[list[int]]) -> bool:
+    """Return whether a recorded generation of a few tokens shows what a pass over the whole texts shows."""
+    if network.config._attn_implementation != "sdpa":
+        return False
+    length = max(map(len, prompts))
+    try:
+        with generating(network, GenerationConfig(pad_token_id=0)):
+            inputs = make_prompts(network, prompts, 0)
+            options = {"max_new_tokens": _STEPS, "return_dict_in_generate": True}
+            output, recording = record(network, lambda: network.generate(**inputs, **options))  # pyright: ignore[reportCallIssue]
+        texts = [[*prompt, *made] for prompt, made in zip(prompts, output.sequences[:, length:].tolist(), strict=True)]
+        keepers = [[_Keeper() for _ in texts] for _ in range(2)]
+        recorded, whole = (
+            [TracedText(text, slice(len(text) - _STEPS - 1, len(text) - 1), [own]) for text, own in pairs]
+            for pairs in (zip(texts, own, strict=True) for own in keepers)
+        )
+        if recording.unsuitable:
+            return False
+        logits, expected = recording.show(recorded), run_pass(network, whole)
+        for text, found, other in zip(whole, logits, expected, strict=True):
+            if not _is_close(found.read(text.rows)[0], other.read(text.rows)[0]):
+                return False
+    except Exception:  # a network that cannot generate may raise any error
+        return False
+    return all(found.agrees_with(other) for found, other in zip(*keepers, strict=True))
+
+
 class _Keeper(Observer):
-    """Observer that stores all weights of a short pass."""
+    """Observer that stores all weights of a short pass, which come as one block of rows."""
 
     def __init__(self) -> None:
-        self.seen: dict[int, list[HeadTrace]] = {}
+        self.seen: dict[int, list[RowTrace]] = {}
 
-    def see_heads(self, trace: HeadTrace) -> None:
+    def see_rows(self, trace: RowTrace) -> None:
         self.seen.setdefault(trace.layer, []).append(trace)
 
     def agrees_with(self, other: _Keeper) -> bool:
@@ -134,4 +171,8 @@ class _Keeper(Observer):
 
 
 def _is_close(found: torch.Tensor, expected: torch.Tensor) -> bool:
-    return is_close(found, expected, tolerance_of(expected.dtype))
+    # In half precision, rounding grows over the layers: weights of the last of SmolLM2's 30 layers differ by 0.03, of a
+    # small random network by 0.07. What it could hide, such as a factor of the scores, ``check_mixture`` finds in each
+    # layer by itself.
+    tolerance = tolerance_of(expected.dtype)
+    return is_close(found, expected, tolerance if expected.dtype == torch.float32 else 5 * tolerance)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reportgen.captures.record import DRIFT_LIMIT, Capture
+from reportgen.captures.record import DRIFT_LIMIT, ONE_PASS, Capture
 from reportgen.evidence.kinds.attribution import Attribution
 from reportgen.evidence.kinds.lens import Lens
 from reportgen.evidence.kinds.scores import HEAD_SCORES, HeadScore
@@ -252,17 +252,20 @@ def summarize_settings(capture: Capture) -> str:
 
 
 def describe_drift(capture: Capture) -> str:
-    """Return a description of the largest log-probability drift between the attention pass and the generation."""
+    """Return which run the attention is of, and how far its log-probabilities are from those of the generation."""
     if not capture.steps:
         return ""
+    if capture.strategy == ONE_PASS:
+        run = "the run that chose the next token" if capture.is_forecast else "the generation itself"
+        return f"Attention and evidence are of {run}."
     if capture.is_forecast:
         return (
-            "Attention comes from one pass over the prompt and the token that the model would write next; the "
-            f"log-probability of this token differs by {capture.logprob_drift:.1e} from that of the pass that chose it."
+            "Attention and evidence are of a second pass, over the prompt and the token that the model would write "
+            f"next; its log-probability differs by {capture.logprob_drift:.1e} from that of the pass that chose it."
         )
     return (
-        "Attention comes from one pass over prompt and generated tokens; its log-probabilities differ from those of "
-        f"the generation by at most {capture.logprob_drift:.1e}."
+        "Attention and evidence are of a second pass, over prompt and generated tokens; its log-probabilities differ "
+        f"from those of the generation by at most {capture.logprob_drift:.1e}."
     )
 
 

@@ -261,10 +261,10 @@ def test_failing_generation_of_a_batch_is_tried_prompt_by_prompt(
     """Then each forecast that can be had is had."""
     generate = tiny_llama.network.generate
 
-    def fail(input_ids: torch.Tensor, **options: Any) -> Any:
-        if len(input_ids) > 1 or input_ids.shape[1] == 3:
+    def fail(inputs: torch.Tensor, **options: Any) -> Any:
+        if len(inputs) > 1 or inputs.shape[1] == 3:
             raise RuntimeError("not this one")
-        return generate(input_ids, **options)
+        return generate(inputs, **options)
 
     monkeypatch.setattr(tiny_llama.network, "generate", fail)
     made = capture_all(tiny_llama, [Prompt(text=text, max_new_tokens=0) for text in ("abc", "abcd")])

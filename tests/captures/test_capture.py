@@ -19,7 +19,7 @@ from tiny import make_gpt2, make_llama, make_tokenizer
 from tokenizers import processors
 
 from reportgen.build.capture import capture
-from reportgen.captures.record import Capture
+from reportgen.captures.record import ONE_PASS, Capture
 from reportgen.models.model import LoadedModel, wrap_model
 from reportgen.pages.encoding import describe_capture
 from reportgen.pages.tables import make_settings, make_token_views, warn_of_drift
@@ -734,9 +734,9 @@ def test_nothing_is_said(llama: LoadedModel, capfd: pytest.CaptureFixture[str]) 
 
 
 def test_bfloat16(llama: LoadedModel) -> None:
-    """Passes of other shapes round otherwise there: the difference is told, and the rest stands."""
+    """A recorded run has no difference to tell, whatever it rounds."""
     model = wrap_model(llama.network.to(torch.bfloat16), make_tokenizer())
     captured = capture(model, Prompt(text=TEXT))
     assert captured.layers == (0, 1, 2)
-    assert all(0 <= step.logprob_drift < 1 for step in captured.steps)
-    assert any(step.logprob_drift > 1e-6 for step in captured.steps)
+    assert captured.strategy == ONE_PASS
+    assert all(step.logprob_drift < 1e-9 for step in captured.steps)

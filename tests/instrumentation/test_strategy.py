@@ -116,3 +116,21 @@ def test_unembedding_is_left_as_it_was() -> None:
     assert "forward" not in vars(network.model)
     assert not [part for part in network.modules() if part._forward_hooks or part._forward_pre_hooks]
     assert isinstance(network.get_output_embeddings(), nn.Linear)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_factor_of_the_scores_is_found_in_every_precision(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = make_llama().to(dtype)
+    monkeypatch.setattr(
+        "reportgen.instrumentation.attention_weights.SdpaWeights.scale", property(lambda _: 0.7), raising=False
+    )
+    monkeypatch.setattr("reportgen.instrumentation.attention_weights.SdpaWeights.__init__", _take_all_but_scale)
+    strategy = find_strategy(network)
+    assert not strategy.fast
+    assert not strategy.one_pass
+
+
+def _take_all_but_scale(
+    self: object, query: object, key: object, value: object, mask: object, is_causal: bool, _: float
+) -> None:
+    vars(self).update(query=query, key=key, value=value, mask=mask, is_causal=is_causal)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from samples import make_capture, make_prediction, make_token
 
-from reportgen.captures.record import Capture
+from reportgen.captures.record import ONE_PASS, Capture
 from reportgen.pages.stills import Shade
 from reportgen.pages.tables import (
     EvidenceRow,
@@ -257,8 +257,16 @@ def test_settings_tell_the_adapter() -> None:
     assert dict(make_settings(adapted))["adapter"] == "owner/lora"
 
 
-def test_replay_names_the_largest_difference() -> None:
+def test_second_pass_names_the_largest_difference() -> None:
     assert " by at most 2.3e-04." in describe_drift(with_step(make_capture(), logprob_drift=2.34e-4))
+
+
+@pytest.mark.parametrize(
+    ("max_new_tokens", "run"), [(3, "the generation itself"), (0, "the run that chose the next token")]
+)
+def test_one_pass_is_named(max_new_tokens: int, run: str) -> None:
+    capture = replace(make_capture(("a", "b"), ("c",), max_new_tokens=max_new_tokens), strategy=ONE_PASS)
+    assert describe_drift(capture) == f"Attention and evidence are of {run}."
 
 
 @pytest.mark.parametrize(
