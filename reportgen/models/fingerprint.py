@@ -1,24 +1,15 @@
-"""Compute the fingerprint of a model from its files or the hub cache, without torch and without network access.
-
-Large files are hashed once: the hash is stored in the user's cache, together with the file's size and timestamps.
-"""
+"""Compute the fingerprint of a model from its files or the hub cache, without torch and without network access."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 
-from reportgen.models.bundled import BUNDLED, cache_folder
+from reportgen.models.bundled import BUNDLED
+from reportgen.models.file_hashes import FileHashes
 from reportgen.models.model_source import ADAPTER_CONFIG, Source, find_adapter, find_source
 from reportgen.records.errors import ModelError
 
-_HASHES = "file-hashes.json"
-_MIN_CACHED_BYTES = 1 << 24
-"""Smallest file whose hash is cached, in bytes; hashing a smaller one is faster than looking its hash up."""
 _NOT_READ = (".md", ".png", ".jpg", ".svg", ".pdf")
 """Suffixes of files that are not read when a model is loaded."""
 
@@ -59,7 +50,7 @@ def _of_source(source: Source, known_file: str) -> str:
     folder = Path(source.repo)
     files = [folder / source.gguf_file] if source.gguf_file else _files_of(folder)
     whole = hashlib.sha256()
-    hashes = _Hashes()
+    hashes = FileHashes()
     for file in files:
         whole.update(f"{file.relative_to(folder).as_posix()}\0{hashes.of(file)}\n".encode())
     hashes.save()
@@ -79,41 +70,3 @@ def _files_of(folder: Path) -> list[Path]:
     """Return the files that loading a folder may read: those in it, and the chat templates in their subfolder."""
     files = [*folder.iterdir(), *folder.glob("additional_chat_templates/*")]
     return sorted(file for file in files if file.is_file() and file.name[0] != "." and file.suffix not in _NOT_READ)
-
-
-class _Hashes:
-    """SHA-256 of files, cached on disk for large files."""
-
-    def __init__(self) -> None:
-        self._file = cache_folder() / _HASHES
-        self._known: dict[str, list[int | str]] = {}
-        self._new = False
-        with suppress(OSError, ValueError):
-            content = json.loads(self._file.read_text("utf-8"))
-            self._known = content if isinstance(content, dict) else {}
-
-    def of(self, path: Path) -> str:
-        stat = path.stat()
-        name = str(path.resolve())
-        # st_mtime can be set by programs such as cp -p, st_ctime cannot.
-        state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
-        match self._known.get(name):
-            case [*known_state, str(digest)] if known_state == state:
-                return digest
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if stat.st_size >= _MIN_CACHED_BYTES:
-            self._known[name], self._new = [*state, digest], True
-        return digest
-
-    def save(self) -> None:
-        """Write new hashes to the cache and drop deleted files; do nothing if the cache cannot be written."""
-        if not self._new:
-            return
-        known = {name: entry for name, entry in self._known.items() if Path(name).is_file()}
-        with suppress(OSError):
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(dir=self._file.parent, prefix=f".{_HASHES}.")
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(known, file)
-            Path(temporary).replace(self._file)

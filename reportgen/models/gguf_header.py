@@ -26,12 +26,15 @@ _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _BROKEN = "its .gguf file is broken or cut short; get that file again, and compare its size with the source's"
 
 
-def check_gguf(path: Path, name: str) -> None:
+def check_gguf(path: Path, name: str) -> int:
     """Check that the header of a GGUF file is consistent with the size of the file; no values are stored.
 
     Args:
         path: the file.
         name: name of the model, for error messages.
+
+    Returns:
+        Number of weights in the file.
 
     Raises:
         ModelError: the file is not a GGUF file, declares more values than it contains or than ``MAX_VALUES``, or has
@@ -40,7 +43,7 @@ def check_gguf(path: Path, name: str) -> None:
     """
     with path.open("rb") as file:
         try:
-            _Header(file).check()
+            return _Header(file).check()
         except _TooMany as error:
             raise ModelError(
                 f"model {name!r}: its .gguf file {error}; no model needs that; get the file from another source"
@@ -62,7 +65,7 @@ class _Header:
         self._num_values = 0
         self._block_count = 0
 
-    def check(self) -> None:
+    def check(self) -> int:
         if self._take(4) != b"GGUF":
             raise ValueError
         version = self._take(4)
@@ -75,27 +78,28 @@ class _Header:
             self._value(key, self._number("I"))
         if self._block_count > max(num_tensors, 1):
             raise _TooMany(f"declares {self._block_count:,} layers and has {num_tensors:,} tensors")
-        self._tensors(num_tensors)
+        return self._tensors(num_tensors)
 
-    def _tensors(self, num_tensors: int) -> None:
-        sizes = [self._tensor() for _ in range(num_tensors)]
+    def _tensors(self, num_tensors: int) -> int:
+        tensors = [self._tensor() for _ in range(num_tensors)]
         start = self._file.tell()
-        if any(start + offset + size > self._size for offset, size in sizes):
+        if any(start + offset + size > self._size for offset, size, _ in tensors):
             raise ValueError
         # Overlapping tensors would let a small file fill the memory.
-        if sum(size for _, size in sizes) > self._size:
+        if sum(size for _, size, _ in tensors) > self._size:
             raise _TooMany("has tensors that overlap")
+        return sum(num_weights for _, _, num_weights in tensors)
 
-    def _tensor(self) -> tuple[int, int]:
-        """Return offset and size of the next tensor in bytes."""
+    def _tensor(self) -> tuple[int, int, int]:
+        """Return offset and size of the next tensor in bytes, and its number of weights."""
         from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
         self._text(MAX_TEXT)
         if (num_dimensions := self._number("I")) > _MAX_DIMENSIONS:
             raise _TooMany(f"has a tensor of {num_dimensions:,} dimensions")
-        elements = prod(self._number("Q") for _ in range(num_dimensions))
+        num_weights = prod(self._number("Q") for _ in range(num_dimensions))
         per_block, size_of_block = GGML_QUANT_SIZES[GGMLQuantizationType(self._number("I"))]
-        return self._number("Q"), elements * size_of_block // per_block
+        return self._number("Q"), num_weights * size_of_block // per_block, num_weights
 
     def _value(self, key: bytes, kind: int) -> None:
         if kind == _STRING:

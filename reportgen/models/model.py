@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from torch import nn
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
-    AutoTokenizer,
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -25,27 +23,20 @@ from reportgen.models.bundled import BUNDLED
 from reportgen.models.config import (
     check_attention,
     check_causal,
-    check_loadable,
-    check_quantisation,
     describe_config,
 )
-from reportgen.models.files import (
-    NO_TOKENIZER,
-    check_no_pointer,
-    check_no_pointers,
-    check_sentencepiece,
-    check_tokenizer_files,
-    check_weight_files,
-)
+from reportgen.models.conversion import convert_once, drop_damaged, find_conversion
+from reportgen.models.files import check_no_pointer, check_no_pointers, check_tokenizer_files, check_weight_files
 from reportgen.models.gguf_header import check_gguf
 from reportgen.models.hf_errors import calling_transformers, name_subject, without_bars
 from reportgen.models.hub import cache_if_silent, say_once
 from reportgen.models.model_source import ADAPTER_CONFIG, Source, find_adapter, find_shadowed, find_source, suggest
+from reportgen.models.reading import is_quantised, read_config, read_network, read_tokenizer
 from reportgen.records import DEVICE_MAPS, ModelInfo
 from reportgen.records.errors import ModelError, ModelNotFound, WrongSetting
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_NO_ADAPTER_FOLDER = ".reportgen-looks-for-no-adapter-here"
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -80,8 +71,7 @@ def load_model_info(name: str, *, trust_remote_code: bool = False) -> ModelInfo:
     """
     if name in BUNDLED:
         return BUNDLED[name].info
-    with _reaching(name):
-        source, config = _find(name, trust_remote_code)
+    source, _, config = _reaching(name, lambda: _find(name, trust_remote_code))
     return describe_config(config, name, source.revision or "")
 
 
@@ -117,11 +107,15 @@ def load_outline(name: str, *, adapter: str = "", trust_remote_code: bool = Fals
     Raises:
         ModelError: as in ``load_model``, as far as it can be known without the weights.
     """
-    with _reaching(name):
-        source, config = _find(name, trust_remote_code)
-        tokenizer = _load_tokenizer(name, source, config, trust_remote_code)
+
+    def read() -> tuple[Source, PretrainedConfig, PreTrainedTokenizerBase, Any]:
+        source, files, config = _find(name, trust_remote_code)
+        tokenizer = read_tokenizer(name, files, config, trust_remote_code=trust_remote_code)
         with calling_transformers(name), torch.device("meta"):
             network = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+        return source, config, tokenizer, network
+
+    source, config, tokenizer, network = _reaching(name, read)
     if adapter:
         is_own, tokenizer = _choose_tokenizer(tokenizer, adapter, name, config, trust_remote_code)
         if is_own and len(tokenizer) > network.get_input_embeddings().weight.shape[0]:
@@ -161,15 +155,20 @@ def load_model(
     """
     check_settings(device, dtype, device_map)
     chosen_device = _choose_device(device)
-    with _reaching(name):
-        source, config = _find(name, trust_remote_code)
+
+    def read() -> tuple[Source, PretrainedConfig, PreTrainedTokenizerBase, PreTrainedModel]:
+        source, files, config = _find(name, trust_remote_code, convert_to="float32" if dtype == "auto" else dtype)
         check_weights(name, allow_pickle=allow_pickle)
-        tokenizer = _load_tokenizer(name, source, config, trust_remote_code)
+        tokenizer = read_tokenizer(name, files, config, trust_remote_code=trust_remote_code)
         # Some quantisers do not allow moving the network, so it is created on its device.
-        placement = device_map or ({"": chosen_device} if _is_quantised(config) else None)
+        placement = device_map or ({"": chosen_device} if is_quantised(config) else None)
         settings: dict[str, Any] = {"dtype": _choose_dtype(dtype, chosen_device, config), "device_map": placement}
-        network = _load_network(name, source, config, allow_pickle, trust_remote_code=trust_remote_code, **settings)
-    _prepare(network, config, name, None if placement else chosen_device)
+        settings |= {"allow_pickle": allow_pickle, "trust_remote_code": trust_remote_code}
+        network = read_network(name, files, config, **settings)
+        _prepare(network, config, name, None if placement else chosen_device)
+        return source, config, tokenizer, network
+
+    source, config, tokenizer, network = _reaching(name, read)
     is_own = False
     if adapter:
         is_own, tokenizer = _choose_tokenizer(tokenizer, adapter, name, config, trust_remote_code)
@@ -184,7 +183,7 @@ def load_model(
 def _prepare(network: PreTrainedModel, config: PretrainedConfig, name: str, device: torch.device | None) -> None:
     """Unpack quantized weights, and move the network to a device, unless it is in its place."""
     with calling_transformers(name, "weights"):
-        if _is_quantised(config):
+        if is_quantised(config):
             _unpack(network)
         if device is not None:
             network.to(device)  # pyright: ignore[reportArgumentType] (transformers hides the signature)
@@ -295,41 +294,69 @@ def _devices_of(network: PreTrainedModel) -> str:
     return ", ".join("offloaded" if device == "meta" else device for device in devices)
 
 
-def _reaching(name: str) -> AbstractContextManager[None]:
-    """Return a context in which a hub model is taken from the cache alone if the hub does not answer."""
-    source = find_source(name)
-    if source.is_local:
-        return nullcontext()
-    return cache_if_silent(source.repo, source.revision, source.gguf_file or "config.json", name_subject(name))
+def _reaching(name: str, read: Callable[[], _T]) -> _T:
+    """Call a function that reads a model, from the cache alone if the hub does not answer.
 
-
-def _find(name: str, trust_remote_code: bool) -> tuple[Source, PretrainedConfig]:
-    """Return the checked source and config; the revision of a hub source is the commit of that config.
-
-    With a commit as revision, transformers uses cached files without asking the hub about each of them again.
+    If it fails because the conversion of a GGUF file is damaged, it is called again without that conversion.
     """
     source = find_source(name)
+    known_file = source.gguf_file or "config.json"
+    context = (
+        nullcontext()
+        if source.is_local
+        else cache_if_silent(source.repo, source.revision, known_file, name_subject(name))
+    )
+    with context:
+        try:
+            return read()
+        except ModelError:
+            if not drop_damaged(name):
+                raise
+            return read()
+
+
+def _find(name: str, trust_remote_code: bool, convert_to: str | None = None) -> tuple[Source, Source, PretrainedConfig]:
+    """Return the checked source, the source of the files to read, and the config.
+
+    The files to read are those of the source itself, or those that a GGUF file was converted to. The revision of a hub
+    source is the commit of that config. With a commit as revision, transformers uses cached files without asking the
+    hub about each of them again.
+
+    Args:
+        name: name of the model.
+        trust_remote_code: whether Python code that comes with the model may run.
+        convert_to: dtype of the weights, for which a GGUF file is converted; by default, no file is converted, and an
+            earlier conversion to any dtype is used.
+    """
+    source = files = find_source(name)
     if shadowed := find_shadowed(name):
         say_once(f"{name_subject(name)}: the folder of that name is taken; write {shadowed!r} for the hub's model")
     if source.is_local and source.gguf_file is None:
         check_no_pointers(Path(source.repo), name_subject(name))
     try:
-        with calling_transformers(name):
-            if source.gguf_file:
-                path = _path_of_gguf(source, source.gguf_file)
-                check_no_pointer(path, name_subject(name))
-                check_gguf(path, name)
-            config = AutoConfig.from_pretrained(source.repo, trust_remote_code=trust_remote_code, **source.arguments())
+        if source.gguf_file:
+            files = _find_converted(name, source, source.gguf_file, convert_to)
+        config = read_config(name, files, trust_remote_code=trust_remote_code)
     except ModelNotFound as error:
         raise ModelNotFound(f"{error}{suggest(name)}") from error
-    check_loadable(config, name)
-    check_attention(config, name)
-    check_quantisation(config, name)
-    # The config may name a kernel that is not installed, and attention is captured with other implementations.
-    config._attn_implementation = None
     if source.is_local and source.gguf_file is None:
         check_tokenizer_files(Path(source.repo), name_subject(name))
-    return source if source.is_local else replace(source, revision=_commit_of(source)), config
+    if not source.is_local:
+        commit = replace(source, revision=_commit_of(source))
+        source, files = commit, commit if files is source else files
+    return source, files, config
+
+
+def _find_converted(name: str, source: Source, gguf_file: str, convert_to: str | None) -> Source:
+    """Return the source of the files that a GGUF file was converted to; the file itself if it was not converted."""
+    with calling_transformers(name):
+        path = _path_of_gguf(source, gguf_file)
+        check_no_pointer(path, name_subject(name))
+        folder = find_conversion(path, name, convert_to)
+        if folder is None:
+            num_weights = check_gguf(path, name)
+            folder = convert_once(path, name, convert_to, num_weights) if convert_to else None
+    return Source(str(folder), is_local=True, is_converted=True) if folder else source
 
 
 def _path_of_gguf(source: Source, file: str) -> Path:
@@ -346,95 +373,6 @@ def _commit_of(source: Source, config: str = "config.json") -> str | None:
     return Path(path).parents[file.count("/")].name if isinstance(path, str) else source.revision
 
 
-def _load_network(
-    name: str, source: Source, config: PretrainedConfig, allow_pickle: bool, **settings: Any
-) -> PreTrainedModel:
-    if not allow_pickle and not source.gguf_file:
-        settings["use_safetensors"] = True
-    # Standard error is discarded only if nothing is downloaded, so that the hub's progress bars stay visible. A GGUF
-    # file was downloaded with its config; some quantisers print progress bars of their own.
-    silent = source.gguf_file or (source.is_local and _is_quantised(config))
-    with calling_transformers(name, "weights"), without_bars() if silent else nullcontext():
-        network, report = AutoModelForCausalLM.from_pretrained(  # pyright: ignore[reportGeneralTypeIssues]
-            source.repo,
-            config=config,
-            weights_only=True,
-            output_loading_info=True,
-            # If peft is installed, transformers would load an adapter in the model's folder without merging it.
-            adapter_kwargs={"subfolder": _NO_ADAPTER_FOLDER},
-            **settings,
-            **source.arguments(),
-        )
-    # transformers initializes missing weights with random numbers and does not fail.
-    if missing := sorted(report["missing_keys"]):
-        raise ModelError(
-            f"model {name!r}: {len(missing)} of the weights of {type(network).__name__} are missing, the first "
-            f"{missing[0]!r}; get the whole model, or one that was saved with its language-model head"
-        )
-    _check_unused(network, report["unexpected_keys"], name)
-    if source.gguf_file and all(weight.is_floating_point() for weight in network.parameters()):
-        # The weights are dequantised now, but transformers still marks them as quantised.
-        vars(network).update(hf_quantizer=None, is_quantized=False)
-    return network
-
-
-def _check_unused(network: PreTrainedModel, unexpected: Collection[str], name: str) -> None:
-    """Check that the weights that a network leaves unused do not belong to its own modules.
-
-    A second head or an image encoder, which are modules of their own beside the network's, change nothing.
-    """
-    modules = {path for path, _ in network.named_modules()}
-    outer = {path for path, module in network.named_modules() if module is network or module is network.base_model}
-    owners = {key: _find_owner(key, modules, network.base_model_prefix) for key in unexpected}
-    inner = sorted(key for key, owner in owners.items() if owner not in outer)
-    # A quantiser keeps further numbers in the layers, so that only whole layers are known to be unused.
-    if _is_quantised(network.config):
-        inner = [key for key in inner if isinstance(network.get_submodule(owners[key]), nn.ModuleList)]
-    if inner:
-        raise ModelError(
-            f"model {name!r}: {len(inner)} of its weights have no place in the {type(network).__name__} that its "
-            f"config.json describes, the first {inner[0]!r}; correct the config, or get the whole model again"
-        )
-
-
-def _find_owner(key: str, modules: Collection[str], prefix: str) -> str:
-    """Return the innermost module of a network that a weight's name begins with.
-
-    The names of weights that were saved without a language-model head lack the prefix of the base model.
-    """
-    parts = key.split(".")[:-1]
-    paths = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
-    return next((path for short in paths for path in (short, f"{prefix}.{short}") if path in modules), "")
-
-
-def _load_tokenizer(
-    name: str, source: Source, config: PretrainedConfig, trust_remote_code: bool, *, adapter: str = ""
-) -> PreTrainedTokenizerBase:
-    """Load the tokenizer of a model, or the one in the repository of an adapter."""
-    subject = name_subject(name, adapter)
-    try:
-        with calling_transformers(name, "tokenizer", adapter=adapter):
-            tokenizer = AutoTokenizer.from_pretrained(
-                source.repo, config=config, trust_remote_code=trust_remote_code, **source.arguments()
-            )
-    except ModelError:
-        if folder := _folder_of(source):  # transformers may name another package than the one that is missing
-            check_sentencepiece(folder, subject)
-        raise
-    # Some tokenizers are empty instead of failing when their files are missing.
-    if tokenizer.vocab_size == 0:
-        raise ModelError(f"{subject}: {NO_TOKENIZER}")
-    return tokenizer
-
-
-def _folder_of(source: Source) -> Path | None:
-    """Return the local folder of a source, or the one in the hub's cache; ``None`` if it is not cached."""
-    if source.is_local:
-        return Path(source.repo)
-    path = try_to_load_from_cache(source.repo, "config.json", revision=source.revision)
-    return Path(path).parent if isinstance(path, str) else None
-
-
 def _choose_tokenizer(
     tokenizer: PreTrainedTokenizerBase, adapter: str, name: str, config: PretrainedConfig, trust_remote_code: bool
 ) -> tuple[bool, PreTrainedTokenizerBase]:
@@ -443,7 +381,7 @@ def _choose_tokenizer(
     if source is None:
         tokenizer.chat_template = read_chat_template(adapter, name) or tokenizer.chat_template
         return False, tokenizer
-    own = _load_tokenizer(name, source, config, trust_remote_code, adapter=adapter)
+    own = read_tokenizer(name, source, config, trust_remote_code=trust_remote_code, adapter=adapter)
     own.chat_template = own.chat_template or tokenizer.chat_template
     return True, own
 
@@ -472,13 +410,9 @@ def _choose_dtype(dtype: str, device: torch.device, config: Any) -> torch.dtype:
     if dtype == "auto":
         stored = config.dtype or config.get_text_config(decoder=True).dtype
         # The kernels of a quantiser expect the dtype with which the model was quantised.
-        widen = device.type == "cpu" and not _is_quantised(config)
+        widen = device.type == "cpu" and not is_quantised(config)
         return torch.float32 if widen or stored is None else stored
     return _DTYPES[dtype]
-
-
-def _is_quantised(config: PretrainedConfig) -> bool:
-    return getattr(config, "quantization_config", None) is not None
 
 
 def _unpack(network: PreTrainedModel) -> None:

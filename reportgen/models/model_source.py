@@ -34,12 +34,14 @@ class Source:
         is_local: whether ``repo`` is a local folder.
         revision: branch, tag or commit of a hub repository; ``None`` for its default.
         gguf_file: name of a GGUF file in it; ``None`` if it has a ``config.json`` and weights.
+        is_converted: whether ``repo`` is a folder that a GGUF file was converted to.
     """
 
     repo: str
     is_local: bool
     revision: str | None = None
     gguf_file: str | None = None
+    is_converted: bool = False
 
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments for ``from_pretrained``, except the repository itself."""
@@ -65,7 +67,7 @@ def find_source(name: str) -> Source:
         ModelError: the bundled model could not be downloaded, or the folder contains no model.
     """
     if name in BUNDLED:
-        return Source(str(fetch_model(name)), is_local=True)
+        return Source(str(fetch_model(name)), is_local=True, is_converted=True)
     _refuse_address(name, name_subject(name))
     path = Path(name).expanduser()
     if name and path.is_dir():

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from root import ROOT
 from tiny import save_llama
+from tiny_gguf import write_gguf
 from unpacking import decode_bytes
 
 from reportgen import __version__
@@ -360,6 +361,20 @@ def test_models_lists_the_bundled_one(here: Path) -> None:
     done = call("models")
     assert done.exit_code == 0
     assert "smollm2-135m" in done.stdout
+
+
+def test_converted_files_are_listed_and_cleared(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPORTGEN_CACHE", str(here / "cache"))
+    write_gguf(here / "mine.gguf")
+    assert call("check", "-m", str(here / "mine.gguf")).exit_code == 0
+    assert "mine.gguf" not in call("models").stdout
+    assert "converting it to safetensors, once" in call("build", "-m", str(here / "mine.gguf"), "--only", "cat").stderr
+    (line,) = [line for line in call("models").stdout.splitlines() if "mine.gguf" in line]
+    assert line.startswith(f"mine.gguf: converted, 0 MB, in {here / 'cache' / 'models' / 'gguf-'}")
+    done = call("models", "--clear")
+    assert (done.exit_code, done.stdout) == (0, "1 converted GGUF file removed, 0 MB freed\n")
+    assert call("models", "--clear").stdout == "0 converted GGUF files removed, 0 MB freed\n"
+    assert "mine.gguf" not in call("models").stdout
 
 
 @pytest.mark.model

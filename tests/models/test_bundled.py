@@ -69,7 +69,7 @@ def test_facts_of_the_catalogue_are_those_of_the_config(catalogue: BundledModel,
     """What is said of a model before it is fetched is what its config says; the set-up has fetched the real one."""
     if name != "tiny":
         monkeypatch.delenv("REPORTGEN_CACHE")
-    _, config = _find(name, trust_remote_code=False)
+    _, _, config = _find(name, trust_remote_code=False)
     assert BUNDLED[name].info == describe_config(config, name)
 
 
@@ -83,6 +83,11 @@ def test_facts_are_known_without_fetching(catalogue: BundledModel, tmp_path: Pat
 def left_over(tmp_path: Path) -> list[str]:
     """Return what lies in the cache beside the tiny model."""
     return [path.name for path in (tmp_path / "cache" / "models").glob("*") if path.name != "tiny"]
+
+
+def pretend_whole(folder: Path, model: BundledModel) -> None:
+    """Write the manifest of a folder without files."""
+    (folder / "reportgen.json").write_text(json.dumps({"sha256": model.sha256, "files": {}}))
 
 
 def test_fetched_once_then_loaded_with_the_weights_of_the_file(
@@ -110,9 +115,12 @@ def test_fetched_once_then_loaded_with_the_weights_of_the_file(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert fetch_model("tiny") == folder
     assert capfd.readouterr().err == ""
+    (folder / "model.safetensors").unlink()  # a folder that lacks a file is not used
+    with pytest.raises(ModelError, match="not on this machine"):
+        fetch_model("tiny")
 
 
-def test_adapter_is_merged_into_a_gguf_file(wheel: Path, tmp_path: Path) -> None:
+def test_adapter_is_merged_into_a_gguf_file(wheel: Path, catalogue: BundledModel, tmp_path: Path) -> None:
     """Its weights are widened, so that there is something to merge into."""
     name = f"{wheel.parent}/tiny.gguf"
     plain = load_model(name, device="cpu")
@@ -122,18 +130,6 @@ def test_adapter_is_merged_into_a_gguf_file(wheel: Path, tmp_path: Path) -> None
     ids = torch.arange(8)[None]
     with torch.no_grad():
         torch.testing.assert_close(loaded.network(ids).logits, expected(ids).logits)
-
-
-def test_gguf_file_loads_by_path_and_as_part_of_a_folder(wheel: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Both spellings give the model, without a word on the terminal."""
-    token_ids = torch.tensor([[1, 5, 200, 7]])
-    with torch.no_grad():
-        expected = make_llama()(token_ids).logits
-        for name in (f"{wheel.parent}/tiny.gguf", f"{wheel.parent}:tiny.gguf"):
-            loaded = load_model(name, device="cpu")
-            torch.testing.assert_close(loaded.network(token_ids).logits, expected)
-            assert (loaded.info.name, loaded.info.num_layers, loaded.info.context_window) == (name, 3, 512)
-    assert capfd.readouterr().err == ""
 
 
 def test_wrong_checksum_is_refused(catalogue: BundledModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,19 +198,20 @@ def test_incomplete_folder_is_replaced_and_a_faster_program_wins(
 
     def fetch_while_another_is_faster(temporary: Path, name: str, report) -> None:
         (temporary / "model").mkdir()
-        (folder / "reportgen.json").write_text(json.dumps({"sha256": catalogue.sha256}))
+        pretend_whole(folder, catalogue)
         (folder / "winner").touch()
+
+    def fetch_nothing(temporary: Path, name: str, report) -> None:
+        (temporary / "model").mkdir()
 
     monkeypatch.setattr(bundled, "_fetch_into", fetch_while_another_is_faster)
     assert fetch_model("tiny") == folder
     assert (folder / "winner").exists()
-    monkeypatch.undo()
-
-    made = tmp_path / "made"
-    made.mkdir()
     (folder / "reportgen.json").unlink()
-    bundled._put_in_place(made, folder, catalogue)
-    assert list(folder.iterdir()) == []
+    monkeypatch.setattr(bundled, "_fetch_into", fetch_nothing)
+    assert fetch_model("tiny") == folder
+    assert [path.name for path in folder.iterdir()] == ["reportgen.json"]
+    assert left_over(tmp_path) == []
 
 
 def test_unknown_bundled_name_is_answered_with_a_close_one() -> None:
@@ -233,7 +230,7 @@ def test_list_says_what_is_here(catalogue: BundledModel, tmp_path: Path, monkeyp
 
     folder = tmp_path / "cache" / "models" / "tiny"
     folder.mkdir(parents=True)
-    (folder / "reportgen.json").write_text(json.dumps({"sha256": catalogue.sha256}))
+    pretend_whole(folder, catalogue)
     snapshot = tmp_path / "hub" / "models--owner--name" / "snapshots" / ("a" * 40)
     snapshot.mkdir(parents=True)
     (snapshot / "config.json").write_text("{}")
