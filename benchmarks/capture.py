@@ -138,9 +138,10 @@ def load(model: str) -> Any:
 def make_action(model: Any, way: str) -> Callable[[int], Any]:
     """Return what runs one way on a text of so many tokens; what it returns is what would be kept."""
     import torch
-    from evidence import make_prompt, without_evidence
+    from evidence import NothingCollector, make_prompt
 
     from reportgen import capture
+    from reportgen.captures.capture import capture as capture_with
     from reportgen.captures.generation import generate
 
     network = model.network
@@ -175,8 +176,7 @@ def make_action(model: Any, way: str) -> Callable[[int], Any]:
         return capture(model, make_prompt(model, length, NEW_TOKENS))
 
     def weights(length: int) -> Any:
-        with without_evidence():
-            return ours(length)
+        return capture_with(model, make_prompt(model, length, NEW_TOKENS), NothingCollector)
 
     return {"generate": plain, "notebook": notebook, "held": held, "weights": weights, "capture": ours}[way]
 
