@@ -135,10 +135,10 @@ def make_prompt(model: LoadedModel, length: int) -> Prompt:
 def draw(captured: Capture, path: Path) -> tuple[str, str, str]:
     """Write the page; return megabytes, the least weight on it and the seconds that drawing took."""
     start = time.perf_counter()
-    html, precision = draw_page(captured, PageOptions())
+    drawn = draw_page(captured, PageOptions())
     seconds = time.perf_counter() - start
-    path.write_text(html, "utf-8", newline="")
-    least = f"{precision.min_weight:.2g}" if precision.threshold else "–"
+    path.write_text(drawn.html, "utf-8", newline="")
+    least = f"{drawn.precision.min_weight:.2g}" if drawn.precision.threshold else "–"
     return f"{path.stat().st_size / 1e6:.3g}", least, f"{seconds:.2f}"
 
 

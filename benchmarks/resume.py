@@ -61,7 +61,7 @@ def fill(folder: Path) -> int:
     for prompt in prompts:
         model = resolve_model(prompt.model, prompt.adapter, CaptureOptions(), find_auto_device())
         keys = make_page_keys(prompt, make_numbers_key(prompt, CaptureOptions(), model), PageOptions())
-        Site(site).write_page(prompt.slug, draw_page(replace(captured, prompt=prompt), keys=keys)[0])
+        Site(site).write_page(prompt.slug, draw_page(replace(captured, prompt=prompt), keys=keys).html)
     return sum(path.stat().st_size for path in site.glob("*.html"))
 
 

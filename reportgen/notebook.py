@@ -49,7 +49,7 @@ class Report:
         """The page as self-contained HTML."""
         from reportgen.pages.page import draw_page
 
-        return draw_page(self.capture, has_index=False)[0]
+        return draw_page(self.capture, has_index=False).html
 
     def save(self, path: Path | str) -> Path:
         """Write the page and return its path.

@@ -42,5 +42,5 @@ def _unpack_one(streams: list[Iterator[int]], length: int) -> list[int]:
             corner = cells.get((query_pos - 1, key_pos - 1), 0)
             predicted = sorted([left, above, left + above - corner])[1]
             group = max(number for number, bound in enumerate(BOUNDS) if bound <= predicted)
-            cells[query_pos, key_pos] = (next(streams[group]) + predicted) % 256
+            cells[query_pos, key_pos] = next(streams[group])
     return list(cells.values())

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from reportgen.captures.record import Capture
-from reportgen.pages.cards import Card, make_card
+from reportgen.pages.cards import Card
 from reportgen.pages.compare import draw_comparison, make_compare_card
 from reportgen.pages.data_tables import encode_tables
 from reportgen.pages.options import PageOptions
 from reportgen.pages.page import draw_page
 from reportgen.pages.page_keys import PageKeys
 from reportgen.pages.pair_answer import find_differences
-from reportgen.pages.precision import describe_dropped_mass, measure_dropped_mass
 from reportgen.pages.preview import draw_preview
 from reportgen.records import Comparison
 
@@ -55,16 +54,15 @@ def render_artifacts(capture: Capture, options: PageOptions, keys: PageKeys = Pa
     """
     tables = encode_tables(capture, options.export_data) if options.export_data else {}
     keys = replace(keys, tables=" ".join(PurePath(name).stem for name in tables))
-    html, precision = draw_page(capture, options, keys=keys)
-    card = make_card(capture)
+    page = draw_page(capture, options, keys=keys)
     return Artifacts(
-        html=html,
-        card=card,
+        html=page.html,
+        card=page.card,
         tables=tables,
         kept=capture if options.keep_captures else None,
         keys=keys,
-        dropped=describe_dropped_mass(measure_dropped_mass(capture, precision), precision),
-        preview=draw_preview(card) if options.site_url else b"",
+        dropped=page.dropped,
+        preview=draw_preview(page.card) if options.site_url else b"",
     )
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from reportgen.captures.record import Capture
 from reportgen.evidence.kinds import attribution, list_measured
 from reportgen.evidence.kinds.scaling import find_largest, scale_by
-from reportgen.pages.encoding import encode_bytes, encode_json
+from reportgen.pages.encoding import encode_bytes, encode_codes, encode_json
 from reportgen.records.json_values import list_numbers
 
 _NO_GRID_VALUE = -(2**15)
@@ -38,7 +38,7 @@ def make_evidence_blocks(capture: Capture) -> dict[str, Markup]:
     grids = list_grids(capture)
     arrays: dict[str, bytes] = {}
     if grids:
-        arrays["grids"] = _split_bytes(np.stack([_encode_grid(grid)[0] for grid in grids.values()]))
+        arrays["grids"] = _split_bytes(np.stack([_encode_grid(grid) for grid in grids.values()]))
     for kind, value in list_measured(capture):
         arrays |= {name: array.tobytes() for name, array in kind.encode(capture, value).items()}
     described = describe_evidence(capture)
@@ -50,7 +50,7 @@ def make_evidence_blocks(capture: Capture) -> dict[str, Markup]:
 def encode_sources(capture: Capture) -> Iterator[Markup | None]:
     """Yield the block of the attribution of each layer's heads by key; ``None`` if it is unknown."""
     for codes in attribution.encode_sources(capture):
-        yield None if codes is None else encode_bytes(codes.tobytes())
+        yield None if codes is None else encode_codes(codes.tobytes())
 
 
 def describe_evidence(capture: Capture) -> Mapping[str, Any]:
@@ -59,15 +59,19 @@ def describe_evidence(capture: Capture) -> Mapping[str, Any]:
     for kind, value in list_measured(capture):
         described |= kind.describe(capture, value)
     if grids := list_grids(capture):
-        described["grid_scales"] = {name: list_numbers(_encode_grid(grid)[1]) for name, grid in grids.items()}
+        described["grid_scales"] = {name: list_numbers(_find_scales(grid)) for name, grid in grids.items()}
     return described
 
 
-def _encode_grid(grid: NDArray[np.float32]) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
-    """Return the codes of a grid, ``[step, layer, head]``, and the scale of each step."""
-    scales = find_largest(grid, (1, 2))
-    codes = np.nan_to_num(np.rint(32767 * scale_by(grid, scales[:, None, None])), nan=_NO_GRID_VALUE)
-    return codes.astype(np.int16), scales
+def _find_scales(grid: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the scale of each step of a grid, ``[step, layer, head]``."""
+    return find_largest(grid, (1, 2))
+
+
+def _encode_grid(grid: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Return the codes of a grid, ``[step, layer, head]``."""
+    shares = scale_by(grid, _find_scales(grid)[:, None, None])
+    return np.nan_to_num(np.rint(32767 * shares), nan=_NO_GRID_VALUE).astype(np.int16)
 
 
 def _split_bytes(numbers: NDArray[np.int16]) -> bytes:

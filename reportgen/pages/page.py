@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from reportgen.pages.assets import (
     read_scripts,
     read_styles,
 )
-from reportgen.pages.cards import excerpt, make_card
+from reportgen.pages.cards import Card, excerpt, make_card
 from reportgen.pages.direction import find_direction
 from reportgen.pages.encoding import (
     describe_capture,
@@ -154,6 +154,23 @@ class PageContext:
     generator: str = GENERATOR
 
 
+@dataclass(frozen=True)
+class DrawnPage:
+    """A page within its maximum size.
+
+    Attributes:
+        html: HTML document.
+        precision: precision of its weights.
+        card: its card for the index.
+        dropped: description of the weights that it leaves out; empty if it leaves out none.
+    """
+
+    html: str
+    precision: Precision
+    card: Card
+    dropped: str
+
+
 def render_page(capture: Capture, options: PageOptions = PageOptions(), *, precision: Precision = FULL) -> str:
     """Return the page of one capture, whatever its size.
 
@@ -170,8 +187,8 @@ def render_page(capture: Capture, options: PageOptions = PageOptions(), *, preci
 
 def draw_page(
     capture: Capture, options: PageOptions = PageOptions(), *, keys: PageKeys = PageKeys(), has_index: bool = True
-) -> tuple[str, Precision]:
-    """Return the page of one capture within the maximum page size, and the precision of its weights.
+) -> DrawnPage:
+    """Return the page of one capture within the maximum page size.
 
     Args:
         capture: capture to show.
@@ -182,85 +199,153 @@ def draw_page(
     Raises:
         PromptError: the page does not fit into its maximum size with a useful part of its weights.
     """
+    card = make_card(capture)
+    parts = _make_parts(capture, options, card)
+    dropped: dict[Precision, str] = {}
 
     def draw(precision: Precision, *, with_layers: bool = True) -> str:
-        context = replace(make_page_context(capture, options, precision), keys=keys, has_index=has_index)
+        context = replace(_make_context(parts, precision), keys=keys, has_index=has_index)
+        dropped[precision] = context.dropped
         if not with_layers:
-            empty = zip(capture.layers, [Markup()] * len(capture.layers), encode_sources(capture), strict=True)
+            empty = zip(capture.layers, [Markup()] * len(capture.layers), parts.source_blocks, strict=True)
             context = replace(context, layer_blocks=empty)
         return render("page.html.jinja2", context)
 
-    return render_within([capture], options, draw, capture.prompt.place.of())
+    html, precision = render_within([capture], options, draw, capture.prompt.place.of())
+    return DrawnPage(html, precision, card, dropped[precision])
 
 
 def make_page_context(
     capture: Capture, options: PageOptions = PageOptions(), precision: Precision = FULL
 ) -> PageContext:
     """Return the data for the page's templates."""
-    program = make_program(PAGE_SCRIPTS, shared_assets=options.shared_assets)
+    return _make_context(_make_parts(capture, options, make_card(capture)), precision)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What is the same at every precision, because a page within a size is drawn more than once.
+
+    Attributes:
+        capture: capture to show.
+        opening: what the page shows first.
+        read_panel: panel of what attention read for each token.
+        first_blocks: blocks before the first one that depends on the precision.
+        overview_blocks: the overview block, if the page has one.
+        evidence_blocks: blocks of evidence, without the sums of rows.
+        source_blocks: block of the attribution by key of each layer.
+        make_context: makes the context from all that depends on the precision.
+    """
+
+    capture: Capture
+    opening: Opening
+    read_panel: Panel | None
+    first_blocks: Mapping[str, Markup]
+    overview_blocks: Mapping[str, Markup]
+    evidence_blocks: Mapping[str, Markup]
+    source_blocks: Sequence[Markup | None]
+    make_context: Callable[..., PageContext]
+
+    @cached_property
+    def row_sums(self) -> Mapping[str, NDArray[np.float32]]:
+        """What ``measure_row_sums`` returns; only pages that leave out weights need it."""
+        return measure_row_sums(self.capture)
+
+
+def _make_context(parts: _Parts, precision: Precision) -> PageContext:
+    capture, opening = parts.capture, parts.opening
     dropped = measure_dropped_mass(capture, precision)
-    opening, reads = find_opening(capture), measure_reads(capture)
-    read_panel = make_read_panel(capture, opening, reads)
     heads_panel, layers_panel = make_row_panels(capture, opening, precision)
-    answers, findings = _say_all(capture, reads)
-    step = opening.step or 0
-    description = f"Attention of {capture.model.title} on: {excerpt(capture)}"
-    return PageContext(
-        capture=capture,
-        description=description,
-        link=make_link(options.site_url, capture.prompt.slug, capture.prompt.title, description),
-        opening=opening,
-        answer=answers[step],
-        findings={name: said[min(step, len(said) - 1)] for name, said in findings.items()},
+    row_sums = {} if dropped is None else encode_row_sums({"dropped": dropped, **parts.row_sums})
+    weights = (encode_layer(capture, layer, precision) for layer in capture.layers)
+    return parts.make_context(
         panels={
-            "read": read_panel,
+            "read": parts.read_panel,
             "heads": heads_panel,
             "layers": layers_panel,
             "head": make_pattern_panel(capture, opening, precision),
             "map": make_map_panel(capture, opening, precision),
         },
-        legends=_draw_legends(),
-        features=make_trait_views(capture),
-        shade=name_shade(capture),
-        gaps=name_gaps(capture),
         tokens=make_token_views(capture, shade_tokens(capture, opening, precision)),
-        direction=find_direction(capture.tokens[: capture.num_prompt_tokens]),
-        steps=make_step_rows(capture),
-        prompt_rows=make_prompt_rows(capture),
-        score_rows=make_score_rows(capture),
-        evidence_rows=make_evidence_rows(capture),
-        label_from=LABEL_FROM,
-        heatmap_modes=list_heatmap_modes(capture),
-        grid_metrics=tuple(list_grids(capture)),
-        contrasts=_name_contrasts(list_grids(capture)),
-        sections=[kind for kind in KINDS if kind.template and kind.has_figure(capture)],
-        unmeasured=_list_unmeasured(capture),
-        attribution_note=getattr(capture.evidence.attribution, "note", ""),
-        titles=_make_titles(list_grids(capture)),
-        definitions=DEFINITIONS,
-        key_list=list_keys(with_steps=bool(capture.steps)),
-        summary=summarize_settings(capture),
-        settings=[*make_settings(capture), *make_layer_type_rows(capture)],
-        recipe=make_prompt_file(capture, options),
-        drift=describe_drift(capture),
         precision=describe_precision(precision, capture),
         dropped=describe_dropped_mass(dropped, precision),
         min_weight=f"{precision.min_weight:.2g}" if precision.threshold else "",
-        warning=warn_of_drift(capture),
-        palettes=tuple(PALETTES),
-        card=embed_json(asdict(make_card(capture))),
+        blocks={
+            **parts.first_blocks,
+            "content": encode_json(_describe_content(capture, opening, precision)),
+            "opening-head": encode_pattern(capture, opening.layer, opening.head, precision),
+            **parts.overview_blocks,
+        },
+        evidence_blocks={**row_sums, **parts.evidence_blocks},
+        layer_blocks=zip(capture.layers, weights, parts.source_blocks, strict=True),
+    )
+
+
+def _make_parts(capture: Capture, options: PageOptions, card: Card) -> _Parts:
+    program = make_program(PAGE_SCRIPTS, shared_assets=options.shared_assets)
+    opening, reads = find_opening(capture), measure_reads(capture)
+    answers, findings = _say_all(capture, reads)
+    step = opening.step or 0
+    make_context = partial(
+        PageContext,
+        opening=opening,
+        answer=answers[step],
+        findings={name: said[min(step, len(said) - 1)] for name, said in findings.items()},
+        card=embed_json(asdict(card)),
         bokeh_file=program.bokeh_file,
-        blocks={**program.blocks, **_make_blocks(capture, opening, precision)},
-        evidence_blocks=_encode_row_sums(capture, dropped)
-        | {"answers": encode_json({"answers": answers, "findings": findings})}
+        script=program.boot,
+        policy=program.policy,
+        **_describe(capture, options),
+    )
+    return _Parts(
+        capture=capture,
+        opening=opening,
+        read_panel=make_read_panel(capture, opening, reads),
+        first_blocks={**program.blocks, "figure": make_figure_block()},
+        overview_blocks={"overview": encode_overview(capture)} if has_overview(capture) else {},
+        evidence_blocks={"answers": encode_json({"answers": answers, "findings": findings})}
         | make_sink_blocks(capture)
         | make_evidence_blocks(capture),
-        layer_blocks=_encode_layers(capture, precision),
-        style=read_styles(*PAGE_STYLES),
-        script=program.boot,
-        first_script=read_scripts((FIRST_SCRIPT,)),
-        policy=program.policy,
+        source_blocks=[*encode_sources(capture)],
+        make_context=make_context,
     )
+
+
+def _describe(capture: Capture, options: PageOptions) -> dict[str, Any]:
+    """Return the texts, rows and settings of a page by their field in ``PageContext``."""
+    description = f"Attention of {capture.model.title} on: {excerpt(capture)}"
+    return {
+        "capture": capture,
+        "description": description,
+        "link": make_link(options.site_url, capture.prompt.slug, capture.prompt.title, description),
+        "legends": _draw_legends(),
+        "features": make_trait_views(capture),
+        "shade": name_shade(capture),
+        "gaps": name_gaps(capture),
+        "direction": find_direction(capture.tokens[: capture.num_prompt_tokens]),
+        "steps": make_step_rows(capture),
+        "prompt_rows": make_prompt_rows(capture),
+        "score_rows": make_score_rows(capture),
+        "evidence_rows": make_evidence_rows(capture),
+        "label_from": LABEL_FROM,
+        "heatmap_modes": list_heatmap_modes(capture),
+        "grid_metrics": tuple(list_grids(capture)),
+        "contrasts": _name_contrasts(list_grids(capture)),
+        "sections": [kind for kind in KINDS if kind.template and kind.has_figure(capture)],
+        "unmeasured": _list_unmeasured(capture),
+        "attribution_note": getattr(capture.evidence.attribution, "note", ""),
+        "titles": _make_titles(list_grids(capture)),
+        "definitions": DEFINITIONS,
+        "key_list": list_keys(with_steps=bool(capture.steps)),
+        "summary": summarize_settings(capture),
+        "settings": [*make_settings(capture), *make_layer_type_rows(capture)],
+        "recipe": make_prompt_file(capture, options),
+        "drift": describe_drift(capture),
+        "warning": warn_of_drift(capture),
+        "palettes": tuple(PALETTES),
+        "style": read_styles(*PAGE_STYLES),
+        "first_script": read_scripts((FIRST_SCRIPT,)),
+    }
 
 
 @cache
@@ -294,16 +379,6 @@ def _list_unmeasured(capture: Capture) -> list[tuple[str, str]]:
     """Return the titles of the evidence that was not measured, with the reasons."""
     titles = {kind.name: kind.definitions[0].title if kind.definitions else kind.name for kind in KINDS}
     return [(titles.get(name, f"effects by token ({name})"), why) for name, why in capture.evidence.missing.items()]
-
-
-def _encode_row_sums(capture: Capture, dropped: NDArray[np.float32] | None) -> dict[str, Markup]:
-    return {} if dropped is None else encode_row_sums({"dropped": dropped, **measure_row_sums(capture)})
-
-
-def _encode_layers(capture: Capture, precision: Precision) -> Iterable[tuple[int, Markup, Markup | None]]:
-    """Return the number of each layer with the blocks of its weights and of its attribution by key."""
-    weights = (encode_layer(capture, layer, precision) for layer in capture.layers)
-    return zip(capture.layers, weights, encode_sources(capture), strict=True)
 
 
 def _name_contrasts(metrics: Iterable[str]) -> dict[str, str]:
@@ -349,9 +424,10 @@ def list_keys(*, with_steps: bool) -> list[tuple[str, str]]:
     ]
 
 
-def _make_blocks(capture: Capture, opening: Opening, precision: Precision) -> dict[str, Markup]:
+def _describe_content(capture: Capture, opening: Opening, precision: Precision) -> dict[str, Any]:
+    """Return what the page's script reads first, as JSON values."""
     words = find_words(capture.tokens, capture.num_prompt_tokens)
-    content = (
+    return (
         describe_capture(capture, precision)
         | describe_layer_types(capture)
         | {
@@ -368,9 +444,3 @@ def _make_blocks(capture: Capture, opening: Opening, precision: Precision) -> di
             "score_kinds": [asdict(score) for score in HEAD_SCORES if score.name in capture.evidence.scores],
         }
     )
-    blocks = {
-        "figure": make_figure_block(),
-        "content": encode_json(content),
-        "opening-head": encode_pattern(capture, opening.layer, opening.head, precision),
-    }
-    return blocks | ({"overview": encode_overview(capture)} if has_overview(capture) else {})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reportgen.captures.quantization import dequantize_sqrt, quantize_sqrt
+from reportgen.captures.quantization import dequantize_sqrt, list_values, look_up, quantize_sqrt
 from reportgen.captures.record import Capture
 from reportgen.evidence.kinds.scaling import find_largest, scale_by
 
@@ -54,12 +55,23 @@ def quantize(weights: NDArray[Any], precision: Precision) -> NDArray[Any]:
     Returns:
         Codes of the same shape, uint8 or uint16.
     """
+    if weights.dtype in (np.float16, np.uint8):
+        return look_up(_list_codes(precision, weights.dtype), weights)
+    return _quantize(weights, precision)
+
+
+@lru_cache(maxsize=8)
+def _list_codes(precision: Precision, dtype: np.dtype[Any]) -> NDArray[Any]:
+    return _quantize(list_values(dtype), precision)
+
+
+def _quantize(weights: NDArray[Any], precision: Precision) -> NDArray[Any]:
     codes = quantize_sqrt(weights)
     kept = codes >= precision.threshold
     if precision.bits == 16:
         fine = np.sqrt(np.clip(dequantize_sqrt(weights).astype(np.float32), 0, 1))
         codes = np.rint(65535 * fine).astype(np.uint16)
-    return codes if precision.threshold == 0 else np.where(kept, codes, codes.dtype.type(0))
+    return np.where(kept, codes, codes.dtype.type(0))
 
 
 def measure_dropped_mass(capture: Capture, precision: Precision) -> NDArray[np.float32] | None:
@@ -71,11 +83,12 @@ def measure_dropped_mass(capture: Capture, precision: Precision) -> NDArray[np.f
     """
     if not precision.threshold:
         return None
+    values = list_values(capture.attention.dtype)
+    weak = np.where(quantize_sqrt(values) < precision.threshold, _widen(values), 0)
     dropped = np.empty((*capture.attention.shape[:2], capture.num_tokens), np.float32)
-    for index in np.ndindex(*capture.attention.shape[:2]):
-        triangle = capture.attention[index]
-        is_weak = quantize_sqrt(triangle) < precision.threshold
-        dropped[index] = _sum_rows(np.where(is_weak, dequantize_sqrt(triangle), 0), capture.num_tokens)
+    for query_pos in range(capture.num_tokens):
+        rows = look_up(weak, capture.attention[:, :, capture.row(query_pos)])
+        dropped[:, :, query_pos] = rows.sum(-1)
     return dropped
 
 
@@ -90,21 +103,21 @@ def measure_row_sums(capture: Capture) -> dict[str, NDArray[np.float32]]:
     shape = *capture.attention.shape[:2], capture.num_tokens
     norms: NDArray[np.float32] | None = capture.evidence.value_norms
     names = ("rest",) if norms is None else ("rest", "written", "written-rest")
-    sums = {name: np.zeros(shape, np.float32) for name in names}
-    keys = np.concatenate([np.arange(query_pos + 1) for query_pos in range(capture.num_tokens)])
-    for index in np.ndindex(*shape[:2]):
-        weights = dequantize_sqrt(capture.attention[index]).astype(np.float64)
-        sums["rest"][index] = _sum_rows(np.where(keys > 0, weights, 0), capture.num_tokens)
-        if norms is not None:
-            written = weights * np.nan_to_num(scale_by(norms[index], find_largest(norms[index], (0,))))[keys]
-            sums["written"][index] = _sum_rows(written, capture.num_tokens)
-            sums["written-rest"][index] = _sum_rows(np.where(keys > 0, written, 0), capture.num_tokens)
+    sums = {name: np.empty(shape, np.float32) for name in names}
+    shares = None if norms is None else np.nan_to_num(scale_by(norms, find_largest(norms, (2,))[..., None]))
+    weights = _widen(list_values(capture.attention.dtype))
+    for query_pos in range(capture.num_tokens):
+        rows = look_up(weights, capture.attention[:, :, capture.row(query_pos)])
+        sums["rest"][..., query_pos] = rows[..., 1:].sum(-1)
+        if shares is not None:
+            rest = np.einsum("lhk,lhk->lh", rows[..., 1:], shares[..., 1 : query_pos + 1])
+            sums["written-rest"][..., query_pos] = rest
+            sums["written"][..., query_pos] = rest + rows[..., 0] * shares[..., 0]
     return sums
 
 
-def _sum_rows(triangle: NDArray[Any], num_tokens: int) -> NDArray[np.float64]:
-    starts = np.arange(num_tokens) * np.arange(1, num_tokens + 1) // 2
-    return np.add.reduceat(triangle.astype(np.float64, copy=False), starts)
+def _widen(weights: NDArray[Any]) -> NDArray[np.float32]:
+    return dequantize_sqrt(weights).astype(np.float32, copy=False)
 
 
 def describe_precision(precision: Precision, *captures: Capture) -> str:

@@ -6,12 +6,11 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reportgen.captures.quantization import dequantize_sqrt, quantize_sqrt
+from reportgen.captures.quantization import dequantize_sqrt, list_values, look_up, quantize_sqrt
 from reportgen.captures.record import Capture
 from reportgen.pages.encoding import measure_triangles
 from reportgen.pages.options import PageOptions
@@ -23,8 +22,10 @@ LEAST_KEPT = 0.5
 
 _SAMPLED = 16
 """Number of heads per capture from which the size of a page is estimated."""
-_JUDGED = 64
-"""Number of heads per capture from which the highest threshold is found."""
+_JUDGED, _JUDGED_ROWS = 64, 256
+"""Number of heads per capture, and of rows of each, from which the highest threshold is found."""
+_STRONGEST_COMPRESSION = 3
+"""Largest factor by which the weights of a page were seen to be compressed with none left out."""
 _MARGIN = 0.96
 """Fraction of the available size to use, because the heads outside the sample may compress less."""
 _NUM_CODES = 256
@@ -51,7 +52,7 @@ def render_within(
         PromptError: at the highest threshold that ``find_highest_threshold`` allows, the page is still larger.
     """
     precision, max_bytes = Precision(options.precision), 1e6 * options.max_page_mb
-    if not max_bytes or _is_light(captures, precision.bits, max_bytes):
+    if not max_bytes or _is_light(captures, precision, max_bytes):
         page = draw(precision)
         if not max_bytes or len(page.encode()) <= max_bytes:
             return page, precision
@@ -65,17 +66,18 @@ def find_highest_threshold(capture: Capture) -> int:
     """Return the highest threshold at which a page of a capture is still of use.
 
     With it, at least half of the rows keep ``LEAST_KEPT`` of their attention to tokens after the first. Rows that
-    attend to the first token alone do not count. With many heads, the rows are those of a sample of heads.
+    attend to the first token alone do not count. With many heads or tokens, the rows are a sample.
     """
-    num_tokens = capture.num_tokens
-    query_pos = np.repeat(np.arange(num_tokens), np.arange(1, num_tokens + 1))
-    is_first = np.arange(len(query_pos)) == query_pos * (query_pos + 1) // 2
+    values = list_values(capture.attention.dtype)
+    codes, weights = quantize_sqrt(values).astype(np.intp), dequantize_sqrt(values).astype(np.float64)
+    layers, heads = _sample(capture, _JUDGED)
+    starts = np.arange(len(layers))[:, None] * _NUM_CODES
     limits = []
-    for triangle in _sample(capture, _JUDGED):
-        cells = query_pos * _NUM_CODES + quantize_sqrt(triangle)
-        weights = np.where(is_first, 0, dequantize_sqrt(triangle).astype(np.float64))
-        masses = np.bincount(cells, weights, num_tokens * _NUM_CODES).reshape(num_tokens, _NUM_CODES)
-        kept = masses[:, ::-1].cumsum(1)[:, ::-1]  # by threshold
+    for query_pos in np.unique(np.linspace(0, capture.num_tokens - 1, _JUDGED_ROWS).round().astype(int)):
+        rows = capture.attention[layers, heads, capture.row(query_pos)][:, 1:]
+        cells = (starts + look_up(codes, rows)).ravel()
+        masses = np.bincount(cells, look_up(weights, rows).ravel(), starts.size * _NUM_CODES)
+        kept = masses.reshape(-1, _NUM_CODES)[:, ::-1].cumsum(1)[:, ::-1]  # by threshold
         # A threshold of 0 keeps everything, and the kept mass falls with the threshold.
         limits.append(((kept >= LEAST_KEPT * kept[:, :1]).sum(1) - 1)[kept[:, 0] > 0])
     ordered = np.sort(np.concatenate(limits))[::-1]
@@ -84,17 +86,21 @@ def find_highest_threshold(capture: Capture) -> int:
 
 def _estimate_threshold(captures: Sequence[Capture], precision: Precision, highest: int, free: float) -> int:
     """Return the lowest threshold at which the weights are expected to fit, or else the highest."""
-    samples = [_sample(capture, _SAMPLED) for capture in captures]
-    counts = [len(capture.layers) * len(capture.heads) for capture in captures]
 
     def fits(threshold: int) -> bool:
-        at = replace(precision, threshold=threshold)
-        sizes = (
-            measure_triangles(sample, at) / len(sample) * count for sample, count in zip(samples, counts, strict=True)
-        )
-        return sum(sizes) <= _MARGIN * free
+        return _estimate_bytes(captures, replace(precision, threshold=threshold)) <= _MARGIN * free
 
     return bisect_left(range(highest), True, key=fits)
+
+
+def _estimate_bytes(captures: Sequence[Capture], precision: Precision) -> float:
+    """Return the size of the weights of a page, estimated from a sample of heads."""
+    total = 0.0
+    for capture in captures:
+        sample = capture.attention[_sample(capture, _SAMPLED)]
+        num_layers, num_heads = capture.attention.shape[:2]
+        total += measure_triangles(sample, precision) * num_layers * num_heads / len(sample)
+    return total
 
 
 def _try_from(
@@ -133,15 +139,17 @@ def _describe_excess(least_bytes: int, options: PageOptions) -> str:
     )
 
 
-def _is_light(captures: Sequence[Capture], bits: int, free: float) -> bool:
-    """Return whether a page fits whatever its weights are; most pages do, and need no estimate."""
-    codes = sum(capture.attention.size for capture in captures) * bits / 6  # size in base64 without any compression
-    rest = sum(_REST + _REST_OF_TOKEN * capture.num_tokens for capture in captures)
-    return codes + rest <= free
+def _is_light(captures: Sequence[Capture], precision: Precision, free: float) -> bool:
+    """Return whether a page probably fits with all its weights; most pages certainly do, and need no estimate."""
+    free -= sum(_REST + _REST_OF_TOKEN * capture.num_tokens for capture in captures)
+    codes = sum(capture.attention.size for capture in captures) * precision.bits / 6  # in base64, not compressed
+    if not free < codes <= _STRONGEST_COMPRESSION * free:
+        return codes <= free
+    return _estimate_bytes(captures, precision) <= _MARGIN * free
 
 
-def _sample(capture: Capture, count: int) -> list[NDArray[Any]]:
-    """Return the triangles of a sample of heads, each ``[cell]``, evenly spaced over layers and heads."""
+def _sample(capture: Capture, count: int) -> tuple[NDArray[np.intp], ...]:
+    """Return the rows and columns of a sample of heads in ``Capture.attention``, evenly spaced over both."""
     num_layers, num_heads = capture.attention.shape[:2]
     indices = np.linspace(0, num_layers * num_heads - 1, min(count, num_layers * num_heads)).round().astype(int)
-    return [capture.attention[divmod(int(index), num_heads)] for index in indices]
+    return np.unravel_index(indices, (num_layers, num_heads))

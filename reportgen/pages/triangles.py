@@ -1,65 +1,67 @@
-"""Pack codes of attention weights so that they compress well; ``templates/js/triangles.js`` unpacks them.
+"""Pack codes of attention weights so that they compress well; ``templates/js/data/triangles.js`` unpacks them.
 
 Neighbouring cells of a heatmap are similar. Each code is predicted from its left, upper and upper left neighbours with
-the median edge detector of LOCO-I (Weinberger, Seroussi and Sapiro 2000), and the difference from the prediction is
-stored, modulo 256. The spread of the differences depends on the prediction; next to zeros it is close to 0. So
-differences are grouped by predicted code, and deflate finds a separate code for each group. With SmolLM2 and 256
-tokens, this makes the result a seventh smaller.
+the median edge detector of LOCO-I (Weinberger, Seroussi and Sapiro 2000). The spread of the codes depends on the
+prediction; where it is 0, most are 0. So codes are grouped by their prediction, and deflate finds a separate code for
+each group. With SmolLM2 and 256 tokens, this makes the result a sixth smaller. The differences from the predictions
+would take 1 % less there, and 13 % more where weak weights are left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+import math
 
 import numpy as np
 from numpy.typing import NDArray
 
 CONTEXTS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 24, 32, 48, 64, 96)
 """Smallest predicted code of each group; groups are narrow where most codes are."""
-_CELLS = 1 << 16
-"""Number of cells of further heads that are packed together with one head."""
+_CELLS = 1 << 21
+"""Number of cells that are packed together, if one head has no more: many to save time, few to save memory."""
 
 
-def pack_triangles(codes: Iterable[NDArray[np.uint8]]) -> bytes:
+def pack_triangles(codes: NDArray[np.uint8]) -> bytes:
     """Return lower triangles of codes, packed so that they compress well.
 
     Args:
-        codes: codes of each head, ``[cell]``, row by row.
+        codes: codes of each head, ``[head, cell]``, row by row.
 
     Returns:
-        Number of cells in each group, as little-endian 32-bit unsigned integers, then the differences group by group,
-        in the order of heads and cells.
+        Number of cells in each group, as little-endian 32-bit unsigned integers, then the codes group by group, in the
+        order of heads and cells.
     """
-    counts = np.zeros(len(CONTEXTS), np.int64)
     parts: list[list[bytes]] = [[] for _ in CONTEXTS]
-    waiting = iter(codes)
-    while batch := _take(waiting):
-        triangles = np.stack(batch)
-        predicted = _predict(triangles)
-        groups = _CONTEXT_OF[predicted].ravel()
-        ordered = (triangles - predicted).ravel()[np.argsort(groups, kind="stable")]  # uint8 wraps around
-        batch_counts = np.bincount(groups, minlength=len(CONTEXTS))
-        for part, differences in zip(parts, np.split(ordered, np.cumsum(batch_counts)[:-1]), strict=True):
-            part.append(differences.tobytes())
-        counts += batch_counts
-    return counts.astype("<u4").tobytes() + b"".join(b"".join(part) for part in parts)
+    at_once = max(1, _CELLS // codes.shape[1])
+    for first in range(0, len(codes), at_once):
+        for part, group in zip(parts, _group(codes[first : first + at_once]), strict=True):
+            part.append(group.tobytes())
+    groups = [b"".join(part) for part in parts]
+    return np.array([len(group) for group in groups], "<u4").tobytes() + b"".join(groups)
 
 
 _CONTEXT_OF = (np.searchsorted(CONTEXTS, np.arange(256), side="right") - 1).astype(np.uint8)
 
 
-def _take(triangles: Iterator[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
-    """Return the next triangles: many small ones to save time, or one large one to save memory."""
-    first = list(islice(triangles, 1))
-    return first + list(islice(triangles, _CELLS // first[0].size)) if first else first
+def _group(codes: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Return the codes of each group."""
+    predicted, codes = _predict(codes).ravel(), codes.ravel()
+    # Most predictions of a long text are 0, and this is the fast way to take them out.
+    is_other = predicted != 0
+    others = np.flatnonzero(is_other)
+    contexts = _CONTEXT_OF.take(predicted.take(others))
+    ordered = codes.take(others.take(np.argsort(contexts, kind="stable")))
+    counts = np.bincount(contexts, minlength=len(CONTEXTS))
+    return [np.compress(~is_other, codes), *np.split(ordered, np.cumsum(counts[1:-1]))]
 
 
-def _predict(triangles: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _predict(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the prediction of each code from its neighbours, ``[head, cell]``; a missing neighbour counts as 0."""
-    length = int(np.sqrt(2 * triangles.shape[1]))
-    below = np.tri(length, dtype=bool)
-    square = np.zeros((len(triangles), length + 1, length + 1), np.int16)
-    square[:, 1:, 1:][:, below] = triangles
-    left, above, corner = (square[:, 1:, :-1][:, below], square[:, :-1, 1:][:, below], square[:, :-1, :-1][:, below])
-    return np.clip(left + above - corner, np.minimum(left, above), np.maximum(left, above)).astype(np.uint8)
+    starts = [query_pos * (query_pos + 1) // 2 for query_pos in range(math.isqrt(2 * codes.shape[1]))]
+    above = np.zeros_like(codes)
+    for query_pos, start in enumerate(starts):
+        above[:, start : start + query_pos] = codes[:, start - query_pos : start]
+    left, corner = (np.roll(cells, 1, axis=1) for cells in (codes, above))
+    left[:, starts] = corner[:, starts] = 0
+    low, high = np.minimum(left, above), np.maximum(left, above)
+    np.minimum(np.maximum(corner, low, out=corner), high, out=corner)
+    return left + above - corner  # uint8 wraps around, and back

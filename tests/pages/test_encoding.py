@@ -15,7 +15,7 @@ import pytest
 from golden_file import read_golden
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import HOSTILE, make_capture, make_prediction
+from samples import HOSTILE, make_capture, make_noisy, make_prediction
 from unpacking import decode_bytes, unpack_triangles
 
 from reportgen.captures.quantization import dequantize_sqrt, quantize_sqrt
@@ -25,6 +25,7 @@ from reportgen.pages.assets import read_bokeh
 from reportgen.pages.encoding import (
     describe_capture,
     encode_bytes,
+    encode_codes,
     encode_json,
     encode_layer,
     encode_overview,
@@ -69,6 +70,14 @@ def test_block_is_base64_of_zlib() -> None:
     block = encode_bytes(b"attention" * 100)
     assert zlib.decompress(base64.b64decode(block, validate=True)) == b"attention" * 100
     assert len(block) < 100
+
+
+def test_codes_are_smaller_without_repeated_text() -> None:
+    """Equal codes side by side are found all the same."""
+    codes = np.random.default_rng(2).geometric(np.linspace(0.1, 0.9, 200_000)).astype(np.uint8)
+    assert decode_bytes(encode_codes(codes.tobytes())) == codes.tobytes()
+    assert len(encode_codes(codes.tobytes())) < 0.97 * len(encode_bytes(codes.tobytes()))
+    assert len(encode_codes(bytes(50_000))) < 400
 
 
 def test_patience_makes_large_blocks_smaller() -> None:
@@ -118,6 +127,19 @@ def test_each_code_comes_back() -> None:
     assert quantize_sqrt(dequantize_sqrt(codes)).tolist() == codes.tolist()
 
 
+def test_codes_of_halves_are_those_of_the_same_numbers_in_full() -> None:
+    """Those of float16 are looked up in a table, a part of them at a time, whatever lies between them."""
+    weights = np.random.default_rng(5).random((3, 2, 70_000)).astype(np.float16)
+    assert (quantize_sqrt(weights) == quantize_sqrt(weights.astype(np.float32))).all()
+    assert (quantize_sqrt(weights[:, 1, ::2]) == quantize_sqrt(weights[:, 1, ::2].astype(np.float32))).all()
+    assert quantize_sqrt(np.array(0.25, np.float16)).tolist() == 128
+
+
+def test_whatever_is_no_weight_has_a_code_too() -> None:
+    strange = np.array([-1, 1.5, np.inf, -np.inf, np.nan, -0.0], np.float16)
+    assert quantize_sqrt(strange).tolist() == [0, 255, 255, 0, 0, 0]
+
+
 def test_error_is_bounded_for_every_weight_that_a_capture_can_hold() -> None:
     weights = np.arange(0x3C01, dtype=np.uint16).view(np.float16)
     assert (weights[0], weights[-1]) == (0, 1)
@@ -165,6 +187,13 @@ def test_overview_holds_squares() -> None:
     three = make_capture(("a", "b"), ("c",), layers=(1,), heads=(0, 2))
     previous, uniform = [255, 0, 0, 255, 0, 0, 0, 255, 0], [255, 0, 0, 180, 180, 0, 147, 147, 147]
     assert codes_of(encode_overview(three)) == [*previous, *uniform]
+
+
+def test_overview_holds_the_strongest_of_every_head() -> None:
+    noisy = make_noisy(77)
+    squares = np.array(codes_of(encode_overview(noisy))).reshape(len(noisy.layers), len(noisy.heads), 24, 24)
+    for (row, layer), (column, head) in itertools.product(enumerate(noisy.layers), enumerate(noisy.heads)):
+        assert (squares[row, column] == quantize_sqrt(shrink(noisy.pattern(layer, head), 24))).all()
 
 
 def test_overview_of_a_long_prompt_is_small() -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from samples import make_noisy
 from unpacking import decode_bytes, unpack_triangles
 
-from reportgen.captures.quantization import quantize_sqrt
+from reportgen.captures.quantization import dequantize_sqrt, quantize_sqrt
 from reportgen.captures.record import Capture
 from reportgen.pages import size_limit
 from reportgen.pages.alignment import slim
@@ -142,7 +142,8 @@ def test_what_a_row_loses_is_what_it_lacks() -> None:
 
 def test_page_within_its_limit_leaves_nothing_out() -> None:
     options = PageOptions(max_page_mb=25)
-    assert draw_page(NOISY, options) == (render_page(NOISY, options), FULL)
+    drawn = draw_page(NOISY, options)
+    assert (drawn.html, drawn.precision) == (render_page(NOISY, options), FULL)
 
 
 @pytest.mark.parametrize("precision", [8, 16])
@@ -151,7 +152,8 @@ def test_page_over_its_limit_leaves_out_as_little_as_it_must(precision: int) -> 
     whole, least = (len(render_page(NOISY, precision=Precision(precision, floor)).encode()) for floor in (0, highest))
     limit = (whole + least) / 2e6
     options = PageOptions(max_page_mb=limit, precision=precision)
-    html, precision = draw_page(NOISY, options)
+    drawn = draw_page(NOISY, options)
+    html, precision = drawn.html, drawn.precision
     assert 0 < precision.threshold < 255
     assert 0.97 * limit < len(html.encode()) / 1e6 <= limit
     assert html == render_page(NOISY, options, precision=precision)
@@ -194,6 +196,54 @@ def test_page_keeps_half_of_its_attention_in_half_of_its_rows(capture: Capture) 
     assert measure_kept(highest) >= 0.5 > measure_kept(highest + 1)
 
 
+def test_rows_of_a_long_text_are_judged_by_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    every = find_highest_threshold(NOISY)
+    monkeypatch.setattr(size_limit, "_JUDGED_ROWS", 32)
+    assert abs(find_highest_threshold(NOISY) - every) <= 2
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("threshold", [0, 1, 20, 255])
+def test_codes_of_a_capture_are_those_of_its_numbers(bits: int, threshold: int) -> None:
+    """Those of a capture are looked up in a table."""
+    precision = Precision(bits, threshold)
+    for capture in (NOISY, slim(NOISY, 8)):
+        weights = dequantize_sqrt(capture.attention)
+        found = quantize(capture.attention, precision)
+        assert found.dtype == np.dtype(f"u{bits // 8}")
+        assert (found == quantize(weights.astype(np.float32), precision)).all()
+
+
+@pytest.mark.parametrize(("max_bytes", "estimate", "is_asked", "is_whole"), [
+    (80_000, 0, False, True),
+    (50_000, 40_000, True, True),
+    (50_000, 49_000, True, False),
+    (20_000, 0, False, False),
+])  # fmt: skip
+def test_page_is_drawn_with_all_weights_where_they_probably_fit(
+    monkeypatch: pytest.MonkeyPatch, max_bytes: int, estimate: int, is_asked: bool, is_whole: bool
+) -> None:
+    """They take 74 KB without any compression, and are not estimated where even a third of that is too much."""
+    assert NOISY.attention.size * 8 // 6 == 74_496
+    asked, drawn = [], []
+
+    def estimate_bytes(_: object, precision: Precision) -> int:
+        asked.append(precision.threshold)
+        return estimate
+
+    def draw(precision: Precision, *, with_layers: bool = True) -> str:
+        drawn.append((precision.threshold, with_layers))
+        return "x" * 1000
+
+    monkeypatch.setattr(size_limit, "_REST", 0)
+    monkeypatch.setattr(size_limit, "_REST_OF_TOKEN", 0)
+    monkeypatch.setattr(size_limit, "_estimate_bytes", estimate_bytes)
+    size_limit.render_within([NOISY], PageOptions(max_page_mb=max_bytes / 1e6), draw, "here")
+    assert (asked[:1] == [0]) == is_asked
+    assert (drawn == [(0, True)]) == is_whole
+    assert drawn[0] == ((0, True) if is_whole else (1, False))
+
+
 def test_rows_that_attend_to_the_first_token_alone_do_not_count() -> None:
     triangles = NOISY.attention.copy()
     first_only = np.zeros(NOISY.attention.shape[-1], np.float16)
@@ -217,9 +267,9 @@ def test_limit_that_cannot_be_met_is_refused_with_the_least_size(options: PageOp
     assert advice in said
     assert f"does not fit into --max-page-mb {limit:g} " in said
     needed = float(said.partition("it needs ")[2].partition(";")[0])
-    html, precision = draw_page(placed, replace(options, max_page_mb=needed))
-    assert precision.threshold <= find_highest_threshold(NOISY)
-    assert needed - 0.011 < len(html.encode()) / 1e6 <= needed
+    drawn = draw_page(placed, replace(options, max_page_mb=needed))
+    assert drawn.precision.threshold <= find_highest_threshold(NOISY)
+    assert needed - 0.011 < len(drawn.html.encode()) / 1e6 <= needed
     with pytest.raises(PromptError):
         draw_page(placed, replace(options, max_page_mb=needed - 0.011))
 
@@ -249,7 +299,8 @@ def test_what_is_no_size_is_refused(size: float) -> None:
 
 def test_no_limit_is_no_limit() -> None:
     options = PageOptions(max_page_mb=0)
-    assert draw_page(NOISY, options) == (render_page(NOISY, options), FULL)
+    drawn = draw_page(NOISY, options)
+    assert (drawn.html, drawn.precision) == (render_page(NOISY, options), FULL)
 
 
 def test_comparison_is_held_to_its_limit_too() -> None:

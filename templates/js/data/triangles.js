@@ -8,7 +8,7 @@ reportgen.triangles = (() => {
   const GROUP_OF = Uint8Array.from({ length: 256 }, (_, code) => GROUPS.findLastIndex((from) => code >= from));
 
   /**
-   * @param {Uint8Array} packed counts of all groups, then differences, group by group
+   * @param {Uint8Array} packed counts of all groups, then codes, group by group
    * @param {number} n positions along a side of each triangle
    * @param {number} precision bits of a code; of 16 the lower ones stand behind the others as they are
    * @returns {Uint8Array | Uint16Array} lower triangles of codes, row by row, one head after the other
@@ -27,19 +27,18 @@ reportgen.triangles = (() => {
     return precision === 8 ? codes : Uint16Array.from(codes, (high, cell) => (high << 8) | packed[end + cell]);
   }
 
-  /** Fill in codes from differences, of which `next` says where those of each group stand. */
+  /** Fill in codes, of which `next` says where the next one of each group stands. */
   function restore(codes, packed, next, n) {
     for (let cell = 0; cell < codes.length; ) {
       for (let queryPos = 0; queryPos < n; queryPos++) {
         let [left, corner] = [0, 0];
         for (let keyPos = 0; keyPos <= queryPos; keyPos++, cell++) {
           const above = keyPos < queryPos ? codes[cell - queryPos] : 0;
-          const [low, high] = left < above ? [left, above] : [above, left];
-          const slope = left + above - corner;
-          const foretold = slope < low ? low : Math.min(slope, high);
-          left = codes[cell] = packed[next[GROUP_OF[foretold]]++] + foretold;
+          const low = Math.min(left, above);
+          const high = Math.max(left, above);
+          const foretold = corner >= high ? low : corner <= low ? high : left + above - corner;
+          left = codes[cell] = packed[next[GROUP_OF[foretold]]++];
           corner = above;
-          left &= 255;
         }
       }
     }
