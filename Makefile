@@ -76,6 +76,7 @@ format: .venv/.lint tests/js/node_modules/.installed
 
 bench: .venv/.test
 	$(BIN)/python benchmarks/start.py
+	$(BIN)/python benchmarks/draw.py
 	$(BIN)/python benchmarks/page.py
 	$(BIN)/python benchmarks/index.py
 	$(BIN)/python benchmarks/evidence.py

@@ -92,7 +92,7 @@ from reportgen.pages.tables import (
     summarize_settings,
     warn_of_drift,
 )
-from reportgen.pages.templates import GENERATOR, render
+from reportgen.pages.templates import GENERATOR, compile_templates, render
 from reportgen.pages.words import find_words, label_words
 from reportgen.records.json_values import shorten
 
@@ -169,6 +169,13 @@ class DrawnPage:
     precision: Precision
     card: Card
     dropped: str
+
+
+def warm_up(options: PageOptions) -> None:
+    """Make what all pages of a process share, which takes the first page half a second otherwise."""
+    make_program(PAGE_SCRIPTS, shared_assets=options.shared_assets)
+    make_figure_block()
+    compile_templates()
 
 
 def render_page(capture: Capture, options: PageOptions = PageOptions(), *, precision: Precision = FULL) -> str:

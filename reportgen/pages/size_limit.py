@@ -29,6 +29,7 @@ _STRONGEST_COMPRESSION = 3
 _MARGIN = 0.96
 """Fraction of the available size to use, because the heads outside the sample may compress less."""
 _NUM_CODES = 256
+_ENCODED_AT_ONCE = 1 << 20
 _REST, _REST_OF_TOKEN = 1_200_000, 5_000
 """Upper bounds, observed on pages, of the bytes besides the weights: per page, and in addition per token."""
 
@@ -54,10 +55,10 @@ def render_within(
     precision, max_bytes = Precision(options.precision), 1e6 * options.max_page_mb
     if not max_bytes or _is_light(captures, precision, max_bytes):
         page = draw(precision)
-        if not max_bytes or len(page.encode()) <= max_bytes:
+        if not max_bytes or _count_bytes(page) <= max_bytes:
             return page, precision
     highest = min(map(find_highest_threshold, captures))
-    fixed_bytes = len(draw(replace(precision, threshold=1), with_layers=False).encode())
+    fixed_bytes = _count_bytes(draw(replace(precision, threshold=1), with_layers=False))
     threshold = _estimate_threshold(captures, precision, highest, max_bytes - fixed_bytes)
     return _try_from(precision, range(threshold, highest + 1), options, draw, where)
 
@@ -111,23 +112,28 @@ def _try_from(
     low, high = thresholds[0], thresholds[-1]
     found = replace(precision, threshold=low)
     page = draw(found)
-    if len(page.encode()) <= max_bytes:
+    if _count_bytes(page) <= max_bytes:
         return page, found
     if high > low:
         found = replace(precision, threshold=high)
         page = draw(found)
-    if len(page.encode()) > max_bytes:
-        raise PromptError(f"{where}: {_describe_excess(len(page.encode()), options)}")
+    if _count_bytes(page) > max_bytes:
+        raise PromptError(f"{where}: {_describe_excess(_count_bytes(page), options)}")
     low, stride = low + 1, 0
     while low < high:
         # The estimate is nearly right, so the next thresholds are tried first.
         middle = min(low + stride, (low + high) // 2)
         trial = draw(replace(precision, threshold=middle))
-        if len(trial.encode()) <= max_bytes:
+        if _count_bytes(trial) <= max_bytes:
             page, found, high = trial, replace(precision, threshold=middle), middle
         else:
             low, stride = middle + 1, 2 * stride + 1
     return page, found
+
+
+def _count_bytes(page: str) -> int:
+    """Return the number of bytes of a page in UTF-8; while Python encodes a text, it takes three times its length."""
+    return sum(len(page[start : start + _ENCODED_AT_ONCE].encode()) for start in range(0, len(page), _ENCODED_AT_ONCE))
 
 
 def _describe_excess(least_bytes: int, options: PageOptions) -> str:

@@ -27,6 +27,12 @@ def render(template: str, context: Any) -> str:
     return _environment().get_template(template).render({f.name: getattr(context, f.name) for f in fields(context)})
 
 
+def compile_templates() -> None:
+    """Compile all templates, which are otherwise compiled when they are first rendered."""
+    for name in _environment().list_templates(extensions=["jinja2"]):
+        _environment().get_template(name)
+
+
 def get_macro(template: str, name: str) -> Callable[..., str]:
     """Return a macro of a template, as a function that gives HTML."""
     return getattr(_environment().get_template(template).module, name)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from golden_file import read_golden
 from html_tree import Element, parse_html, shape_of
-from jinja2 import UndefinedError
+from jinja2 import Environment, UndefinedError
 from page_checks import names_read_by
 from samples import HOSTILE, make_capture, make_harmless, make_hostile
 from unpacking import decode_bytes
@@ -19,9 +19,11 @@ from unpacking import decode_bytes
 from reportgen.evidence.kinds import DEFINITIONS, KINDS
 from reportgen.evidence.kinds.scores import HEAD_SCORES, LABEL_FROM
 from reportgen.evidence.opening import find_opening
-from reportgen.pages.assets import PAGE_SCRIPTS, read_scripts
+from reportgen.pages import templates
+from reportgen.pages.assets import PAGE_SCRIPTS, make_program, read_scripts
 from reportgen.pages.cards import FailureCard, make_card
 from reportgen.pages.encoding import describe_capture, encode_layer, encode_overview, encode_pattern
+from reportgen.pages.figures import make_figure_block
 from reportgen.pages.index import IndexContext, render_index
 from reportgen.pages.layer_notes import describe_layer_types
 from reportgen.pages.options import PageOptions
@@ -29,6 +31,7 @@ from reportgen.pages.page import (
     PageContext,
     make_page_context,
     render_page,
+    warm_up,
 )
 from reportgen.pages.palettes import DIVERGING, PALETTES, describe_ramps
 from reportgen.pages.panels import measure_reads, shade_tokens
@@ -73,6 +76,18 @@ def test_same_capture_gives_the_same_bytes(shared_assets: bool) -> None:
     first = render_page(make_capture(), PageOptions(shared_assets=shared_assets))
     render_page(make_capture(HOSTILE, ()))
     assert render_page(make_capture(), PageOptions(shared_assets=shared_assets)) == first
+
+
+def test_warm_page_makes_nothing_that_all_pages_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = PageOptions(shared_assets=True)
+    shared = make_program, make_figure_block
+    for cached in (*shared, templates._environment):
+        cached.cache_clear()
+    warm_up(options)
+    misses = [cached.cache_info().misses for cached in shared]
+    monkeypatch.setattr(Environment, "compile", lambda *_: pytest.fail("a template is compiled"))
+    assert render_page(make_capture(), options)
+    assert [cached.cache_info().misses for cached in shared] == misses == [1, 1]
 
 
 def test_outline_of_a_page() -> None:

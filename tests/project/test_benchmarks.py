@@ -17,6 +17,7 @@ BENCHMARKS = {
     "resume": ("up to date after, s", "--quick"),
     "start": ("beyond torch, s", ""),
     "page": ("tokens", "--quick"),
+    "draw": ("capture, MB", "--quick"),
     "batches": ("ratio", "--quick"),
     "capture": ("ratio", "--quick"),
     "scaling": ("not the model", "--quick"),

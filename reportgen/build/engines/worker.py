@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -17,6 +18,7 @@ from reportgen.captures.capture import free_memory
 from reportgen.captures.record import Capture
 from reportgen.models.model import LoadedModel, load_model
 from reportgen.pages.options import PageOptions
+from reportgen.pages.page import warm_up
 from reportgen.records import EncodedPrompt, Prompt
 from reportgen.records.errors import ModelError, PromptError
 
@@ -25,7 +27,7 @@ class Worker:
     """Runs jobs one after another, and renders the requested pages."""
 
     def __init__(self, capturing: CaptureOptions, drawing: PageOptions, progress: Progress, auto_device: str) -> None:
-        """Start without a model.
+        """Start without a model, and make what all pages share in a thread.
 
         Args:
             capturing: how models are loaded and run.
@@ -39,6 +41,8 @@ class Worker:
         self._model: LoadedModel | ModelError | None = None
         self._resolved: ResolvedModel | None = None
         self._load_seconds = 0.0
+        # A second processor can do this while the model is loaded and runs the first prompt.
+        threading.Thread(target=warm_up, args=(drawing,), daemon=True).start()
 
     def load(self, prompt: Prompt) -> None:
         """Load the model of a prompt, unless it is in memory.
