@@ -41,10 +41,11 @@ attribution. *yes* is measured and checked by a test. Other entries give the rea
 
 *Special*: *decoder alone* means that the model with its encoder is refused. `is_decoder` means that a model whose config
 does not set it is refused as an encoder. *text alone* means that only the text part is captured of a model that also
-processes images or sound.
+processes images or sound. *Run* is what the numbers are of: *one pass* is the generation itself, *second pass* a pass
+over the whole text after it.
 
-| `model_type` | class | layers with attention | special | head scores | weight × value | attribution | sum | logit lens | ablation |
-|---|---|---|---|---|---|---|---|---|---|
+| `model_type` | class | layers with attention | special | run | head scores | weight × value | attribution | sum | logit lens | ablation |
+|---|---|---|---|---|---|---|---|---|---|---|
 """
 REFUSED = """
 ## Refused
@@ -130,6 +131,7 @@ def describe(family: str, capture: Capture) -> tuple[str, ...]:
         capture.model.architecture,
         f"{len(capture.layers)} of {capture.model.num_layers}",
         ", ".join(special(family)),
+        capture.strategy,
         "yes" if evidence.scores else "no",
         "yes" if evidence.value_norms is not None else reason(evidence.missing["value_norms"]),
         "yes" + (", before the soft cap" if found.note else "") if found else reason(evidence.missing["attribution"]),

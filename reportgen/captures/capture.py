@@ -38,6 +38,7 @@ from reportgen.instrumentation.anatomy import output_device
 from reportgen.instrumentation.layer_types import confirm_layer_types, detect_layer_types, find_features
 from reportgen.instrumentation.logits import Logits
 from reportgen.instrumentation.recording import Recording
+from reportgen.instrumentation.strategy import CaptureStrategy
 from reportgen.models.hf_errors import quiet
 from reportgen.models.model import LoadedModel
 from reportgen.records import EncodedPrompt, LayerType, Prediction, Prompt, Step, public_name
@@ -181,7 +182,7 @@ class _Capturer:
         model, network = self.model, self.model.network
         with _prompt_errors(prepared[0].prompt), _evaluating(network), quiet():
             strategy = find_capture_strategy(network)  # raise before generation, which takes time
-            self._check_memory(prepared, fast=strategy.fast, recorded=strategy.one_pass)
+            self._check_memory(prepared, strategy)
             generated = self._generate(prepared, recorded=strategy.one_pass)
             recording = _find_recording(generated)
             layer_types = detect_layer_types(network, model.info)
@@ -196,29 +197,21 @@ class _Capturer:
             strategy = SECOND_PASS if recording is None else ONE_PASS
             return [replace(self._finish(*part), strategy=strategy) for part in parts if self.wanted(part[0].prompt)]
 
-    def _count_recorded_bytes(self, length: int) -> int:
-        """Estimate the memory of the queries, keys and values that a recording holds."""
-        info, network = self.model.info, self.model.network
-        config = network.config.get_text_config(decoder=True)
-        size = getattr(config, "head_dim", None) or getattr(config, "hidden_size", 0) // info.num_heads
-        return info.num_layers * length * (info.num_heads + 2 * info.num_kv_heads) * size * network.dtype.itemsize
-
     def _generate(self, prepared: Sequence[_PreparedPrompt], *, recorded: bool) -> list[GenerationResult]:
         prompt, texts = prepared[0].prompt, [one.token_ids for one in prepared]
         if prompt.max_new_tokens == 0:
             return find_next_tokens(self.model, texts, recorded=recorded)
         return generate(self.model, texts, prompt.max_new_tokens, prompt.generation, recorded=recorded)
 
-    def _check_memory(self, prepared: Sequence[_PreparedPrompt], *, fast: bool, recorded: bool) -> None:
+    def _check_memory(self, prepared: Sequence[_PreparedPrompt], strategy: CaptureStrategy) -> None:
         needed = 0
         for item in prepared:
             length = len(item.token_ids)
             length += count_new_tokens(item.prompt, length, self.model.info.context_window)
             evidence = self.make_collector.count_bytes(item.token_ids, length, self.model.info.num_layers)
-            if recorded:
-                evidence += self._count_recorded_bytes(length)
+            evidence += strategy.recorded_bytes * length
             sizes = length, len(item.layers), len(item.heads)
-            needed += check_memory(item.prompt, *sizes, fast=fast, evidence=evidence, others=needed)
+            needed += check_memory(item.prompt, *sizes, fast=strategy.fast, evidence=evidence, others=needed)
 
     def _finish(
         self, one: _PreparedPrompt, generated: GenerationResult, collector: Collector, attended: AttentionResult

@@ -44,6 +44,12 @@ class Recording:
         self._heads, self._layers = recorder.heads, recorder.layers
         self._base_outputs = recorder.base_outputs
 
+    @property
+    def num_bytes(self) -> int:
+        """Memory of the queries, keys and values, which grow with the length, in bytes."""
+        heads = [one for modules in self._heads.values() for one in modules]
+        return sum(part.nbytes for one in heads for part in (*one.queries, *one.keys, *one.values))
+
     def show(self, texts: Sequence[TracedText]) -> list[Logits]:
         """Show the activations of each text to its observers, as ``trace`` does, and release them.
 

@@ -33,14 +33,20 @@ class CaptureStrategy:
         fast: whether weights computed from the queries and keys of fast attention equal those of eager attention.
         chunked_logits: whether the end of the network, run on some positions, gives the logits of the whole network.
         supports_left_padding: whether left padding leaves the logits unchanged, so that generation can be batched.
-        one_pass: whether the weights of a recorded generation equal those of eager attention on the whole text.
+        recorded_bytes: memory of a recorded generation for each position, in bytes; 0 if its weights do not equal those
+            of eager attention on the whole text, so that a second pass is needed.
     """
 
     layers: tuple[int, ...]
     fast: bool
     chunked_logits: bool
     supports_left_padding: bool
-    one_pass: bool
+    recorded_bytes: int
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether weights and evidence can be taken from a recorded generation."""
+        return self.recorded_bytes > 0
 
 
 def find_strategy(network: PreTrainedModel) -> CaptureStrategy:
@@ -97,7 +103,7 @@ def _find_strategy(network: PreTrainedModel) -> CaptureStrategy:
         fast=fast,
         chunked_logits=chunked_logits,
         supports_left_padding=supports_left_padding,
-        one_pass=fast and chunked_logits and _can_be_recorded(network, prompts),
+        recorded_bytes=_count_recorded_bytes(network, prompts) if fast and chunked_logits else 0,
     )
 
 
@@ -126,10 +132,10 @@ def _supports_left_padding(network: PreTrainedModel, token_ids: list[int], last:
         return False
 
 
-def _can_be_recorded(network: PreTrainedModel, prompts: Sequence[list[int]]) -> bool:
-    """Return whether a recorded generation of a few tokens shows what a pass over the whole texts shows."""
+def _count_recorded_bytes(network: PreTrainedModel, prompts: Sequence[list[int]]) -> int:
+    """Return the memory of a recorded generation for each position; 0 if a pass over the texts shows something else."""
     if network.config._attn_implementation != "sdpa":
-        return False
+        return 0
     length = max(map(len, prompts))
     try:
         with generating(network, GenerationConfig(pad_token_id=0)):
@@ -143,14 +149,16 @@ def _can_be_recorded(network: PreTrainedModel, prompts: Sequence[list[int]]) -> 
             for pairs in (zip(texts, own, strict=True) for own in keepers)
         )
         if recording.unsuitable:
-            return False
+            return 0
+        num_bytes = recording.num_bytes // output.sequences.numel()
         logits, expected = recording.show(recorded), run_pass(network, whole)
         for text, found, other in zip(whole, logits, expected, strict=True):
             if not _is_close(found.read(text.rows)[0], other.read(text.rows)[0]):
-                return False
+                return 0
     except Exception:  # a network that cannot generate may raise any error
-        return False
-    return all(found.agrees_with(other) for found, other in zip(*keepers, strict=True))
+        return 0
+    agree = all(found.agrees_with(other) for found, other in zip(*keepers, strict=True))
+    return num_bytes if agree else 0
 
 
 class _Keeper(Observer):

@@ -333,9 +333,9 @@ def test_unreadable_yaml(content: str | bytes, expected: str) -> None:
 def test_an_alias_bomb_is_refused_in_under_a_second(width: int) -> None:
     lines = ["- &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"- &a{n} [{', '.join([f'*a{n - 1}'] * width)}]" for n in range(1, 3000)]
-    started = time.perf_counter()
+    started = time.process_time()
     (problem,) = problems_of("\n".join(lines))
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
     assert "too large or too deep, with aliases expanded (more than 200,000 values or 20 levels)" in problem
 
 
@@ -391,9 +391,9 @@ def test_any_content_gives_prompts_or_the_file_error(content: str | bytes) -> No
 
 def test_a_thousand_prompts_load_quickly() -> None:
     content = "".join(f"- text: the same words\n  layers: 0-{n}\n  generation: {{seed: {n}}}\n" for n in range(1000))
-    started = time.perf_counter()
+    started = time.process_time()
     prompts = load(content)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     assert len({prompt.slug for prompt in prompts}) == 1000
     assert prompts[999].slug == "the-same-words-1000"
 
