@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
 
 from reportgen.instrumentation.attention_weights import SdpaWeights
 from reportgen.instrumentation.hooks import Hooks, LinearCall, first_argument
@@ -42,7 +43,7 @@ class Recording:
         self._network, self._device = recorder.network, recorder.home
         self._num_prompt, self._padding = recorder.num_prompt, recorder.padding
         self._heads, self._layers = recorder.heads, recorder.layers
-        self._base_outputs = recorder.base_outputs
+        self._hidden, self._output_type = recorder.hidden, recorder.output_type
 
     @property
     def num_bytes(self) -> int:
@@ -76,7 +77,9 @@ class Recording:
                     trace = record.trace(layer, place, self._passes_of(text, first))
                     for observer in text.observers:
                         observer.see_layer(trace)
-        ending = InParts(self._network, _join_outputs(self._base_outputs))
+        hidden = torch.cat(self._hidden, 1)
+        self._hidden.clear()
+        ending = InParts(self._network, self._output_type(last_hidden_state=hidden))
         vocabulary = self._network.config.get_text_config(decoder=True).vocab_size
         return [
             Logits(ending, place, len(text.token_ids), vocabulary, first)
@@ -99,7 +102,8 @@ class Recorder(Hooks):
         seen: number of positions that were read.
         heads: attention modules by number of the layer.
         layers: residual stream by number of the layer.
-        base_outputs: outputs of the base model, one of each pass.
+        hidden: outputs of the base model in each pass, ``[batch, new, width]``.
+        output_type: class of what the base model returned, which also holds the cache.
     """
 
     def __init__(self, network: PreTrainedModel) -> None:
@@ -110,7 +114,8 @@ class Recorder(Hooks):
         self.padding: list[int] = []
         self.heads: dict[int, list[_Heads]] = {}
         self.layers: dict[int, _Layer] = {}
-        self.base_outputs: list[Any] = []
+        self.hidden: list[torch.Tensor] = []
+        self.output_type: type[Any] = tuple
         self._batch = self._new = 0
         self._given: dict[str, Any] = {}
 
@@ -165,13 +170,18 @@ class Recorder(Hooks):
         self._given = kwargs
 
     def _keep_output(self, output: Any) -> None:
-        if not self.reason:
-            self.base_outputs.append(output)
+        if self.reason:
+            return
+        if isinstance(output, ModelOutput) and "last_hidden_state" in output:
+            self.hidden.append(output["last_hidden_state"])
+            self.output_type = type(output)
+        else:
+            self._give_up("its base model does not name its output")
 
     def _give_up(self, reason: str) -> None:
         """Let the generation go on, and release what was recorded."""
         self.reason = reason
-        for records in (self.heads, self.layers, self.base_outputs):
+        for records in (self.heads, self.layers, self.hidden):
             records.clear()
 
     def pick(self, value: torch.Tensor) -> torch.Tensor | None:
@@ -377,12 +387,3 @@ def _add_up(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     if mask.dtype != torch.bool or dtype == torch.bool:
         return mask
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, -torch.inf)
-
-
-def _join_outputs(outputs: Sequence[Any]) -> Any:
-    """Return the outputs of the base model in all passes as that of one pass, without the cache."""
-    last = outputs[-1]
-    hidden = torch.cat([output[0] for output in outputs], 1)
-    if isinstance(last, tuple):
-        return (hidden, *last[1:])
-    return type(last)(last_hidden_state=hidden)
