@@ -69,7 +69,8 @@ def measure_layer(
     layer = measurer.begin(len(weights), norms, **options)
     for first in reversed(range(0, weights.shape[1], 3)):
         last = min(first + 3, weights.shape[1])
-        layer.add(first, weights[:, first:last, :last])
+        rows = weights[:, first:last, :last].float()
+        layer.add(first, rows, torch.special.entr(rows).sum(-1))
     return layer.result()
 
 

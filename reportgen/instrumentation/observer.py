@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import nn
@@ -53,6 +54,11 @@ class RowTrace:
     dtype: torch.dtype
     first: int
     weights: torch.Tensor
+
+    @cached_property
+    def entropies(self) -> torch.Tensor:
+        """Entropies of the rows in nats, float32 ``[head, row]``; computed once for all observers."""
+        return torch.special.entr(self.weights.float()).sum(-1)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from reportgen.evidence.traced_run import KindCollector, TracedRun
@@ -26,7 +25,7 @@ class EntropyCollector(KindCollector):
             return
         shape = len(self.run.heads), len(self.run.token_ids)
         entropies = self._entropies.setdefault(trace.layer, np.zeros(shape, np.float32))
-        rows = torch.special.entr(trace.weights[self.run.heads].float()).sum(-1)
+        rows = trace.entropies[self.run.heads]
         entropies[:, trace.first : trace.first + rows.shape[1]] = rows.cpu().numpy()
 
     def finish(self) -> NDArray[np.float32] | None:

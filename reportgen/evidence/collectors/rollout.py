@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from reportgen.evidence.traced_run import KindCollector, TracedRun
 from reportgen.instrumentation.observer import RowTrace
 
+_SMALL = 256
+"""Side of a matrix that is multiplied as a whole."""
+
 
 class RolloutCollector(KindCollector):
     """Stores the mean over the heads of each layer, and multiplies the layers after the pass."""
@@ -57,10 +60,24 @@ class RolloutCollector(KindCollector):
         product = None
         for layer in sorted(self._means):
             mean = self._means.pop(layer)
-            product = mean if product is None else mean @ product
+            product = mean if product is None else _multiply(mean, product)
         return product
 
     def finish(self) -> NDArray[np.float32] | None:
         """Return the lower triangle of the rollout, float32 ``[cell]``; ``None`` if no layer was seen."""
         product = self.multiply()
         return None if product is None else product.cpu().numpy()[np.tri(len(product), dtype=bool)]
+
+
+def _multiply(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Return the product of two lower triangular matrices, from the parts of them that are not zero."""
+    half = len(left) // 2
+    if half < _SMALL:
+        return left @ right
+    product = torch.zeros_like(left)
+    product[:half, :half] = _multiply(left[:half, :half], right[:half, :half])
+    product[half:, half:] = _multiply(left[half:, half:], right[half:, half:])
+    torch.addmm(
+        left[half:, :half] @ right[:half, :half], left[half:, half:], right[half:, :half], out=product[half:, :half]
+    )
+    return product

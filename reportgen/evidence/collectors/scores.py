@@ -76,22 +76,22 @@ class LayerMeasurer:
         # A window of the config may not be that of the weights: then the scores over all earlier keys hold.
         self._windowed = None if first_keys is None else _Sums(num_heads, first_keys)
 
-    def add(self, first: int, weights: torch.Tensor) -> None:
+    def add(self, first: int, weights: torch.Tensor, entropies: torch.Tensor) -> None:
         """Add a block of query rows.
 
         Args:
             first: first query position of the block.
-            weights: attention weights, ``[head, row, key_pos]``; trailing keys that none of the rows can attend to may
-                be left out.
+            weights: attention weights, float32 ``[head, row, key_pos]``; trailing keys that none of the rows can attend
+                to may be left out.
+            entropies: their entropies in nats, ``[head, row]``.
         """
-        weights = weights.float()
         if self._windowed is not None:
             keys = self._pairs.positions[: weights.shape[-1]]
             first_keys = self._windowed.first_keys[first : first + weights.shape[1], None]
             if (weights * (keys < first_keys)).any():
                 self._windowed = None
         for sums in filter(None, (self._all, self._windowed)):
-            sums.add(first, weights, self._pairs, self._norms, has_sink=self._has_sink)
+            sums.add(first, weights, entropies, self._pairs, self._norms, has_sink=self._has_sink)
 
     def result(self) -> dict[str, NDArray[np.float32]]:
         """Return the scores after all rows were added.
@@ -119,13 +119,20 @@ class _Sums:
         self._counts = {score.name: zeros for score in HEAD_SCORES}
 
     def add(
-        self, first: int, weights: torch.Tensor, pairs: HeadMeasurer, norms: torch.Tensor | None, *, has_sink: bool
+        self,
+        first: int,
+        weights: torch.Tensor,
+        entropies: torch.Tensor,
+        pairs: HeadMeasurer,
+        norms: torch.Tensor | None,
+        *,
+        has_sink: bool,
     ) -> None:
         last = first + weights.shape[1]
         self._add_pairs("duplicate", pairs.duplicates, first, weights)
         self._add_pairs("induction", pairs.inductions, first, weights)
         if first == 0:  # the first query has nothing to choose from
-            first, weights = 1, weights[:, 1:]
+            first, weights, entropies = 1, weights[:, 1:], entropies[:, 1:]
         if first >= last:
             return
         queries, keys = pairs.positions[first:last], pairs.positions[: weights.shape[-1]]
@@ -134,8 +141,7 @@ class _Sums:
         self._add("sink", weights[:, :, 0] + (1 - sums if has_sink else 0), sees_first)
         self._add("previous", weights.diagonal(first - 1, 1, 2), first_keys < queries)
         self._add("self", weights.diagonal(first, 1, 2), queries > 0)
-        entropy = torch.special.entr(weights).sum(-1) / torch.log(num_visible.float())
-        self._add("entropy", entropy, num_visible > 1)
+        self._add("entropy", entropies / torch.log(num_visible.float()), num_visible > 1)
         if norms is not None:
             self._add("sink_weighted", weighted_sink(weights, norms), sees_first)
         lengths = weights * (queries[:, None] - keys).clamp(min=0)
@@ -205,7 +211,8 @@ class ScoresCollector(KindCollector):
         """Add a block of query rows of a captured layer."""
         if trace.layer in self._layers:
             heads, weights = self.run.heads, trace.weights
-            self._layers[trace.layer].add(trace.first, weights if len(heads) == len(weights) else weights[heads])
+            weights = weights if len(heads) == len(weights) else weights[heads]
+            self._layers[trace.layer].add(trace.first, weights.float(), trace.entropies[heads])
 
     def finish(self) -> dict[str, NDArray[np.float32]] | None:
         """Return the scores by name, float32 ``[layer, head]`` each; ``None`` if no layer was seen."""
