@@ -15,6 +15,7 @@ import click
 from evidence import NothingCollector
 from rich.console import Console
 from rich.table import Table
+from timing import describe_run
 
 from reportgen import LoadedModel, Prompt, load_model
 from reportgen.captures.batches import make_batches
@@ -46,6 +47,7 @@ def main(runs: int, quick: bool) -> None:
     table.add_row("all", *compare(model, prompts, runs, EvidenceCollector))
     table.add_row("weights and predictions alone", *compare(model, prompts, runs, NothingCollector))
     Console().print(table)
+    click.echo(describe_run())
 
 
 def compare(model: LoadedModel, prompts: list[Prompt], runs: int, collector: MakeCollector) -> tuple[str, ...]:

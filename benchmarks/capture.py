@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from timing import describe_run
 
 RESULTS = Path(__file__).parent / "results" / "capture.md"
 WAYS = ("generate", "notebook", "held", "weights", "capture")
@@ -37,7 +38,8 @@ LONG = 1000
 HEAD = f"""# What a capture costs
 
 Made by `python benchmarks/capture.py`: {NEW_TOKENS} generated tokens, float32, all layers and heads, medians over
-{{runs}} fresh processes, one where the text is over {LONG} tokens, on {{threads}} processor cores, torch {{torch}}.
+{{runs}} fresh processes, one where the text is over {LONG} tokens. {{run}}.
+
 *Ratio* is of processor time to plain generation; memory is the peak above the loaded model. *notebook* holds the
 weights of a forward pass and of every generation step, *held* those of one eager pass; *weights* is this program
 without evidence, *capture* all of it.
@@ -56,9 +58,7 @@ def main(runs: int, quick: bool, one: tuple[str, int, str] | None) -> None:
     if one:
         click.echo(json.dumps(measure(*one)))
         return
-    import torch
-
-    table = HEAD.format(runs=runs, threads=torch.get_num_threads(), torch=torch.__version__.partition("+")[0])
+    table = HEAD.format(runs=runs, run=describe_run())
     for model in MODELS[:1] if quick else MODELS:
         for length in LENGTHS[:1] if quick else LENGTHS:
             table += "".join(compare(model, length, runs if length < LONG else 1))

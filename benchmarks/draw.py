@@ -22,6 +22,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.table import Table
+from timing import describe_run
 
 from reportgen import Capture, LoadedModel, Prompt, capture, load_model
 from reportgen.pages.options import PageOptions
@@ -47,6 +48,7 @@ def main(runs: int, quick: bool) -> None:
         medians = [f"{statistics.median(column):.2f}" for column in zip(*clocked, strict=True)]
         table.add_row(str(captured.num_tokens), *medians, *weigh(captured))
     Console().print(table)
+    click.echo(describe_run())
     Console().print(f"what all pages share: {shared:.2f} s of processor time, once")
 
 

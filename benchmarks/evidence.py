@@ -15,6 +15,7 @@ from collections.abc import Callable
 import click
 from rich.console import Console
 from rich.table import Table
+from timing import describe_run
 
 from reportgen import LoadedModel, Prompt, capture, load_model
 from reportgen.captures import capture as captures
@@ -58,6 +59,7 @@ def main(runs: int, quick: bool) -> None:
         prompt = make_prompt(model, num_tokens, num_steps)
         table.add_row(f"{num_tokens} + {num_steps}", *compare(model, prompt, runs))
     Console().print(table)
+    click.echo(describe_run())
     if quick:
         return
     estimates: list[float] = []
@@ -70,7 +72,7 @@ def main(runs: int, quick: bool) -> None:
 
 def make_prompt(model: LoadedModel, num_tokens: int, num_steps: int, **changes: tuple[str, ...]) -> Prompt:
     """Return a prompt of so many tokens, whatever they say."""
-    token_ids = model.tokenizer(TEXT * 150)["input_ids"][:num_tokens]  # pyright: ignore[reportIndexIssue]
+    token_ids = model.tokenizer(TEXT * (1 + num_tokens // 16))["input_ids"][:num_tokens]  # pyright: ignore[reportIndexIssue]
     return Prompt(text=str(model.tokenizer.decode(token_ids)), max_new_tokens=num_steps, **changes)  # pyright: ignore
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from playwright.sync_api import Browser, sync_playwright
 from rich.console import Console
 from rich.table import Table
-from timing import median
+from timing import describe_run, median
 
 from reportgen.pages.assets import embed_json
 from reportgen.pages.cards import Card
@@ -56,6 +56,7 @@ def main(runs: int, quick: bool) -> None:
             table.add_row(*measure(Path(folder) / str(count), count, browser, runs))
         browser.close()
     Console().print(table)
+    click.echo(describe_run())
 
 
 def measure(folder: Path, count: int, browser: Browser, runs: int) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
+from timing import describe_run
 
 from reportgen import Prompt, capture, load_model
 from reportgen.evidence.collectors.ablation import Ablator
@@ -45,6 +46,7 @@ def main(seed: int) -> None:
         )
     table.add_row("median of all", f"{np.nanmedian(induction):.3f}", f"{np.median(changes):+.3f}", "")
     Console().print(table)
+    click.echo(describe_run())
     print(f"correlation of the two over all heads: {np.corrcoef(induction.ravel(), -changes.ravel())[0, 1]:.2f}")
 
 

@@ -31,6 +31,7 @@ from bokeh.resources import Resources
 from playwright.sync_api import Browser, Page, sync_playwright
 from rich.console import Console
 from rich.table import Table
+from timing import describe_run
 
 from reportgen import Capture, LoadedModel, Prompt, capture, load_model
 from reportgen.pages.assets import BOOT_SCRIPTS, make_policy, read_bokeh, read_scripts
@@ -108,6 +109,7 @@ def main(runs: int, quick: bool) -> None:
             click.echo(f"{length} tokens: done", err=True)
         browser.close()
     Console(width=200).print(table)
+    click.echo(describe_run())
 
 
 def draw_empty() -> tuple[str, str]:

@@ -19,6 +19,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.table import Table
+from timing import describe_run
 
 from reportgen import capture, load_model
 from reportgen.build.cache_keys import make_numbers_key, make_page_keys
@@ -50,6 +51,7 @@ def main(runs: int, quick: bool) -> None:
         f"{max(seconds):.2f}",
     )  # fmt: skip
     Console().print(table)
+    click.echo(describe_run())
 
 
 def fill(folder: Path) -> int:

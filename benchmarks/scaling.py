@@ -24,7 +24,7 @@ import click
 from batches import PLACES, STARTS
 from rich.console import Console
 from rich.table import Table
-from timing import median
+from timing import describe_run, median
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -72,6 +72,7 @@ def main(runs: int, quick: bool) -> None:
                 Path(model).name, str(count), *show(costs[len(costs) // 2], count), *weigh(folder / "results")
             )
     Console(width=160).print(table)
+    click.echo(describe_run())
 
 
 def make_tiny(folder: Path) -> Path:

@@ -21,6 +21,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.table import Table
+from timing import describe_run
 
 PROGRAM = """
 import json, sys, time
@@ -54,6 +55,7 @@ def main(model: str, runs: int) -> None:
     for name, seconds in rows.items():
         table.add_row(name, *(f"{statistics.median(column):.2f}" for column in zip(*seconds, strict=True)))
     Console().print(table)
+    click.echo(describe_run())
 
 
 def measure(model: str) -> tuple[float, ...]:
