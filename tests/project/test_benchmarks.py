@@ -5,12 +5,19 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
+import gpu
+import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from counts import count
 from root import ROOT
 from timing import describe_run
+from tiny import make_llama, make_tokenizer
+
+from reportgen import Prompt, capture, wrap_model
 
 pytestmark = pytest.mark.system
 
@@ -18,6 +25,7 @@ BENCHMARKS = {
     "index": ("answers", "--quick"),
     "evidence": ("ratio", "--quick"),
     "resume": ("up to date after, s", "--quick"),
+    "gpu": ("largest difference from eager", "--tiny"),
     "start": ("beyond torch, s", ""),
     "page": ("tokens", "--quick"),
     "draw": ("capture, MB", "--quick"),
@@ -27,7 +35,7 @@ BENCHMARKS = {
 }
 """A column of each table, and the quickest way to it.
 
-First come one in a browser, one of the model, one of a site.
+First come one in a browser, one of the model, one of a site, and one that needs a GPU for more than its tiny network.
 """
 
 
@@ -52,3 +60,25 @@ def test_figures_name_machine_versions_and_date() -> None:
     assert re.search(r"\d+ cores, \d+ GB", run)
     assert f"torch {torch.__version__}," in run
     assert re.search(r"; \d{4}-\d\d-\d\d; commit \S+$", run)
+
+
+def test_weights_are_compared_with_eager_attention_of_every_step() -> None:
+    model = wrap_model(make_llama(), make_tokenizer())
+    captured = capture(model, Prompt(text="The cat sat on the mat.", max_new_tokens=5))
+    first, largest, mean = gpu.compare_with_eager(model, captured)
+    assert mean <= largest < 6e-4  # rounding to float16
+    assert first <= largest
+    assert model.network.config._attn_implementation == "sdpa"
+    for row in (3, captured.num_tokens - 1):
+        attention = captured.attention.copy()
+        attention[1, 2, captured.row(row).start] += np.float16(0.25)
+        first, largest, _ = gpu.compare_with_eager(model, replace(captured, attention=attention))
+        assert largest == pytest.approx(0.25, abs=1e-3)
+        assert first < 6e-4
+
+
+def test_a_benchmark_for_a_gpu_says_that_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    done = CliRunner().invoke(gpu.main, [])
+    assert done.exit_code == 1
+    assert "torch finds no CUDA GPU; --tiny runs a tiny network on the CPU" in done.output
