@@ -13,6 +13,8 @@ from reportgen.records.errors import CaptureMismatch
 
 _CELLS = 1 << 19
 """Maximum number of weights computed at a time from queries and keys; few enough to stay in the CPU's cache."""
+_CELLS_OF_GPU = 1 << 26
+"""The same on other devices, which wait for the CPU after each block: 256 MB in float32."""
 
 
 def show_attention(
@@ -42,7 +44,8 @@ def show_attention(
     heads = HeadTrace(layer, module, weighing.shape, at_rows, values, projection, z.to(device), attn_out.to(device))
     for observer in text.observers:
         observer.see_heads(heads)
-    block_size = max(1, _CELLS // (weighing.shape[0] * length))
+    cells = _CELLS if device.type == "cpu" else _CELLS_OF_GPU
+    block_size = max(1, cells // (weighing.shape[0] * length))
     for first in reversed(range(0, length, block_size)):
         weights = weighing.rows(first, min(first + block_size, length)).to(device)
         rows = RowTrace(layer, module, weighing.dtype, first, weights)
