@@ -77,7 +77,7 @@ globalThis.watch = (() => {
   requestAnimationFrame(look);
   const measure = async (from) => {
     await new Promise((done) => setTimeout(done));
-    await globalThis.__settled();
+    await globalThis.__shown();
     state.took = (await painted()) - from;
   };
   addEventListener("keydown", ({ timeStamp }) => { state.took = null; measure(timeStamp); }, true);

@@ -482,6 +482,7 @@ def _describe(capture: Capture, opening: Opening, precision: Precision) -> dict[
         | {
             "opening": asdict(opening),
             "has_overview": False,
+            "has_rows": False,
             "heatmap_modes": ["weight"],
             "grid_metrics": [],
             "contrasts": [],

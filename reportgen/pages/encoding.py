@@ -88,6 +88,15 @@ def encode_pattern(capture: Capture, layer: int, head: int, precision: Precision
     return _encode_triangles(capture.attention[capture.layers.index(layer), capture.heads.index(head)][None], precision)
 
 
+def encode_rows(capture: Capture, query_pos: int, precision: Precision = FULL) -> Markup:
+    """Return the block of one query: the codes of its row in each captured head, ``[layer, head, key_pos]``.
+
+    Codes of 16 bits are little-endian.
+    """
+    codes = quantize(capture.attention[:, :, capture.row(query_pos)], precision)
+    return encode_bytes(codes.astype(codes.dtype.newbyteorder("<"), copy=False).tobytes())
+
+
 def encode_row_sums(sums: Mapping[str, NDArray[np.float32]]) -> dict[str, Markup]:
     """Return the blocks of sums over rows, by name.
 

@@ -36,6 +36,7 @@ from reportgen.pages.encoding import (
     encode_overview,
     encode_pattern,
     encode_row_sums,
+    encode_rows,
     has_overview,
 )
 from reportgen.pages.evidence_blocks import encode_sources, list_grids, list_heatmap_modes, make_evidence_blocks
@@ -239,6 +240,7 @@ class _Parts:
         read_panel: panel of what attention read for each token.
         first_blocks: blocks before the first one that depends on the precision.
         overview_blocks: the overview block, if the page has one.
+        answer_blocks: blocks of the sentences and of what attention read, which stand before other evidence.
         evidence_blocks: blocks of evidence, without the sums of rows.
         source_blocks: block of the attribution by key of each layer.
         make_context: makes the context from all that depends on the precision.
@@ -249,6 +251,7 @@ class _Parts:
     read_panel: Panel | None
     first_blocks: Mapping[str, Markup]
     overview_blocks: Mapping[str, Markup]
+    answer_blocks: Mapping[str, Markup]
     evidence_blocks: Mapping[str, Markup]
     source_blocks: Sequence[Markup | None]
     make_context: Callable[..., PageContext]
@@ -281,9 +284,11 @@ def _make_context(parts: _Parts, precision: Precision) -> PageContext:
             **parts.first_blocks,
             "content": encode_json(_describe_content(capture, opening, precision)),
             "opening-head": encode_pattern(capture, opening.layer, opening.head, precision),
+            "opening-rows": encode_rows(capture, opening.query_pos, precision),
             **parts.overview_blocks,
+            **parts.answer_blocks,
         },
-        evidence_blocks={**row_sums, **parts.evidence_blocks},
+        evidence_blocks={**parts.evidence_blocks, **row_sums},
         layer_blocks=zip(capture.layers, weights, parts.source_blocks, strict=True),
     )
 
@@ -304,15 +309,15 @@ def _make_parts(capture: Capture, options: PageOptions, card: Card) -> _Parts:
         policy=program.policy,
         **_describe(capture, options),
     )
+    evidence = {"answers": encode_json({"answers": answers, "findings": findings})} | make_evidence_blocks(capture)
     return _Parts(
         capture=capture,
         opening=opening,
         read_panel=make_read_panel(capture, opening, reads),
         first_blocks={**program.blocks, "figure": make_figure_block()},
         overview_blocks={"overview": encode_overview(capture)} if has_overview(capture) else {},
-        evidence_blocks={"answers": encode_json({"answers": answers, "findings": findings})}
-        | make_sink_blocks(capture)
-        | make_evidence_blocks(capture),
+        answer_blocks={name: evidence.pop(name) for name in ("answers", "read") if name in evidence},
+        evidence_blocks=evidence | make_sink_blocks(capture),
         source_blocks=[*encode_sources(capture)],
         make_context=make_context,
     )
@@ -446,6 +451,7 @@ def _describe_content(capture: Capture, opening: Opening, precision: Precision) 
             "heatmap_modes": list_heatmap_modes(capture),
             "grid_metrics": list(list_grids(capture)),
             "contrasts": list(_name_contrasts(list_grids(capture))),
+            "has_rows": True,
             "has_read": getattr(capture.evidence.attribution, "read", None) is not None,
             "label_from": LABEL_FROM,
             "score_kinds": [asdict(score) for score in HEAD_SCORES if score.name in capture.evidence.scores],

@@ -98,7 +98,7 @@ def open_first(new_reader: Callable[..., Reader], pages: dict[str, str]) -> Call
         reader = new_reader(**options)
         html = Path(pages[name].removeprefix("file://")).read_text("utf-8")
         reader.page.route("**/first.html", lambda route: route.fulfill(
-            body=html.partition('<script type="text/plain"')[0], content_type="text/html"
+            body=html.partition('<div class="tooltip"')[0], content_type="text/html"
         ))  # fmt: skip
         reader.page.goto("http://127.0.0.1:9/first.html")
         reader.page.evaluate(PROBE)

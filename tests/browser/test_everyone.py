@@ -328,8 +328,8 @@ def test_paper_has_a_pixel_for_each_cell(new_reader: Callable[..., Reader], addr
     reader.page.emulate_media(media="print")
     reader.page.set_viewport_size({"width": 718, "height": 990})
     for figure in ("read", "heads", "layers", "head", "pinned", "difference", "grid"):
-        sizes = reader.page.locator(f"#figure-{figure} .printed img").evaluate_all(
-            "(all) => all.map((one) => [one.naturalHeight, one.naturalWidth])"
+        sizes = reader.page.locator(f"#figure-{figure} .printed canvas").evaluate_all(
+            "(all) => all.map((one) => [one.height, one.width])"
         )
         assert sizes == [[len(one["rows"]), len(one["rows"][0])] for one in reader.ask("images", figure)]
         left, right, *inside = reader.page.locator(f"#figure-{figure}").evaluate(

@@ -28,7 +28,7 @@ new PerformanceObserver((list) => shifts.push(...list.getEntries().map(({ value 
 RECORD_STILLS = """
 globalThis.seen = [];
 const look = () => {
-  const still = document.querySelector("#figure-heads .still");
+  const still = document.querySelector("#figure-heads .still img");
   if (still?.checkVisibility({ visibilityProperty: true })) seen.push(performance.now());
   requestAnimationFrame(look);
 };
@@ -65,7 +65,7 @@ def open_first(new_reader: Callable[..., Reader], addresses: dict[str, str], fol
     """Opens a page whose scripts never arrive, in a reader of its own."""
 
     def open_(slug: str, hash_: str = "", **options: object) -> Reader:
-        first, found, _ = (folder / f"{slug}.html").read_text("utf-8").partition('<script type="text/plain"')
+        first, found, _ = (folder / f"{slug}.html").read_text("utf-8").partition('<div class="tooltip"')
         assert found
         reader = new_reader(**options)
         reader.page.route(f"**/{slug}.html", lambda route: route.fulfill(body=first, content_type="text/html"))

@@ -40,8 +40,7 @@ def test_first_figures_do_not_wait_for_the_layers(new_reader, addresses, folder)
     reader.page.locator("html[data-ready]").wait_for(state="attached")
     assert reader.page.locator("#figure-read canvas").first.is_visible()
     reader.page.locator("#figure-head canvas").first.wait_for()
-    # What needs the layers is still the picture of the opening view.
-    assert reader.page.locator("#figure-layers .still img").is_visible()
+    reader.page.locator("#figure-layers canvas").first.wait_for()
     assert reader.page.locator("#strongest tbody tr").count() > 0
 
 

@@ -145,7 +145,7 @@ def test_print_keeps_the_figures_and_drops_the_controls(cat: Reader) -> None:
     cat.page.emulate_media(media="print")
     assert cat.page.locator(".masthead button, .rail, [data-move], #play").locator("visible=true").count() == 0
     cat.page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
-    assert cat.page.locator("#figure-head .printed img").first.is_visible()
+    assert cat.page.locator("#figure-head .printed canvas").first.is_visible()
     cat.page.emulate_media(media="screen")
 
 

@@ -4,6 +4,11 @@ const { golden, payload, triangles, pattern, store, evidence, forms } = require(
 
 const { content, blocks, facts } = golden;
 const n = content.tokens.length;
+/** No row is known before its layer is. */
+const NOTHING_KNOWN = {
+  head: async () => triangles.unpack(await payload.decodeBytes(blocks["opening-head"]), n),
+  rows: null,
+};
 const NUM_STEPS = n - content.num_prompt_tokens;
 
 /** The evidence of the golden capture, and the names of the blocks that it asked for. */
@@ -14,7 +19,7 @@ function makeEvidence(more = {}) {
     return decode(blocks[name]);
   };
   const bytes = reader(payload.decodeBytes);
-  const weights = store.makeStore(content, new Uint8Array(), async (layer) =>
+  const weights = store.makeStore(content, NOTHING_KNOWN, async (layer) =>
     triangles.unpack(await bytes(`layer-${layer}`), content.tokens.length),
   );
   const made = { ...content, ...more };
@@ -152,7 +157,7 @@ test("whether there is anything read is known before it is asked for", () => {
 function makeThinned() {
   const made = makeEvidence({ min_weight: golden.min_weight, words: WORDS });
   const bytes = async (name) => payload.decodeBytes(blocks[name]);
-  const weights = store.makeStore(made.content, new Uint8Array(), async (layer) =>
+  const weights = store.makeStore(made.content, NOTHING_KNOWN, async (layer) =>
     triangles.unpack(await bytes(`thin-${layer}`), n),
   );
   return { ...evidence.makeEvidence(made.content, weights, bytes, async (name) => payload.decodeJson(blocks[name])) };
@@ -206,6 +211,23 @@ test("on a thinned page every cell that is kept is a share of the whole row, in 
     }
   }
   assert.ok(kept > 500);
+});
+
+test("weights alone are those of the whole row, however it is looked at", async () => {
+  const { row, weights } = makeThinned();
+  const flags = [false, true];
+  const looks = flags.flatMap((words) =>
+    flags.flatMap((renormalised) => [
+      { words, renormalised },
+      { words, renormalised, withFirst: false },
+    ]),
+  );
+  for (const { layer, head, queryPos } of eachRow())
+    for (const look of looks)
+      assert.deepEqual(
+        await weights(layer, head, queryPos, look),
+        (await row(layer, head, queryPos, ["weight"], look)).weight,
+      );
 });
 
 test("on a thinned page a word is known up to what is left out of it", async () => {

@@ -12,20 +12,20 @@ const close = (found, expected, least = 0.01) => {
 };
 
 test("weights are those of the codes", () => {
-  close(shows.weightsOf(codes, 1), [0.25, 0.25]);
+  close(shows.weightsOf(pattern.rowOf(codes, 1)), [0.25, 0.25]);
   assert.deepEqual(shows.formOfWeights(codes), { codes, values: pattern.WEIGHTS });
 });
 
 test("weighted attention is a share of its row", () => {
-  close(shows.sharesOf(codes, norms, 0), [1]);
-  close(shows.sharesOf(codes, norms, 1), [0.2, 0.8]);
-  close(shows.sharesOf(codes, norms, 2), [0, 0.5, 0.5]);
+  close(shows.sharesOf(pattern.rowOf(codes, 0), norms), [1]);
+  close(shows.sharesOf(pattern.rowOf(codes, 1), norms), [0.2, 0.8]);
+  close(shows.sharesOf(pattern.rowOf(codes, 2), norms), [0, 0.5, 0.5]);
 });
 
 test("a row that writes nothing has no shares to divide", () => {
-  close(shows.sharesOf(Uint8Array.of(0), norms, 0), [0], 0);
-  close(shows.sharesOf(codes, new Float32Array(3), 1), [0, 0], 0);
-  assert.deepEqual([...shows.sharesOf(Uint8Array.of(255), norms, 0, 0.5)], [0.5]); // of a whole that is known
+  close(shows.sharesOf(Uint8Array.of(0), norms), [0], 0);
+  close(shows.sharesOf(pattern.rowOf(codes, 1), new Float32Array(3)), [0, 0], 0);
+  assert.deepEqual([...shows.sharesOf(Uint8Array.of(255), norms, 0.5)], [0.5]); // of a whole that is known
 });
 
 test("shares of all queries are those of each", () => {

@@ -172,7 +172,9 @@ def test_script_opens_on_what_the_stills_show() -> None:
 
 def test_data_stand_behind_the_script_layer_by_layer() -> None:
     scripts = [script.attributes.get("id", "script") for script in render(*make_pair(layers=(0, 7))).find("script")]
-    behind = scripts[len(scripts) - scripts[::-1].index("script") :]
+    last = scripts.index("block-bokeh") + 1
+    behind = [name for name in scripts[last:] if "-layer-" in name]
+    assert scripts[-len(behind) :] == behind
     assert behind == [f"block-{name}" for name in ("a-layer-0", "b-layer-0", "a-layer-1", "a-layer-2", "b-layer-7")]
 
 

@@ -31,6 +31,7 @@ from reportgen.pages.encoding import (
     encode_overview,
     encode_pattern,
     encode_row_sums,
+    encode_rows,
     shrink,
     thumbnail_side,
 )
@@ -181,6 +182,15 @@ def test_layers_and_heads_are_found_by_the_models_numbers() -> None:
     assert triangles_of(encode_layer(three, 5), 2) == [*ROWS["first"], *ROWS["self"]]
     assert triangles_of(encode_pattern(three, 2, 1)) == ROWS["uniform"]
     assert triangles_of(encode_pattern(three, 5, 3)) == ROWS["self"]
+
+
+def test_rows_of_a_query_are_those_of_every_layer_and_head() -> None:
+    three = make_capture(("a", "b"), ("c",), layers=(0, 1), heads=(0, 2))
+    of_query = [[[*ROWS["self"][3:], *ROWS["first"][3:]], [*ROWS["previous"][3:], *ROWS["uniform"][3:]]]]
+    assert codes_of(encode_rows(three, 2)) == np.ravel(of_query).tolist()
+    assert codes_of(encode_rows(three, 0)) == [255] * 4
+    fine = np.frombuffer(decode_bytes(encode_rows(three, 1, Precision(16))), "<u2")
+    assert fine.tolist() == [0, 65535, 65535, 0, 65535, 0, round(65535 * 0.5**0.5), round(65535 * 0.5**0.5)]
 
 
 def test_overview_holds_squares() -> None:

@@ -22,8 +22,12 @@ from reportgen.evidence.opening import find_opening
 from reportgen.pages import templates
 from reportgen.pages.assets import PAGE_SCRIPTS, make_program, read_scripts
 from reportgen.pages.cards import FailureCard, make_card
+<<<<<<< HEAD
 from reportgen.pages.encoding import describe_capture, encode_layer, encode_overview, encode_pattern
 from reportgen.pages.figures import make_figure_block
+=======
+from reportgen.pages.encoding import describe_capture, encode_layer, encode_overview, encode_pattern, encode_rows
+>>>>>>> 423f2ec (Have the first figure answer before the others are built)
 from reportgen.pages.index import IndexContext, render_index
 from reportgen.pages.layer_notes import describe_layer_types
 from reportgen.pages.options import PageOptions
@@ -184,6 +188,7 @@ def test_blocks_hold_the_capture() -> None:
     opening = find_opening(capture)
     assert "block-overview" not in blocks
     assert blocks["block-opening-head"] == encode_pattern(capture, opening.layer, opening.head)
+    assert blocks["block-opening-rows"] == encode_rows(capture, opening.query_pos)
     assert [blocks[f"block-layer-{layer}"] for layer in (2, 5)] == [encode_layer(capture, layer) for layer in (2, 5)]
     content = json.loads(decode_bytes(blocks["block-content"]))
     assert content == describe_capture(capture) | describe_layer_types(capture) | {
@@ -195,6 +200,7 @@ def test_blocks_hold_the_capture() -> None:
         "heatmap_modes": ["weight", "weighted", "attribution"],
         "grid_metrics": ["attribution", "attribution-mean", "runner-up-1", "runner-up-2", "ablation"],
         "contrasts": ["attribution", "attribution-mean", "runner-up-1", "runner-up-2"],
+        "has_rows": True,
         "has_read": True,
         "label_from": LABEL_FROM,
         "score_kinds": [asdict(score) for score in HEAD_SCORES if score.name in capture.evidence.scores],
@@ -215,9 +221,9 @@ def test_data_stands_last() -> None:
     page = parse_html(render_page(make_capture(layers=(0, 3, 4))))
     scripts = [script.attributes.get("id", "script") for script in page.find("script")]
     assert scripts == [
-        "card", "script", "block-script", "block-bokeh", "block-figure", "block-content", "block-opening-head",
-        "script", "block-answers", "block-evidence", "block-grids", "block-norms", "block-read", "block-rollout",
-        "block-entropy", "block-layer-0", "block-sources-0", "block-layer-3", "block-sources-3", "block-layer-4",
+        "card", "script", "script", "block-script", "block-bokeh", "block-figure", "block-content",
+        "block-opening-head", "block-opening-rows", "block-answers", "block-read", "block-evidence", "block-grids",
+        "block-norms", "block-rollout", "block-entropy", "block-layer-0", "block-sources-0", "block-layer-3", "block-sources-3", "block-layer-4",
         "block-sources-4",
     ]  # fmt: skip
 

@@ -224,7 +224,6 @@ reportgen.compare = (() => {
         update();
         viewer.draw();
       });
-      reportgen.contents.listen();
     }
 
     const studio = reportgen.picture.makeStudio({
@@ -253,10 +252,12 @@ reportgen.compare = (() => {
         },
       });
       await viewer.start();
+      reportgen.contents.listen();
+      await viewer.settled();
       for (const { store, state: own } of captures) await store.readAhead(own.layer);
     }
 
-    return { start, studio, settled: viewer.settled };
+    return { start, studio, shown: viewer.shown, settled: viewer.settled };
   }
 
   async function load(card, alone) {

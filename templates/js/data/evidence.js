@@ -109,6 +109,26 @@ reportgen.evidence = (() => {
       return made.encode(shows.allSharesOf(codes, norms, n, written), 1);
     }
 
+    /** Weights of one query of a head, as `row` has them: all that a view needs that shows many heads, from blocks read early. */
+    async function weights(layer, head, queryPos, look = {}) {
+      const units = words.unitsOf(content, look.words);
+      const rows = await Promise.all(
+        units.positions(units.of(queryPos)).map((position) => weightsOfToken(layer, head, position, look)),
+      );
+      return units.n === n ? rows[0] : made.sumRow(rows, units);
+    }
+
+    async function weightsOfToken(layer, head, queryPos, look) {
+      const [codes, rests] = await Promise.all([
+        store.rowCodes(layer, head, queryPos),
+        look.renormalised ? restsOf("weight", layer, head) : null,
+      ]);
+      const first = kinds.firstKey(kinds.kindOf(content, layer), queryPos);
+      const seen = shows.weightsOf(codes).fill(Number.NaN, 0, first);
+      const row = look.renormalised ? made.renormaliseRow(seen, rests?.[queryPos]) : seen;
+      return look.words && look.withFirst === false ? row.fill(Number.NaN, 0, 1) : row;
+    }
+
     /**
      * All that is known of one query of a head, by what a heatmap can show, null where that is not known and NaN where the
      * query cannot see the key; with the first key that it sees and what a learned sink takes. Keys are words where `look`,
@@ -140,7 +160,7 @@ reportgen.evidence = (() => {
     }
 
     async function rowOfToken(layer, head, queryPos, asked, look) {
-      const codes = await store.headCodes(layer, head);
+      const codes = await store.rowCodes(layer, head, queryPos);
       const step = queryPos - numPromptTokens + 1;
       const isStep = step >= 0 && step < n - numPromptTokens;
       const weighted = asked.includes("weighted");
@@ -157,8 +177,8 @@ reportgen.evidence = (() => {
       const first = kinds.firstKey(kinds.kindOf(content, layer), queryPos);
       const seen = (values) => values?.fill(Number.NaN, 0, first) ?? null;
       const row = {
-        weight: seen(shows.weightsOf(codes, queryPos)),
-        weighted: seen(norms && shows.sharesOf(codes, norms, queryPos, written?.[queryPos])),
+        weight: seen(shows.weightsOf(codes)),
+        weighted: seen(norms && shows.sharesOf(codes, norms, written?.[queryPos])),
         attribution: seen(sources && shows.attributionOf(sources, known.source_scales, step, numPromptTokens)),
       };
       const left = dropped && { weight: dropped[queryPos], ...(norms && { weighted: missingOf(row.weighted) }) };
@@ -206,20 +226,22 @@ reportgen.evidence = (() => {
       });
     }
 
-    /** The 16-bit codes of a block, as shares of the largest code. */
-    async function sharesOf(name) {
+    /** The 16-bit codes of a block, as what `toValue` makes of their shares of the largest code. */
+    async function sharesOf(name, toValue) {
       const all = await bytes(name);
-      const view = new DataView(all.buffer, all.byteOffset, all.length);
-      return Float64Array.from({ length: all.length / 2 }, (_, i) => view.getUint16(2 * i, true) / 65535);
+      const codes = new Uint16Array(all.buffer, all.byteOffset, all.length / 2);
+      const values = new Float32Array(codes.length);
+      for (let i = 0; i < codes.length; i++) values[i] = toValue(codes[i] / 65535);
+      return values;
     }
 
     /** The 16-bit codes of a block, as squares of shares: of rollout a lower triangle. */
-    const squares = once(async (name) => Float32Array.from(await sharesOf(name), (root) => root ** 2));
+    const squares = once((name) => sharesOf(name, (root) => root ** 2));
 
     /** A kind's own numbers, shares of its `largest`. */
     const numbers = once(async (name) => {
-      const [shares, { [name]: known }] = await Promise.all([sharesOf(name), facts()]);
-      return Float32Array.from(shares, (share) => share * known.largest);
+      const { [name]: known } = await facts();
+      return sharesOf(name, (share) => share * known.largest);
     });
 
     const floats = once(async (name) => {
@@ -241,7 +263,7 @@ reportgen.evidence = (() => {
     const answers = () => json("answers");
 
     const rollout = () => squares("rollout");
-    return { facts, form, row, grid, numbers, read, answers, rollout, hasRead: Boolean(content.has_read) };
+    return { facts, form, row, weights, grid, numbers, read, answers, rollout, hasRead: Boolean(content.has_read) };
   }
 
   return { makeEvidence };

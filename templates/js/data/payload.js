@@ -12,12 +12,29 @@ reportgen.payload = (() => {
 
   /** @param {string} block zlib in base64 @returns {Promise<Uint8Array>} */
   async function decodeBytes(block) {
-    // Written by hand: a blob's stream would take its way through other processes, and the page waits for this.
+    // Written and read by hand: a blob's stream would take its way through other processes, and between the tasks of a
+    // response the browser would parse what stands behind in the file, while the page waits for this.
     const { writable, readable } = new DecompressionStream("deflate");
     const writer = writable.getWriter();
-    const written = [writer.write(decodeBase64(block)), writer.close()];
-    const [inflated] = await Promise.all([new Response(readable).arrayBuffer(), ...written]);
-    return new Uint8Array(inflated);
+    const [parts] = await Promise.all([
+      collect(readable.getReader()),
+      writer.write(decodeBase64(block)),
+      writer.close(),
+    ]);
+    const inflated = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
+    let end = 0;
+    for (const part of parts) {
+      inflated.set(part, end);
+      end += part.length;
+    }
+    return inflated;
+  }
+
+  /** All parts that a reader of a stream gives. */
+  async function collect(reader) {
+    const parts = [];
+    for (let next = await reader.read(); !next.done; next = await reader.read()) parts.push(next.value);
+    return parts;
   }
 
   /** @param {string} block @returns {Promise<string>} */

@@ -26,18 +26,20 @@ reportgen.shows = (() => {
     return high ? 128 + Math.sign(value) * Math.round(127 * Math.sqrt(Math.abs(value) / high)) : 128;
   }
 
-  /** Weights of one query. */
-  function weightsOf(codes, queryPos) {
-    const weights = pattern.weightsOf(codes);
-    return Float32Array.from(pattern.rowOf(codes, queryPos), (code) => weights[code]);
+  /** Weights of one query, of which `row` are the codes. */
+  function weightsOf(row) {
+    const weights = pattern.weightsOf(row);
+    const found = new Float32Array(row.length);
+    for (let keyPos = 0; keyPos < row.length; keyPos++) found[keyPos] = weights[row[keyPos]];
+    return found;
   }
 
   /**
    * Weighted attention of one query: share of the row of `weight × norm`. The scale of the norms cancels out.
    * @param {number | undefined} written the sum of the whole row, where the page has only part of it
    */
-  function sharesOf(codes, norms, queryPos, written) {
-    const lengths = weightsOf(codes, queryPos).map((weight, keyPos) => weight * norms[keyPos]);
+  function sharesOf(row, norms, written) {
+    const lengths = weightsOf(row).map((weight, keyPos) => weight * norms[keyPos]);
     const whole = written ?? lengths.reduce((sum, length) => sum + length, 0);
     return whole ? lengths.map((length) => length / whole) : lengths;
   }
@@ -58,8 +60,10 @@ reportgen.shows = (() => {
   /** Weighted attention of every query, a triangle of shares; `written` as in `sharesOf`, by query. */
   function allSharesOf(codes, norms, n, written) {
     const shares = new Float32Array(codes.length);
-    for (let queryPos = 0; queryPos < n; queryPos++)
-      shares.set(sharesOf(codes, norms, queryPos, written?.[queryPos]), pattern.triangleSize(queryPos));
+    for (let queryPos = 0; queryPos < n; queryPos++) {
+      const row = sharesOf(pattern.rowOf(codes, queryPos), norms, written?.[queryPos]);
+      shares.set(row, pattern.triangleSize(queryPos));
+    }
     return shares;
   }
 

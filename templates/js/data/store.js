@@ -20,22 +20,31 @@ reportgen.store = (() => {
 
   /**
    * @param {object} content what describe_capture wrote, with `opening`
-   * @param {Uint8Array | Uint16Array} openingCodes codes of the head that the page opens on
+   * @param {object} opening what is known before any layer is decoded: `head()`, the codes of the head that the page opens
+   *   on, and `rows`, those of the position that it opens on in every head, `[layer, head, key_pos]`; null where a page has none
    * @param {(layer: number) => Promise<Uint8Array | Uint16Array>} readLayer
    */
-  function makeStore(content, openingCodes, readLayer) {
+  function makeStore(content, opening, readLayer) {
     const n = content.tokens.length;
-    const layerBytes = content.heads.length * reportgen.pattern.triangleSize(n) * openingCodes.BYTES_PER_ELEMENT;
+    const { layers, heads } = content;
+    const layerBytes = (heads.length * reportgen.pattern.triangleSize(n) * content.precision) / 8;
     const numKept = Math.max(3, Math.floor(KEPT_BYTES / layerBytes));
     /** By layer, those that were looked at last at the end. */
     const pending = new Map();
     /** By layer, what to call with its codes: those that wait to be decoded, that asked for last at the end. */
     const waiting = new Map();
+    /** Those that somebody looks at; the others of `waiting` are only near. */
+    const wanted = new Set();
     const ready = new Set();
     let working = false;
     let preferred = null;
 
     function layerCodes(layer) {
+      if (!ready.has(layer)) wanted.add(layer);
+      return ask(layer);
+    }
+
+    function ask(layer) {
       const codes = pending.get(layer) ?? new Promise((done) => waiting.set(layer, done));
       moveToEnd(pending, layer, codes);
       if (waiting.has(layer)) moveToEnd(waiting, layer, waiting.get(layer));
@@ -53,13 +62,18 @@ reportgen.store = (() => {
       preferred = layer;
     }
 
-    /** Decode one layer at a time: that preferred, then that asked for last, which is what somebody looks at now. */
+    /** That preferred, then that asked for last by whoever looks at it; undefined where none of those waits. */
+    const nextWanted = () =>
+      waiting.has(preferred) ? preferred : [...waiting.keys()].findLast((layer) => wanted.has(layer));
+
+    /** Decode one layer at a time. Decoding keeps the page from answering: what is only near waits until the page is idle. */
     async function work() {
       working = true;
       while (waiting.size > 0) {
-        // Decoding keeps the page from answering: what was asked for in the meantime goes before what is only near.
-        if (!waiting.has(preferred)) await idle();
-        const layer = waiting.has(preferred) ? preferred : [...waiting.keys()].at(-1);
+        // Whoever asks asks for several.
+        await null;
+        if (nextWanted() === undefined) await idle();
+        const layer = nextWanted() ?? [...waiting.keys()].at(-1);
         const codes = readLayer(layer);
         waiting.get(layer)(codes);
         waiting.delete(layer);
@@ -67,6 +81,7 @@ reportgen.store = (() => {
           () => keep(layer),
           () => {}, // who asked hears of it
         );
+        wanted.delete(layer);
       }
       working = false;
     }
@@ -82,19 +97,26 @@ reportgen.store = (() => {
 
     /** Codes of one head; the opening one is there before its layer is. */
     async function headCodes(layer, head) {
-      const { opening } = content;
-      if (!ready.has(layer) && layer === opening.layer && head === opening.head) return openingCodes;
-      return reportgen.pattern.headOf(await layerCodes(layer), content.heads.indexOf(head), n);
+      if (!ready.has(layer) && layer === content.opening.layer && head === content.opening.head) return opening.head();
+      return reportgen.pattern.headOf(await layerCodes(layer), heads.indexOf(head), n);
+    }
+
+    /** Codes of one query of a head; of the opening one they are there before any layer is. */
+    async function rowCodes(layer, head, queryPos) {
+      if (ready.has(layer) || !opening.rows || queryPos !== content.opening.query_pos)
+        return reportgen.pattern.rowOf(await headCodes(layer, head), queryPos);
+      const start = (layers.indexOf(layer) * heads.length + heads.indexOf(head)) * (queryPos + 1);
+      return opening.rows.subarray(start, start + queryPos + 1);
     }
 
     /** Decode in order of nearness to a layer, one after the other: what is asked for comes first. */
     async function readAhead(layer) {
-      const near = [...content.layers].sort((a, b) => Math.abs(a - layer) - Math.abs(b - layer));
-      const all = content.layers.length * layerBytes;
-      for (const other of all <= AHEAD_BYTES ? near : near.slice(0, 3)) await layerCodes(other);
+      const near = [...layers].sort((a, b) => Math.abs(a - layer) - Math.abs(b - layer));
+      const all = layers.length * layerBytes;
+      for (const other of all <= AHEAD_BYTES ? near : near.slice(0, 3)) await ask(other);
     }
 
-    return { layerCodes, headCodes, prefer, readAhead };
+    return { layerCodes, headCodes, rowCodes, prefer, readAhead };
   }
 
   return { makeStore };

@@ -46,17 +46,27 @@ reportgen.colors = (() => {
   /** The colour of text on a colour, in a picture. */
   const inkOn = (color) => (isDark(color) ? "#ffffff" : "#000000");
 
-  /** An image of one pixel a cell, as a `data:` URL; cells without a value are transparent. */
-  function paint({ values, rows, columns }, ramp) {
+  const pixelsOf = new WeakMap();
+
+  /** An image of one pixel a cell, as a canvas; cells without a value are transparent. */
+  function paint({ values, rows, columns }, { palette, low, high }) {
     const canvas = Object.assign(document.createElement("canvas"), { width: columns, height: rows });
     const context = canvas.getContext("2d");
-    const pixels = context.createImageData(columns, rows);
+    const image = context.createImageData(columns, rows);
+    const pixels = new Uint32Array(image.data.buffer);
+    if (!pixelsOf.has(palette)) {
+      const channels = palette.flatMap((color) => [...channelsOf(color), 255]);
+      pixelsOf.set(palette, new Uint32Array(Uint8Array.from(channels).buffer));
+    }
+    const colors = pixelsOf.get(palette);
+    const most = palette.length - 1;
     for (let cell = 0; cell < values.length; cell++) {
       if (Number.isNaN(values[cell])) continue;
-      pixels.data.set([...channelsOf(colorOf(ramp, values[cell])), 255], 4 * cell);
+      const share = Math.min(1, Math.max(0, (values[cell] - low) / (high - low)));
+      pixels[cell] = colors[Math.round(share * most)];
     }
-    context.putImageData(pixels, 0, 0);
-    return canvas.toDataURL();
+    context.putImageData(image, 0, 0);
+    return canvas;
   }
 
   return { ofWeights, ofEffects, shown, colorOf, classOn, inkOn, paint };

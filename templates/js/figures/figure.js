@@ -73,12 +73,12 @@ reportgen.figure = (() => {
       this.overlay = this.parts.cells.querySelector(".overlay");
       this.shownIn = this.parts.cells.insertBefore(document.createElement("div"), this.overlay);
       this.shownIn.className = "canvas";
-      const own = JSON.stringify(item).replaceAll('"figure', `"${this.name}`);
-      this.document = Bokeh.loader.document.Document.from_json(JSON.parse(own).doc);
-      this.plot = this.document.roots()[0];
-      // A finger that moves over a figure scrolls the page.
-      if (matchMedia("(pointer: coarse)").matches) this.plot.toolbar.setv({ active_drag: null });
+      this.item = item;
+      this.callbacks = [];
+      this.size = null;
       this.drawn = null;
+      /** Whether Bokeh's figure is there; until then a picture stands in its place. */
+      this.isShown = false;
       /** @type {Drawing | null} */
       this.drawing = null;
     }
@@ -89,27 +89,30 @@ reportgen.figure = (() => {
     }
 
     get width() {
-      return this.parts.cells.clientWidth;
+      return this.measure().width;
     }
 
     get height() {
-      return this.parts.cells.clientHeight;
+      return this.measure().height;
     }
 
-    /** Draw something; the figure is not on the page before `show`. @param {Drawing} drawing */
+    /** The size of its place, in pixels. To ask the browser for it lays out the page, so it is asked when it may be another. */
+    measure() {
+      const { cells } = this.parts;
+      if (!this.size?.width) this.size = { width: cells.clientWidth, height: cells.clientHeight };
+      return this.size;
+    }
+
+    /** Draw something: until `show`, a picture. @param {Drawing} drawing */
     draw(drawing) {
+      const { key, makeImages } = drawing;
+      this.setCells(drawing);
       this.drawing = drawing;
-      const { rows, columns, key, makeImages } = drawing;
-      const { palette, low, high } = drawing.colors;
-      this.element.style.setProperty("--rows", String(rows));
-      this.element.style.setProperty("--columns", String(columns));
       this.drawLabels();
-      this.fit();
-      this.model("x_range").setv({ start: 0, end: columns });
-      this.model("y_range").setv({ start: rows, end: 0 });
-      this.model("mapper").setv({ palette, low, high: high || Number.EPSILON });
-      if (key !== this.drawn) this.setImages(makeImages());
+      if (key !== this.drawn) this.images = makeImages();
       this.drawn = key;
+      if (this.isShown) this.fill();
+      else this.showPictures("still");
       this.drawOverlay();
       this.drawValues();
       this.parts.notes?.replaceChildren(
@@ -119,10 +122,28 @@ reportgen.figure = (() => {
       );
     }
 
-    setImages(images) {
+    /** Say how many cells there are, on which the size of the figure depends. */
+    setCells({ rows, columns }) {
+      const { style } = this.element;
+      for (const [name, count] of Object.entries({ "--rows": String(rows), "--columns": String(columns) })) {
+        if (style.getPropertyValue(name) === count) continue;
+        style.setProperty(name, count);
+        this.size = null;
+      }
+    }
+
+    /** Tell Bokeh what is drawn. */
+    fill() {
+      const { rows, columns, colors: ramp } = this.drawing;
+      const { palette, low, high } = ramp;
+      this.fit();
+      this.model("x_range").setv({ start: 0, end: columns });
+      this.model("y_range").setv({ start: rows, end: 0 });
+      this.model("mapper").setv({ palette, low, high: high || Number.EPSILON });
+      if (this.images === this.filled) return;
+      this.filled = this.images;
       const { ndarray } = Bokeh.loader["core/util/ndarray"];
-      const column = (of) => images.map(of);
-      this.images = images;
+      const column = (of) => this.images.map(of);
       this.model("image").data = {
         image: column(({ values, rows, columns }) => ndarray(values, { dtype: "float32", shape: [rows, columns] })),
         x: column(({ x = 0 }) => x),
@@ -132,10 +153,22 @@ reportgen.figure = (() => {
       };
     }
 
-    /** Put the figure into its place, where its picture stood; what hid the picture goes. */
+    /** Put Bokeh's figure of what is drawn into its place, where a picture stood. */
     async show() {
+      const own = JSON.stringify(this.item).replaceAll('"figure', `"${this.name}`);
+      this.document = Bokeh.loader.document.Document.from_json(JSON.parse(own).doc);
+      this.plot = this.document.roots()[0];
+      // A finger that moves over a figure scrolls the page.
+      if (matchMedia("(pointer: coarse)").matches) this.plot.toolbar.setv({ active_drag: null });
+      this.fill();
       await Bokeh.embed.add_document_standalone(this.document, this.shownIn);
       untab(this.shownIn);
+      for (const [name, callback] of this.callbacks) this.plot.on_event(name, callback);
+      // Callbacks added from a script are not announced to the document by Bokeh itself.
+      this.document.event_manager.subscribed_models.add(this.plot);
+      this.isShown = true;
+      // Bokeh does not notice what changes while it builds a figure.
+      this.fill();
       this.parts.cells.querySelector(".still")?.remove();
     }
 
@@ -145,34 +178,37 @@ reportgen.figure = (() => {
       Bokeh.documents.splice(Bokeh.documents.indexOf(this.document), 1);
     }
 
-    /** Take on the size that the place has; false where it has it already. */
+    /** Take on the size that the place has. */
     fit() {
-      const size = { frame_width: Math.max(1, this.width), frame_height: Math.max(1, this.height) };
-      if (this.plot.frame_width === size.frame_width && this.plot.frame_height === size.frame_height) return false;
-      this.plot.setv(size);
-      return true;
+      this.plot.setv({ frame_width: Math.max(1, this.width), frame_height: Math.max(1, this.height) });
     }
 
     /** Follow the size of the place, with all that depends on it. */
     refit() {
       // On paper it keeps the size that it was drawn in.
-      if (!this.drawing || matchMedia("print").matches || !this.fit()) return;
+      if (!this.drawing || matchMedia("print").matches) return;
+      const before = this.size;
+      this.size = null;
+      const { width, height } = this.measure();
+      if (before && before.width === width && before.height === height) return;
+      if (this.isShown) this.fit();
       this.drawLabels();
       this.drawValues();
     }
 
-    /** Leave pictures of the cells, one pixel each, for paper, where the figure has another width. */
-    drawForPaper() {
+    /** Show pictures of the cells, one pixel each: until Bokeh's figure is there, and on paper, where it has another width. */
+    showPictures(name) {
       const { rows, columns, colors: ramp } = this.drawing;
       const percent = (share, of) => `${(100 * share) / of}%`;
       const pictures = this.images.map((image) => {
         const { x = 0, y = 0, width = image.columns, height = image.rows } = image;
         const [left, top] = [percent(x, columns), percent(y, rows)];
-        const style = { left, top, width: percent(width, columns), height: percent(height, rows) };
-        return text.element("img", { src: colors.paint(image, ramp), alt: "", style });
+        const picture = colors.paint(image, ramp);
+        Object.assign(picture.style, { left, top, width: percent(width, columns), height: percent(height, rows) });
+        return picture;
       });
-      this.parts.cells.querySelector(".printed")?.remove();
-      this.overlay.before(text.element("div", { class: "printed" }, ...pictures));
+      this.parts.cells.querySelector(`.${name}`)?.remove();
+      this.overlay.before(text.element("div", { class: name }, ...pictures));
     }
 
     drawLabels() {
@@ -182,8 +218,8 @@ reportgen.figure = (() => {
         0,
         ...columnLabels.map((label) => Array.from(label.text).slice(0, LABEL_CHARACTERS).length),
       );
-      const flat = layout && longest * CHARACTER_PIXELS < USUAL_PIXELS[layout] / columnLabels.length - 2;
-      this.element.classList.toggle("flat", Boolean(flat));
+      const flat = Boolean(layout && longest * CHARACTER_PIXELS < USUAL_PIXELS[layout] / columnLabels.length - 2);
+      this.element.classList.toggle("flat", flat);
       const least = this.element.matches(".map") ? 15 : LABEL_PIXELS;
       const { rows, columns } = this.drawing;
       this.placeLabels("left", columnLabels, columns, flat ? longest * CHARACTER_PIXELS : least);
@@ -266,14 +302,12 @@ reportgen.figure = (() => {
 
     /** Tell of the pointer over the cells, in cells: `move(x, y)`, `leave()`, `tap(x, y)`, `drag({x0, x1, y0, y1})`. */
     listen({ move, leave, tap, drag }) {
-      const on = (name, callback) => this.plot.on_event(name, callback);
+      const on = (name, callback) => this.callbacks.push([name, callback]);
       on("mousemove", ({ x, y }) => move(x, y));
       on("mouseleave", () => leave());
       // The second of two quick clicks is a tap like any other, and so is a button held for longer than 0.3 s.
       for (const name of ["tap", "doubletap", "pressup"]) on(name, ({ x, y }) => tap(x, y));
       on("selectiongeometry", ({ final, geometry }) => final && drag(geometry));
-      // Callbacks added from a script are not announced to the document by Bokeh itself.
-      this.document.event_manager.subscribed_models.add(this.plot);
     }
   }
 

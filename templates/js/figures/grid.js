@@ -4,7 +4,7 @@ globalThis.reportgen ??= {};
 reportgen.grid = (() => {
   "use strict";
 
-  const { colors, forms, kinds, ledger, numbers, pattern, scores, text, wrote } = reportgen;
+  const { colors, kinds, ledger, numbers, pattern, scores, text, wrote } = reportgen;
   const nameHead = ({ layer, head }) => `L${layer} H${head}`;
 
   const downFrom = (layers) => [...layers].reverse();
@@ -85,9 +85,9 @@ reportgen.grid = (() => {
       }
       if (state.by === "pattern") return { values: new Float32Array(), patterns: await now.overview() };
       const rows = await Promise.all(
-        bounds.layers.flatMap((layer) => bounds.heads.map((head) => evidence.form("weight", layer, head))),
+        bounds.layers.flatMap((layer) => bounds.heads.map((head) => evidence.weights(layer, head, state.queryPos))),
       );
-      const largest = rows.map((form) => pattern.largest(forms.rowOf(form, state.queryPos).subarray(1)));
+      const largest = rows.map((row) => pattern.largest(row.subarray(1)));
       return { values: Float32Array.from(largest), high: 1 };
     }
 

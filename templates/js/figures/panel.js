@@ -5,7 +5,7 @@ globalThis.reportgen ??= {};
 reportgen.panel = (() => {
   "use strict";
 
-  const { axis, colors, forms, kinds, ledger, numbers, pattern, shows, state: states, text } = reportgen;
+  const { axis, colors, kinds, ledger, numbers, pattern, shows, state: states, text } = reportgen;
   const MOST_ROWS = 16;
   const [SMALLEST_TILE, LARGEST_TILE, TILE_GAP, TITLE_PIXELS] = [110, 240, 0.06, 22];
 
@@ -18,14 +18,13 @@ reportgen.panel = (() => {
   /** Rows of the position that reads, of the heads of a panel: `{layer, head, row, effect}`. */
   async function readRows(scene, listed) {
     const { state, evidence } = scene;
-    const units = axis.unitsOf(scene);
-    const query = units.of(state.queryPos);
-    const found = await Promise.all(listed.map(({ layer, head }) => evidence.form("weight", layer, head, state)));
-    return listed.map((head, i) => {
-      const row = forms.rowOf(found[i], query);
-      if (!units.seesFirst(state)) row[0] = Number.NaN;
-      return { ...head, row };
-    });
+    const withFirst = axis.unitsOf(scene).seesFirst(state);
+    return Promise.all(
+      listed.map(async ({ layer, head }) => {
+        const row = await evidence.weights(layer, head, state.queryPos, state);
+        return { layer, head, row: withFirst ? row : row.fill(Number.NaN, 0, 1) };
+      }),
+    );
   }
 
   /** Effects of whole heads on the token of the step, by `layer head`; null where they are not known, or of another position. */

@@ -5,19 +5,8 @@ reportgen.blocks = (() => {
   "use strict";
 
   const { boot, payload, pattern, triangles, state: states, store: stores, evidence: evidences } = reportgen;
-  const find = (name) => document.getElementById(`block-${name}`);
-  const frame = () => new Promise((done) => requestAnimationFrame(done));
-
-  /** Text of a block; those of layers stand at the end and may not have arrived yet. */
-  async function read(name) {
-    while (!find(name) && document.readyState === "loading") await frame();
-    // A block that the parser is still inside of is whole once something stands after it, or all is read.
-    while (!find(name).nextSibling && document.readyState === "loading") await frame();
-    return find(name).textContent;
-  }
-
-  const readBytes = async (name) => payload.decodeBytes(await read(name));
-  const readJson = async (name) => payload.decodeJson(await read(name));
+  const readBytes = async (name) => payload.decodeBytes(await boot.read(name));
+  const readJson = async (name) => payload.decodeJson(await boot.read(name));
 
   /** Wait for BokehJS. */
   async function startBokeh() {
@@ -56,9 +45,13 @@ reportgen.blocks = (() => {
   async function readCapture(name, prefix = "") {
     const [bytesOf, jsonOf] = [readBytes, readJson].map((read) => (block) => read(prefix + block));
     const content = await jsonOf("content");
+    const rows = content.has_rows ? await bytesOf("opening-rows") : null;
     const trianglesOf = async (block) =>
       triangles.unpack(await bytesOf(block), content.tokens.length, content.precision);
-    const opening = await trianglesOf("opening-head");
+    const opening = {
+      head: once(() => trianglesOf("opening-head")),
+      rows: rows && content.precision === 16 ? new Uint16Array(rows.buffer) : rows,
+    };
     const store = stores.makeStore(content, opening, (layer) => trianglesOf(`layer-${layer}`));
     const overview = once(() => (content.has_overview ? bytesOf("overview") : shrinkAll(content, store)));
     const evidence = evidences.makeEvidence(content, store, bytesOf, jsonOf);
@@ -86,5 +79,5 @@ reportgen.blocks = (() => {
     return { item, scene: { ...capture, state: states.parse(location.hash, capture.bounds) } };
   }
 
-  return { read, readBytes, readJson, startBokeh, readCapture, readScene };
+  return { readBytes, readJson, startBokeh, readCapture, readScene };
 })();

@@ -15,14 +15,26 @@ reportgen.boot = (() => {
   /** How long at most to wait until the first view is painted: what is out of sight, as in a frame, is not painted at all. */
   const LONGEST_WAIT_MILLISECONDS = 300;
   const painted = new Promise((done) => {
-    requestAnimationFrame(() => setTimeout(done));
+    // A message comes soon after the frame; a timer would wait until all that has arrived of the file is parsed.
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = done;
+    requestAnimationFrame(() => port2.postMessage(null));
     setTimeout(done, LONGEST_WAIT_MILLISECONDS);
   });
 
-  /** Run a script out of its block. */
-  async function run(name) {
+  const isRead = () => document.readyState !== "loading";
+
+  /** Text of a block, once it has arrived, which it has as a whole when something stands after it. */
+  async function read(name) {
+    const find = () => document.getElementById(`block-${name}`);
+    while (!find()?.nextSibling && !isRead()) await new Promise((done) => setTimeout(done));
+    if (!find()) throw new Error(`the file ends before its block ${name}`);
+    return find().textContent;
+  }
+
+  function run(source) {
     const script = document.createElement("script");
-    script.textContent = await reportgen.payload.decodeText(document.getElementById(name).textContent);
+    script.textContent = source;
     document.head.append(script);
   }
 
@@ -36,11 +48,13 @@ reportgen.boot = (() => {
     throw error;
   }
 
-  // Reading it takes longest, so the first view is shown before; who needs it waits for it. Where the site shares it, it has
-  // run already.
-  const bokeh = document.getElementById("block-bokeh") ? painted.then(() => run("block-bokeh")) : Promise.resolve();
-  bokeh.catch(() => {});
+  /** @type {(value?: any) => void} */
+  let end = () => {};
+  const bokeh = new Promise((done) => {
+    end = done;
+  });
 
+  /** Run the page's script, then BokehJS, which takes longest, unless the site shares it. */
   async function start() {
     await painted;
     const lacks = Object.keys(NEEDED).filter((name) => !NEEDED[name]());
@@ -49,10 +63,13 @@ reportgen.boot = (() => {
         `this browser has no ${lacks.join(", no ")}; take Chrome 123, Firefox 125, Safari 17.5 or a newer one`,
       );
     }
-    await run("block-script");
+    run(await reportgen.payload.decodeText(await read("script")));
+    const carried = globalThis.Bokeh ? null : await read("bokeh").catch(() => null);
+    if (carried) run(await reportgen.payload.decodeText(carried));
+    end();
   }
 
-  return { start, fail, bokeh };
+  return { start, fail, read, bokeh };
 })();
 
 reportgen.boot.start().catch(reportgen.boot.fail);

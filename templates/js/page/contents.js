@@ -28,7 +28,10 @@ reportgen.contents = (() => {
     });
     const bar = byId("controls");
     new ResizeObserver(() => {
-      document.documentElement.style.setProperty("--bar-height", `${bar.offsetHeight}px`);
+      const { style } = document.documentElement;
+      const height = `${bar.offsetHeight}px`;
+      // Everything is styled anew where it changes.
+      if (getComputedStyle(bar).getPropertyValue("--bar-height") !== height) style.setProperty("--bar-height", height);
     }).observe(bar);
     if (byId("unfold")) listenToText(byId("unfold"));
   }

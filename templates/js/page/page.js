@@ -86,15 +86,21 @@ reportgen.page = (() => {
       strip.select(byId("strip"), state);
       side.drawNext(byId("next"), byId("next-of"), byId("next-note"), scene);
       drawScores();
-      const modes = viewer?.hasBegun() ? content.heatmap_modes : ["weight"];
-      const row = await scene.evidence.row(layer, head, queryPos, modes, state);
-      if (!isCurrent()) return;
-      side.drawStrongest(byId("strongest"), byId("strongest-of"), scene, row);
-      const shades = await strip.load(scene);
+      const [shades, weights] = await Promise.all([
+        strip.load(scene),
+        scene.evidence.weights(layer, head, queryPos, state),
+      ]);
       if (!isCurrent()) return;
       strip.draw(byId("strip"), scene, shades);
-      lines.draw(byId("strip"), scene, row.weight);
+      lines.draw(byId("strip"), scene, weights);
       await drawAnswer(isCurrent);
+      // What stands beside the weights is farther behind in the file: at first the table does without it.
+      const isEmpty = byId("strongest").tBodies[0].rows.length === 0;
+      for (const modes of [...(isEmpty ? [["weight"]] : []), content.heatmap_modes]) {
+        const row = await scene.evidence.row(layer, head, queryPos, modes, state);
+        if (!isCurrent()) return;
+        side.drawStrongest(byId("strongest"), byId("strongest-of"), scene, row);
+      }
     }
 
     /** What the page says of the step, and the titles of folds that depend on it. */
@@ -192,7 +198,6 @@ reportgen.page = (() => {
         markChosen ??= scoreboard.makeTable(byId("head-scores"), content);
         markChosen(scene.state);
       });
-      reportgen.contents.listen();
     }
 
     const studio = reportgen.picture.makeStudio({ card, viewer, about: reportgen.picture.aboutPage(scene) });
@@ -207,10 +212,12 @@ reportgen.page = (() => {
         },
       });
       await viewer.start();
+      reportgen.contents.listen();
+      await viewer.settled();
       await scene.store.readAhead(scene.state.layer);
     }
 
-    return { start, studio, settled: viewer.settled };
+    return { start, studio, shown: viewer.shown, settled: viewer.settled };
   }
 
   async function load(card, alone) {

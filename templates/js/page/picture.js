@@ -139,7 +139,7 @@ reportgen.picture = (() => {
       ...(figure.element.classList.contains("hatched") ? hatch(width, height, look) : []),
       ...figure.images.map((image) =>
         svg("image", {
-          href: colors.paint(image, figure.drawing.colors),
+          href: colors.paint(image, figure.drawing.colors).toDataURL(),
           x: (image.x ?? 0) * across,
           y: (image.y ?? 0) * down,
           width: (image.width ?? image.columns) * across,
@@ -225,7 +225,7 @@ reportgen.picture = (() => {
     return svg(
       "g",
       { transform: `translate(${x} ${y})`, "font-size": 11, fill: look.muted },
-      svg("image", { href: image, width: 160, height: 9, preserveAspectRatio: "none" }),
+      svg("image", { href: image.toDataURL(), width: 160, height: 9, preserveAspectRatio: "none" }),
       svg("text", { x: 166, y: 9 }, `${ends[0]} to ${ends[1]}${of ? ` times ${of}` : ""}`),
     );
   }

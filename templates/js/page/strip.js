@@ -14,8 +14,8 @@ reportgen.strip = (() => {
       // Of a step that is withheld only weights are known.
       if (!row.every(Number.isNaN)) return { row, signed: true, high: read.scaleOf(row) };
     }
-    const row = await evidence.row(state.layer, state.head, state.queryPos, ["weight"], state);
-    return { row: row.weight, signed: false, high: 1 };
+    const row = await evidence.weights(state.layer, state.head, state.queryPos, state);
+    return { row, signed: false, high: 1 };
   }
 
   /** Shade every token, as `load` says. */

@@ -36,17 +36,14 @@ reportgen.viewer = (() => {
     const inSight = new Set(page.first);
     const pointer = reportgen.pointer.follow(() => hover(null));
     let [version, look, pointed] = [0, 0, 0];
-    /** @type {Promise<any>} */
-    let drawing = Promise.resolve();
     let turn = Promise.resolve();
-    let describing = Promise.resolve();
-    /** Evidence stands behind the first figures in the file: before they are drawn, nobody waits for it. */
-    let begun = false;
+    /** @type {Promise<any>[]} what is in its place, what is built by Bokeh, what the tooltip says */
+    let [shown, built, describing] = [Promise.resolve(), Promise.resolve(), Promise.resolve()];
     /** What the pictures show that stand where no figure is drawn yet; nothing where the address selects something. */
     const opening = "waits" in document.documentElement.dataset ? null : page.stateKey();
 
-    /** Take on the colours of the theme, or those that the reader chose; what is in sight is drawn anew. */
-    function applyTheme() {
+    /** Take on the colours of the theme, or those that the reader chose. */
+    function setColors() {
       const chosen = byId("palette")?.value ?? "auto";
       const name = theme.isDark() ? "dark" : "light";
       for (const scene of page.scenes) {
@@ -54,66 +51,74 @@ reportgen.viewer = (() => {
         scene.diverging = diverging[name];
       }
       look++;
-      return draw();
     }
 
-    /** Draw everything in sight; a later call makes an earlier one stop where it waits. */
+    function applyTheme() {
+      setColors();
+      draw();
+    }
+
+    /** Draw everything in sight, and build what of it is a picture yet; a later call makes an earlier one stop where it waits. */
     function draw() {
       const mine = ++version;
       const isCurrent = () => mine === version;
       hidePictures();
       const names = [...elements.keys()].filter((name) => inSight.has(name));
-      drawing = Promise.all([page.drawRest(isCurrent), ...names.map((name) => drawView(name, isCurrent))]);
-      drawing.then(() => isCurrent() && delete document.documentElement.dataset.waits);
+      const drawn = names.map((name) => drawView(name, isCurrent));
+      shown = Promise.all([page.drawRest(isCurrent), ...drawn]);
+      shown.then(() => isCurrent() && delete document.documentElement.dataset.waits);
+      built = Promise.all([shown, ...names.map((name, i) => drawn[i].then(() => build(name, isCurrent)))]);
       drawAhead(isCurrent);
-      return drawing;
+      return built;
     }
 
     /** Hide the pictures of another selection, until their figures are drawn. */
     function hidePictures() {
       for (const [name, element] of elements)
-        element.toggleAttribute("data-waits", !views.get(name)?.drawn && page.stateKey() !== opening);
+        element.toggleAttribute("data-waits", !views.get(name)?.drawn && !isOpening());
     }
+
+    /** Whether the pictures that the page came with show what is selected. */
+    const isOpening = () => look === 1 && page.stateKey() === opening;
 
     /** Draw what is out of sight too once the selection rests, so that all of it can be printed. */
     async function drawAhead(isCurrent) {
-      await drawing;
+      await built;
       await new Promise((done) => setTimeout(done, REST_MILLISECONDS));
-      for (const [name, element] of begun ? elements : []) {
+      for (const name of elements.keys()) {
         await idle();
         if (!isCurrent()) return;
-        if (element.clientWidth) await drawView(name, isCurrent);
+        await build(name, isCurrent);
       }
     }
 
     const wantedOf = (view) => `${page.stateKey()} ${view.figure.width} ${look}`;
 
-    /** Figures come into being when they come into sight: filled first, then shown, so that they are laid out once. */
+    /** Draw a figure, unless the picture that the page came with is right. */
     async function drawView(name, isCurrent) {
-      if (!elements.get(name).clientWidth) return;
+      if (views.get(name)?.drawn || !isOpening()) await redraw(name, isCurrent);
+    }
+
+    /** Draw a figure, as a picture where Bokeh's is not built yet. */
+    async function redraw(name, isCurrent) {
       if (!views.has(name)) views.set(name, makeView(name, elements.get(name)));
       const view = views.get(name);
-      view.turn ??= takeTurn();
-      await view.turn;
-      // Bokeh does not notice what changes while it builds a figure.
-      await view.shown;
       const wanted = wantedOf(view);
-      if (!isCurrent() || view.drawn === wanted) return;
+      if (!view.figure.width || view.drawn === wanted) return;
       await view.draw(page.sceneOf(name), isCurrent);
       if (!isCurrent() || !view.figure.drawing) return;
       view.drawn = wanted;
-      view.shown ??= view.figure.show();
-      await view.shown;
       delete elements.get(name).dataset.waits;
-      view.figure.refit();
     }
 
-    /** Draw a figure for what is selected now, wherever it stands. */
-    async function drawNow(name) {
-      await drawing;
-      await drawView(name, () => true);
+    /** Draw a figure, and build it by Bokeh. */
+    async function build(name, isCurrent) {
+      await redraw(name, isCurrent);
       const view = views.get(name);
-      if (!view?.figure.drawing) throw new Error(`the figure ${name} cannot be drawn for this selection`);
+      if (!view.drawn) return;
+      if (!view.building) await takeTurn();
+      if (isCurrent()) view.building ??= view.figure.show();
+      await view.building;
     }
 
     /** Building a figure takes some frames' time: each waits until the one before is painted, so that the page answers. */
@@ -123,10 +128,17 @@ reportgen.viewer = (() => {
       return mine;
     }
 
+    /** Draw a figure for what is selected now, wherever it stands. */
+    async function drawNow(name) {
+      await shown;
+      await redraw(name, () => true);
+      if (!views.get(name).figure.drawing) throw new Error(`the figure ${name} cannot be drawn for this selection`);
+    }
+
     function makeView(name, element) {
       const figure = new figures.Figure(element, page.item);
       const scene = page.sceneOf(name);
-      const view = { figure, drawn: "", turn: null, shown: null, ...page.viewOf(name)(figure, scene) };
+      const view = { figure, drawn: "", building: null, ...page.viewOf(name)(figure, scene) };
       const at = (x, y) => (figure.drawing ? (view.at?.(x, y, page.sceneOf(name)) ?? null) : null);
       figure.listen({
         move: (x, y) => pointer.type !== "touch" && hover(at(x, y), name),
@@ -178,13 +190,19 @@ reportgen.viewer = (() => {
         text.drawTooltip(byId("tooltip"), known && text.describeCell(known, page.sceneOf(name)), pointer);
     }
 
-    /** Figures are kept up to date as long as they are in sight, and follow the size that they have. */
+    /** Figures are kept up to date as long as they are in sight, and follow the size that they have: first say which are. */
     function watch() {
+      /** @type {(value?: any) => void} */
+      let known = draw;
+      const first = new Promise((done) => {
+        known = done;
+      });
       const sight = new IntersectionObserver(
         (entries) => {
           for (const { target, isIntersecting } of entries)
             inSight[isIntersecting ? "add" : "delete"](target.dataset.figure);
-          draw();
+          known();
+          known = draw;
         },
         { rootMargin: MARGIN },
       );
@@ -195,17 +213,18 @@ reportgen.viewer = (() => {
         sight.observe(element);
         size.observe(element.querySelector(".cells"));
       }
+      return first;
     }
 
     /** Before printing, which waits for nothing: mark the figures that show no longer, or not yet, what is selected. */
     function prepareForPaper() {
       for (const [name, element] of elements) {
         const view = views.get(name);
-        const isThere = view
+        const isThere = view?.drawn
           ? view.drawn === wantedOf(view)
           : element.querySelector(".still") !== null && page.stateKey() === opening;
         element.toggleAttribute("data-stale", element.checkVisibility() && !isThere);
-        if (view?.figure.drawing) view.figure.drawForPaper();
+        if (view?.figure.isShown) view.figure.showPictures("printed");
       }
     }
 
@@ -214,16 +233,28 @@ reportgen.viewer = (() => {
       matchMedia("(prefers-color-scheme: dark)").addEventListener("change", applyTheme);
       byId("theme").addEventListener("click", toggleTheme);
       byId("palette")?.addEventListener("change", applyTheme);
-      await applyTheme();
+      setColors();
+      hidePictures();
+      await Promise.all(page.first.map((name) => build(name, () => true)));
       document.documentElement.dataset.ready = "true";
-      await painted();
-      begun = true;
-      watch();
+      // The rest waits until that is seen: Bokeh paints in the frame after the next.
+      shown = painted().then(painted);
+      built = shown.then(watch).then(draw);
+      await shown;
+    }
+
+    /** Wait for the tooltip, and for something that a later drawing may take the place of meanwhile. */
+    async function wait(last) {
+      await describing;
+      for (let mine = null; mine !== last(); ) {
+        mine = last();
+        await mine;
+      }
     }
 
     function toggleTheme() {
       theme.toggle();
-      return applyTheme();
+      applyTheme();
     }
 
     return {
@@ -235,8 +266,8 @@ reportgen.viewer = (() => {
       makeView,
       viewOf: (name) => views.get(name),
       names: () => [...elements.keys()],
-      hasBegun: () => begun,
-      settled: () => describing.then(() => drawing),
+      shown: () => wait(() => shown),
+      settled: () => wait(() => built),
     };
   }
 
@@ -249,7 +280,9 @@ reportgen.viewer = (() => {
     const alone = reportgen.embed.asked();
     if (alone !== null && !reportgen.embed.show(alone, card)) return;
     const page = await read(card, alone);
-    // For whoever measures or tests: a promise that holds until what was asked for is given to Bokeh, which paints it in the next frame.
+    // For whoever measures or tests: promises that hold until what was asked for is in its place, to be painted in the next
+    // frame, and until Bokeh's figures of it are there too.
+    globalThis.__shown = page.shown;
     globalThis.__settled = page.settled;
     // For reportgen export: the pictures that the page saves.
     globalThis.__studio = page.studio;
