@@ -8,8 +8,9 @@ the first view, *ready* to that of the first figure that answers; beside both st
 BokehJS and one empty figure, opened by turns: as Bokeh itself writes it, and with BokehJS deflated, as our pages carry
 it. *Shift* is the layout shift until everything in sight is drawn. *Switch* is from a key press to the end of the frame
 that shows what was asked for: another head, another layer, another step; *far layer* is the first look at one of the
-last layers, at once when the first figure answers, while most of a long page is still to be read, and 1.5 s later.
-Medians of N runs (default 5).
+last layers, at once when the first figure answers, while most of a long page is still to be read; *and token* the same
+with another token, and *later* that 1.5 s later. *Memory* is that of the tab's process, its share of shared libraries
+included, when all layers that are kept have been read (Linux alone). Medians of N runs (default 5).
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def main(runs: int, quick: bool) -> None:
     """Measure and print a table."""
     model = load_model("smollm2-135m", device="cpu")
     columns = ("picture, ms", "ready", "empty page", "ratios", "", "empty, deflated", "ratios", "", "shift", "head, ms",
-               "layer", "step", "far layer", "later")  # fmt: skip
+               "layer", "step", "far layer", "and token", "later", "memory, MB")  # fmt: skip
     table = Table("tokens", "MB", "left out under", "draw, s", *columns)
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
@@ -147,10 +148,11 @@ def draw(captured: Capture, path: Path) -> tuple[str, str, str]:
 def measure(browser: Browser, page: Path, empty: Sequence[Path], runs: int) -> list[float]:
     """Return the medians of one page, in milliseconds, and the ratios of its opening to those of empty ones."""
     openings, rows = [], []
+    acts = (shift, switch, look_far, look_farther, look_far_later, measure_memory)
     for run in range(runs + 1):
         ready, picture = open_page(browser, page, see_picture)
         opened = [picture, ready, *(open_page(browser, path, lambda _: [])[0] for path in empty)]
-        answers = [open_page(browser, page, act)[1:] for act in (shift, switch, look_far, look_far_later)]
+        answers = [open_page(browser, page, act)[1:] for act in acts]
         if run:  # the first finds nothing in the machine's caches
             openings.append(opened)
             rows.append([*chain.from_iterable(answers)])
@@ -185,8 +187,7 @@ def shift(page: Page) -> list[float]:
 def switch(page: Page) -> list[float]:
     """Return the medians of some key presses of each kind, when what is near has been decoded."""
     page.wait_for_timeout(2500)
-    page.evaluate("() => watch.go('#layer=10&head=3&step=8')")
-    wait_for(page, "watch.state.took")
+    go(page, "#layer=10&head=3&step=8")
     page.wait_for_timeout(2500)
     return [statistics.median([press(page, key) for key in keys][1:]) for keys in PRESSES.values()]
 
@@ -199,14 +200,35 @@ def press(page: Page, key: str) -> float:
 
 def look_far(page: Page) -> list[float]:
     """Return the milliseconds to a layer at the other end, at once after the first heatmap stands."""
-    page.evaluate("() => watch.go('#layer=28&head=5&step=8')")
-    return [wait_for(page, "watch.state.took")]
+    return [go(page, "#layer=28&head=5")]
+
+
+def look_farther(page: Page) -> list[float]:
+    """Return the same with another token."""
+    return [go(page, "#layer=28&head=5&step=8")]
 
 
 def look_far_later(page: Page) -> list[float]:
     """Return the same while the page decodes and draws ahead."""
     page.wait_for_timeout(1500)
-    return look_far(page)
+    return look_farther(page)
+
+
+def go(page: Page, hash_: str) -> float:
+    page.evaluate("(hash) => watch.go(hash)", hash_)
+    return wait_for(page, "watch.state.took")
+
+
+def measure_memory(page: Page) -> list[float]:
+    """Return the megabytes of the page's process, after another layer was looked at and time to read ahead."""
+    go(page, "#layer=10&head=3&step=8")
+    page.wait_for_timeout(10_000)
+    browser = page.context.browser
+    assert browser
+    known = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+    files = [Path(f"/proc/{one['id']}/smaps_rollup") for one in known if one["type"] == "renderer"]
+    shares = [int(file.read_text().partition("\nPss:")[2].split()[0]) for file in files if file.exists()]
+    return [max(shares, default=0) * 1024 / 1e6]
 
 
 def wait_for(page: Page, what: str) -> float:

@@ -223,8 +223,8 @@ def test_data_stands_last() -> None:
     assert scripts == [
         "card", "script", "script", "block-script", "block-bokeh", "block-figure", "block-content",
         "block-opening-head", "block-opening-rows", "block-answers", "block-read", "block-evidence", "block-grids",
-        "block-norms", "block-rollout", "block-entropy", "block-layer-0", "block-sources-0", "block-layer-3", "block-sources-3", "block-layer-4",
-        "block-sources-4",
+        "block-norms", "block-rollout", "block-entropy", "block-layer-0", "block-sources-0", "block-layer-3",
+        "block-sources-3", "block-layer-4", "block-sources-4",
     ]  # fmt: skip
 
 

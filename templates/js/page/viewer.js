@@ -104,7 +104,9 @@ reportgen.viewer = (() => {
       if (!views.has(name)) views.set(name, makeView(name, elements.get(name)));
       const view = views.get(name);
       const wanted = wantedOf(view);
-      if (!view.figure.width || view.drawn === wanted) return;
+      // A phone shows the labels of some figures alone.
+      const isVisible = view.figure.width > 0 || elements.get(name).clientWidth > 0;
+      if (!isVisible || view.drawn === wanted) return;
       await view.draw(page.sceneOf(name), isCurrent);
       if (!isCurrent() || !view.figure.drawing) return;
       view.drawn = wanted;
