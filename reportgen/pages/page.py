@@ -240,7 +240,7 @@ class _Parts:
         read_panel: panel of what attention read for each token.
         first_blocks: blocks before the first one that depends on the precision.
         overview_blocks: the overview block, if the page has one.
-        answer_blocks: blocks of the sentences and of what attention read, which stand before other evidence.
+        answer_blocks: blocks of the sentences, of what attention read and of learned sinks, before other evidence.
         evidence_blocks: blocks of evidence, without the sums of rows.
         source_blocks: block of the attribution by key of each layer.
         make_context: makes the context from all that depends on the precision.
@@ -316,8 +316,9 @@ def _make_parts(capture: Capture, options: PageOptions, card: Card) -> _Parts:
         read_panel=make_read_panel(capture, opening, reads),
         first_blocks={**program.blocks, "figure": make_figure_block()},
         overview_blocks={"overview": encode_overview(capture)} if has_overview(capture) else {},
-        answer_blocks={name: evidence.pop(name) for name in ("answers", "read") if name in evidence},
-        evidence_blocks=evidence | make_sink_blocks(capture),
+        answer_blocks={name: evidence.pop(name) for name in ("answers", "read") if name in evidence}
+        | make_sink_blocks(capture),
+        evidence_blocks=evidence,
         source_blocks=[*encode_sources(capture)],
         make_context=make_context,
     )

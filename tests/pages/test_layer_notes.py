@@ -149,7 +149,10 @@ def test_sinks_have_a_block_of_their_own_before_the_evidence() -> None:
     assert make_sink_blocks(capture) == {"sinks": encode_bytes(quantize_sqrt(mass).tobytes())}
     page = parse_html(render_page(capture))
     names = [script.attributes.get("id", "script") for script in page.find("script")]
-    assert names[names.index("block-answers") + 1 : names.index("block-evidence")] == ["block-sinks"]
+    assert names[names.index("block-answers") + 1 : names.index("block-evidence")] == [
+        "block-read",
+        "block-sinks",
+    ]
     (content,) = page.find("script", id="block-content")
     assert json.loads(decode_bytes(content.text))["layer_types"] == [{"num_kv_heads": 4, "has_sink": True}]
 

@@ -22,12 +22,8 @@ from reportgen.evidence.opening import find_opening
 from reportgen.pages import templates
 from reportgen.pages.assets import PAGE_SCRIPTS, make_program, read_scripts
 from reportgen.pages.cards import FailureCard, make_card
-<<<<<<< HEAD
-from reportgen.pages.encoding import describe_capture, encode_layer, encode_overview, encode_pattern
-from reportgen.pages.figures import make_figure_block
-=======
 from reportgen.pages.encoding import describe_capture, encode_layer, encode_overview, encode_pattern, encode_rows
->>>>>>> 423f2ec (Have the first figure answer before the others are built)
+from reportgen.pages.figures import make_figure_block
 from reportgen.pages.index import IndexContext, render_index
 from reportgen.pages.layer_notes import describe_layer_types
 from reportgen.pages.options import PageOptions
