@@ -13,6 +13,7 @@ from reportgen.captures.record import Capture
 from reportgen.evidence.collectors.scores import HeadMeasurer
 from reportgen.evidence.kinds.attribution import Attribution, list_rows
 from reportgen.evidence.kinds.lens import Lens
+from reportgen.evidence.kinds.screening import Screen
 from reportgen.records import Generation, ModelInfo, Prediction, Prompt, Step, Token
 from reportgen.records.evidence import Evidence
 
@@ -143,6 +144,16 @@ def make_evidence(
         scores=scores, value_norms=norms, attribution=attribution, lens=lens, rollout=rollout, entropy=entropy,
         ablations={"ablation": ablation},
     )  # fmt: skip
+
+
+def make_screened() -> Evidence:
+    """Return the evidence of the sample with only some heads ablated and all estimated."""
+    evidence = make_capture().evidence
+    reasons = np.array([[5, 0, 2, 4], [0, 0, 1, 0], [0, 4, 0, 0]], np.uint8)
+    changes = np.where(reasons > 0, evidence.ablations["ablation"], np.nan).astype(np.float32)
+    estimates = (1.25 * evidence.ablations["ablation"]).astype(np.float32)
+    screen = Screen(estimates=estimates, reasons=reasons, correlation=0.5, found=1, sought=1)
+    return evidence.replace(ablations={"ablation": changes}, screening={"estimate": screen})
 
 
 def make_capture(

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from reportgen.captures.collector import CollectorInput, Watch
+from reportgen.evidence.kinds.screening import Screen
 from reportgen.instrumentation.anatomy import output_device
 from reportgen.instrumentation.heads import SplitHeads, measure_value_norms, split_heads
 from reportgen.instrumentation.logits import Logits
@@ -31,6 +32,8 @@ class TracedRun:
         rows: query positions that predicted the chosen tokens; without steps, the position before the last token.
         device: device of the tensors of the pass.
         make_token: returns the token for a token id; set after the pass.
+        screens: estimates of the methods of ablation by name; empty if every head was ablated.
+        not_screened: why no estimates could be made that were needed; empty if there is no reason.
     """
 
     make_token: Callable[[int], Token]
@@ -44,6 +47,8 @@ class TracedRun:
         last, num_steps = len(given.token_ids) - 1, len(given.runners_up)
         chosen = given.token_ids[len(given.token_ids) - num_steps :]
         self.chosen = torch.tensor(chosen, device=self.device, dtype=torch.long)
+        self.screens: dict[str, Screen] = {}
+        self.not_screened = ""
         self.rows = slice(last - max(num_steps, 1), last) if last else slice(0, 1)
         self._logits: Logits | None = None
         self._split: tuple[HeadTrace, SplitHeads] | None = None

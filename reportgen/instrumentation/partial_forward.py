@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,7 +14,29 @@ from transformers import PreTrainedModel
 from reportgen.instrumentation.anatomy import find_layers
 from reportgen.instrumentation.inputs import make_inputs
 
+_POSITIONS = 640
+"""Number of positions in a batch of gradients."""
 Edit = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Copies of a text that are identical except for an edit.
+
+    Attributes:
+        count: number of copies.
+        projection: the linear map of their first layer whose input is edited; ``None`` if none is.
+        edit: maps the input of ``projection``, ``[copy, position, size]``, to the edited input.
+    """
+
+    count: int
+    projection: nn.Module | None = None
+    edit: Edit | None = None
+
+    def edit_last(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return inputs ``[batch, position, size]`` with the copies, the last of the batch, edited."""
+        edited = inputs[-self.count :] if self.edit is None else self.edit(inputs[-self.count :])
+        return torch.cat([inputs[: -self.count], edited])
 
 
 class PartialForward:
@@ -43,28 +66,73 @@ class PartialForward:
 
         return note
 
-    def run(
-        self, first: int, batch: int, projection: nn.Module | None = None, edit: Edit | None = None
-    ) -> torch.Tensor:
-        """Run the layers from ``first`` to the last.
-
-        Args:
-            first: number of the first layer to run.
-            batch: number of copies of the residual stream to run, identical except for the edit.
-            projection: the linear map whose input is edited.
-            edit: maps the input of ``projection``, ``[batch, position, size]``, to the edited input.
+    def run(self, first: int, batch: int) -> torch.Tensor:
+        """Run the layers from ``first`` to the last on so many copies of the text.
 
         Returns:
             The residual stream after the last layer, ``[batch, position, width]``.
         """
-        hidden = self.stream[first].expand(batch, -1, -1).contiguous()
-        with edited(projection, edit, len(self._token_ids)):
-            for layer in sorted(self._layers):
-                if layer >= first:
-                    given, named = (_widen(values, batch) for values in self._given[layer])
-                    output = self._layers[layer](hidden, *given, **named)
-                    hidden = output[0] if isinstance(output, tuple) else output
+        return self.run_edited({first: Copies(batch)})
+
+    def run_edited(self, copies: Mapping[int, Copies]) -> torch.Tensor:
+        """Run copies of the text, each from a layer of its own to the last, as one batch that grows.
+
+        Args:
+            copies: copies by the number of the first layer that they run.
+
+        Returns:
+            The residual stream after the last layer, ``[copy, position, width]``, in the order of the first layers.
+        """
+        hidden = None
+        for layer in sorted(self._layers):
+            added = copies.get(layer)
+            if added is not None:
+                start = self.stream[layer].expand(added.count, -1, -1)
+                hidden = start.contiguous() if hidden is None else torch.cat([hidden.to(start), start])
+            if hidden is None:
+                continue
+            given, named = (_widen(values, len(hidden)) for values in self._given[layer])
+            with edited(added and added.projection, added and added.edit_last, len(self._token_ids)):
+                output = self._layers[layer](hidden, *given, **named)
+            hidden = output[0] if isinstance(output, tuple) else output
+        assert hidden is not None
         return hidden
+
+    def pull_back(
+        self, layer: int, gradients: torch.Tensor, projection: nn.Module | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """Return the gradients of some numbers before a layer, given those after it.
+
+        The layer runs once, with autograd; the record must have been made outside of ``torch.inference_mode``.
+
+        Args:
+            layer: number of the layer.
+            gradients: gradients of the numbers by the residual stream after the layer, ``[number, position, width]``.
+            projection: a linear map of the layer; ``None`` if there is none of interest.
+
+        Returns:
+            The gradients by the residual stream before the layer, ``[number, position, width]``; the input of
+            ``projection``, ``[position, size]``; and the gradients by this input, ``[number, position, size]``.
+        """
+        read: list[torch.Tensor] = []
+        with torch.enable_grad():
+            hidden = self.stream[layer].detach().requires_grad_()
+
+            def note(inputs: torch.Tensor) -> torch.Tensor:
+                read.append(inputs)
+                return inputs
+
+            with edited(projection, note, len(self._token_ids)):
+                given, named = self._given[layer]
+                output = self._layers[layer](hidden, *given, **named)
+            after = output[0] if isinstance(output, tuple) else output
+        # A batch that is much larger than the processor's cache takes longer.
+        found = [
+            torch.autograd.grad(after, (hidden, *read), some[:, None], is_grads_batched=True, retain_graph=True)
+            for some in gradients.to(after).split(max(1, _POSITIONS // len(self._token_ids)))
+        ]
+        before, *inside = (torch.cat(parts)[:, 0] for parts in zip(*found, strict=True))
+        return (before, read[0].detach()[0], inside[0]) if read else (before, None, None)
 
 
 @contextmanager

@@ -94,7 +94,21 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "step": _STEP,
         "layer": _LAYER,
         "head": _HEAD,
-        "logprob_change": Column("nats", "change of logprob of the token of the step without the head"),
+        "logprob_change": Column(
+            "nats", "change of logprob of the token of the step without the head; empty if only estimated"
+        ),
+    },
+    "estimate": {
+        "method": Column("text", "estimate is of a head set to 0, mean-estimate of a head set to its mean"),
+        "step": _STEP,
+        "layer": _LAYER,
+        "head": _HEAD,
+        "logprob_change_estimate": Column(
+            "nats", "first-order estimate of the change of logprob of the token of the step without the head"
+        ),
+        "ablated_because": Column(
+            "text", "why the head was also ablated: largest, flagged, drawn, or several of these; empty if it was not"
+        ),
     },
     "lens": {
         "layer": Column("index", "number of the layer after which the logit lens reads, from 0"),

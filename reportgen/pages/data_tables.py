@@ -34,6 +34,7 @@ _KEY_COLUMNS: Mapping[str, frozenset[str]] = {
     "heads": frozenset({"layer", "head", "sink"}),
     "attribution": frozenset({"step", "part", "logit"}),
     "ablation": frozenset({"method", "step", "logprob_change"}),
+    "estimate": frozenset({"method", "step", "logprob_change_estimate"}),
     "lens": frozenset({"layer", "step", "logprob"}),
     "entropy": frozenset({"layer", "query_pos", "entropy"}),
 }

@@ -16,6 +16,7 @@ from reportgen.evidence.kinds import DEFINITIONS, KINDS
 from reportgen.evidence.kinds.ablation import ABLATIONS
 from reportgen.evidence.kinds.kind import Definition, Kind
 from reportgen.evidence.kinds.scores import HEAD_SCORES, LABEL_FROM
+from reportgen.evidence.kinds.screening import ESTIMATES
 from reportgen.evidence.opening import Opening, find_opening
 from reportgen.pages.answer import make_answers
 from reportgen.pages.assets import (
@@ -397,20 +398,18 @@ def _list_unmeasured(capture: Capture) -> list[tuple[str, str]]:
 def _name_contrasts(metrics: Iterable[str]) -> dict[str, str]:
     """Return what a token can be compared with, by the name of its grid."""
     known = {"attribution": "the alternatives", "attribution-mean": "the mean of the vocabulary"}
-    ablations = {kind.name for kind in ABLATIONS}
-    return {
-        name: known.get(name, name.replace("runner-up-", "runner-up ")) for name in metrics if name not in ablations
-    }
+    without = {kind.name for kind in (*ABLATIONS, *ESTIMATES)}
+    return {name: known.get(name, name.replace("runner-up-", "runner-up ")) for name in metrics if name not in without}
 
 
 def _make_titles(metrics: Iterable[str]) -> dict[str, dict[str, str]]:
     """Return the titles of modes, columns and metrics; the page's script adds the runners-up of the selected step."""
-    ablations = {kind.name: kind.title for kind in ABLATIONS}
+    without = {kind.name: kind.title for kind in (*ABLATIONS, *ESTIMATES)}
     effects = {name: f"against {title}" for name, title in _name_contrasts(metrics).items()}
     return {
         "modes": {"weight": "weight", "weighted": "weight × value", "attribution": "effect"},
         "columns": {"weight": "weight", "weighted": "w × value", "attribution": "effect"},
-        "metrics": {name: (ablations | effects)[name] for name in metrics},
+        "metrics": {name: (without | effects)[name] for name in metrics},
     }
 
 

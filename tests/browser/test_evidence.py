@@ -8,11 +8,15 @@ biases 0.5 and heads that were not captured -1.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from browser.captures import CAPTURES
 from browser.reader import Reader
+from samples import make_capture, make_screened
 
+from reportgen.pages.page import render_page
 from reportgen.pages.palettes import DIVERGING
 
 LIGHT = DIVERGING["light"]
@@ -184,6 +188,30 @@ def test_ablation_has_heads_alone_and_no_sum(cat: Reader) -> None:
     assert cat.table("least")[0][0] == "L0 H3"
     assert cat.page.locator("#least-title").inner_text() == "Less probable without"
     assert cat.page.locator("#sum").is_hidden()
+
+
+def test_screened_ablation_shows_estimates_beside_it_and_how_well_they_agree(
+    new_reader: Callable[..., Reader], tmp_path: Path
+) -> None:
+    page = tmp_path / "screened.html"
+    page.write_text(render_page(replace(make_capture(), evidence=make_screened())), "utf-8")
+    reader = new_reader().open(f"{page.as_uri()}#layer=0&head=0&step=1&measure=ablation").look_at("grid")
+    agreement = "rank correlation 0.50; 1 of the 1 largest ablations are among the 1 largest estimates."
+    assert reader.rows("grid")[2] == [0, None, pytest.approx(-0.4, abs=1e-4), pytest.approx(-0.6, abs=1e-4)]
+    assert reader.rows("grid")[0] == [None, pytest.approx(-0.2, abs=1e-4), None, None]
+    assert reader.point_at(2, 1, "grid") == "L0 H1\nnot measured\nfirst-order estimate −0.250 nats"
+    assert reader.point_at(2, 3, "grid") == "L0 H3\nablation −0.600 nats\nfirst-order estimate −0.750 nats"
+    says = reader.page.locator("#effect-says").inner_text()
+    assert says.startswith("Change of the log-probability of")
+    assert says.endswith(agreement)
+    assert reader.page.locator("#least-title").inner_text() == "Less probable without"
+    reader.page.locator("#measure").select_option("estimate")
+    reader.settle()
+    assert reader.rows("grid")[2] == [0, *(pytest.approx(value, abs=1e-4) for value in (-0.25, -0.5, -0.75))]
+    says = reader.page.locator("#effect-says").inner_text()
+    assert says.startswith("Estimated, not measured change of the log-probability of")
+    assert says.endswith(agreement)
+    assert reader.page.locator("#least-title").inner_text() == "Less probable without, by estimate"
 
 
 def test_withheld_step_draws_nothing_and_says_why(new_reader: Callable[..., Reader], addresses: dict[str, str]) -> None:

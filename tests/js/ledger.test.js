@@ -103,6 +103,16 @@ test("a step whose parts do not add up is withheld, with the reason", () => {
   assert.equal(ledger.withheld(facts, "ablation", 1), "");
 });
 
+test("an ablation and its estimate know each other and what is said of both, where heads were only estimated", () => {
+  const both = { ablation: "ablation", estimate: "estimate", says: "5 of 12 heads were ablated." };
+  const screened = { ...facts, screening: { ablation: both, estimate: both } };
+  assert.equal(ledger.screenOf(screened, "ablation"), both);
+  assert.equal(ledger.screenOf(screened, "estimate"), both);
+  assert.equal(ledger.screenOf(screened, "mean-ablation"), null);
+  assert.equal(ledger.screenOf(facts, "ablation"), null);
+  assert.equal(ledger.unitOf("estimate"), "nats");
+});
+
 test("parts of a sum are named, rounding among them, and heads that were left out only where there are any", () => {
   const sum = ledger.sumOf(facts, "attribution", 0, ALL_HEADS);
   assert.equal(ledger.sumOf(facts, "attribution", 0, SOME_HEADS).parts[1].name, "heads not shown");

@@ -58,7 +58,9 @@ def test_ablation_says_the_largest_drop_of_each_method() -> None:
     assert texts_of(both, "ablations") == ["Ablation: without L4 H0, −2.1 nats; at its mean, L1 H0, −2.1 nats"]
     for nothing in (np.abs(changes), np.full_like(changes, np.nan)):
         none = with_evidence(made, ablations={"ablation": nothing})
-        assert texts_of(none, "ablations") == ["Ablation: without any one head, no loss"]
+        assert texts_of(none, "ablations") == ["Ablation: without any one measured head, no loss"]
+    none = with_evidence(made, ablations={"ablation": np.zeros_like(changes)})
+    assert texts_of(none, "ablations") == ["Ablation: without any one head, no loss"]
 
 
 def test_rollout_says_the_token_that_has_most() -> None:

@@ -1,13 +1,14 @@
 """Ablation: change of the log-probabilities of the generated tokens when one head is removed.
 
 The text is kept as it was generated (teacher forcing). The run of each head starts at the residual stream before the
-head's layer, because nothing before that changes, and the heads of a layer run as a batch.
+head's layer, because nothing before that changes, and the heads of a layer run as a batch. Where ablating every head
+would take long, all heads are estimated first, and only some are ablated (``screening``).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -17,18 +18,32 @@ from transformers import PreTrainedModel
 
 from reportgen.captures.collector import Watch
 from reportgen.evidence.collectors.lens import read_lens
+from reportgen.evidence.collectors.screening import (
+    NUM_DRAWN,
+    NUM_FLAGGED,
+    NUM_LARGEST,
+    Estimates,
+    Screener,
+    choose_heads,
+    compare,
+    make_replacement,
+)
 from reportgen.evidence.traced_run import KindCollector, TracedRun
-from reportgen.instrumentation.anatomy import output_device
+from reportgen.instrumentation.anatomy import find_layers, output_device
 from reportgen.instrumentation.inputs import make_inputs
 from reportgen.instrumentation.observer import HeadTrace
-from reportgen.instrumentation.partial_forward import Edit, PartialForward, edited
+from reportgen.instrumentation.partial_forward import Copies, Edit, PartialForward, edited
 from reportgen.instrumentation.unembedding import LogitScale, Unembedding
 from reportgen.records.errors import NoEvidence
 
 _POSITIONS = 8192
 """Maximum number of positions in a batch; enough to keep the processor busy, and few enough to fit into memory."""
+_COPIES = 8
+"""Number of copies up to which heads of several layers share a batch; more copies make a batch hardly faster."""
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
 _HALF_TOLERANCE = 5e-2
+EXACT_WORK = 4e11
+"""Number of multiplications up to which every head is ablated without screening; about 4 s on two cores."""
 
 
 class Ablator:
@@ -67,6 +82,7 @@ class Ablator:
         num_heads: int,
         method: str,
         watch: Watch,
+        wanted: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.float32]:
         """Return the change of each step's log-probability without each head.
 
@@ -76,29 +92,73 @@ class Ablator:
             num_heads: number of heads per layer.
             method: ``ablation`` sets a head to zero, ``mean-ablation`` to its mean over the positions of the text.
             watch: progress callback, called before the first head and after each batch.
+            wanted: which heads to ablate, ``[layer, head]``; ``None`` for all.
 
         Returns:
             Change of the log-probability, float32 ``[step, layer, head]``; negative if the token is less probable
-            without the head.
+            without the head, NaN if the head was not wanted.
         """
-        runs = [
-            (layer, list(heads[start : start + self._batch]))
-            for layer in sorted(projections, reverse=True)  # the shortest runs first
-            for start in range(0, len(heads), self._batch)
-        ]
+        layers = sorted(projections)
+        wanted = np.ones((len(layers), len(heads)), np.bool_) if wanted is None else wanted
+        runs = self._group(wanted)
         # The unit is one full forward pass over one text.
-        costs = [len(ablated) * self._share(layer) for layer, ablated in runs]
-        done, total, start = 0, len(projections) * len(heads), time.perf_counter()
+        costs = [sum(len(columns) * self._share(layers[row]) for row, columns in run.items()) for run in runs]
+        done, total, start = 0, int(wanted.sum()), time.perf_counter()
         watch(0, total, sum(costs) * self._seconds)
-        changes: dict[int, list[torch.Tensor]] = {layer: [] for layer in projections}
-        for number, (layer, ablated) in enumerate(runs, 1):
-            logprobs = self._run(layer, len(ablated), projections[layer], _take_out(ablated, num_heads, method))
-            changes[layer].append(logprobs - self._usual)
-            done += len(ablated)
+        changes = np.full((len(self._chosen), *wanted.shape), np.nan, np.float32)
+        for number, run in enumerate(runs, 1):
+            copies = {}
+            for row, columns in run.items():
+                edit = _take_out([heads[column] for column in columns], num_heads, method)
+                copies[layers[row]] = Copies(len(columns), projections[layers[row]], edit)
+            found = (self._run(copies) - self._usual).T.float().cpu().numpy()
+            for row, columns in run.items():
+                changes[:, row, columns], found = found[:, : len(columns)], found[:, len(columns) :]
+                done += len(columns)
             speed = (time.perf_counter() - start) / sum(costs[:number])
             watch(done, total, speed * sum(costs[number:]))
-        by_layer = [torch.cat(changes[layer]) for layer in sorted(projections)]
-        return torch.stack(by_layer).permute(2, 0, 1).float().cpu().numpy()
+        return changes
+
+    def _group(self, wanted: NDArray[np.bool_]) -> list[dict[int, NDArray[np.intp]]]:
+        """Return the columns of heads to run as one batch, by row; the shortest runs first.
+
+        A layer with few heads shares a batch with the layers before it; the rows of a batch are in order.
+        """
+        runs: list[dict[int, NDArray[np.intp]]] = []
+        for row in reversed(range(len(wanted))):
+            columns = np.flatnonzero(wanted[row])
+            for start in range(0, len(columns), self._batch):
+                some = columns[start : start + self._batch]
+                size = sum(map(len, runs[-1].values())) + len(some) if runs else 0
+                if runs and row not in runs[-1] and self._partial and size <= min(self._batch, _COPIES):
+                    runs[-1] = {row: some, **runs[-1]}
+                else:
+                    runs.append({row: some})
+        return runs
+
+    def needs_screen(self, layers: Iterable[int], num_heads: int) -> bool:
+        """Return whether to ablate only some heads: all would take long, and estimates take at most half of that.
+
+        Args:
+            layers: numbers of the layers whose heads are to be ablated.
+            num_heads: number of heads to ablate in each of them.
+        """
+        shares = [self._share(layer) for layer in layers]
+        passes = num_heads * sum(shares)
+        parameters = sum(part.numel() for layer in find_layers(self._network).values() for part in layer.parameters())
+        ablated = min(1, (NUM_LARGEST + NUM_FLAGGED + NUM_DRAWN) / (num_heads * len(shares)))
+        saves = 2 * (len(self._chosen) + ablated * passes) <= passes
+        return saves and passes * len(self._token_ids) * parameters > EXACT_WORK
+
+    def make_screener(self) -> Screener:
+        """Return what estimates the ablation of all heads.
+
+        Raises:
+            NoEvidence: the network cannot be run from one of its layers on.
+        """
+        if self._partial is None or self._unembed is None or self._scale is None:
+            raise NoEvidence("it cannot be run from one of its layers on")
+        return Screener(self._partial, self._rows, self._chosen, self._unembed, self._scale)
 
     @property
     def _batch(self) -> int:
@@ -113,7 +173,9 @@ class Ablator:
     def _make_partial_forward(self) -> PartialForward | None:
         """Return the partial forward pass, or ``None`` if its results differ from those of the whole network."""
         try:
-            partial = PartialForward(self._network, self._token_ids)
+            # Autograd cannot use tensors that were made in inference mode.
+            with torch.inference_mode(False), torch.no_grad():
+                partial = PartialForward(self._network, self._token_ids)
             for first in {min(partial.stream), max(partial.stream)}:
                 logprobs = self._read(partial.run(first, 2)[:, self._rows])
                 tolerance = _TOLERANCE.get(self._network.dtype, _HALF_TOLERANCE)
@@ -123,10 +185,11 @@ class Ablator:
             return None
         return partial
 
-    def _run(self, layer: int, batch: int, projection: nn.Module, edit: Edit) -> torch.Tensor:
+    def _run(self, copies: Mapping[int, Copies]) -> torch.Tensor:
         if self._partial is None:
-            return self._run_whole(batch, projection, edit)
-        return self._read(self._partial.run(layer, batch, projection, edit)[:, self._rows])
+            (one,) = copies.values()
+            return self._run_whole(one.count, one.projection, one.edit)
+        return self._read(self._partial.run_edited(copies)[:, self._rows])
 
     def _run_whole(self, batch: int, projection: nn.Module | None = None, edit: Edit | None = None) -> torch.Tensor:
         inputs = make_inputs(self._network, [self._token_ids])
@@ -149,7 +212,7 @@ def _take_out(heads: Sequence[int], num_heads: int, method: str) -> Edit:
         by_head = read.clone().reshape(*read.shape[:2], num_heads, -1)
         for version, head in enumerate(heads):
             output = by_head[version, :, head]
-            output.copy_(output.mean(0, keepdim=True) if method == "mean-ablation" else torch.zeros_like(output))
+            output.copy_(make_replacement(output, method))
         return by_head.reshape(read.shape)
 
     return edit
@@ -181,7 +244,7 @@ class AblationCollector(KindCollector):
             self._num_heads = trace.shape[0]
 
     def run_again(self, methods: Sequence[str], watch: Watch) -> None:
-        """Ablate each captured head by each method.
+        """Ablate the captured heads by each method: all, or where that takes long those that their estimates choose.
 
         Raises:
             NoEvidence: the heads of a layer cannot be split.
@@ -189,8 +252,27 @@ class AblationCollector(KindCollector):
         if self._reason:
             raise NoEvidence(self._reason)
         ablator = Ablator(self.run.network, self.run.token_ids, self.run.rows, *self._find_output())
+        estimates = self._estimate(ablator, methods)
         for method in methods:
-            self._changes[method] = ablator.ablate(self._projections, self.run.heads, self._num_heads, method, watch)
+            heads = self._projections, self.run.heads, self._num_heads
+            if method not in estimates:
+                self._changes[method] = ablator.ablate(*heads, method, watch)
+                continue
+            reasons = choose_heads(estimates[method], self.run.token_ids)
+            self._changes[method] = ablator.ablate(*heads, method, watch, reasons > 0)
+            self.run.screens[method] = compare(estimates[method], reasons, self._changes[method])
+
+    def _estimate(self, ablator: Ablator, methods: Sequence[str]) -> dict[str, Estimates]:
+        """Return the estimates by method; none if all heads are to be ablated."""
+        if not ablator.needs_screen(self._projections, len(self.run.heads)):
+            return {}
+        try:
+            return ablator.make_screener().estimate(self._projections, self.run.heads, self._num_heads, methods)
+        except NoEvidence as error:
+            self.run.not_screened = str(error)
+        except Exception as error:  # a layer of an unknown architecture may have no gradient; ablation needs none
+            self.run.not_screened = f"its gradients failed, {type(error).__name__}: {str(error)[:200]}"
+        return {}
 
     def _find_output(self) -> tuple[Unembedding | None, LogitScale | None]:
         try:
@@ -199,5 +281,8 @@ class AblationCollector(KindCollector):
             return None, None
 
     def finish(self) -> dict[str, NDArray[np.float32]] | None:
-        """Return the changes by method, float32 ``[step, layer, head]`` each; ``None`` if nothing was ablated."""
+        """Return the changes by method, float32 ``[step, layer, head]`` each; ``None`` if nothing was ablated.
+
+        NaN is a head that was only estimated.
+        """
         return self._changes or None

@@ -34,6 +34,7 @@ class Ablations(Kind):
     """Change of the log-probability of each step's token without one head, float32 ``[step, layer, head]``.
 
     The value maps the names of the methods that a prompt requests, from ``records.EXTRA_EVIDENCE``, to such arrays.
+    NaN is a head that was only estimated (``kinds.screening``).
     """
 
     name = "ablations"
@@ -77,6 +78,7 @@ def _say_drop(capture: Capture, changes: NDArray[np.float32], method: Definition
     without = "without" if method.name == "ablation" else "at its mean,"
     lowest = float(np.fmin.reduce(changes, axis=None))
     if not lowest < 0:
-        return (f"{without} any one head, no loss",)
+        which = "measured head" if np.isnan(changes).any() else "head"
+        return (f"{without} any one {which}, no loss",)
     row, column = np.unravel_index(np.nanargmin(changes), changes.shape)
     return f"{without} ", HeadPart(capture.layers[row], capture.heads[column]), f", {format_effect(lowest)} nats"

@@ -6,7 +6,7 @@ reportgen.ledger = (() => {
 
   const [ALTERNATIVES, MEAN] = [0, 1];
 
-  /** Which contrast of the attribution a measure is, first the alternatives, then the mean; null for an ablation. */
+  /** Which contrast of the attribution a measure is, first the alternatives, then the mean; null for an ablation or its estimate. */
   function contrastOf(measure) {
     if (measure === "attribution") return ALTERNATIVES;
     if (measure === "attribution-mean") return MEAN;
@@ -30,6 +30,11 @@ reportgen.ledger = (() => {
     const contrast = contrastOf(measure);
     const reason = contrast === null ? "" : attribution.withheld[contrast]?.[step];
     return reason ? `n/a: ${reason}` : "";
+  }
+
+  /** An ablation, its estimate and what the page says of both, `{ablation, estimate, says}`; null if all were ablated. */
+  function screenOf(facts, measure) {
+    return facts.screening?.[measure] ?? null;
   }
 
   /** What the MLPs of the captured layers wrote; null for ablations, which leave them alone. */
@@ -105,7 +110,7 @@ reportgen.ledger = (() => {
     return lastOther === ranks.length - 1 ? -1 : lastOther + 1;
   }
 
-  return { ALTERNATIVES, MEAN, contrastOf, unitOf, runnerUpOf, withheld, mlpsOf, sumOf, rank, settledFrom };
+  return { ALTERNATIVES, MEAN, contrastOf, unitOf, runnerUpOf, withheld, screenOf, mlpsOf, sumOf, rank, settledFrom };
 })();
 
 if (typeof module !== "undefined") module.exports = reportgen.ledger;

@@ -153,12 +153,20 @@ reportgen.grid = (() => {
     const grid = makeGrid(bounds);
     const GAP = 0.5;
     let [heads, mlps] = [new Float32Array(), null];
+    /** Ablations and estimates of the step; null if every head was ablated. */
+    let screened = null;
 
     async function draw(now, isCurrent) {
       const { state, evidence } = now;
       const facts = await evidence.facts();
-      const found = await evidence.grid(state.measure, state.step);
+      const screen = ledger.screenOf(facts, state.measure);
+      const [found, ...both] = await Promise.all(
+        [state.measure, ...(screen ? [screen.ablation, screen.estimate] : [])].map((name) =>
+          evidence.grid(name, state.step),
+        ),
+      );
       if (!isCurrent()) return;
+      screened = screen && both;
       const why = ledger.withheld(facts, state.measure, state.step);
       heads = why ? found.fill(Number.NaN) : found;
       mlps = why ? null : ledger.mlpsOf(facts, state.measure, state.step, bounds.layers);
@@ -190,7 +198,13 @@ reportgen.grid = (() => {
 
     function lines({ layer, head }, { state }) {
       const row = bounds.layers.indexOf(layer);
-      const value = head === null ? mlps[row] : heads[row * bounds.heads.length + bounds.heads.indexOf(head)];
+      const cell = row * bounds.heads.length + bounds.heads.indexOf(head);
+      if (screened) {
+        const [ablated, estimated] = screened.map((values) => values[cell]);
+        const measured = Number.isNaN(ablated) ? "not measured" : `ablation ${numbers.formatSigned(ablated, 3)} nats`;
+        return [measured, `first-order estimate ${numbers.formatSigned(estimated, 3)} nats`];
+      }
+      const value = head === null ? mlps[row] : heads[cell];
       return [`${numbers.formatSigned(value, 3)} ${ledger.unitOf(state.measure)}`];
     }
 

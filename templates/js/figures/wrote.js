@@ -19,10 +19,11 @@ reportgen.wrote = (() => {
     const shown = content.tokens[bounds.numPromptTokens + step][1];
     const { most, least } = ledger.rank(heads, mlps, content, LISTED);
     const isAblation = ledger.contrastOf(measure) === null;
+    const without = isEstimate(facts, measure) ? "without, by estimate" : "without";
     byId("effect-of").replaceChildren(text.tok(shown));
     text.write(byId("effect-says"), why || sayMeasure(facts, measure, step, text.quote(shown)));
-    byId("most-title").textContent = isAblation ? "More probable without" : "Most for it";
-    byId("least-title").textContent = isAblation ? "Less probable without" : "Most against it";
+    byId("most-title").textContent = isAblation ? `More probable ${without}` : "Most for it";
+    byId("least-title").textContent = isAblation ? `Less probable ${without}` : "Most against it";
     const largest = pattern.largest([...most, ...least].map(({ value }) => value)) || 1;
     const sum = why ? null : ledger.sumOf(facts, measure, step, content);
     const rounding = Math.abs(sum?.rounding ?? 0);
@@ -31,9 +32,15 @@ reportgen.wrote = (() => {
     drawSum(byId("sum"), sum, facts, measure, step);
   }
 
+  const isEstimate = (facts, measure) => ledger.screenOf(facts, measure)?.estimate === measure;
+
   function sayMeasure(facts, measure, step, shown) {
     const contrast = ledger.contrastOf(measure);
-    if (contrast === null) return `Change of the log-probability of ${shown} without a head, in nats.`;
+    if (contrast === null) {
+      const screen = ledger.screenOf(facts, measure);
+      const what = isEstimate(facts, measure) ? "Estimated, not measured change" : "Change";
+      return `${what} of the log-probability of ${shown} without a head, in nats. ${screen?.says ?? ""}`.trim();
+    }
     const runnerUp = ledger.runnerUpOf(facts, measure, step);
     if (contrast > ledger.MEAN && runnerUp === null) return `Token ${step + 1} has no such runner-up.`;
     const than =
