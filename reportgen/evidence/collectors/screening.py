@@ -46,11 +46,7 @@ def make_replacement(outputs: torch.Tensor, method: str) -> torch.Tensor:
 
 
 class Screener:
-    """Estimates the ablation of all heads of one text.
-
-    Attributes:
-        chosen: ids of the tokens of the steps, ``[step]``.
-    """
+    """Estimates the ablation of all heads of one text."""
 
     def __init__(
         self, partial: PartialForward, rows: slice, chosen: torch.Tensor, unembed: Unembedding, scale: LogitScale
@@ -64,7 +60,7 @@ class Screener:
             unembed: final norm and unembedding.
             scale: scale and soft cap of the logits.
         """
-        self._partial, self._rows, self.chosen = partial, rows, chosen
+        self._partial, self._rows, self._chosen = partial, rows, chosen
         self._unembed, self._scale = unembed, scale
 
     def estimate(
@@ -107,7 +103,7 @@ class Screener:
             normed = self._unembed.norm_module(stream)[0].to(self._unembed.weight)
             logprobs = self._scale.apply(self._unembed.logits(normed)).log_softmax(-1)
             # A row of the stream reaches the log-probability of its own step alone.
-            return torch.autograd.grad(logprobs.gather(-1, self.chosen.clone()[:, None]).sum(), stream)[0][0]
+            return torch.autograd.grad(logprobs.gather(-1, self._chosen.clone()[:, None]).sum(), stream)[0][0]
 
     def _descend(
         self, gradients: torch.Tensor, projections: Mapping[int, nn.Module], num_heads: int, methods: Sequence[str]
