@@ -264,5 +264,14 @@ def test_contents_lead_to_a_section_and_keep_the_selection(reader: Reader) -> No
     assert reader.page.locator("#made").get_attribute("open") is not None
 
 
+def test_contents_mark_the_section_at_the_top(reader: Reader) -> None:
+    current = reader.page.locator(".rail nav [aria-current=true]")
+    reader.page.evaluate("scrollTo({ top: 0, behavior: 'instant' })")
+    reader.settle()
+    assert current.all_inner_texts() == ["Answer"]
+    reader.page.locator(".rail nav a[href='#effect']").click()
+    reader.page.locator(".rail nav a[href='#effect'][aria-current=true]").wait_for()
+
+
 def test_module_had_no_problem(cat: Reader) -> None:
     assert cat.problems == []

@@ -17,7 +17,7 @@ reportgen.contents = (() => {
         section.scrollIntoView();
       });
     }
-    const sight = new IntersectionObserver(() => mark(links), { rootMargin: "-20% 0px -60% 0px", threshold: [0, 1] });
+    const sight = new IntersectionObserver(() => mark(links), { rootMargin: "-19% 0px -79% 0px", threshold: [0, 1] });
     for (const { hash } of links) sight.observe(byId(hash.slice(1)));
     mark(links);
     // The link past all this must not take the place of the selection in the address either.
@@ -37,7 +37,7 @@ reportgen.contents = (() => {
   }
 
   function mark(links) {
-    const above = links.filter(({ hash }) => byId(hash.slice(1)).getBoundingClientRect().top < innerHeight / 3);
+    const above = links.filter(({ hash }) => byId(hash.slice(1)).getBoundingClientRect().top < innerHeight / 5);
     for (const link of links) link.setAttribute("aria-current", String(link === (above.at(-1) ?? links[0])));
   }
 
