@@ -18,7 +18,7 @@ MODULES = sorted(
     if not path.stem.startswith("__")
 )
 WITH_TORCH = {
-    "models.config", "models.model",
+    "models.config", "models.model", "models.reading",
     "captures.attention", "captures.batches", "captures.capture", "captures.chat", "captures.collector",
     "captures.tokenization", "captures.generation", "captures.predictions", "build.capture",
     "build.engines.local", "build.engines.ray", "build.engines.worker",

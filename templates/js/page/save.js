@@ -5,7 +5,6 @@ reportgen.save = (() => {
   "use strict";
 
   const { text } = reportgen;
-  const SAID_MILLISECONDS = 6000;
 
   function download(blob, filename) {
     const link = text.element("a", { href: URL.createObjectURL(blob), download: filename });
@@ -41,13 +40,6 @@ reportgen.save = (() => {
     // In a frame that a notebook fills there is no address that another page could show.
     menu.querySelector("[data-format=embed]").hidden = location.protocol === "about:";
 
-    function say(what) {
-      status.textContent = what;
-      setTimeout(() => {
-        if (status.textContent === what) status.textContent = "";
-      }, SAID_MILLISECONDS);
-    }
-
     const TAKE = {
       embed: (name) => copyTo(frameOf(name, studio.titleOf(name), studio.hash())),
       caption: (name) => copyTo(studio.captionOf(name)),
@@ -66,13 +58,14 @@ reportgen.save = (() => {
     async function take(format) {
       status.textContent = "Drawing…";
       try {
-        say(await TAKE[format](list.value));
+        status.textContent = await TAKE[format](list.value);
       } catch (error) {
-        say(`Not saved: ${error.message}.`);
+        status.textContent = `Not saved: ${error.message}.`;
       }
     }
 
     menu.addEventListener("toggle", () => {
+      status.textContent = "";
       const chosen = list.value;
       list.replaceChildren(
         ...studio.listFigures().map((name) => text.element("option", { value: name }, studio.titleOf(name))),
