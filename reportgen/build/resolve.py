@@ -19,7 +19,8 @@ from typing import Any
 from reportgen.build.options import CaptureOptions
 from reportgen.models.bundled import BUNDLED
 from reportgen.models.fingerprint import fingerprint
-from reportgen.models.model_source import ADAPTER_CONFIG, Source, find_adapter, find_source
+from reportgen.models.model_source import ADAPTER_CONFIG, find_adapter, find_source
+from reportgen.models.source import Source
 from reportgen.records.errors import ModelError
 
 _TEMPLATES = ("chat_template*", "tokenizer_config.json", "additional_chat_templates/*")

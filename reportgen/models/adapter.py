@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from reportgen.models.files import check_no_pointers
 from reportgen.models.hf_errors import calling_transformers, name_subject
 from reportgen.models.hub import cache_if_silent
-from reportgen.models.model_source import ADAPTER_CONFIG, Source, find_adapter
+from reportgen.models.model_source import ADAPTER_CONFIG, find_adapter
+from reportgen.models.source import Source
 from reportgen.records.errors import ModelError, install_advice
 
 if TYPE_CHECKING:

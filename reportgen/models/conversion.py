@@ -24,6 +24,7 @@ from reportgen.models.cache import (
 from reportgen.models.file_hashes import hash_file
 from reportgen.models.hf_errors import name_subject, quiet
 from reportgen.models.hub import say_once
+from reportgen.models.source import Source
 from reportgen.records.errors import ModelError
 
 if TYPE_CHECKING:
@@ -169,8 +170,6 @@ def _check_room(needed: int, folder: Path) -> None:
 
 def _convert(gguf: Path, folder: Path, name: str, dtype: str) -> None:
     from safetensors import SafetensorError
-
-    from reportgen.models.model_source import Source
 
     tokenizer, network = _load(name, Source(str(gguf.parent), is_local=True, gguf_file=gguf.name), dtype)
     if not all(weight.is_floating_point() for weight in network.parameters()):

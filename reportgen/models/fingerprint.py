@@ -7,7 +7,8 @@ from pathlib import Path
 
 from reportgen.models.bundled import BUNDLED
 from reportgen.models.file_hashes import FileHashes
-from reportgen.models.model_source import ADAPTER_CONFIG, Source, find_adapter, find_source
+from reportgen.models.model_source import ADAPTER_CONFIG, find_adapter, find_source
+from reportgen.models.source import Source
 from reportgen.records.errors import ModelError
 
 _NOT_READ = (".md", ".png", ".jpg", ".svg", ".pdf")

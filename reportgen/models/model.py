@@ -30,8 +30,9 @@ from reportgen.models.files import check_no_pointer, check_no_pointers, check_to
 from reportgen.models.gguf_header import check_gguf
 from reportgen.models.hf_errors import calling_transformers, name_subject, without_bars
 from reportgen.models.hub import cache_if_silent, say_once
-from reportgen.models.model_source import ADAPTER_CONFIG, Source, find_adapter, find_shadowed, find_source, suggest
+from reportgen.models.model_source import ADAPTER_CONFIG, find_adapter, find_shadowed, find_source, suggest
 from reportgen.models.reading import is_quantised, read_config, read_network, read_tokenizer
+from reportgen.models.source import Source
 from reportgen.records import DEVICE_MAPS, ModelInfo
 from reportgen.records.errors import ModelError, ModelNotFound, WrongSetting
 

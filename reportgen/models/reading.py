@@ -22,7 +22,7 @@ from transformers import (
 from reportgen.models.config import check_attention, check_loadable, check_quantisation
 from reportgen.models.files import NO_TOKENIZER, check_sentencepiece
 from reportgen.models.hf_errors import calling_transformers, name_subject, without_bars
-from reportgen.models.model_source import Source
+from reportgen.models.source import Source
 from reportgen.records.errors import ModelError
 
 _NO_ADAPTER_FOLDER = ".reportgen-looks-for-no-adapter-here"

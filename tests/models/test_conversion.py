@@ -23,8 +23,8 @@ from reportgen.models.cache import clear_converted, find_converted
 from reportgen.models.conversion import convert_once
 from reportgen.models.fingerprint import fingerprint
 from reportgen.models.model import LoadedModel, load_model, load_model_info, load_outline, wrap_model
-from reportgen.models.model_source import Source
 from reportgen.models.reading import read_config, read_network, read_tokenizer
+from reportgen.models.source import Source
 from reportgen.records.errors import ModelError
 
 PROGRAM = """

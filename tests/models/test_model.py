@@ -17,7 +17,8 @@ from transformers import BertConfig, FalconConfig, GPTNeoXConfig, MambaConfig, M
 from reportgen.models.config import find_rope_switch
 from reportgen.models.hf_errors import calling_transformers, explain, quiet
 from reportgen.models.model import check_settings, load_model, load_model_info, wrap_model
-from reportgen.models.model_source import Source, find_source
+from reportgen.models.model_source import find_source
+from reportgen.models.source import Source
 from reportgen.records.errors import ModelError, ModelNotFound, UnsupportedModel
 
 TEXT = "The cat ate the mat."
