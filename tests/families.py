@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 from tiny import make_tokenizer
+from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from reportgen.build.capture import capture
 from reportgen.captures.record import Capture
+from reportgen.instrumentation.observer import HeadTrace, Observer
 from reportgen.models.model import wrap_model
 from reportgen.records import Prompt
 
@@ -278,6 +280,21 @@ _CHANGES: dict[str, dict[str, Any]] = {
 """What families that are not written out need besides."""
 
 _MOST_PARAMETERS = 3_000_000
+
+
+MIXED = {"bitnet", "diffllama"}
+"""Families whose heads are mixed with one another or normed before the output projection."""
+
+
+class Projections(Observer):
+    """Notes the linear map behind the heads of each layer."""
+
+    def __init__(self) -> None:
+        self.found: dict[int, nn.Module] = {}
+
+    def see_heads(self, trace: HeadTrace) -> None:
+        assert trace.projection is not None
+        self.found[trace.layer] = trace.projection
 
 
 def make_config(family: str, **changes: Any) -> PretrainedConfig:

@@ -130,13 +130,22 @@ class SdpaWeights:
             length: number of positions of the text; the positions after it are padding.
         """
         query, key, value = (arguments[name][text, :, :length] for name in ("query", "key", "value"))
-        mask = arguments.get("attn_mask")
+        mask = mask_of(arguments)
         if mask is not None:
-            mask = mask.reshape(*(1,) * (4 - mask.ndim), *mask.shape)
             mask = mask[text if len(mask) > 1 else 0, :, :length, :length]
-        scale = arguments.get("scale")
-        scale = query.shape[-1] ** -0.5 if scale is None else scale
-        return cls(query, key, value, mask, bool(arguments.get("is_causal")), float(scale))
+        return cls(query, key, value, mask, bool(arguments.get("is_causal")), scale_of(arguments))
+
+
+def mask_of(arguments: dict[str, Any]) -> torch.Tensor | None:
+    """Return the mask of a call of fast attention, ``[1 or batch, 1 or head, query_pos, key_pos]``."""
+    mask = arguments.get("attn_mask")
+    return None if mask is None else mask.reshape(*(1,) * (4 - mask.ndim), *mask.shape)
+
+
+def scale_of(arguments: dict[str, Any]) -> float:
+    """Return the factor of the dot products of a call of fast attention."""
+    scale = arguments.get("scale")
+    return float(arguments["query"].shape[-1] ** -0.5 if scale is None else scale)
 
 
 def _later(rows: int, device: torch.device) -> torch.Tensor:

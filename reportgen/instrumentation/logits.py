@@ -24,7 +24,7 @@ _CELLS = 1 << 22
 class Logits:
     """Logits of one text at all positions, which are computed when they are read."""
 
-    def __init__(self, ending: Ending, place: int, length: int, vocabulary: int, first: int = 0) -> None:
+    def __init__(self, ending: Ending, place: int, length: int, vocabulary: int, first: int) -> None:
         """Store the end of the pass, which the texts of a batch share; compute the logits of a short text at once.
 
         Args:
@@ -77,8 +77,25 @@ def run_pass(
         with _unembedded(network, read):
             output = trace(network, texts, fast=fast)
         ending = _Whole(output.logits, read[-1] if read else None)
+    return split_logits(network, ending, texts, [0] * len(texts))
+
+
+def split_logits(
+    network: PreTrainedModel, ending: Ending, texts: Sequence[TracedText], firsts: Sequence[int]
+) -> list[Logits]:
+    """Return the logits of each text of a pass.
+
+    Args:
+        network: the network.
+        ending: the end of the pass.
+        texts: the batch.
+        firsts: position of the first token of each text in the pass.
+    """
     vocabulary = network.config.get_text_config(decoder=True).vocab_size
-    return [Logits(ending, index, len(text.token_ids), vocabulary) for index, text in enumerate(texts)]
+    return [
+        Logits(ending, place, len(text.token_ids), vocabulary, first)
+        for place, (text, first) in enumerate(zip(texts, firsts, strict=True))
+    ]
 
 
 def can_read_in_parts(network: PreTrainedModel) -> bool:

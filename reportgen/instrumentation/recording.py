@@ -16,9 +16,9 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
-from reportgen.instrumentation.attention_weights import SdpaWeights
+from reportgen.instrumentation.attention_weights import SdpaWeights, mask_of, scale_of
 from reportgen.instrumentation.hooks import Hooks, LinearCall, first_argument
-from reportgen.instrumentation.logits import InParts, Logits
+from reportgen.instrumentation.logits import InParts, Logits, split_logits
 from reportgen.instrumentation.observer import Call, LayerTrace, TracedText
 from reportgen.instrumentation.showing import check_mixture, show_attention
 
@@ -63,28 +63,24 @@ class Recording:
         Raises:
             CaptureMismatch: the computed weights do not reproduce the output of fast attention.
         """
-        firsts = self._padding
+        placed = list(enumerate(zip(texts, self._padding, strict=True)))
         for layer in sorted({*self._heads, *self._layers}):
             for heads in self._heads.pop(layer, []):
-                for place, (text, first) in enumerate(zip(texts, firsts, strict=True)):
+                for place, (text, first) in placed:
                     weighing = heads.weigh(place, first, len(text.token_ids))
                     last_pass = first + len(text.token_ids) - self._num_prompt
                     check_mixture(weighing, heads.mixtures[last_pass][place])
                     projected = heads.project(place, self._passes_of(text, first))
                     show_attention(text, layer, heads.module, weighing, projected, self._device)
             if record := self._layers.pop(layer, None):
-                for place, (text, first) in enumerate(zip(texts, firsts, strict=True)):
+                for place, (text, first) in placed:
                     trace = record.trace(layer, place, self._passes_of(text, first))
                     for observer in text.observers:
                         observer.see_layer(trace)
         hidden = torch.cat(self._hidden, 1)
         self._hidden.clear()
         ending = InParts(self._network, self._output_type(last_hidden_state=hidden))
-        vocabulary = self._network.config.get_text_config(decoder=True).vocab_size
-        return [
-            Logits(ending, place, len(text.token_ids), vocabulary, first)
-            for place, (text, first) in enumerate(zip(texts, firsts, strict=True))
-        ]
+        return split_logits(self._network, ending, texts, self._padding)
 
     def _passes_of(self, text: TracedText, first: int) -> slice:
         """Return the passes whose last positions are the rows of a text, which begins at ``first``."""
@@ -288,25 +284,24 @@ class _Heads:
             _Unsuitable: its weights cannot be computed from the new keys of each pass.
         """
         query, key, value = (arguments[name] for name in ("query", "key", "value"))
-        mask = arguments.get("attn_mask")
+        mask = mask_of(arguments)
         if any(part.ndim != 4 for part in (query, key, value)):
             raise _Unsuitable(f"its queries have {query.ndim} axes")
         num_heads = self.queries[0].shape[1] if self.queries else query.shape[1]
         if new == 1 and query.shape[1] != num_heads:
             # For one position, the heads that share a key may take the place of positions.
             query, mixture = (part.reshape(len(part), num_heads, 1, -1) for part in (query, mixture))
-            if mask is not None and mask.ndim == 4 and mask.shape[1] != 1:
+            if mask is not None and mask.shape[1] != 1:
                 mask = mask.reshape(len(mask), num_heads, 1, -1)
         if query.shape[1:3] != (num_heads, new) or not new <= key.shape[2] <= seen:
             raise _Unsuitable(
                 f"its queries are {tuple(query.shape)} and its keys {tuple(key.shape)} at {seen} positions"
             )
         if mask is not None:
-            mask = mask.reshape(*(1,) * (4 - mask.ndim), *mask.shape).expand(-1, -1, new, key.shape[2])
+            mask = mask.expand(-1, -1, new, key.shape[2])
         elif new > 1 and not arguments.get("is_causal"):
             raise _Unsuitable("it is not causal")
-        scale = arguments.get("scale")
-        self._scale = float(query.shape[-1] ** -0.5 if scale is None else scale)
+        self._scale = scale_of(arguments)
         groups: Any = getattr(self.module, "num_key_value_groups", 1)
         shared = max(1, int(groups)) if key.shape[1] == num_heads else 1
         self.queries.append(query)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from families import FAMILIES, captured, make_network
+from families import FAMILIES, MIXED, Projections, captured, make_network
 from tiny import make_gpt2, make_llama, make_tokenizer
 from torch import nn
 from transformers import PreTrainedModel
@@ -15,29 +15,17 @@ from transformers import PreTrainedModel
 from reportgen.build.capture import capture
 from reportgen.captures.record import Capture
 from reportgen.evidence.collectors import ablation as ablation_module
-from reportgen.instrumentation.observer import HeadTrace, Observer, TracedText
+from reportgen.instrumentation.observer import TracedText
 from reportgen.instrumentation.partial_forward import PartialForward
 from reportgen.instrumentation.trace import trace
 from reportgen.models.model import LoadedModel, wrap_model
 from reportgen.records import Prompt
 
 PROMPT = Prompt(text="The cat ate", max_new_tokens=3, evidence=("ablation",))
-MIXED = {"bitnet", "diffllama"}
 
 
 def ablate(network: PreTrainedModel, prompt: Prompt = PROMPT) -> Capture:
     return capture(wrap_model(network, make_tokenizer(), name="tiny"), prompt)
-
-
-class Projections(Observer):
-    """Notes the linear map behind the heads of each layer."""
-
-    def __init__(self) -> None:
-        self.found: dict[int, nn.Module] = {}
-
-    def see_heads(self, trace: HeadTrace) -> None:
-        assert trace.projection is not None
-        self.found[trace.layer] = trace.projection
 
 
 def loop(network: PreTrainedModel, projections: list[nn.Module], made: Capture, method: str) -> np.ndarray:

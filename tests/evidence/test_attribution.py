@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from families import FAMILIES, captured, make_network
+from families import FAMILIES, MIXED, captured, make_network
 from tiny import make_gpt2, make_llama, make_tokenizer
 from torch import nn
 from transformers import PreTrainedModel
@@ -29,8 +29,6 @@ from reportgen.records.selection import parse_selection
 
 PROMPT = Prompt(text="The cat ate", max_new_tokens=4)
 MEAN = CONTRASTS.index("mean")
-MIXED = {"bitnet", "diffllama"}
-"""Families that norm or subtract heads before the output projection."""
 
 
 def run(network: PreTrainedModel, **changes: Any) -> Capture:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from families import FAMILIES, make_network
+from families import FAMILIES, MIXED, Projections, make_network
 from samples import make_capture, make_screened
 from tiny import make_llama, make_tokenizer
 from torch import nn
@@ -21,7 +21,7 @@ from reportgen.captures.record import Capture
 from reportgen.evidence.collectors import ablation, screening
 from reportgen.evidence.collectors.screening import Estimates, choose_heads, compare
 from reportgen.evidence.kinds.screening import DRAWN, FLAGGED, LARGEST
-from reportgen.instrumentation.observer import HeadTrace, Observer, TracedText
+from reportgen.instrumentation.observer import TracedText
 from reportgen.instrumentation.trace import trace
 from reportgen.models.model import wrap_model
 from reportgen.pages.data_tables import make_tables
@@ -29,20 +29,8 @@ from reportgen.records import Prompt
 from reportgen.records.selection import parse_selection
 
 PROMPT = Prompt(text="The cat ate", max_new_tokens=4, evidence=("ablation", "mean-ablation"))
-MIXED = {"bitnet", "diffllama"}
 NOT_REPLAYED = {"bloom"}
 SCREENED = sorted(FAMILIES.keys() - MIXED - NOT_REPLAYED)
-
-
-class Projections(Observer):
-    """Notes the linear map behind the heads of each layer."""
-
-    def __init__(self) -> None:
-        self.found: dict[int, nn.Module] = {}
-
-    def see_heads(self, trace: HeadTrace) -> None:
-        assert trace.projection is not None
-        self.found[trace.layer] = trace.projection
 
 
 def run(network: PreTrainedModel, prompt: Prompt = PROMPT, **changes: object) -> Capture:

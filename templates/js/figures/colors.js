@@ -19,11 +19,13 @@ reportgen.colors = (() => {
   /** Values as they are drawn under colours of weights. */
   const shown = ({ state }, values) => numbers.displayOf(state.scale, values);
 
-  /** The colour of a value from `low` to `high`. */
-  function colorOf({ palette, low, high }, value) {
+  /** Which colour of its palette a ramp has for a value from `low` to `high`. */
+  function indexOf({ palette, low, high }, value) {
     const share = Math.min(1, Math.max(0, (value - low) / (high - low)));
-    return palette[Math.round(share * (palette.length - 1))];
+    return Math.round(share * (palette.length - 1));
   }
+
+  const colorOf = (ramp, value) => ramp.palette[indexOf(ramp, value)];
 
   const channelsOf = (color) => [1, 3, 5].map((at) => Number.parseInt(color.slice(at, at + 2), 16));
 
@@ -49,7 +51,8 @@ reportgen.colors = (() => {
   const pixelsOf = new WeakMap();
 
   /** An image of one pixel a cell, as a canvas; cells without a value are transparent. */
-  function paint({ values, rows, columns }, { palette, low, high }) {
+  function paint({ values, rows, columns }, ramp) {
+    const { palette } = ramp;
     const canvas = Object.assign(document.createElement("canvas"), { width: columns, height: rows });
     const context = canvas.getContext("2d");
     const image = context.createImageData(columns, rows);
@@ -59,12 +62,8 @@ reportgen.colors = (() => {
       pixelsOf.set(palette, new Uint32Array(Uint8Array.from(channels).buffer));
     }
     const colors = pixelsOf.get(palette);
-    const most = palette.length - 1;
-    for (let cell = 0; cell < values.length; cell++) {
-      if (Number.isNaN(values[cell])) continue;
-      const share = Math.min(1, Math.max(0, (values[cell] - low) / (high - low)));
-      pixels[cell] = colors[Math.round(share * most)];
-    }
+    for (let cell = 0; cell < values.length; cell++)
+      if (!Number.isNaN(values[cell])) pixels[cell] = colors[indexOf(ramp, values[cell])];
     context.putImageData(image, 0, 0);
     return canvas;
   }
