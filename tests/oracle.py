@@ -127,8 +127,8 @@ def _written_of(run: ExactRun, layer: int, num_heads: int) -> np.ndarray:
     return np.einsum("khd,whd->hkw", by_head, weight.reshape(-1, num_heads, size))
 
 
-def define_effects(run: ExactRun, query_pos: int, token_id: int) -> dict[str, np.ndarray]:
-    """Return the effects at one step of a Llama against the alternatives.
+def define_effects(run: ExactRun, query_pos: int, token_id: int, foil: int | None = None) -> dict[str, np.ndarray]:
+    """Return the effects at one step of a Llama against the alternatives, or against a foil.
 
     Returns:
         ``sources``, ``[layer, head, key_pos]``; ``other_parts``, ``[layer]``; ``embedding``; and the ``log_odds`` and
@@ -138,6 +138,8 @@ def define_effects(run: ExactRun, query_pos: int, token_id: int) -> dict[str, np
     weights = np.exp(logits - logits.max())
     weights[token_id] = 0
     weights /= weights.sum()
+    if foil is not None:
+        weights = np.eye(len(weights))[foil]
     unembedding = run.network.get_output_embeddings().weight.detach().numpy()
     last = run.given["model.norm"][query_pos].numpy()
     norm: Any = run.network.get_submodule("model.norm")

@@ -11,10 +11,10 @@ import torch
 
 from reportgen.captures.record import Capture
 from reportgen.evidence.collectors.scores import HeadMeasurer
-from reportgen.evidence.kinds.attribution import Attribution, list_rows
+from reportgen.evidence.kinds.attribution import FOIL_WITHHELD, Attribution, list_rows
 from reportgen.evidence.kinds.lens import Lens
 from reportgen.evidence.kinds.screening import Screen
-from reportgen.records import Generation, ModelInfo, Prediction, Prompt, Step, Token
+from reportgen.records import FoilToken, Generation, ModelInfo, Prediction, Prompt, Step, Token
 from reportgen.records.evidence import Evidence
 
 HOSTILE = (
@@ -138,6 +138,7 @@ def make_evidence(
         ranks=np.tile(np.arange(num_layers, 0, -1)[:, None], num_steps),
         best=((runners_up[0],) * num_steps,) * (num_layers - 1) + (chosen,),
         best_logprobs=np.log(np.full((num_layers, num_steps), 0.75)).astype(np.float32),
+        foil_logprobs=np.empty((num_layers, 0), np.float32),
     )
     ablation = np.broadcast_to(-0.1 * head * (step + 1), (num_steps, *shape)).astype(np.float32)
     return Evidence(
@@ -309,3 +310,36 @@ def withhold(capture: Capture, *steps: int) -> Capture:
     for step in steps:
         sources[:, :, list_rows(capture)[step]], read[list_rows(capture)[step]] = np.nan, np.nan
     return with_attribution(capture, **changes, sources=sources, read=read)
+
+
+def with_foil(capture: Capture) -> Capture:
+    """Return a capture with a foil at step 0, against which every effect and every change is half of what it was."""
+    attribution, lens = capture.evidence.attribution, capture.evidence.lens
+    assert attribution
+    assert attribution.read is not None
+    assert attribution.sources is not None
+    assert lens
+
+    def halve(values: np.ndarray) -> np.ndarray:
+        half = np.full_like(values[:1], np.nan)
+        half[0, 0] = values[0, 0] / 2
+        return np.concatenate([values, half])
+
+    row = list_rows(capture)[0]
+    names = ("heads", "other_parts", "embedding", "biases", "other_heads", "rounding", "logits")
+    changed = replace(
+        attribution,
+        **{name: halve(getattr(attribution, name)) for name in names},
+        withheld=(*attribution.withheld, ("", *[FOIL_WITHHELD] * (len(capture.steps) - 1))),
+        sources=np.concatenate([attribution.sources, attribution.sources[:, :, row] / 2], axis=2),
+        read=np.concatenate([attribution.read, attribution.read[row] / 2]),
+    )
+    ablations = {name: halve(changes[None])[1:] for name, changes in capture.evidence.ablations.items()}
+    evidence = capture.evidence.replace(
+        attribution=changed,
+        lens=replace(lens, foil_logprobs=lens.logprobs[:, :1] - 1),
+        foil_ablations=ablations,
+    )
+    foil = FoilToken(make_token(" dog", 99), 0, -2.5, 3)
+    prompt = replace(capture.prompt, foils=(" dog",))
+    return replace(capture, prompt=prompt, foils=(foil,), evidence=evidence)

@@ -41,7 +41,7 @@ from reportgen.instrumentation.recording import Recording
 from reportgen.instrumentation.strategy import CaptureStrategy
 from reportgen.models.hf_errors import quiet
 from reportgen.models.model import LoadedModel
-from reportgen.records import EncodedPrompt, LayerType, Prediction, Prompt, Step, public_name
+from reportgen.records import EncodedPrompt, FoilToken, LayerType, Prediction, Prompt, Step, public_name
 from reportgen.records.errors import (
     CaptureMismatch,
     ModelError,
@@ -117,6 +117,7 @@ class _PreparedPrompt:
     layers: tuple[int, ...]
     heads: tuple[int, ...]
     token_ids: list[int]
+    foil_ids: tuple[int, ...] = ()
 
 
 def _prepare(model: LoadedModel, encoded: EncodedPrompt) -> _PreparedPrompt:
@@ -125,7 +126,7 @@ def _prepare(model: LoadedModel, encoded: EncodedPrompt) -> _PreparedPrompt:
     heads = _resolve(prompt, "heads", prompt.heads, model.info.num_heads)
     if encoded.error is not None:
         raise encoded.error
-    return _PreparedPrompt(prompt, layers, heads, list(encoded.token_ids))
+    return _PreparedPrompt(prompt, layers, heads, list(encoded.token_ids), encoded.foil_ids)
 
 
 @dataclass(frozen=True)
@@ -236,6 +237,7 @@ class _Capturer:
                 features=find_features(model.network, layer_types, model.info.num_heads),
             ),
             tokens=make_tokens(model.tokenizer, collector.token_ids),
+            foils=tuple(_make_foil(predictor, generated, *found) for found in _find_foils(one, generated)),
             num_prompt_tokens=len(one.token_ids),
             layers=attended.layers,
             heads=one.heads,
@@ -261,7 +263,37 @@ def _make_input(
 ) -> CollectorInput:
     runners_up = find_runners_up(generated, output_device(network))
     token_ids = [*one.token_ids, *generated.token_ids]
-    return CollectorInput(network, token_ids, one.layers, one.heads, runners_up, layer_types, generated.no_tokens)
+    return CollectorInput(
+        network,
+        token_ids,
+        one.layers,
+        one.heads,
+        runners_up,
+        layer_types,
+        foils=[(step, token_id) for step, token_id, missing in _find_foils(one, generated) if not missing],
+        no_steps=generated.no_tokens,
+    )
+
+
+def _find_foils(one: _PreparedPrompt, generated: GenerationResult) -> list[tuple[int, int, str]]:
+    """Return step, token id and the reason why nothing is compared with it, of each foil of a prompt."""
+    found, count = [], len(generated.token_ids)
+    for foil, token_id in zip(one.prompt.resolved_foils, one.foil_ids, strict=True):
+        missing = ""
+        if foil.step >= count:
+            missing = f"the text ends before token {foil.step + 1}" if count else "no token was written"
+        elif generated.token_ids[foil.step] == token_id:
+            missing = "it is what the model wrote"
+        found.append((foil.step, token_id, missing))
+    return found
+
+
+def _make_foil(predictor: Predictor, generated: GenerationResult, step: int, token_id: int, missing: str) -> FoilToken:
+    token = predictor.token(token_id)
+    if step >= len(generated.raw):
+        return FoilToken(token, step, missing=missing)
+    (predicted,) = predictor.predict_all(generated.raw[step][None], [token_id])
+    return FoilToken(token, step, predicted.logprob, predicted.rank, missing)
 
 
 def _versions() -> dict[str, str]:

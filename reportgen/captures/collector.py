@@ -30,6 +30,7 @@ class CollectorInput:
         heads: numbers of the captured heads.
         runners_up: ids of the most probable tokens that each step did not choose, ``[step, rank]``.
         layer_types: what the model's modules and config say of each of its layers.
+        foils: step and token id of each token that the chosen token of a step is compared with.
         no_steps: why there are no steps; empty if there are.
     """
 
@@ -39,6 +40,7 @@ class CollectorInput:
     heads: Sequence[int]
     runners_up: torch.Tensor
     layer_types: Sequence[LayerType] = ()
+    foils: Sequence[tuple[int, int]] = ()
     no_steps: str = ""
 
 

@@ -29,7 +29,7 @@ from reportgen.records.evidence import EVIDENCE_TYPES, Evidence
 
 KEY = "reportgen.capture"
 """Key of the only entry in a file's metadata; the order of several entries would differ between runs."""
-VERSION = 2
+VERSION = 3
 MAX_HEADER = 100_000_000
 """Maximum size of a header in bytes, which is the limit of safetensors; 100,000 tokens take half of it."""
 _ARRAY = "$array"

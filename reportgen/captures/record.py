@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from reportgen.captures.file import load_record, save_record
 from reportgen.captures.quantization import dequantize_sqrt
-from reportgen.records import LayerType, ModelInfo, Prediction, Prompt, Step, Token
+from reportgen.records import FoilToken, LayerType, ModelInfo, Prediction, Prompt, Step, Token
 from reportgen.records.equality import WithArrays
 from reportgen.records.evidence import EVIDENCE_TYPES, Evidence, Shape, Sizes
 
@@ -49,6 +49,7 @@ class Capture(WithArrays):
         layer_types: type of each layer of the model in order, captured or not; empty if the types were not detected.
         sink_mass: weight of the learned sink in each row, float32 ``[layer, head, query_pos]``, measured before the
             weights were rounded; ``None`` if no captured layer has one.
+        foils: what the prompt asks to compare written tokens with, in its order.
         strategy: which run the weights and the evidence are of: ``one pass``, the generation itself, or ``second
             pass``, a forward pass over the whole text after it.
     """
@@ -66,6 +67,7 @@ class Capture(WithArrays):
     evidence: Evidence = field(default_factory=Evidence)
     layer_types: tuple[LayerType, ...] = ()
     sink_mass: NDArray[np.float32] | None = None
+    foils: tuple[FoilToken, ...] = ()
     strategy: str = SECOND_PASS
 
     @property
@@ -86,6 +88,15 @@ class Capture(WithArrays):
     def num_generated_tokens(self) -> int:
         """Number of generated tokens; the token of a forecast was not generated."""
         return 0 if self.is_forecast else len(self.steps)
+
+    @property
+    def measured_foils(self) -> tuple[FoilToken, ...]:
+        """The foils that written tokens were compared with."""
+        return tuple(foil for foil in self.foils if not foil.missing)
+
+    def foil_of_step(self, step: int) -> int | None:
+        """Return the number of the first measured foil of a step; ``None`` if the step has none."""
+        return next((number for number, foil in enumerate(self.measured_foils) if foil.step == step), None)
 
     @property
     def has_all_heads(self) -> bool:
@@ -205,7 +216,7 @@ def _check_shapes(capture: Capture) -> None:
         )
     if len(capture.prompt_predictions) != capture.num_prompt_tokens - 1:
         raise ValueError(f"{len(capture.prompt_predictions)} predictions for {capture.num_prompt_tokens} prompt tokens")
-    sizes = Sizes(*grid, num_tokens, steps)
+    sizes = Sizes(*grid, num_tokens, steps, tuple(foil.step for foil in capture.measured_foils))
     weights = np.uint8 if capture.attention.dtype == np.uint8 else np.float16
     shapes = [Shape("attention", capture.attention, (*grid, sizes.num_cells), weights)]
     if capture.sink_mass is not None:

@@ -14,7 +14,7 @@ from reportgen.captures.attention import count_bytes
 from reportgen.captures.chat import check_messages, check_variables, find_chat_warnings, make_chat
 from reportgen.captures.tokens import make_token
 from reportgen.models.model import LoadedModel
-from reportgen.records import EncodedPrompt, Prompt
+from reportgen.records import EncodedPrompt, Foil, Prompt
 from reportgen.records.errors import NotEnoughMemory, PromptError, PromptTooLong, first_line
 
 
@@ -37,9 +37,10 @@ def encode_prompt(model: LoadedModel, prompt: Prompt) -> EncodedPrompt:
             raise PromptError(f"{where}: it has no tokens in {model.info.name}; write some text")
         _check_embedding(model, prompt, token_ids)
         _check_window(model, prompt, len(token_ids))
+        foil_ids = tuple(_find_foil(model, prompt, foil) for foil in prompt.resolved_foils)
     except PromptError as error:
         return EncodedPrompt(prompt, error=error)
-    return EncodedPrompt(prompt, array("L", token_ids), warnings=tuple(warnings))
+    return EncodedPrompt(prompt, array("L", token_ids), warnings=tuple(warnings), foil_ids=foil_ids)
 
 
 def _encode_text(model: LoadedModel, prompt: Prompt) -> tuple[list[int], list[str]]:
@@ -54,6 +55,28 @@ def _encode_text(model: LoadedModel, prompt: Prompt) -> tuple[list[int], list[st
 
 def _tokenize(tokenizer: Any, text: str, add_special_tokens: bool = False) -> list[int]:
     return list(tokenizer(text, add_special_tokens=add_special_tokens, verbose=False)["input_ids"])
+
+
+def _find_foil(model: LoadedModel, prompt: Prompt, foil: Foil) -> int:
+    """Return the id of the one token that a foil is.
+
+    Some tokenizers put a space before the first word of a text, and some drop it. So the foil is first read behind
+    other text, and alone only where it joins that text.
+    """
+    with _encoding_errors(model, prompt, "foils"):
+        alone = _tokenize(model.tokenizer, foil.token)
+        for before in (".", "a"):
+            begun, whole = (_tokenize(model.tokenizer, text) for text in (before, before + foil.token))
+            if begun == whole[: len(begun)]:
+                alone = whole[len(begun) :]
+                break
+    if len(alone) != 1:
+        tokens = ", ".join(_name(model.tokenizer, token_id) for token_id in alone) or "none"
+        raise PromptError(
+            f"{prompt.place.of('foils')}: the foil {foil.token!r} must be one token of {model.info.name}, and is "
+            f"{len(alone)}: {tokens}; write one of its tokens, with its leading space"
+        )
+    return alone[0]
 
 
 def _find_special_warnings(tokenizer: Any, whole: list[int], bare: list[int]) -> list[str]:
@@ -106,14 +129,14 @@ def _check_template(template: Any, prompt: Prompt, subject: str) -> None:
 
 
 @contextmanager
-def _encoding_errors(model: LoadedModel, prompt: Prompt) -> Iterator[None]:
+def _encoding_errors(model: LoadedModel, prompt: Prompt, key: str = "") -> Iterator[None]:
     """Convert errors of a tokenizer or a template to ``PromptError``."""
     try:
         yield
     except BaseException as error:  # tokenizers and templates may raise anything, including Rust panics
         if isinstance(error, KeyboardInterrupt | GeneratorExit | PromptError):
             raise
-        where = prompt.place.of(_key(prompt))
+        where = prompt.place.of(key or _key(prompt))
         raise PromptError(f"{where}: {model.info.name}'s tokenizer cannot encode it, {first_line(error)}") from error
 
 

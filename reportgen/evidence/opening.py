@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reportgen.captures.content import find_content
 from reportgen.captures.record import Capture
 from reportgen.evidence.default_head import find_default_head
-from reportgen.evidence.reads import find_reads
+from reportgen.evidence.reads import find_foil_reads, find_reads
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ def find_opening(capture: Capture) -> Opening:
     sentence is mostly predicted from its beginning. A special token, such as the end of the text, does not count as
     written.
 
+    With foils, the step is that of the first one, and effects are those against it.
+
     Returns:
         The step, head and token of the largest effect. If none is above 0, the first written token and the head with
         the largest effect as a whole; without effects through single tokens, the first written token and the head of
@@ -47,6 +50,8 @@ def find_opening(capture: Capture) -> Opening:
     written = _list_written(capture)
     keys = find_content(capture)
     keys[capture.num_prompt_tokens :] = False
+    if capture.measured_foils:
+        return _open_on_foil(capture, keys)
     reads = find_reads(capture, keys, count=1)
     best = max((step for step in written if reads[step]), key=lambda step: reads[step][0].effect, default=None)
     if best is not None:
@@ -55,6 +60,14 @@ def find_opening(capture: Capture) -> Opening:
     if not written:
         return Opening(*find_default_head(capture), None, capture.num_prompt_tokens - 1, None)
     return Opening(*_find_head(capture, written[0]), written[0], capture.query_pos_of_step(written[0]), None)
+
+
+def _open_on_foil(capture: Capture, keys: NDArray[np.bool_]) -> Opening:
+    step = capture.measured_foils[0].step
+    query_pos = capture.query_pos_of_step(step)
+    for read in find_foil_reads(capture, keys, count=1)[0]:
+        return Opening(read.layer, read.head, step, query_pos, read.key_pos)
+    return Opening(*_find_head(capture, step), step, query_pos, None)
 
 
 def _list_written(capture: Capture) -> list[int]:
@@ -66,7 +79,10 @@ def _list_written(capture: Capture) -> list[int]:
 def _find_head(capture: Capture, step: int) -> tuple[int, int]:
     """Return the head with the largest effect as a whole on the token of a step, or the default head."""
     attribution = capture.evidence.attribution
-    if attribution is None or attribution.sources is None or np.isnan(attribution.heads[0, step]).all():
+    if attribution is None or attribution.sources is None:
         return find_default_head(capture)
-    row, column = np.unravel_index(np.nanargmax(attribution.heads[0, step]), attribution.heads.shape[2:])
+    effects = attribution.heads[attribution.contrast_of_step(capture, step), step]
+    if np.isnan(effects).all():
+        return find_default_head(capture)
+    row, column = np.unravel_index(np.nanargmax(effects), effects.shape)
     return capture.layers[row], capture.heads[column]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reportgen.captures.record import Capture
-from reportgen.evidence.kinds.attribution import list_rows
+from reportgen.evidence.kinds.attribution import list_foil_rows, list_rows
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Read:
         head: number of the head in the model.
         key_pos: position of the token that was read.
         weight: attention weight, 0 to 1.
-        effect: effect of the head through this token, in logits against the alternatives.
+        effect: effect of the head through this token, in logits against the alternatives or a foil.
     """
 
     layer: int
@@ -45,34 +45,45 @@ def find_reads(capture: Capture, keys: NDArray[np.bool_], count: int, sign: int 
         The reads of each step, the largest effect first, ``[step]``; none where the step was withheld, or where the
         effects through single tokens are unknown.
     """
+    return _find(capture, keys, count, sign, list_rows(capture), [step.step for step in capture.steps])
+
+
+def find_foil_reads(capture: Capture, keys: NDArray[np.bool_], count: int, sign: int = 1) -> list[tuple[Read, ...]]:
+    """Return the same against each measured foil, at the step of the foil, ``[foil]``."""
+    return _find(capture, keys, count, sign, list_foil_rows(capture), [foil.step for foil in capture.measured_foils])
+
+
+def _find(
+    capture: Capture, keys: NDArray[np.bool_], count: int, sign: int, rows: list[slice], steps: Sequence[int]
+) -> list[tuple[Read, ...]]:
+    """Return the reads of some rows of the effects, each of the step of the same index."""
     attribution = capture.evidence.attribution
-    found: list[tuple[Read, ...]] = [()] * len(capture.steps)
+    found: list[tuple[Read, ...]] = [()] * len(rows)
     if attribution is None or attribution.sources is None or not found:
         return found
     effects = attribution.sources.reshape(-1, attribution.sources.shape[-1])
-    rows = list_rows(capture)
     wanted = np.zeros(effects.shape[1], bool)
     for row in rows:
         last = row.stop - row.start - 1
         wanted[row.start + 1 : row.stop - 1] = keys[1:last]
-    for step, extremes in _find_extremes(effects, wanted, rows, sign):
-        places = _find_largest(effects[:, rows[step]], wanted[rows[step]], extremes, count, sign)
-        found[step] = tuple(_make_read(capture, step, *place) for place in places)
+    for i, extremes in _find_extremes(effects, wanted, rows, sign):
+        places = _find_largest(effects[:, rows[i]], wanted[rows[i]], extremes, count, sign)
+        found[i] = tuple(_make_read(capture, steps[i], *place) for place in places)
     return found
 
 
 def _find_extremes(
     effects: NDArray[np.float32], wanted: NDArray[np.bool_], rows: list[slice], sign: int
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield each step that has wanted cells, with the largest effect of each head, times the sign, ``[head]``.
+    """Yield each row that has wanted cells, with the largest effect of each head, times the sign, ``[head]``.
 
     Cells are taken run by run and never copied, because the effects of a long generation take half a gigabyte.
     """
     starts = np.flatnonzero(np.diff(wanted, prepend=~wanted[:1]))
     extremes = (np.fmax if sign > 0 else np.fmin).reduceat(effects, starts, axis=1)[:, wanted[starts]]
-    steps = np.searchsorted([row.stop for row in rows], starts[wanted[starts]], side="right")
-    for step in np.unique(steps):
-        yield int(step), np.fmax.reduce(sign * extremes[:, steps == step], axis=1)
+    numbers = np.searchsorted([row.stop for row in rows], starts[wanted[starts]], side="right")
+    for number in np.unique(numbers):
+        yield int(number), np.fmax.reduce(sign * extremes[:, numbers == number], axis=1)
 
 
 def _find_largest(

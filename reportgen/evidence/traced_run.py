@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from reportgen.captures.collector import CollectorInput, Watch
 from reportgen.evidence.kinds.screening import Screen
@@ -29,10 +31,13 @@ class TracedRun:
         heads: numbers of the captured heads.
         runners_up: ids of the most probable tokens that each step did not choose, ``[step, rank]``.
         chosen: ids of the tokens that the steps chose, ``[step]``.
+        foils: step and token id of each token that the chosen token of a step is compared with.
         rows: query positions that predicted the chosen tokens; without steps, the position before the last token.
         device: device of the tensors of the pass.
         make_token: returns the token for a token id; set after the pass.
         screens: estimates of the methods of ablation by name; empty if every head was ablated.
+        foil_changes: what ablation changes of the logit of the chosen token minus that of each foil, by method, float32
+            ``[foil, step, layer, head]``.
         not_screened: why no estimates could be made that were needed; empty if there is no reason.
     """
 
@@ -42,12 +47,14 @@ class TracedRun:
         """Store the input of the run."""
         self.network, self.token_ids, self.runners_up = given.network, given.token_ids, given.runners_up
         self.layers, self.heads = given.layers, list(given.heads)
+        self.foils = given.foils
         self._layer_types = {layer_type.layer: layer_type for layer_type in given.layer_types}
         self.device = output_device(given.network)
         last, num_steps = len(given.token_ids) - 1, len(given.runners_up)
         chosen = given.token_ids[len(given.token_ids) - num_steps :]
         self.chosen = torch.tensor(chosen, device=self.device, dtype=torch.long)
         self.screens: dict[str, Screen] = {}
+        self.foil_changes: dict[str, NDArray[np.float32]] = {}
         self.not_screened = ""
         self.rows = slice(last - max(num_steps, 1), last) if last else slice(0, 1)
         self._logits: Logits | None = None

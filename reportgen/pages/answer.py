@@ -14,8 +14,8 @@ from reportgen.captures.content import find_content
 from reportgen.captures.record import Capture
 from reportgen.evidence.default_head import MIN_TOKENS, find_default_head
 from reportgen.evidence.kinds.attribution import Attribution
-from reportgen.evidence.reads import Read, find_reads
-from reportgen.records import Token
+from reportgen.evidence.reads import Read, find_foil_reads, find_reads
+from reportgen.records import FoilToken, Token
 from reportgen.records.sentences import (
     HeadPart,
     Sentence,
@@ -33,28 +33,39 @@ _ALTERNATIVES = 3
 
 
 @dataclass(frozen=True)
-class Account:
-    """How the parts of the network make up the log-odds of a written token, in logits against the alternatives.
-
-    ``total`` is ``attention + mlps + other``, and ``log_odds`` is ``total + soft_cap - entropy``.
+class Odds:
+    """From the logit of a token over its alternatives to its log-odds: ``total + soft_cap - entropy``.
 
     Attributes:
-        total: logit of the token minus that of the alternatives.
-        attention: all heads, captured or not.
-        mlps: what layers added next to their heads: MLPs, and layers without attention.
-        other: embedding, biases and rounding.
         soft_cap: what a soft cap of the logits changes; 0 without one.
         entropy: entropy of the alternatives, in nats: how many they are.
         log_odds: log-odds of the token, in nats.
+    """
+
+    soft_cap: float
+    entropy: float
+    log_odds: float
+
+
+@dataclass(frozen=True)
+class Account:
+    """How the parts of the network make up the logit of a written token over the alternatives, or over a foil.
+
+    ``total`` is ``attention + mlps + other``.
+
+    Attributes:
+        total: logit of the token minus that of the alternatives or the foil.
+        attention: all heads, captured or not.
+        mlps: what layers added next to their heads: MLPs, and layers without attention.
+        other: embedding, biases and rounding.
+        odds: from the total to the log-odds of the token; ``None`` against a foil.
     """
 
     total: float
     attention: float
     mlps: float
     other: float
-    soft_cap: float
-    entropy: float
-    log_odds: float
+    odds: Odds | None
 
 
 @dataclass(frozen=True)
@@ -96,23 +107,26 @@ def make_answers(capture: Capture) -> list[Answer]:
     return [answers.make(step.step) for step in capture.steps] or [answers.make(None)]
 
 
-def make_account(attribution: Attribution, step: int) -> Account | None:
-    """Return the account of a step against the alternatives; ``None`` if the step was withheld."""
-    if attribution.withheld[0][step]:
+def make_account(attribution: Attribution, step: int, contrast: int = 0) -> Account | None:
+    """Return the account of a step against the alternatives, or another contrast; ``None`` if it was withheld."""
+    if attribution.withheld[contrast][step]:
         return None
     at = {
-        name: float(getattr(attribution, name)[0, step])
+        name: float(getattr(attribution, name)[contrast, step])
         for name in ("logits", "embedding", "biases", "rounding", "other_heads")
     }
     return Account(
         total=at["logits"],
-        attention=float(attribution.heads[0, step].sum(dtype=float)) + at["other_heads"],
-        mlps=float(attribution.other_parts[0, step].sum(dtype=float)),
+        attention=float(attribution.heads[contrast, step].sum(dtype=float)) + at["other_heads"],
+        mlps=float(attribution.other_parts[contrast, step].sum(dtype=float)),
         other=at["embedding"] + at["biases"] + at["rounding"],
-        soft_cap=float(attribution.soft_cap[step]),
-        entropy=float(attribution.entropy[step]),
-        log_odds=float(attribution.log_odds[step]),
+        odds=None if contrast else _read_odds(attribution, step),
     )
+
+
+def _read_odds(attribution: Attribution, step: int) -> Odds:
+    values = (attribution.soft_cap, attribution.entropy, attribution.log_odds)
+    return Odds(*(float(value[step]) for value in values))
 
 
 def find_most_read(capture: Capture, layer: int, head: int, query_pos: int) -> tuple[int, float]:
@@ -137,11 +151,23 @@ class _Answers:
 
     @cached_property
     def _reads(self) -> list[tuple[Read, ...]]:
-        return [_leave_out_none(reads) for reads in find_reads(self._capture, find_content(self._capture), _READS)]
+        return self._find(_READS)
 
     @cached_property
     def _against(self) -> list[tuple[Read, ...]]:
-        found = find_reads(self._capture, find_content(self._capture), 1, sign=-1)
+        return self._find(1, sign=-1)
+
+    @cached_property
+    def _foil_reads(self) -> list[tuple[Read, ...]]:
+        found = find_foil_reads(self._capture, find_content(self._capture), 1)
+        return [_leave_out_none(reads) for reads in found]
+
+    def _find(self, count: int, sign: int = 1) -> list[tuple[Read, ...]]:
+        """Return the largest reads of each step, against its first foil if it has one."""
+        keys = find_content(self._capture)
+        found = find_reads(self._capture, keys, count, sign)
+        for foil, reads in reversed([*enumerate(find_foil_reads(self._capture, keys, count, sign))]):
+            found[self._capture.measured_foils[foil].step] = reads
         return [_leave_out_none(reads) for reads in found]
 
     @cached_property
@@ -156,7 +182,9 @@ class _Answers:
             singled = self._say_default_head(self._capture.num_prompt_tokens - 1)
             return Answer(None, make_sentence(given, singled), (), None, None, None, None)
         query_pos = self._capture.query_pos_of_step(step)
-        account = None if self._attribution is None else make_account(self._attribution, step)
+        account = None
+        if self._attribution is not None:
+            account = make_account(self._attribution, step, self._attribution.contrast_of_step(self._capture, step))
         balance = () if account is None else self._say_balance(account)
         best = next(iter(self._reads[step]), None)
         with_sources = account is not None and self._attribution is not None and self._attribution.sources is not None
@@ -165,8 +193,8 @@ class _Answers:
         accounted = () if account is None else self._say_account(account)
         return Answer(
             step=step,
-            claim=make_sentence(self._say_written(step), " ", *_spaced(balance, effect)),
-            details=make_sentence(*_spaced(others, accounted)),
+            claim=make_sentence(self._say_written(step), " ", *_spaced(self._say_foil(step), balance, effect)),
+            details=make_sentence(*_spaced(others, accounted, *self._say_other_foils(step))),
             token=self._capture.tokens[query_pos + 1],
             prob=self._prob(step),
             best=best,
@@ -205,8 +233,48 @@ class _Answers:
             f"The largest effect{captured} through one earlier token: ",
             HeadPart(best.layer, best.head), " reads ", self._token(best.key_pos),
             f" with weight {format_weight(best.weight)}, ", StrongPart(format_effect(best.effect)),
-            " logits for ", written, " over its alternatives", self._list_alternatives(step), ".",
+            " logits for ", written, *self._say_over(step), ".",
         )  # fmt: skip
+
+    def _say_over(self, step: int) -> Sentence:
+        """Return what a step's token is compared with."""
+        number = self._capture.foil_of_step(step)
+        if number is None:
+            return make_sentence(" over its alternatives", self._list_alternatives(step))
+        return " over ", TokenPart(self._capture.measured_foils[number].token.shown)
+
+    def _say_foil(self, step: int) -> Sentence:
+        """Return how probable the first foil of a step is; nothing if it has none."""
+        number = self._capture.foil_of_step(step)
+        return () if number is None else self._say_probable(self._capture.measured_foils[number])
+
+    def _say_probable(self, foil: FoilToken) -> Sentence:
+        assert foil.logprob is not None
+        return make_sentence(
+            "Its foil ", TokenPart(foil.token.shown), f" has {format_percent(math.exp(foil.logprob))}."
+        )
+
+    def _say_other_foils(self, step: int) -> list[Sentence]:
+        """Return a sentence for each further foil of a step, and for each foil that nothing is compared with."""
+        said, first = [], self._capture.foil_of_step(step)
+        for number, foil in enumerate(self._capture.measured_foils):
+            if foil.step == step and number != first:
+                said.append(self._say_other_foil(number, foil))
+        for foil in self._capture.foils:
+            if foil.missing and (foil.step == step or foil.step >= len(self._capture.steps)):
+                said.append(make_sentence("The foil ", TokenPart(foil.token.shown), f" is n/a: {foil.missing}."))
+        return said
+
+    def _say_other_foil(self, number: int, foil: FoilToken) -> Sentence:
+        account, attribution = None, self._attribution
+        if attribution is not None:
+            account = make_account(attribution, foil.step, attribution.foil_contrast(number))
+        if account is None:
+            return self._say_probable(foil)
+        parts = f" {format_effect(account.total)}: attention {format_effect(account.attention)}, {self._mlps} "
+        read = [make_sentence("; ", self._say_read(read)) for read in self._foil_reads[number][:1]]
+        over = make_sentence("Over ", TokenPart(foil.token.shown), f"{parts}{format_effect(account.mlps)}", *read, ".")
+        return make_sentence(self._say_probable(foil), " ", over)
 
     def _list_alternatives(self, step: int) -> Sentence:
         """Return the most probable other tokens in brackets; nothing if no other token was possible."""
@@ -231,13 +299,15 @@ class _Answers:
         return HeadPart(read.layer, read.head), " through ", self._token(read.key_pos), effect
 
     def _say_account(self, account: Account) -> Sentence:
-        total, attention, mlps, other, soft_cap = map(
-            format_effect, (account.total, account.attention, account.mlps, account.other, account.soft_cap)
-        )
-        capped = f"; soft cap {soft_cap}" if account.soft_cap else ""
+        parts = (account.total, account.attention, account.mlps, account.other)
+        total, attention, mlps, other = map(format_effect, parts)
+        summed = f"In all {total}: attention {attention}, {self._mlps} {mlps}, other {other}"
+        if (odds := account.odds) is None:
+            return (f"{summed}.",)
+        capped = f"; soft cap {format_effect(odds.soft_cap)}" if odds.soft_cap else ""
         return (
-            f"In all {total}: attention {attention}, {self._mlps} {mlps}, other {other}{capped}; less "
-            f"{account.entropy:.1f} for the spread of the alternatives: log-odds {format_effect(account.log_odds)}.",
+            f"{summed}{capped}; less {odds.entropy:.1f} for the spread of the alternatives: log-odds "
+            f"{format_effect(odds.log_odds)}.",
         )
 
     def _say_missing(self, step: int) -> Sentence:
@@ -245,7 +315,7 @@ class _Answers:
         missing = self._capture.evidence.missing
         if self._attribution is None:
             what, reason = "No effects", missing.get("attribution", "")
-        elif reason := self._attribution.withheld[0][step]:
+        elif reason := self._attribution.withheld[self._attribution.contrast_of_step(self._capture, step)][step]:
             what = "The effects on this token are withheld"
         else:
             what, reason = "No effects through single tokens", missing.get("sources", "")

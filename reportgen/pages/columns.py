@@ -71,6 +71,14 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         ),
         "logprob_drift": Column("nats", "absolute difference between logprob in generation and in the attention pass"),
     },
+    "foils": {
+        "step": _STEP,
+        "token_id": Column("index", "token that the token of the step is compared with"),
+        "text": _TOKEN_TEXT,
+        "logprob": _LOGPROB,
+        "rank": _RANK,
+        "missing": Column("text", "why the comparison is not measured; empty if it is"),
+    },
     "heads": {
         "layer": _LAYER,
         "head": _HEAD,
@@ -79,9 +87,10 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
     "attribution": {
         "step": _STEP,
         "against": Column(
-            "text", "what the token is compared with: alternatives, mean or runner-up; or account, or by token read"
+            "text",
+            "what the token is compared with: alternatives, mean, runner-up or foil; or account, or by token read",
         ),
-        "against_token_id": Column("index", "token to compare with; empty unless it is a runner-up"),
+        "against_token_id": Column("index", "token to compare with; empty unless it is a runner-up or a foil"),
         "against_text": Column("text", f"its exact decoded text; {_TEXT}"),
         "part": Column("text", "part of the network; all is the sum of the other parts of a comparison"),
         "layer": Column("index", "number of the layer in the model, from 0; empty if the part is of no single layer"),
@@ -96,6 +105,19 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "head": _HEAD,
         "logprob_change": Column(
             "nats", "change of logprob of the token of the step without the head; empty if only estimated"
+        ),
+    },
+    "foil-ablation": {
+        "method": Column("text", "what replaces the output of the head: ablation is 0, mean-ablation is its mean"),
+        "step": _STEP,
+        "against_token_id": Column("index", "the foil"),
+        "against_text": Column("text", f"its exact decoded text; {_TEXT}"),
+        "layer": _LAYER,
+        "head": _HEAD,
+        "logit_change": Column(
+            "logits",
+            "change of the logit of the token of the step minus that of the foil without the head; empty if "
+            "only estimated",
         ),
     },
     "estimate": {
@@ -118,6 +140,9 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "best_token_id": Column("index", "index of the most probable token of the lens in the vocabulary"),
         "best_text": Column("text", f"its exact decoded text; {_TEXT}"),
         "best_logprob": Column("nats", "natural logarithm of the probability that the lens gives that token"),
+        "against_token_id": Column("index", "foil of the step; empty if it has none"),
+        "against_text": Column("text", f"its exact decoded text; {_TEXT}"),
+        "logit_difference": Column("logits", "logit that the lens gives the token of the step minus that of the foil"),
     },
     "entropy": {
         "layer": _LAYER,

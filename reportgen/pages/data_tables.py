@@ -26,11 +26,13 @@ from reportgen.records.errors import ReportgenError, install_advice
 Table = Mapping[str, Sequence[Any]]
 """Columns by name, all of the same length."""
 
-TABLE_NAMES = (COLUMNS_TABLE, "tokens", "steps", *(kind.table for kind in KINDS if kind.table))
+TABLE_NAMES = (COLUMNS_TABLE, "tokens", "steps", "foils", *(kind.table for kind in KINDS if kind.table))
 _KEY_COLUMNS: Mapping[str, frozenset[str]] = {
     COLUMNS_TABLE: frozenset({"table", "column", "unit"}),
     "tokens": frozenset({"position", "token_id", "text"}),
     "steps": frozenset({"step", "query_pos", "token_id"}),
+    "foils": frozenset({"step", "token_id", "missing"}),
+    "foil-ablation": frozenset({"method", "step", "logit_change"}),
     "heads": frozenset({"layer", "head", "sink"}),
     "attribution": frozenset({"step", "part", "logit"}),
     "ablation": frozenset({"method", "step", "logprob_change"}),
@@ -60,11 +62,12 @@ def make_tables(capture: Capture) -> dict[str, Table]:
     """Return the tables of a capture that have rows.
 
     Returns:
-        Tables by name: ``tokens`` with a row for each token, ``steps`` with a row for each step, the tables of the
-        measured evidence, and ``columns`` with the unit and definition of each of their columns. All names are in
-        ``TABLE_NAMES``.
+        Tables by name: ``tokens`` with a row for each token, ``steps`` with a row for each step, ``foils`` with a row
+        for each foil, the tables of the measured evidence, and ``columns`` with the unit and definition of each of
+        their columns. All names are in ``TABLE_NAMES``.
     """
     rows: dict[str, Iterable[Row]] = {"tokens": _token_rows(capture), "steps": _step_rows(capture)}
+    rows["foils"] = _foil_rows(capture)
     rows |= {kind.table: kind.tabulate(capture, value) for kind, value in list_measured(capture) if kind.table}
     columns = {name: _columns(list(table_rows)) for name, table_rows in rows.items()}
     tables = {name: table for name, table in columns.items() if table}
@@ -153,6 +156,17 @@ def _step_rows(capture: Capture) -> Iterator[dict[str, Any]]:
             "entropy": step.raw.entropy,
             "filtered_logprob": step.filtered.logprob if step.filtered else None,
             "logprob_drift": step.logprob_drift,
+        }
+
+
+def _foil_rows(capture: Capture) -> Iterator[dict[str, Any]]:
+    for foil in capture.foils:
+        yield {
+            "step": foil.step,
+            **_describe("", foil.token),
+            "logprob": foil.logprob,
+            "rank": foil.rank,
+            "missing": foil.missing or None,
         }
 
 

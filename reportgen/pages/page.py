@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from reportgen.captures.record import Capture
 from reportgen.evidence.kinds import DEFINITIONS, KINDS
 from reportgen.evidence.kinds.ablation import ABLATIONS
+from reportgen.evidence.kinds.attribution import LogitAttribution
 from reportgen.evidence.kinds.kind import Definition, Kind
 from reportgen.evidence.kinds.scores import HEAD_SCORES, LABEL_FROM
 from reportgen.evidence.kinds.screening import ESTIMATES
@@ -63,6 +64,7 @@ from reportgen.pages.panels import (
     make_pattern_panel,
     make_read_panel,
     make_row_panels,
+    measure_foil_reads,
     measure_reads,
     shade_tokens,
 )
@@ -96,7 +98,7 @@ from reportgen.pages.tables import (
 )
 from reportgen.pages.templates import GENERATOR, compile_templates, render
 from reportgen.pages.words import find_words, label_words
-from reportgen.records.json_values import shorten
+from reportgen.records.json_values import describe_token, shorten
 
 
 @dataclass(frozen=True)
@@ -296,7 +298,7 @@ def _make_context(parts: _Parts, precision: Precision) -> PageContext:
 
 def _make_parts(capture: Capture, options: PageOptions, card: Card) -> _Parts:
     program = make_program(PAGE_SCRIPTS, shared_assets=options.shared_assets)
-    opening, reads = find_opening(capture), measure_reads(capture)
+    opening, reads, foil_reads = find_opening(capture), measure_reads(capture), measure_foil_reads(capture)
     answers, findings = _say_all(capture, reads)
     step = opening.step or 0
     make_context = partial(
@@ -310,11 +312,16 @@ def _make_parts(capture: Capture, options: PageOptions, card: Card) -> _Parts:
         policy=program.policy,
         **_describe(capture, options),
     )
-    evidence = {"answers": encode_json({"answers": answers, "findings": findings})} | make_evidence_blocks(capture)
+    said = {"answers": answers, "findings": findings}
+    if foil_reads:
+        said["foil_reads"] = [read and _describe_read(read) for read in foil_reads]
+    evidence = {"answers": encode_json(said)} | make_evidence_blocks(capture)
+    compared = [capture.foil_of_step(step) for step in range(len(reads))]
+    shown_reads = [read if foil is None else foil_reads[foil] for read, foil in zip(reads, compared, strict=True)]
     return _Parts(
         capture=capture,
         opening=opening,
-        read_panel=make_read_panel(capture, opening, reads),
+        read_panel=make_read_panel(capture, opening, shown_reads),
         first_blocks={**program.blocks, "figure": make_figure_block()},
         overview_blocks={"overview": encode_overview(capture)} if has_overview(capture) else {},
         answer_blocks={name: evidence.pop(name) for name in ("answers", "read") if name in evidence}
@@ -344,11 +351,11 @@ def _describe(capture: Capture, options: PageOptions) -> dict[str, Any]:
         "label_from": LABEL_FROM,
         "heatmap_modes": list_heatmap_modes(capture),
         "grid_metrics": tuple(list_grids(capture)),
-        "contrasts": _name_contrasts(list_grids(capture)),
+        "contrasts": _name_contrasts(capture),
         "sections": [kind for kind in KINDS if kind.template and kind.has_figure(capture)],
         "unmeasured": _list_unmeasured(capture),
         "attribution_note": getattr(capture.evidence.attribution, "note", ""),
-        "titles": _make_titles(list_grids(capture)),
+        "titles": _make_titles(capture),
         "definitions": DEFINITIONS,
         "key_list": list_keys(with_steps=bool(capture.steps)),
         "summary": summarize_settings(capture),
@@ -395,21 +402,26 @@ def _list_unmeasured(capture: Capture) -> list[tuple[str, str]]:
     return [(titles.get(name, f"effects by token ({name})"), why) for name, why in capture.evidence.missing.items()]
 
 
-def _name_contrasts(metrics: Iterable[str]) -> dict[str, str]:
+def _name_contrasts(capture: Capture) -> dict[str, str]:
     """Return what a token can be compared with, by the name of its grid."""
     known = {"attribution": "the alternatives", "attribution-mean": "the mean of the vocabulary"}
-    without = {kind.name for kind in (*ABLATIONS, *ESTIMATES)}
-    return {name: known.get(name, name.replace("runner-up-", "runner-up ")) for name in metrics if name not in without}
+    known |= {f"foil-{number + 1}": foil.token.shown for number, foil in enumerate(capture.measured_foils)}
+    measured = capture.evidence.attribution
+    grids = LogitAttribution().list_grids(measured) if measured else {}
+    return {name: known.get(name, name.replace("runner-up-", "runner-up ")) for name in grids}
 
 
-def _make_titles(metrics: Iterable[str]) -> dict[str, dict[str, str]]:
+def _make_titles(capture: Capture) -> dict[str, dict[str, str]]:
     """Return the titles of modes, columns and metrics; the page's script adds the runners-up of the selected step."""
-    without = {kind.name: kind.title for kind in (*ABLATIONS, *ESTIMATES)}
-    effects = {name: f"against {title}" for name, title in _name_contrasts(metrics).items()}
+    metrics = {kind.name: kind.title for kind in (*ABLATIONS, *ESTIMATES)}
+    metrics |= {name: f"against {title}" for name, title in _name_contrasts(capture).items()}
+    for number, foil in enumerate(capture.measured_foils):
+        against = f", against {foil.token.shown}"
+        metrics |= {f"{kind.name}-foil-{number + 1}": kind.title + against for kind in ABLATIONS}
     return {
         "modes": {"weight": "weight", "weighted": "weight × value", "attribution": "effect"},
         "columns": {"weight": "weight", "weighted": "w × value", "attribution": "effect"},
-        "metrics": {name: (without | effects)[name] for name in metrics},
+        "metrics": {name: metrics[name] for name in list_grids(capture)},
     }
 
 
@@ -450,7 +462,8 @@ def _describe_content(capture: Capture, opening: Opening, precision: Precision) 
             "diverging": describe_ramps(DIVERGING),
             "heatmap_modes": list_heatmap_modes(capture),
             "grid_metrics": list(list_grids(capture)),
-            "contrasts": list(_name_contrasts(list_grids(capture))),
+            "contrasts": list(_name_contrasts(capture)),
+            "foils": [[*describe_token(foil.token), foil.step] for foil in capture.measured_foils],
             "has_rows": True,
             "has_read": getattr(capture.evidence.attribution, "read", None) is not None,
             "label_from": LABEL_FROM,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from reportgen.captures.quantization import dequantize_sqrt
 from reportgen.captures.record import Capture
-from reportgen.evidence.kinds.attribution import list_rows
+from reportgen.evidence.kinds.attribution import list_foil_rows, list_rows
 from reportgen.evidence.opening import Opening
 from reportgen.pages.precision import FULL, Precision, quantize
 from reportgen.pages.stills import (
@@ -126,26 +126,35 @@ class StepRead:
 
 
 def measure_reads(capture: Capture) -> list[StepRead | None]:
-    """Return what attention read for each step; ``None`` where it is not known."""
+    """Return what attention read for each step, against the alternatives; ``None`` where it is not known."""
+    return [_measure_read(capture, 0, step, cells) for step, cells in enumerate(list_rows(capture))]
+
+
+def measure_foil_reads(capture: Capture) -> list[StepRead | None]:
+    """Return what attention read for the step of each measured foil, against the foil; ``None`` if it is not known."""
+    attribution = capture.evidence.attribution
+    return [
+        attribution and _measure_read(capture, attribution.foil_contrast(number), foil.step, cells)
+        for number, (foil, cells) in enumerate(zip(capture.measured_foils, list_foil_rows(capture), strict=True))
+    ]
+
+
+def _measure_read(capture: Capture, contrast: int, step: int, cells: slice) -> StepRead | None:
     attribution = capture.evidence.attribution
     if attribution is None or attribution.read is None:
-        return [None] * len(capture.steps)
-    reads: list[StepRead | None] = []
-    for step, cells in enumerate(list_rows(capture)):
-        row = attribution.read[cells]
-        if attribution.withheld[0][step] or np.isnan(row).any():
-            reads.append(None)
-            continue
-        key_pos = int(row[1:].argmax()) + 1 if len(row) > 1 else 0
-        head, through = None, 0.0
-        if attribution.sources is not None:
-            effects = np.nan_to_num(attribution.sources[:, :, cells.start + key_pos])
-            layer, column = divmod(int(effects.argmax()), effects.shape[1])
-            head, through = (capture.layers[layer], capture.heads[column]), float(effects[layer, column])
-        attention = float(attribution.heads[0, step].sum() + attribution.other_heads[0, step])
-        mlps = float(attribution.other_parts[0, step].sum())
-        reads.append(StepRead(key_pos, float(row[key_pos]), head, through, attention, mlps))
-    return reads
+        return None
+    row = attribution.read[cells]
+    if attribution.withheld[contrast][step] or np.isnan(row).any():
+        return None
+    key_pos = int(row[1:].argmax()) + 1 if len(row) > 1 else 0
+    head, through = None, 0.0
+    if attribution.sources is not None:
+        effects = np.nan_to_num(attribution.sources[:, :, cells.start + key_pos])
+        layer, column = divmod(int(effects.argmax()), effects.shape[1])
+        head, through = (capture.layers[layer], capture.heads[column]), float(effects[layer, column])
+    attention = float(attribution.heads[contrast, step].sum() + attribution.other_heads[contrast, step])
+    mlps = float(attribution.other_parts[contrast, step].sum())
+    return StepRead(key_pos, float(row[key_pos]), head, through, attention, mlps)
 
 
 def shade_tokens(capture: Capture, opening: Opening, precision: Precision = FULL) -> list[Shade | None]:
@@ -160,15 +169,26 @@ def shade_tokens(capture: Capture, opening: Opening, precision: Precision = FULL
 
 
 def _read_row(capture: Capture, step: int | None) -> NDArray[np.float32] | None:
-    """Return what attention read for the token of a step, by token read; ``None`` if it is not known."""
+    """Return what attention read for the token of a step, by token read; ``None`` if it is not known.
+
+    Against the first foil of the step if it has one.
+    """
     attribution = capture.evidence.attribution
-    if step is None or attribution is None or attribution.read is None or attribution.withheld[0][step]:
+    if step is None or attribution is None or attribution.read is None:
         return None
-    return attribution.read[list_rows(capture)[step]]
+    if attribution.withheld[attribution.contrast_of_step(capture, step)][step]:
+        return None
+    return attribution.read[attribution.row_of_step(capture, step)]
 
 
 def make_read_panel(capture: Capture, opening: Opening, reads: Sequence[StepRead | None]) -> Panel | None:
-    """Return the panel of what attention read for each token; ``None`` with fewer than two steps, or none known."""
+    """Return the panel of what attention read for each token; ``None`` with fewer than two steps, or none known.
+
+    Args:
+        capture: the capture.
+        opening: what the page shows first.
+        reads: what attention read for each step, against its first foil if it has one.
+    """
     if len(reads) < 2 or not any(reads):
         return None
     first = max(0, min((opening.step or 0) - 2, len(reads) - MOST_STEPS))
@@ -329,9 +349,10 @@ def choose_columns(rows: NDArray[np.floating]) -> NDArray[np.int64]:
 def _find_effects(capture: Capture, opening: Opening) -> NDArray[np.float32] | None:
     """Return the effect of every head on the opening step's token, ``[layer, head]``; ``None`` if it is not known."""
     attribution = capture.evidence.attribution
-    if attribution is None or opening.step is None or attribution.withheld[0][opening.step]:
+    if attribution is None or opening.step is None:
         return None
-    return attribution.heads[0, opening.step]
+    contrast = attribution.contrast_of_step(capture, opening.step)
+    return None if attribution.withheld[contrast][opening.step] else attribution.heads[contrast, opening.step]
 
 
 def _read_weights(

@@ -17,11 +17,20 @@ from pydantic import ValidationError
 from reportgen.prompts.checked_keys import check_keys
 from reportgen.prompts.slugs import check_unique, name_comparisons, name_pages
 from reportgen.prompts.yaml_lines import Problems, child_of, key_lines, line_of, load_tree, to_data
-from reportgen.records import DEFAULT_MODEL, Comparison, Generation, ModelInfo, Prompt, SourceLocation
+from reportgen.records import (
+    DEFAULT_MODEL,
+    DEFAULT_NEW_TOKENS,
+    Comparison,
+    Foil,
+    Generation,
+    ModelInfo,
+    Prompt,
+    SourceLocation,
+)
 from reportgen.records.errors import PromptFileError
 from reportgen.records.generation import SAMPLING_KEYS
 from reportgen.records.key_messages import advise_quotes, describe
-from reportgen.records.prompt import CHAT_KEYS, NOTHING_TO_CONTINUE
+from reportgen.records.prompt import CHAT_KEYS, NOTHING_TO_CONTINUE, find_wrong_foil
 from reportgen.records.prompt_keys import CompareKeys, DefaultKeys, HeadKeys, PromptKeys, prompt_file_schema
 from reportgen.records.selection import Selection
 
@@ -259,6 +268,11 @@ def _read_prompt(number: int, data: Any, node: yaml.Node, defaults: _Defaults, p
     _check_sampling(data, node, defaults.do_sample, where, problems)
     if keys and keys.continue_final_message and keys.messages and keys.messages[-1].role != "assistant":
         problems.add(lines["continue_final_message"], f"{where}: {NOTHING_TO_CONTINUE}")
+    if keys and keys.foils:
+        given = {**defaults.keys, **keys.given()}
+        foils = [Foil(**foil) for foil in given["foils"]]
+        if wrong := find_wrong_foil(foils, given.get("max_new_tokens", DEFAULT_NEW_TOKENS)):
+            problems.add(lines["foils"], f"{where}: {wrong}")
     place = SourceLocation(problems.file, line_of(node), {**defaults.lines, **lines})
     if keys is None or problems:
         inherited = {key: value for key, value in defaults.keys.items() if key in _MODEL_KEYS}

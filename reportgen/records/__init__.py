@@ -17,8 +17,8 @@ from reportgen.records.choices import (
 )
 from reportgen.records.generation import Generation
 from reportgen.records.model import LayerType, ModelInfo, name_with_adapter, public_name
-from reportgen.records.prediction import Prediction, Step, Token
-from reportgen.records.prompt import Comparison, EncodedPrompt, Prompt, SourceLocation
+from reportgen.records.prediction import FoilToken, Prediction, Step, Token
+from reportgen.records.prompt import Comparison, EncodedPrompt, Foil, Prompt, SourceLocation
 from reportgen.records.run import Failure, Shard
 
 __all__ = [
@@ -31,6 +31,8 @@ __all__ = [
     "Comparison",
     "EncodedPrompt",
     "Failure",
+    "Foil",
+    "FoilToken",
     "Generation",
     "LayerType",
     "ModelInfo",

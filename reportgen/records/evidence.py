@@ -28,12 +28,16 @@ class Shape(NamedTuple):
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes of a capture's axes; ``num_layers`` and ``num_heads`` count those that were captured."""
+    """Sizes of a capture's axes.
+
+    ``num_layers`` and ``num_heads`` count those that were captured, ``foil_steps`` has the step of each measured foil.
+    """
 
     num_layers: int
     num_heads: int
     num_tokens: int
     num_steps: int
+    foil_steps: tuple[int, ...] = ()
 
     @property
     def num_cells(self) -> int:

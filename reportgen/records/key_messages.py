@@ -13,10 +13,19 @@ from pydantic import BaseModel, ValidationError
 
 from reportgen.records.choices import ROLES
 from reportgen.records.errors import PromptError
-from reportgen.records.prompt_keys import DefaultKeys, FileKeys, GenerationKeys, HeadKeys, Keys, MessageKeys, PromptKeys
+from reportgen.records.prompt_keys import (
+    DefaultKeys,
+    FileKeys,
+    FoilKeys,
+    GenerationKeys,
+    HeadKeys,
+    Keys,
+    MessageKeys,
+    PromptKeys,
+)
 from reportgen.records.selection import Selection
 
-_INNER = {"defaults": DefaultKeys, "generation": GenerationKeys, "messages": MessageKeys}
+_INNER = {"defaults": DefaultKeys, "generation": GenerationKeys, "messages": MessageKeys, "foils": FoilKeys}
 _KINDS = {
     "string_type": "text",
     "string_unicode": "text of whole characters",

@@ -26,6 +26,25 @@ class Token:
 
 
 @dataclass(frozen=True)
+class FoilToken:
+    """A foil, as a token of the model's vocabulary.
+
+    Attributes:
+        token: the token that the written token of the step is compared with.
+        step: 0-based step of the written token.
+        logprob: natural logarithm of the probability of the foil, before sampling filters; ``None`` without the step.
+        rank: its place by probability, 1 for the most probable; ``None`` without the step.
+        missing: why nothing is compared with it; empty if the comparison is measured.
+    """
+
+    token: Token
+    step: int
+    logprob: float | None = None
+    rank: int | None = None
+    missing: str = ""
+
+
+@dataclass(frozen=True)
 class Prediction:
     """A predicted distribution over the vocabulary, and the actual next token in it.
 

@@ -13,7 +13,6 @@ from reportgen.records.generation import SAMPLING_KEYS, Generation
 from reportgen.records.model import name_with_adapter
 from reportgen.records.selection import ALL, Selection
 
-"""Settings of ``Generation`` that do nothing without sampling."""
 CHAT_KEYS = {
     "tools": "tools need a chat, write messages",
     "chat_template_kwargs": "only a chat has a template, write messages",
@@ -55,6 +54,19 @@ class SourceLocation:
 
 
 @dataclass(frozen=True)
+class Foil:
+    """A token that the model might have written, which the written token of one step is compared with.
+
+    Attributes:
+        token: exact text of the token, with its leading space.
+        step: 0-based step of the written token.
+    """
+
+    token: str
+    step: int = 0
+
+
+@dataclass(frozen=True)
 class Prompt:
     """One prompt and how to run it; ``Prompt(text="…")`` is enough.
 
@@ -80,6 +92,7 @@ class Prompt:
         generation: how tokens are chosen.
         add_special_tokens: whether the tokenizer adds its special tokens to ``text``.
         evidence: additional evidence to measure, of ``EXTRA_EVIDENCE``.
+        foils: tokens that the written tokens are compared with; a text stands for a foil of the first step.
         place: location of the prompt in its file; ignored when prompts are compared.
     """
 
@@ -100,10 +113,12 @@ class Prompt:
     generation: Generation = Generation()
     add_special_tokens: bool = True
     evidence: tuple[str, ...] = ()
+    foils: tuple[Foil | str, ...] = ()
     place: SourceLocation = field(default_factory=SourceLocation, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        for key in ("text", "title", "note", "tags", "messages", "tools", "chat_template_kwargs", "model", "adapter"):
+        for key in ("text", "title", "note", "tags", "messages", "tools", "chat_template_kwargs", "model", "adapter",
+                    "foils"):  # fmt: skip
             if any(_HALF_CHARACTER.search(text) for text in _texts_in(getattr(self, key))):
                 raise self._wrong(f"{key} holds half a character, a lone surrogate; remove it", key)
         from reportgen.records.key_messages import check_record  # imports pydantic, which --help need not wait for
@@ -112,11 +127,15 @@ class Prompt:
         values = check_record(self, PromptKeys)
         if "generation" in values:
             values["generation"] = Generation(**values["generation"])
+        if "foils" in values:
+            values["foils"] = tuple(Foil(**foil) for foil in values["foils"])
         for name, value in values.items():
             object.__setattr__(self, name, value)
         if self.text and self.messages:
             raise self._wrong("both 'text' and 'messages' are given; keep one", "messages")
         self._check_chat()
+        if wrong := find_wrong_foil(self.resolved_foils, self.max_new_tokens):
+            raise self._wrong(wrong, "foils")
         for key in () if self.generation.do_sample else SAMPLING_KEYS:
             if getattr(self.generation, key) is not None:
                 raise self._wrong(f"generation.{key} does nothing without sampling; add do_sample=True", "generation")
@@ -130,12 +149,31 @@ class Prompt:
             raise self._wrong(NOTHING_TO_CONTINUE, "continue_final_message")
 
     @property
+    def resolved_foils(self) -> tuple[Foil, ...]:
+        """The foils as records."""
+        return tuple(Foil(foil) if isinstance(foil, str) else foil for foil in self.foils)
+
+    @property
     def runs_on(self) -> str:
         """Name of the model, followed by that of its adapter if it has one."""
         return name_with_adapter(self.model, self.adapter)
 
     def _wrong(self, message: str, key: str) -> PromptError:
         return PromptError(f"{self.place.of(key)}: {message}")
+
+
+def find_wrong_foil(foils: Iterable[Foil], max_new_tokens: int) -> str:
+    """Return what is wrong with a foil of a step that is never reached; empty if there is none."""
+    last = max(max_new_tokens, 1) - 1
+    return next(
+        (
+            f"the foil {foil.token!r} is for step {foil.step}, and the last step is {last}; lower its step or raise "
+            "max_new_tokens"
+            for foil in foils
+            if foil.step > last
+        ),
+        "",
+    )
 
 
 def _texts_in(value: Any) -> Iterable[str]:
@@ -161,12 +199,14 @@ class EncodedPrompt:
             ``None``.
         warnings: what the author may not have meant, such as a special token that the model reads twice, and the key
             that changes it.
+        foil_ids: token id of each foil of the prompt.
     """
 
     prompt: Prompt
     token_ids: Sequence[int] = ()
     error: PromptError | None = None
     warnings: tuple[str, ...] = ()
+    foil_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -39,6 +40,12 @@ def _check_not_blank(text: str) -> str:
     return text
 
 
+def _check_not_empty(text: str) -> str:
+    if not text:
+        raise ValueError("is empty; write something or leave the key out")
+    return text
+
+
 def _check_file_name(slug: str) -> str:
     check_slug(slug)
     return slug
@@ -48,6 +55,17 @@ def _check_some(items: list[Any]) -> list[Any]:
     if not items:
         raise ValueError("is an empty list; add an item or leave the key out")
     return items
+
+
+def _check_distinct(foils: list[FoilKeys]) -> list[FoilKeys]:
+    for i, foil in enumerate(foils):
+        if foil in foils[:i]:
+            raise ValueError(f"names {foil.token!r} twice for one step; keep one")
+    return foils
+
+
+def _make_foil(value: Any) -> Any:
+    return {"token": value} if isinstance(value, str) else value
 
 
 def _check_two(slugs: list[str]) -> list[str]:
@@ -75,6 +93,8 @@ def _plain(value: Any) -> Any:
 
 
 Words = Annotated[str, AfterValidator(_check_not_blank), WithJsonSchema({"type": "string", "pattern": r"\S"})]
+Text = Annotated[str, AfterValidator(_check_not_empty), WithJsonSchema({"type": "string", "minLength": 1})]
+"""A text that may be blank, such as a line break."""
 Slug = Annotated[
     str, AfterValidator(_check_file_name), WithJsonSchema({"type": "string", "pattern": f"^{SLUG_PATTERN}$"})
 ]
@@ -114,6 +134,27 @@ class GenerationKeys(Keys):
     )
     num_beams: int = Field(1, ge=1, description="Number of beams; 1 means no beam search.")
     seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of the random number generator.")
+
+
+class FoilKeys(Keys):
+    """A token that the written token is compared with."""
+
+    token: Text = Field(description="The exact text of one token, with its leading space.")
+    step: int = Field(0, ge=0, description="Step of the written token that it is compared with, from 0.")
+
+
+_FOIL_SCHEMA = {
+    "anyOf": [
+        {"type": "string", "minLength": 1},
+        {
+            "type": "object",
+            "properties": {"token": {"type": "string", "minLength": 1}, "step": {"type": "integer", "minimum": 0}},
+            "required": ["token"],
+            "additionalProperties": False,
+        },
+    ]
+}
+AnyFoil = Annotated[FoilKeys, BeforeValidator(_make_foil), WithJsonSchema(_FOIL_SCHEMA)]
 
 
 class DefaultKeys(Keys):
@@ -170,6 +211,13 @@ class PromptKeys(DefaultKeys):
     )
     continue_final_message: bool = Field(
         False, description="Continue the last message, of the assistant, instead of answering it; needs messages."
+    )
+    foils: Annotated[list[AnyFoil], AfterValidator(_check_some), AfterValidator(_check_distinct)] | None = Field(
+        None,
+        description='Tokens that the model might have written instead, such as [" John"]: effects are also given for '
+        'the written token against each. A text is compared with the first written token, {token: " John", step: 2} '
+        "with that of step 2, from 0.",
+        json_schema_extra={"minItems": 1, "examples": [[" John", {"token": " Bob", "step": 1}]]},
     )
     title: Words | None = Field(None, description="Heading of the page. Default: the start of the text.")
     slug: Slug | None = Field(None, description="File name of the page without .html; unique in the file.")

@@ -152,13 +152,13 @@ def content_of(path: Path) -> str:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"version":1}', "has version 1 of the format, and this reportgen reads version 2; use the reportgen that"),
+        ('{"version":1}', "has version 1 of the format, and this reportgen reads version 3; use the reportgen that"),
         ('{"version":"1"}', "has version '1' of the format"),
         ("{}", "has version None of the format"),
         ("{", "is not a valid capture"),
         ("[]", "Input should be a valid dictionary"),
-        ('{"version":2}', "is not a valid capture: 'capture'"),
-        ('{"version":2,"key":"","capture":{}}', "'evidence'"),
+        ('{"version":3}', "is not a valid capture: 'capture'"),
+        ('{"version":3,"key":"","capture":{}}', "'evidence'"),
         ("[" * 100_000, "is not a valid capture"),
         ("NaN", "NaN is not valid JSON"),
     ],

@@ -113,6 +113,7 @@ test("what is hidden is called by what hides it", () => {
 
 test("a sum that holds layers without attention says so", () => {
   const zeros = {
+    contrasts: ["attribution"],
     heads: [[0]],
     other_heads: [[0]],
     other_parts_sum: [[1]],

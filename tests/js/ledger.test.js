@@ -7,6 +7,8 @@ const content = { layers: [2, 5], heads: [1, 3] };
 /** One step against the alternatives, the mean and one runner-up, and a second step that was withheld. */
 const facts = {
   attribution: {
+    contrasts: ["attribution", "attribution-mean", "runner-up-1", "foil-1"],
+    foils: [[9, "␣John", 0]],
     runners_up: [[[7, "␣dog", 0]], []],
     heads: [
       [3, null],
@@ -72,18 +74,23 @@ const ALL_HEADS = { gaps: [], has_all_heads: true };
 const SOME_HEADS = { gaps: [], has_all_heads: false };
 const names = (parts) => parts.map(({ name }) => name);
 
-test("a measure is a contrast, or an ablation, which counts in nats", () => {
-  assert.deepEqual(["attribution", "attribution-mean", "runner-up-12", "ablation"].map(ledger.contrastOf), [
-    0,
-    1,
-    13,
-    null,
+test("effects and what is over a foil count in logits, other ablations in nats", () => {
+  assert.deepEqual(["attribution", "runner-up-1", "foil-2", "ablation-foil-1", "mean-ablation"].map(ledger.unitOf), [
+    ...Array(4).fill("logits"),
+    "nats",
   ]);
-  assert.deepEqual(["attribution", "runner-up-1", "mean-ablation"].map(ledger.unitOf), ["logits", "logits", "nats"]);
+  assert.deepEqual(["attribution", "foil-1", "ablation-foil-1", "estimate"].map(ledger.isEffect), [
+    true,
+    true,
+    false,
+    false,
+  ]);
 });
 
-test("a runner-up is named where the step has it", () => {
-  assert.equal(ledger.runnerUpOf(facts, "runner-up-1", 0), "␣dog");
+test("a single token that a step is compared with is named where the step has it", () => {
+  assert.equal(ledger.otherOf(facts, "runner-up-1", 0), "␣dog");
+  assert.equal(ledger.otherOf(facts, "foil-1", 0), "␣John");
+  assert.equal(ledger.otherOf(facts, "mean-ablation-foil-1", 0), "␣John");
   for (const [measure, step] of [
     ["attribution", 0],
     ["attribution-mean", 0],
@@ -92,7 +99,30 @@ test("a runner-up is named where the step has it", () => {
     ["runner-up-2", 0],
     ["runner-up-1", null],
   ]) {
-    assert.equal(ledger.runnerUpOf(facts, measure, step), null);
+    assert.equal(ledger.otherOf(facts, measure, step), null);
+  }
+});
+
+test("a foil holds at its own step; elsewhere the step's own foil, or the alternatives", () => {
+  const foils = [
+    [9, "␣John", 0, 0],
+    [8, "␣Bob", 0, 0],
+    [7, "␣her", 0, 2],
+  ];
+  const cases = [
+    ["foil-1", 0, "foil-1", 0],
+    ["foil-2", 0, "foil-2", 1],
+    ["foil-2", 2, "foil-3", 2],
+    ["foil-3", 0, "foil-1", 0],
+    ["foil-1", 1, "attribution", null],
+    ["runner-up-1", 0, "runner-up-1", null],
+    ["ablation", 0, "ablation", null],
+    ["ablation-foil-1", 0, "ablation-foil-1", 0],
+    ["mean-ablation-foil-2", 1, "mean-ablation", null],
+  ];
+  for (const [measure, step, name, number] of cases) {
+    assert.equal(ledger.held(foils, measure, step), name);
+    assert.equal(ledger.foilAt(foils, measure, step), number);
   }
 });
 

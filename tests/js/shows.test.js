@@ -35,13 +35,27 @@ test("shares of all queries are those of each", () => {
 
 test("sources are read by step, with their signs and the step's scale", () => {
   const sources = Int8Array.of(127, -64, -127, 0, -128);
-  close(shows.attributionOf(sources, [4, 2], 0, 2), [4, -1], 0.03);
-  const [first, second, third] = shows.attributionOf(sources, [4, 2], 1, 2);
+  const [one, two] = shows.placesOf(2, [], 2);
+  close(shows.attributionOf(sources, [4, 2], one), [4, -1], 0.03);
+  const [first, second, third] = shows.attributionOf(sources, [4, 2], two);
   assert.deepEqual([first, second, third], [-2, 0, none]);
 });
 
+test("rows of foils stand behind those of all steps, each as long as that of its step", () => {
+  const places = shows.placesOf(2, [1, 0], 5);
+  assert.deepEqual(
+    places.map(({ row, start, length }) => [row, start, length]),
+    [
+      [0, 0, 5],
+      [1, 5, 6],
+      [2, 11, 6],
+      [3, 17, 5],
+    ],
+  );
+});
+
 test("a form of sources is empty but for the rows of steps", () => {
-  const form = shows.formOfSources(Int8Array.of(127, -64, -127, 0, -128), [4, 2], 4, 2);
+  const form = shows.formOfSources(Int8Array.of(127, -64, -127, 0, -128), [4, 2], 4, shows.placesOf(2, [], 2));
   const values = Array.from(form.codes, (code) => form.values[code]);
   // The row before the first step, and the last, whose next token nobody knows.
   assert.deepEqual(values.slice(0, 1), [none]);
@@ -51,7 +65,7 @@ test("a form of sources is empty but for the rows of steps", () => {
 });
 
 test("sources of nothing are zeros", () => {
-  const form = shows.formOfSources(new Int8Array(2), [0], 2, 2);
+  const form = shows.formOfSources(new Int8Array(2), [0], 2, shows.placesOf(1, [], 2));
   assert.deepEqual(
     Array.from(form.codes.subarray(1), (code) => form.values[code]),
     [0, 0],

@@ -136,7 +136,9 @@ def test_the_account_closes(layers: tuple[int, ...]) -> None:
         account = answer.account
         assert account is not None
         assert account.total == pytest.approx(account.attention + account.mlps + account.other, abs=1e-3)
-        assert account.log_odds == pytest.approx(account.total + account.soft_cap - account.entropy, abs=1e-3)
+        assert account.odds is not None
+        log_odds = account.total + account.odds.soft_cap - account.odds.entropy
+        assert account.odds.log_odds == pytest.approx(log_odds, abs=1e-3)
 
 
 def test_a_soft_cap_is_named_where_it_does_something() -> None:
@@ -254,6 +256,7 @@ def test_bundled_model_says_what_it_wrote(smollm2: LoadedModel) -> None:
     for answer in make_answers(made):
         account = answer.account
         assert account is not None
-        parts = account.attention + account.mlps + account.other + account.soft_cap - account.entropy
-        assert account.log_odds == pytest.approx(parts, abs=1e-3)
-        assert answer.prob == pytest.approx(1 / (1 + math.exp(-account.log_odds)), abs=1e-3)
+        assert account.odds is not None
+        parts = account.attention + account.mlps + account.other + account.odds.soft_cap - account.odds.entropy
+        assert account.odds.log_odds == pytest.approx(parts, abs=1e-3)
+        assert answer.prob == pytest.approx(1 / (1 + math.exp(-account.odds.log_odds)), abs=1e-3)

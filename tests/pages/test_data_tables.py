@@ -14,7 +14,7 @@ import pyarrow.parquet
 import pytest
 from hostile import HOSTILE_STRINGS
 from root import ROOT
-from samples import HOSTILE, make_capture, make_screened, make_token
+from samples import HOSTILE, make_capture, make_screened, make_token, with_foil
 
 from reportgen.captures.record import Capture
 from reportgen.evidence.kinds import KINDS
@@ -166,7 +166,7 @@ def test_columns_have_a_unit_and_a_definition() -> None:
     capture = make_capture()
     ablations = dict.fromkeys(("ablation", "mean-ablation"), capture.evidence.ablations["ablation"])
     screened = make_screened().replace(ablations=ablations)
-    tables = make_tables(replace(capture, evidence=screened))
+    tables = make_tables(with_foil(replace(capture, evidence=screened)))
     assert set(tables) == set(TABLE_NAMES) == set(COLUMNS)
     assert set(TABLE_NAMES) >= {kind.table for kind in KINDS if kind.table}
     for name, table in tables.items():

@@ -196,6 +196,7 @@ def test_blocks_hold_the_capture() -> None:
         "heatmap_modes": ["weight", "weighted", "attribution"],
         "grid_metrics": ["attribution", "attribution-mean", "runner-up-1", "runner-up-2", "ablation"],
         "contrasts": ["attribution", "attribution-mean", "runner-up-1", "runner-up-2"],
+        "foils": [],
         "has_rows": True,
         "has_read": True,
         "label_from": LABEL_FROM,

@@ -158,6 +158,7 @@ others = st.fixed_dictionaries(
         "note": words, "tags": st.lists(words, min_size=1, max_size=3).map(tuple), "model": words, "adapter": words,
         "layers": selections, "heads": selections, "max_new_tokens": st.integers(0, 10**6),
         "add_special_tokens": st.booleans(), "evidence": st.just(("ablation",)), "generation": sampled,
+        "foils": st.lists(words, min_size=1, max_size=2, unique=True),
     },
 )  # fmt: skip
 prompts = st.builds(
@@ -189,6 +190,7 @@ def test_recipe_has_every_field_of_a_prompt() -> None:
         "add_special_tokens",
         "evidence",
         "generation",
+        "foils",
     }
     assert drawn | {"place"} == {item.name for item in fields(Prompt)}
 

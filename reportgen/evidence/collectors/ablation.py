@@ -17,7 +17,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from reportgen.captures.collector import Watch
-from reportgen.evidence.collectors.lens import read_lens
+from reportgen.evidence.collectors.lens import read_lens, subtract_logits
 from reportgen.evidence.collectors.screening import (
     NUM_DRAWN,
     NUM_FLAGGED,
@@ -56,6 +56,7 @@ class Ablator:
         rows: slice,
         unembed: Unembedding | None,
         scale: LogitScale | None,
+        foils: Sequence[tuple[int, int]] = (),
     ) -> None:
         """Run the text once without ablation.
 
@@ -66,10 +67,12 @@ class Ablator:
             unembed: final norm and unembedding; ``None`` if they are unknown, so that every run is a full forward pass.
             scale: scale and soft cap of the logits after the unembedding; ``None`` if it is unknown, with the same
                 effect.
+            foils: step and token id of each token that the chosen token of a step is compared with.
         """
         self._network, self._token_ids, self._rows = network, token_ids, rows
         self._unembed, self._scale = unembed, scale
         self._chosen = torch.tensor(token_ids[rows.start + 1 : rows.stop + 1], device=output_device(network))
+        self._foils = list(foils)
         start = time.perf_counter()
         self._usual = self._run_whole(1)
         self._seconds = time.perf_counter() - start
@@ -95,8 +98,9 @@ class Ablator:
             wanted: which heads to ablate, ``[layer, head]``; ``None`` for all.
 
         Returns:
-            Change of the log-probability, float32 ``[step, layer, head]``; negative if the token is less probable
-            without the head, NaN if the head was not wanted.
+            Changes, float32 ``[row, layer, head]``: of the log-probability of each step's token, negative if it is
+            less probable without the head; then, for each foil, of the token's logit minus that of the foil. NaN if the
+            head was not wanted.
         """
         layers = sorted(projections)
         wanted = np.ones((len(layers), len(heads)), np.bool_) if wanted is None else wanted
@@ -105,7 +109,7 @@ class Ablator:
         costs = [sum(len(columns) * self._share(layers[row]) for row, columns in run.items()) for run in runs]
         done, total, start = 0, int(wanted.sum()), time.perf_counter()
         watch(0, total, sum(costs) * self._seconds)
-        changes = np.full((len(self._chosen), *wanted.shape), np.nan, np.float32)
+        changes = np.full((self._usual.shape[1], *wanted.shape), np.nan, np.float32)
         for number, run in enumerate(runs, 1):
             copies = {}
             for row, columns in run.items():
@@ -195,14 +199,20 @@ class Ablator:
         inputs = make_inputs(self._network, [self._token_ids])
         batched = {name: value.expand(batch, -1) if torch.is_tensor(value) else value for name, value in inputs.items()}
         with edited(projection, edit, len(self._token_ids)):
-            logits = self._network(**batched).logits[:, self._rows].to(self._chosen.device)
-        return logits.float().log_softmax(-1).gather(-1, self._chosen.expand(batch, -1)[..., None])[..., 0]
+            logits = self._network(**batched).logits[:, self._rows].to(self._chosen.device).float()
+        chosen = logits.log_softmax(-1).gather(-1, self._chosen.expand(batch, -1)[..., None])[..., 0]
+        over = [logits[:, step, self._chosen[step]] - logits[:, step, token_id] for step, token_id in self._foils]
+        return torch.cat([chosen, *(values[:, None] for values in over)], 1)
 
     def _read(self, stream: torch.Tensor) -> torch.Tensor:
         if self._unembed is None or self._scale is None:
             raise ValueError("the final norm and the unembedding of the network are unknown")
-        readings = read_lens(self._unembed, self._scale, stream.flatten(0, 1), self._chosen.repeat(len(stream)))
-        return readings.logprobs.reshape(len(stream), -1)
+        output = self._unembed, self._scale
+        readings = read_lens(*output, stream.flatten(0, 1), self._chosen.repeat(len(stream)))
+        over = [
+            subtract_logits(*output, stream[:, step], self._chosen[step], token_id) for step, token_id in self._foils
+        ]
+        return torch.cat([readings.logprobs.reshape(len(stream), -1), *(values[:, None] for values in over)], 1)
 
 
 def _take_out(heads: Sequence[int], num_heads: int, method: str) -> Edit:
@@ -251,16 +261,27 @@ class AblationCollector(KindCollector):
         """
         if self._reason:
             raise NoEvidence(self._reason)
-        ablator = Ablator(self.run.network, self.run.token_ids, self.run.rows, *self._find_output())
+        text = self.run.token_ids, self.run.rows
+        ablator = Ablator(self.run.network, *text, *self._find_output(), self.run.foils)
         estimates = self._estimate(ablator, methods)
         for method in methods:
             heads = self._projections, self.run.heads, self._num_heads
             if method not in estimates:
-                self._changes[method] = ablator.ablate(*heads, method, watch)
+                self._keep(method, ablator.ablate(*heads, method, watch))
                 continue
             reasons = choose_heads(estimates[method], self.run.token_ids)
-            self._changes[method] = ablator.ablate(*heads, method, watch, reasons > 0)
+            self._keep(method, ablator.ablate(*heads, method, watch, reasons > 0))
             self.run.screens[method] = compare(estimates[method], reasons, self._changes[method])
+
+    def _keep(self, method: str, changes: NDArray[np.float32]) -> None:
+        """Keep the changes of the steps, and those against the foils for the kind that shows them."""
+        num_steps = len(self.run.chosen)
+        self._changes[method] = changes[:num_steps]
+        if self.run.foils:
+            against = np.full((len(self.run.foils), num_steps, *changes.shape[1:]), np.nan, np.float32)
+            for number, (step, _) in enumerate(self.run.foils):
+                against[number, step] = changes[num_steps + number]
+            self.run.foil_changes[method] = against
 
     def _estimate(self, ablator: Ablator, methods: Sequence[str]) -> dict[str, Estimates]:
         """Return the estimates by method; none if all heads are to be ablated."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from reportgen.evidence.collectors.alternatives import Alternatives
-from reportgen.evidence.kinds.attribution import SUM_TOLERANCE, Attribution
+from reportgen.evidence.kinds.attribution import FOIL_WITHHELD, SUM_TOLERANCE, Attribution
 from reportgen.evidence.traced_run import KindCollector, TracedRun
 from reportgen.instrumentation.anatomy import weight_of
 from reportgen.instrumentation.heads import SplitHeads
@@ -120,9 +120,8 @@ class AttributionCollector(KindCollector):
         # A soft cap cannot be inverted once it saturates, so compute the logits before the cap from the unembedding.
         uncapped = logits.double() if scale.cap is None else scale.factor * self._unembed.logits(unembedded).double()
         alternatives = Alternatives.of(logits.double(), uncapped, self.run.chosen)
-        directions, constants = self._unembed.directions(
-            self.run.chosen, alternatives.weights.float(), self.run.runners_up
-        )
+        compared_ids = self._list_compared()
+        directions, constants = self._unembed.directions(self.run.chosen, alternatives.weights.float(), compared_ids)
         by_step = scale.factor * norm_scales
         constants = scale.factor * ((self._unembed.norm.bias * directions).sum(-1) + constants)
         sums = _Sums(
@@ -133,7 +132,7 @@ class AttributionCollector(KindCollector):
         for layer in sorted(self._layers):
             sums.add(layer, self._layers.pop(layer))  # the next layer needs the memory
         chosen = uncapped.gather(1, self.run.chosen[:, None])[:, 0]
-        compared = [alternatives.logit, uncapped.mean(-1), *uncapped.gather(1, self.run.runners_up).T]
+        compared = [alternatives.logit, uncapped.mean(-1), *uncapped.gather(1, compared_ids).T]
         return sums.record(
             embedding=sums.project(self._embedding),
             biases=sums.biases + constants,
@@ -143,6 +142,14 @@ class AttributionCollector(KindCollector):
             dtype=self._stream.dtype,
             note=_describe_cap(scale),
         )
+
+    def _list_compared(self) -> torch.Tensor:
+        """Return the ids of the runners-up, then of the foils, of each step: ``[step, token]``.
+
+        A foil stands at all steps here; the steps that it is not for are withheld.
+        """
+        foils = self.run.chosen.new_tensor([token_id for _, token_id in self.run.foils])
+        return torch.cat([self.run.runners_up, foils.expand(len(self.run.chosen), -1)], 1)
 
     def _name_runners_up(self) -> tuple[tuple[Token, ...], ...]:
         make_token = self.run.make_token
@@ -161,8 +168,13 @@ class _Sums:
             layers: numbers of the layers that have attention.
         """
         self._directions, self._kept_heads = directions, run.heads
+        # The contrast and the step of each row of sources: of all steps, then of each foil.
+        first_foil = len(directions) - len(run.foils)
+        self._rows = [(0, step) for step in range(directions.shape[1])]
+        self._rows += [(first_foil + number, step) for number, (step, _) in enumerate(run.foils)]
         num_steps, length = directions.shape[1], len(run.token_ids)
-        self._lengths = torch.arange(length - num_steps, length)  # the last position predicts nothing
+        # The last position predicts nothing.
+        self._lengths = torch.tensor([length - num_steps + step for _, step in self._rows])
         self._seen = torch.arange(length) < self._lengths[:, None]
         self._kept_layers = [layer for layer in sorted(layers) if layer in run.layers]
         num_cells = int(self._lengths.sum())
@@ -201,14 +213,23 @@ class _Sums:
             is_kept[self._kept_heads] = True
             self._heads.append(heads[..., self._kept_heads])
         self._other_heads += heads[..., ~is_kept].sum(-1)
-        self._add_sources(number, layer, along[0] if layer.gates is None else along[0] * layer.gates)
+        self._add_sources(number, layer, along)
 
     def _add_sources(self, number: int, layer: _Layer, along: torch.Tensor) -> None:
-        """Add the parts of a layer's heads by the token that they read, against the alternatives."""
+        """Add the parts of a layer's heads by the token that they read.
+
+        Args:
+            number: number of the layer.
+            layer: what is recorded of it.
+            along: what a unit of each head's output adds, ``[contrast, head, step, size]``.
+        """
         assert layer.values is not None
         assert layer.weights is not None
-        values = layer.values.repeat_interleave(len(along) // len(layer.values), 0)
-        written = layer.weights * (along @ values.transpose(1, 2))
+        values = layer.values.repeat_interleave(along.shape[1] // len(layer.values), 0).transpose(1, 2)
+        contrasts, steps = (list(numbers) for numbers in zip(*self._rows, strict=True))
+        along = along[contrasts, :, steps].transpose(0, 1)  # [head, row, size]
+        gates = 1 if layer.gates is None else layer.gates[:, steps]
+        written = layer.weights[:, steps] * ((along * gates) @ values)
         cells = written[:, self._seen.to(written.device)]
         self._read += cells.sum(0, dtype=torch.float64).cpu().numpy()
         if number in self._kept_layers:
@@ -239,10 +260,11 @@ class _Sums:
         sums = [kept.double().sum((2, 3)), others.double().sum(-1), embedding, biases, self._other_heads]
         rounding = logits - torch.stack([part.double() for part in sums]).sum(0)
         parts = [logits.abs(), self._most.double(), others.abs().amax(-1).double(), embedding.abs().double()]
-        withheld = _withhold(rounding, torch.stack(parts).amax(0), self._most, dtype)
+        withheld = self._leave_foils(_withhold(rounding, torch.stack(parts).amax(0), self._most, dtype))
         mask = torch.tensor([[float("nan") if reason else 1.0 for reason in row] for row in withheld])
         mask = mask.to(logits.device)
-        shown = mask[0].cpu().numpy().repeat(self._lengths.numpy()).astype(np.float32)
+        contrasts, steps = zip(*self._rows, strict=True)
+        shown = mask[contrasts, steps].cpu().numpy().repeat(self._lengths.numpy()).astype(np.float32)
         return Attribution(
             runners_up=runners_up,
             heads=_array(kept * mask[:, :, None, None]),
@@ -261,6 +283,13 @@ class _Sums:
             dtype=name_of(dtype),
             note=note,
         )
+
+    def _leave_foils(self, withheld: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+        """Return the reasons of ``_withhold``, and one for each step that a foil is not for."""
+        rows = [list(reasons) for reasons in withheld]
+        for contrast, own in self._rows[self._directions.shape[1] :]:
+            rows[contrast] = [why if step == own else FOIL_WITHHELD for step, why in enumerate(rows[contrast])]
+        return tuple(map(tuple, rows))
 
 
 def _unrepeat(values: torch.Tensor) -> torch.Tensor:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from reportgen.evidence.kinds.lens import Lens
 from reportgen.evidence.traced_run import KindCollector, TracedRun
@@ -90,6 +92,15 @@ def _chosen_logits(unembed: Unembedding, scale: LogitScale, normed: torch.Tensor
     return scale.apply(logits if unembed.bias is None else logits + unembed.bias[chosen].float())
 
 
+def subtract_logits(
+    unembed: Unembedding, scale: LogitScale, stream: torch.Tensor, chosen: torch.Tensor | int, foil: torch.Tensor | int
+) -> torch.Tensor:
+    """Return the logit of a token minus that of a foil after the lens, ``[row]``, from ``[row, width]``."""
+    normed = unembed.norm_module(stream[None])[0].to(unembed.weight)
+    rows = torch.ones(len(stream), dtype=torch.long, device=stream.device)
+    return _chosen_logits(unembed, scale, normed, rows * chosen) - _chosen_logits(unembed, scale, normed, rows * foil)
+
+
 def _best_ids(unembed: Unembedding, scale: LogitScale, normed: torch.Tensor, chunks: torch.Tensor) -> torch.Tensor:
     """Return the token with the largest logit of each row, from the chunk that contains it.
 
@@ -150,7 +161,17 @@ class LensCollector(KindCollector):
             ranks=readings.ranks.reshape(shape).cpu().numpy(),
             best=tuple(self._make_tokens(row) for row in readings.best_ids.reshape(shape)),
             best_logprobs=readings.best_logprobs.reshape(shape).cpu().numpy(),
+            foil_logprobs=self._read_foils(scale, resid),
         )
+
+    def _read_foils(self, scale: LogitScale, resid: torch.Tensor) -> NDArray[np.float32]:
+        """Return the log-probability of each foil at its step, ``[layer, foil]``, from ``[layer, step, width]``."""
+        if not self.run.foils:
+            return np.empty((len(resid), 0), np.float32)
+        steps, token_ids = zip(*self.run.foils, strict=True)
+        foils = self.run.chosen.new_tensor(token_ids).repeat(len(resid))
+        readings = read_lens(self._unembed, scale, resid[:, list(steps)].flatten(0, 1), foils)
+        return readings.logprobs.reshape(len(resid), -1).cpu().numpy()
 
     def _make_tokens(self, token_ids: torch.Tensor) -> tuple[Token, ...]:
         return tuple(self.run.make_token(token_id) for token_id in token_ids.tolist())

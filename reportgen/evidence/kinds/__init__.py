@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from reportgen.captures.record import Capture
-from reportgen.evidence.kinds.ablation import Ablations
+from reportgen.evidence.kinds.ablation import Ablations, FoilAblations
 from reportgen.evidence.kinds.attribution import LogitAttribution
 from reportgen.evidence.kinds.entropy import AttentionEntropy
 from reportgen.evidence.kinds.kind import Definition, Kind
@@ -24,7 +24,7 @@ from reportgen.records.evidence import EVIDENCE_TYPES
 __all__ = ["DEFINITIONS", "KINDS", "Capture", "Definition", "Kind", "list_measured"]
 
 KINDS: tuple[Kind, ...] = (
-    HeadScores(), ValueNorms(), LogitAttribution(), Ablations(), Screening(), LogitLens(), Rollout(),
+    HeadScores(), ValueNorms(), LogitAttribution(), Ablations(), FoilAblations(), Screening(), LogitLens(), Rollout(),
     AttentionEntropy(),
 )  # fmt: skip
 """All kinds, in the order of measurement and of the sections of a page."""

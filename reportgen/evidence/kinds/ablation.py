@@ -73,6 +73,48 @@ class Ablations(Kind):
         return [Shape(name, changes, shape) for name, changes in value.items()]
 
 
+class FoilAblations(Kind):
+    """Change of the logit of each step's token minus that of a foil without one head.
+
+    The value maps the names of the methods to float32 ``[foil, step, layer, head]``. NaN at the steps that a foil is
+    not for, and where a head was only estimated.
+    """
+
+    name = "foil_ablations"
+    annotation = Mapping[str, NDArray[np.float32]]
+    empty: Mapping[str, Any] = {}
+    needs_steps = True
+    table = "foil-ablation"
+
+    def list_grids(self, value: Any) -> Mapping[str, NDArray[np.float32]]:
+        """Return the changes by method and foil: ``ablation-foil-1`` and so on."""
+        return {
+            f"{kind.name}-foil-{number + 1}": changes
+            for kind in ABLATIONS
+            for number, changes in enumerate(value.get(kind.name, ()))
+        }
+
+    def tabulate(self, capture: Capture, value: Any) -> Iterable[Row]:
+        """Return a row for each method, foil and head."""
+        for method, changes in value.items():
+            for number, foil in enumerate(capture.measured_foils):
+                for row, column in np.ndindex(changes.shape[2:]):
+                    yield {
+                        "method": method,
+                        "step": foil.step,
+                        "against_token_id": foil.token.token_id,
+                        "against_text": foil.token.text,
+                        "layer": capture.layers[row],
+                        "head": capture.heads[column],
+                        "logit_change": changes[number, foil.step, row, column],
+                    }
+
+    def shapes(self, value: Any, sizes: Sizes) -> Iterable[Shape]:
+        """Return the required shapes of the value's arrays."""
+        shape = len(sizes.foil_steps), sizes.num_steps, sizes.num_layers, sizes.num_heads
+        return [Shape(name, changes, shape) for name, changes in value.items()]
+
+
 def _say_drop(capture: Capture, changes: NDArray[np.float32], method: Definition) -> Sentence:
     """Return the largest drop of one method; ``changes`` is ``[layer, head]``."""
     without = "without" if method.name == "ablation" else "at its mean,"

@@ -22,10 +22,13 @@ SUM_TOLERANCE = 1e-3
 """In float32: how far the parts may be from what they must add up to, relative to the largest of them."""
 
 CONTRASTS = ("alternatives", "mean")
-"""What a chosen token is compared with, by the first numbers of the axis ``contrast``; runners-up follow."""
+"""What a chosen token is compared with, by the first numbers of the axis ``contrast``; runners-up and foils follow."""
+
+FOIL_WITHHELD = "its foil is for another token"
+"""Why a foil's contrast has no value at other steps than its own."""
 
 SOURCE_THRESHOLD = 1e-3
-"""Threshold, as a share of a step's largest cell, below which a cell is shown as 0 on the page."""
+"""Threshold, as a share of a row's largest cell, below which a cell is shown as 0 on the page."""
 
 _SUM_DIGITS = 8
 """Number of digits of the values that the page adds up and compares with the model's logit."""
@@ -36,7 +39,7 @@ ATTRIBUTION = Definition(
     "What a part added to the residual stream, through the final norm at the scale that it had in this run, along the "
     "unembedding of the chosen token minus that of the alternatives: all other tokens, weighted by their probability "
     "among them. It is the part times the gradient of the chosen token's log-odds. Or minus the mean over the "
-    "vocabulary, or minus a runner-up.",
+    "vocabulary, minus a runner-up, or minus a foil that the prompt names.",
     "Direct logit attribution: Elhage et al. 2021, nostalgebraist 2020; the alternatives are ours.",
     "The direct path alone: what later layers make of it is counted there. First order: a large part moves the "
     "alternatives too. A nearly certain token is compared with what little is left.",
@@ -49,7 +52,8 @@ class Attribution(WithArrays):
 
     Every value is part of a logit difference. The axis ``contrast`` says between what: 0 compares the chosen token with
     the *alternatives*, all other tokens weighted by their probability among them; 1 with the mean over the vocabulary;
-    ``2 + i`` with runner-up ``i`` of that step. NaN if a step has fewer runners-up or was withheld.
+    ``2 + i`` with runner-up ``i`` of that step; the last ones with the measured foils of the capture, each at its own
+    step. NaN if a step has fewer runners-up, is not that of the foil, or was withheld.
 
     Attributes:
         runners_up: the most probable other tokens of each step, best first, ``[step][runner_up]``.
@@ -67,11 +71,11 @@ class Attribution(WithArrays):
         entropy: entropy of the alternatives, in nats, float32 ``[step]``.
         soft_cap: what a soft cap of the logits changes of ``logits[0]``; 0 without one, float32 ``[step]``.
         withheld: why the values of a step are not shown, ``[contrast][step]``; empty if they are.
-        sources: captured heads by the token that they read, against the alternatives, float32
-            ``[layer, head, cell]``: the rows of the steps one after the other, keys from 0 to the row's query; ``None``
-            if heads cannot be split by the tokens that they read.
+        sources: captured heads by the token that they read, float32 ``[layer, head, cell]``: the rows of the steps one
+            after the other, against the alternatives, then a row against each measured foil, keys from 0 to the row's
+            query; ``None`` if heads cannot be split by the tokens that they read.
         read: the same summed over all heads of all layers, captured or not, float32 ``[cell]``. A row adds up to the
-            part of attention, ``heads`` and ``other_heads`` of contrast 0.
+            part of attention, ``heads`` and ``other_heads`` of its contrast.
         dtype: dtype of the residual stream, such as ``bfloat16``.
         note: what a reader must know in addition, such as a soft cap after the sum; usually empty.
     """
@@ -93,6 +97,25 @@ class Attribution(WithArrays):
     dtype: str = "float32"
     note: str = ""
 
+    @property
+    def num_runners_up(self) -> int:
+        """Number of runners-up of a step."""
+        return len(self.runners_up[0]) if self.runners_up else 0
+
+    def foil_contrast(self, number: int) -> int:
+        """Return the index of a measured foil on the axis ``contrast``."""
+        return len(CONTRASTS) + self.num_runners_up + number
+
+    def contrast_of_step(self, capture: Capture, step: int) -> int:
+        """Return the index of what a page compares a step with: its first foil, or the alternatives."""
+        number = capture.foil_of_step(step)
+        return 0 if number is None else self.foil_contrast(number)
+
+    def row_of_step(self, capture: Capture, step: int) -> slice:
+        """Return the cells of a step in ``sources`` and ``read`` against what a page compares it with."""
+        number = capture.foil_of_step(step)
+        return list_rows(capture)[step] if number is None else list_foil_rows(capture)[number]
+
 
 class LogitAttribution(Kind):
     """Direct logit attribution; the value is an ``Attribution``."""
@@ -111,11 +134,18 @@ class LogitAttribution(Kind):
         """Return the heads' contributions by contrast.
 
         ``attribution`` compares with the alternatives, ``attribution-mean`` with the mean over the vocabulary,
-        ``runner-up-1`` and so on with the runners-up.
+        ``runner-up-1`` and so on with the runners-up, ``foil-1`` and so on with the measured foils. Foils come first,
+        because a page opens on them.
         """
-        num_runners_up = len(value.heads) - len(CONTRASTS)
-        names = ("attribution", "attribution-mean", *(f"runner-up-{rank + 1}" for rank in range(num_runners_up)))
-        return dict(zip(names, value.heads, strict=True))
+        grids = dict(zip(self._name_contrasts(value), value.heads, strict=True))
+        return {name: grids[name] for name in sorted(grids, key=lambda name: not name.startswith("foil"))}
+
+    @staticmethod
+    def _name_contrasts(value: Attribution) -> list[str]:
+        """Return the names of the grids in the order of the axis ``contrast``."""
+        num_foils = len(value.heads) - len(CONTRASTS) - value.num_runners_up
+        runners_up = [f"runner-up-{rank + 1}" for rank in range(value.num_runners_up)]
+        return ["attribution", "attribution-mean", *runners_up, *(f"foil-{n + 1}" for n in range(num_foils))]
 
     def describe(self, capture: Capture, value: Attribution) -> Mapping[str, Any]:
         """Return the parts by contrast and step; heads only as their sum, because the grids hold each head."""
@@ -134,6 +164,8 @@ class LogitAttribution(Kind):
         return {
             "source_scales": None if value.sources is None else list_numbers(_scale_sources(capture, value.sources)),
             "attribution": {
+                "contrasts": self._name_contrasts(value),
+                "foils": [describe_token(foil.token) for foil in capture.measured_foils],
                 "runners_up": [[describe_token(token) for token in tokens] for tokens in value.runners_up],
                 **{name: list_numbers(values, _SUM_DIGITS) for name, values in parts.items()},
                 "other_parts": list_numbers(value.other_parts),
@@ -153,9 +185,11 @@ class LogitAttribution(Kind):
         The parts of a contrast add up to its part ``all``.
         """
         columns = ("step", "against", "against_token_id", "against_text", "part", "layer", "head", "key_pos", "logit")
+        foils = [(value.foil_contrast(number), foil) for number, foil in enumerate(capture.measured_foils)]
         for step, runners_up in enumerate(value.runners_up):
             contrasts = [*((name, None) for name in CONTRASTS), *(("runner-up", token) for token in runners_up)]
-            for contrast, (against, token) in enumerate(contrasts):
+            numbered = [*enumerate(contrasts), *((i, ("foil", foil.token)) for i, foil in foils if foil.step == step)]
+            for contrast, (against, token) in numbered:
                 place = {"step": step, "against": against}
                 if token is not None:
                     place |= {"against_token_id": token.token_id, "against_text": token.text}
@@ -168,7 +202,7 @@ class LogitAttribution(Kind):
         """Return the shapes that its arrays must have."""
         contrasts, steps = len(value.heads), sizes.num_steps
         first = sizes.num_tokens - steps
-        cells = sum(first + step for step in range(steps))
+        cells = sum(first + step for step in (*range(steps), *sizes.foil_steps))
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(
             ("embedding", "biases", "other_heads", "rounding", "logits"), (contrasts, steps)
         )
@@ -181,6 +215,15 @@ class LogitAttribution(Kind):
 
 def list_rows(capture: Capture) -> list[slice]:
     """Return the cells of each step in ``Attribution.sources`` and ``Attribution.read``, ``[step]``."""
+    return _list_all_rows(capture)[: len(capture.steps)]
+
+
+def list_foil_rows(capture: Capture) -> list[slice]:
+    """Return the cells of each measured foil in ``Attribution.sources`` and ``Attribution.read``, ``[foil]``."""
+    return _list_all_rows(capture)[len(capture.steps) :]
+
+
+def _list_all_rows(capture: Capture) -> list[slice]:
     bounds = [0, *np.cumsum(_row_lengths(capture)).tolist()]
     return list(itertools.starmap(slice, itertools.pairwise(bounds)))
 
@@ -189,9 +232,9 @@ def encode_sources(capture: Capture) -> Iterator[NDArray[np.int8] | None]:
     """Quantize the contributions of each layer's heads by source token to one byte each.
 
     Yields:
-        For each captured layer an array ``[head, cell]`` with the rows of all steps one after the other, or ``None`` if
+        For each captured layer an array ``[head, cell]`` with the rows of ``Attribution.sources``, or ``None`` if
         the contributions are unknown. A code is 127 times the square root of ``|value| / scale``, with the sign of the
-        value. Cells below ``SOURCE_THRESHOLD`` of the step's largest cell are 0; -128 means that there is no value.
+        value. Cells below ``SOURCE_THRESHOLD`` of the row's largest cell are 0; -128 means that there is no value.
     """
     attribution: Attribution | None = capture.evidence.attribution
     if attribution is None or attribution.sources is None:
@@ -206,15 +249,16 @@ def encode_sources(capture: Capture) -> Iterator[NDArray[np.int8] | None]:
 
 
 def _scale_sources(capture: Capture, sources: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the largest absolute value of each step over all heads, ``[step]``."""
+    """Return the largest absolute value of each row over all heads, ``[row]``."""
     lengths = _row_lengths(capture)
     starts = np.cumsum(lengths) - lengths
     return np.maximum.reduceat(find_largest(sources, (0, 1)), starts)
 
 
 def _row_lengths(capture: Capture) -> NDArray[np.int64]:
-    """Return the number of keys in the row of each step, ``[step]``."""
-    return np.array([capture.query_pos_of_step(step.step) + 1 for step in capture.steps])
+    """Return the number of keys in the row of each step, then of each measured foil, ``[row]``."""
+    steps = [step.step for step in capture.steps] + [foil.step for foil in capture.measured_foils]
+    return np.array([capture.query_pos_of_step(step) + 1 for step in steps])
 
 
 def _list_parts(capture: Capture, value: Attribution, contrast: int, step: int) -> Iterator[Row]:
@@ -236,3 +280,8 @@ def _list_account(capture: Capture, value: Attribution, step: int) -> Iterator[R
     if value.read is not None:
         for key_pos, logit in enumerate(value.read[list_rows(capture)[step]]):
             yield {"against": "alternatives, by token read", "part": "attention", "key_pos": key_pos, "logit": logit}
+        for foil, cells in zip(capture.measured_foils, list_foil_rows(capture), strict=True):
+            token = {"against_token_id": foil.token.token_id, "against_text": foil.token.text}
+            for key_pos, logit in enumerate(value.read[cells] if foil.step == step else ()):
+                against = {"against": "foil, by token read", **token}
+                yield {**against, "part": "attention", "key_pos": key_pos, "logit": logit}

@@ -35,6 +35,8 @@ class Lens(WithArrays):
         ranks: rank of that token, 1 for the most probable, int64 ``[layer, step]``.
         best: most probable token, ``[layer][step]``.
         best_logprobs: log-probability of the most probable token, float32 ``[layer, step]``.
+        foil_logprobs: log-probability of each measured foil at its step, float32 ``[layer, foil]``. What the chosen
+            token has more is the difference of their logits.
     """
 
     layers: tuple[int, ...]
@@ -42,6 +44,7 @@ class Lens(WithArrays):
     ranks: NDArray[np.int64]
     best: tuple[tuple[Token, ...], ...]
     best_logprobs: NDArray[np.float32]
+    foil_logprobs: NDArray[np.float32]
 
 
 class LogitLens(Kind):
@@ -64,15 +67,16 @@ class LogitLens(Kind):
                 "ranks": value.ranks.tolist(),
                 "best": [[describe_token(token) for token in tokens] for tokens in value.best],
                 "best_logprobs": list_numbers(value.best_logprobs),
+                "foil_logprobs": list_numbers(value.foil_logprobs),
             }
         }
 
     def tabulate(self, capture: Capture, value: Lens) -> Iterable[Row]:
-        """Return a table row for each layer and step."""
+        """Return a table row for each layer and step, and for each further foil of the step."""
         for row, layer in enumerate(value.layers):
             for step in range(len(capture.steps)):
                 token = value.best[row][step]
-                yield {
+                said = {
                     "layer": layer,
                     "step": step,
                     "logprob": value.logprobs[row, step],
@@ -81,6 +85,13 @@ class LogitLens(Kind):
                     "best_text": token.text,
                     "best_logprob": value.best_logprobs[row, step],
                 }
+                foils = [(n, foil.token) for n, foil in enumerate(capture.measured_foils) if foil.step == step]
+                for number, foil in foils or [(0, None)]:
+                    yield said | {
+                        "against_token_id": foil and foil.token_id,
+                        "against_text": foil and foil.text,
+                        "logit_difference": foil and value.logprobs[row, step] - value.foil_logprobs[row, number],
+                    }
 
     def find(self, capture: Capture, value: Lens, step: int | None) -> Sentence:
         """Return from which layer on the token of a step is the best one."""
@@ -101,4 +112,5 @@ class LogitLens(Kind):
         """Return the required shapes of the value's arrays."""
         shape = len(value.layers), sizes.num_steps
         floats = [Shape(name, getattr(value, name), shape) for name in ("logprobs", "best_logprobs")]
-        return [*floats, Shape("ranks", value.ranks, shape, np.int64)]
+        foils = Shape("foil_logprobs", value.foil_logprobs, (len(value.layers), len(sizes.foil_steps)))
+        return [*floats, foils, Shape("ranks", value.ranks, shape, np.int64)]

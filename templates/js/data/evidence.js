@@ -4,7 +4,7 @@ globalThis.reportgen ??= {};
 reportgen.evidence = (() => {
   "use strict";
 
-  const { forms: made, kinds, pattern, shows, words } = reportgen;
+  const { forms: made, kinds, ledger, shows, words, pattern } = reportgen;
   /** Forms that are kept: those of all heads that a view has beside one another, and some more. */
   const KEPT = 96;
   const NO_GRID_VALUE = -(2 ** 15);
@@ -30,6 +30,19 @@ reportgen.evidence = (() => {
     const bytes = once(readBytes);
     const json = once(readJson);
     const forms = new Map();
+    const foils = content.foils ?? [];
+    const numSteps = n - numPromptTokens;
+    const places = shows.placesOf(
+      numSteps,
+      foils.map((foil) => foil.at(-1)),
+      numPromptTokens,
+    );
+
+    /** Where the effects of a step stand, against what a contrast compares it with. */
+    const placeOf = (step, contrast) => {
+      const foil = ledger.foilAt(foils, contrast, step);
+      return places[foil === null ? step : numSteps + foil];
+    };
 
     /** What is looked up: parts of every sum, the lens, the scales of the arrays. */
     const facts = () => json("evidence");
@@ -65,24 +78,25 @@ reportgen.evidence = (() => {
 
     /**
      * What a heatmap shows of a head, as `{codes, values, first, sink}`: the first key of each query, what a sink takes.
-     * @param {object} look a state, of which it is asked whether rows are of words, and `renormalised`
+     * @param {object} look a state, of which it is asked whether rows are of words, and `renormalised`, and what effects are against
      */
     function form(show, layer, head, look = {}) {
       const divided = Boolean(look.renormalised) && !shows.KINDS[show].signed;
       const withFirst = look.withFirst ?? true;
       // Only the word that holds the first token looks different without it; of tokens, views leave out a column.
-      const name = [show, layer, head, Boolean(look.words), divided, look.words ? withFirst : ""].join(" ");
+      const against = show === "attribution" ? look.contrast : "";
+      const name = [show, layer, head, Boolean(look.words), divided, look.words ? withFirst : "", against].join(" ");
       if (!forms.has(name)) {
         if (forms.size >= KEPT) forms.delete(forms.keys().next().value);
-        forms.set(name, makeForm(show, layer, head, words.unitsOf(content, look.words), divided, withFirst));
+        forms.set(name, makeForm(show, layer, head, words.unitsOf(content, look.words), divided, withFirst, against));
       }
       return forms.get(name);
     }
 
     /** First what concerns single tokens, then their sums. */
-    async function makeForm(show, layer, head, units, divided, withFirst) {
+    async function makeForm(show, layer, head, units, divided, withFirst, against) {
       const [read, sink, rests] = await Promise.all([
-        readForm(show, layer, head),
+        readForm(show, layer, head, against),
         show === "weight" ? sinkOf(layer, head) : null,
         divided ? restsOf(show, layer, head) : null,
       ]);
@@ -98,10 +112,11 @@ reportgen.evidence = (() => {
       return whole && rest.map((value, queryPos) => (whole[queryPos] ? value / whole[queryPos] : 0));
     }
 
-    async function readForm(show, layer, head) {
+    async function readForm(show, layer, head, against) {
       if (show === "attribution") {
         const [sources, { source_scales: scales }] = await Promise.all([sourcesOf(layer, head), facts()]);
-        return shows.formOfSources(sources, scales, n, numPromptTokens);
+        const rows = Array.from({ length: numSteps }, (_, step) => placeOf(step, against));
+        return shows.formOfSources(sources, scales, n, rows);
       }
       const codes = await store.headCodes(layer, head);
       if (show !== "weighted") return shows.formOfWeights(codes);
@@ -179,7 +194,7 @@ reportgen.evidence = (() => {
       const row = {
         weight: seen(shows.weightsOf(codes)),
         weighted: seen(norms && shows.sharesOf(codes, norms, written?.[queryPos])),
-        attribution: seen(sources && shows.attributionOf(sources, known.source_scales, step, numPromptTokens)),
+        attribution: seen(sources && shows.attributionOf(sources, known.source_scales, placeOf(step, look.contrast))),
       };
       const left = dropped && { weight: dropped[queryPos], ...(norms && { weighted: missingOf(row.weighted) }) };
       const slack = dropped && {
@@ -249,13 +264,21 @@ reportgen.evidence = (() => {
       return new Float32Array(all.buffer, all.byteOffset, all.length / 4);
     });
 
-    /** A function of the step: what attention of all heads read for its token, in logits by token read. */
+    /** A function of step and contrast: what attention of all heads read for the token, in logits by token read. */
     async function read() {
       const all = await floats("read");
-      const before = pattern.triangleSize(numPromptTokens - 1);
-      return (step) => {
-        const start = pattern.triangleSize(numPromptTokens - 1 + step) - before;
-        return all.subarray(start, start + numPromptTokens + step);
+      return (step, contrast) => {
+        const { start, length } = placeOf(step, contrast);
+        return all.subarray(start, start + length);
+      };
+    }
+
+    /** What is said of what attention read for the token of a step, against what a contrast compares it with. */
+    async function readsOf() {
+      const { answers: said, foil_reads: foilReads } = await answers();
+      return (step, contrast) => {
+        const foil = ledger.foilAt(foils, contrast, step);
+        return foil === null ? said[step].read : foilReads[foil];
       };
     }
 
@@ -263,7 +286,19 @@ reportgen.evidence = (() => {
     const answers = () => json("answers");
 
     const rollout = () => squares("rollout");
-    return { facts, form, row, weights, grid, numbers, read, answers, rollout, hasRead: Boolean(content.has_read) };
+    return {
+      facts,
+      form,
+      row,
+      weights,
+      grid,
+      numbers,
+      read,
+      readsOf,
+      answers,
+      rollout,
+      hasRead: Boolean(content.has_read),
+    };
   }
 
   return { makeEvidence };

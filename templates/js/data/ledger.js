@@ -4,31 +4,57 @@ globalThis.reportgen ??= {};
 reportgen.ledger = (() => {
   "use strict";
 
-  const [ALTERNATIVES, MEAN] = [0, 1];
+  const FOIL = /^(.*?)-?foil-(\d+)$/;
 
-  /** Which contrast of the attribution a measure is, first the alternatives, then the mean; null for an ablation or its estimate. */
-  function contrastOf(measure) {
-    if (measure === "attribution") return ALTERNATIVES;
-    if (measure === "attribution-mean") return MEAN;
-    const runnerUp = /^runner-up-(\d+)$/.exec(measure);
-    return runnerUp ? MEAN + Number(runnerUp[1]) : null;
+  /**
+   * The foil that a measure compares a step with, by number; null where that is no foil.
+   * @param {any[][]} foils of the page, the step last; each holds for its own step
+   */
+  function foilAt(foils, measure, step) {
+    const asked = FOIL.exec(measure);
+    if (!asked) return null;
+    const stepOf = (foil) => foil?.at(-1);
+    const number =
+      stepOf(foils[Number(asked[2]) - 1]) === step
+        ? Number(asked[2]) - 1
+        : foils.findIndex((foil) => stepOf(foil) === step);
+    return number < 0 ? null : number;
+  }
+
+  /** What a measure is at a step: where its foil is for another step, the step's own foil, or else the alternatives. */
+  function held(foils, measure, step) {
+    const asked = FOIL.exec(measure);
+    if (!asked) return measure;
+    const number = foilAt(foils, measure, step);
+    const foil = number === null ? [] : [`foil-${number + 1}`];
+    return [...(asked[1] ? [asked[1]] : []), ...foil].join("-") || "attribution";
+  }
+
+  /** Whether a measure is an effect on the logit, and no ablation or estimate of one. */
+  const isEffect = (measure) => !/ablation|estimate/.test(measure);
+
+  /** Which contrast of the attribution a measure is; null for an ablation or its estimate. */
+  function contrastOf({ attribution }, measure) {
+    return isEffect(measure) ? attribution.contrasts.indexOf(measure) : null;
   }
 
   /** What the values of a measure are counted in. */
   function unitOf(measure) {
-    return contrastOf(measure) === null ? "nats" : "logits";
+    return isEffect(measure) || FOIL.test(measure) ? "logits" : "nats";
   }
 
   /** The token that a step's token is compared with, as text; null where that is no single token. */
-  function runnerUpOf({ attribution }, measure, step) {
-    const contrast = contrastOf(measure);
-    return (contrast > MEAN && step !== null && attribution.runners_up[step][contrast - MEAN - 1]?.[1]) || null;
+  function otherOf({ attribution }, measure, step) {
+    const foil = FOIL.exec(measure);
+    if (foil) return attribution.foils[Number(foil[2]) - 1][1];
+    const runnerUp = /^runner-up-(\d+)$/.exec(measure);
+    return (runnerUp && step !== null && attribution.runners_up[step][Number(runnerUp[1]) - 1]?.[1]) || null;
   }
 
   /** Why a step's attribution is not shown; empty where it is. */
-  function withheld({ attribution }, measure, step) {
-    const contrast = contrastOf(measure);
-    const reason = contrast === null ? "" : attribution.withheld[contrast]?.[step];
+  function withheld(facts, measure, step) {
+    const contrast = contrastOf(facts, measure);
+    const reason = contrast === null ? "" : facts.attribution.withheld[contrast]?.[step];
     return reason ? `n/a: ${reason}` : "";
   }
 
@@ -38,11 +64,11 @@ reportgen.ledger = (() => {
   }
 
   /** What the MLPs of the captured layers wrote; null for ablations, which leave them alone. */
-  function mlpsOf({ attribution }, measure, step, layers) {
-    const contrast = contrastOf(measure);
+  function mlpsOf(facts, measure, step, layers) {
+    const contrast = contrastOf(facts, measure);
     return contrast === null
       ? null
-      : layers.map((layer) => attribution.other_parts[contrast][step][layer] ?? Number.NaN);
+      : layers.map((layer) => facts.attribution.other_parts[contrast][step][layer] ?? Number.NaN);
   }
 
   /**
@@ -52,8 +78,9 @@ reportgen.ledger = (() => {
    * @param {number} step
    * @param {{gaps: object[], has_all_heads: boolean}} content what the page says of layers and heads
    */
-  function sumOf({ attribution }, measure, step, { gaps, has_all_heads: hasAllHeads }) {
-    const contrast = contrastOf(measure);
+  function sumOf(facts, measure, step, { gaps, has_all_heads: hasAllHeads }) {
+    const { attribution } = facts;
+    const contrast = contrastOf(facts, measure);
     if (contrast === null || attribution.logits[contrast][step] === null) return null;
     const at = (name) => attribution[name][contrast][step];
     const parts = [
@@ -70,7 +97,7 @@ reportgen.ledger = (() => {
       total,
       logit: at("logits"),
       rounding: at("rounding"),
-      account: contrast === ALTERNATIVES ? accountOf(attribution, step) : [],
+      account: measure === "attribution" ? accountOf(attribution, step) : [],
     };
   }
 
@@ -110,7 +137,7 @@ reportgen.ledger = (() => {
     return lastOther === ranks.length - 1 ? -1 : lastOther + 1;
   }
 
-  return { ALTERNATIVES, MEAN, contrastOf, unitOf, runnerUpOf, withheld, screenOf, mlpsOf, sumOf, rank, settledFrom };
+  return { foilAt, held, isEffect, unitOf, otherOf, withheld, screenOf, mlpsOf, sumOf, rank, settledFrom };
 })();
 
 if (typeof module !== "undefined") module.exports = reportgen.ledger;

@@ -44,13 +44,26 @@ reportgen.shows = (() => {
     return whole ? lengths.map((length) => length / whole) : lengths;
   }
 
-  /** What a head wrote at a step from each key; `sources` hold the rows of all steps one after the other. */
-  function attributionOf(sources, scales, step, numPromptTokens) {
-    const start = pattern.triangleSize(numPromptTokens - 1 + step) - pattern.triangleSize(numPromptTokens - 1);
-    const row = sources.subarray(start, start + numPromptTokens + step);
-    return Float32Array.from(row, (code) =>
-      code === -128 ? Number.NaN : Math.sign(code) * (code / 127) ** 2 * scales[step],
+  /**
+   * What a head wrote from each key.
+   * @param {Int8Array} sources rows of effects one after the other
+   * @param {number[]} scales of the rows
+   * @param {{row: number, start: number, length: number}} place of a row, as `placesOf` lists them
+   */
+  function attributionOf(sources, scales, { row, start, length }) {
+    return Float32Array.from(sources.subarray(start, start + length), (code) =>
+      code === -128 ? Number.NaN : Math.sign(code) * (code / 127) ** 2 * scales[row],
     );
+  }
+
+  /** Where the rows of effects stand: of all steps, then of the foils, whose steps are `foilSteps`. */
+  function placesOf(numSteps, foilSteps, numPromptTokens) {
+    let start = 0;
+    return [...Array(numSteps).keys(), ...foilSteps].map((step, row) => {
+      const length = numPromptTokens + step;
+      start += length;
+      return { row, start: start - length, length };
+    });
   }
 
   function formOfWeights(codes) {
@@ -67,17 +80,16 @@ reportgen.shows = (() => {
     return shares;
   }
 
-  /** Rows of steps alone; at the others a head wrote towards no token that was chosen. */
-  function formOfSources(sources, scales, n, numPromptTokens) {
-    const rows = scales.map((_, step) => attributionOf(sources, scales, step, numPromptTokens));
+  /** Rows of steps alone, at their `places`; at the others a head wrote towards no token that was chosen. */
+  function formOfSources(sources, scales, n, places) {
+    const rows = places.map((place) => attributionOf(sources, scales, place));
     const high = Math.max(0, ...rows.map(pattern.largest));
     const codes = new Uint8Array(pattern.triangleSize(n));
-    rows.forEach((row, step) => {
+    for (const row of rows)
       codes.set(
         Array.from(row, (value) => signedCode(value, high)),
-        pattern.triangleSize(numPromptTokens - 1 + step),
+        pattern.triangleSize(row.length - 1),
       );
-    });
     return { codes, values: signedValues(high) };
   }
 
@@ -97,6 +109,7 @@ reportgen.shows = (() => {
     weightsOf,
     sharesOf,
     attributionOf,
+    placesOf,
     formOfWeights,
     allSharesOf,
     formOfSources,

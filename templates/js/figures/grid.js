@@ -80,8 +80,9 @@ reportgen.grid = (() => {
       }
       if (state.by === "effect") {
         const nothing = new Float32Array(bounds.layers.length * bounds.heads.length).fill(Number.NaN);
-        const withheld = ledger.withheld(await evidence.facts(), state.contrast, state.step);
-        return { values: withheld ? nothing : await evidence.grid(state.contrast, state.step), signed: true };
+        const contrast = ledger.held(bounds.foils, state.contrast, state.step);
+        const withheld = ledger.withheld(await evidence.facts(), contrast, state.step);
+        return { values: withheld ? nothing : await evidence.grid(contrast, state.step), signed: true };
       }
       if (state.by === "pattern") return { values: new Float32Array(), patterns: await now.overview() };
       const rows = await Promise.all(
@@ -115,12 +116,16 @@ reportgen.grid = (() => {
       say(now, content);
     }
 
-    function say({ state, bounds: { numPromptTokens } }, content) {
+    function say({ state, bounds: { numPromptTokens, foils } }, content) {
       const kind = content.score_kinds.find(({ name }) => name === state.by);
       const names = { weight: "largest weight", pattern: "patterns" };
       const place = document.getElementById("map-says");
       if (state.by !== "effect") place.textContent = kind ? kind.title : names[state.by];
-      else place.replaceChildren("effect on ", text.tok(content.tokens[numPromptTokens + state.step][1]));
+      else {
+        const foil = ledger.foilAt(foils, state.contrast, state.step);
+        const over = foil === null ? [] : [" over ", text.tok(foils[foil][1])];
+        place.replaceChildren("effect on ", text.tok(content.tokens[numPromptTokens + state.step][1]), ...over);
+      }
     }
 
     function lines({ layer, head }, { content, state }) {
@@ -159,23 +164,22 @@ reportgen.grid = (() => {
     async function draw(now, isCurrent) {
       const { state, evidence } = now;
       const facts = await evidence.facts();
-      const screen = ledger.screenOf(facts, state.measure);
+      const measure = ledger.held(bounds.foils, state.measure, state.step);
+      const screen = ledger.screenOf(facts, measure);
       const [found, ...both] = await Promise.all(
-        [state.measure, ...(screen ? [screen.ablation, screen.estimate] : [])].map((name) =>
-          evidence.grid(name, state.step),
-        ),
+        [measure, ...(screen ? [screen.ablation, screen.estimate] : [])].map((name) => evidence.grid(name, state.step)),
       );
       if (!isCurrent()) return;
       screened = screen && both;
-      const why = ledger.withheld(facts, state.measure, state.step);
+      const why = ledger.withheld(facts, measure, state.step);
       heads = why ? found.fill(Number.NaN) : found;
-      mlps = why ? null : ledger.mlpsOf(facts, state.measure, state.step, bounds.layers);
-      const withMlps = ledger.contrastOf(state.measure) !== null;
+      mlps = why ? null : ledger.mlpsOf(facts, measure, state.step, bounds.layers);
+      const withMlps = ledger.isEffect(measure);
       const [rows, columns] = [bounds.layers.length, bounds.heads.length];
       const drawing = grid.drawing(now);
       figure.draw({
         ...drawing,
-        key: [state.measure, state.step].join(" "),
+        key: [measure, state.step].join(" "),
         columns: columns + (withMlps ? 1 + GAP : 0),
         columnLabels: [...drawing.columnLabels, ...(withMlps ? [{ text: "MLP", at: columns + GAP + 0.5 }] : [])],
         makeImages: () => [

@@ -10,9 +10,12 @@ reportgen.lens = (() => {
   function lens(figure) {
     let facts = null;
     let rows = [];
+    /** The step of a foil is its last item. */
+    let foils = [];
 
     async function draw(scene, isCurrent) {
       const { state, bounds, content, evidence } = scene;
+      foils = bounds.foils;
       const { lens: found } = await evidence.facts();
       if (!isCurrent()) return;
       facts = found;
@@ -39,7 +42,9 @@ reportgen.lens = (() => {
 
     /** What each layer would say at the step, and how it ranks the token that was written. */
     function drawTable(table, step) {
-      const { layers, logprobs, ranks, best, best_logprobs: bests } = facts;
+      const { layers, logprobs, ranks, best, best_logprobs: bests, foil_logprobs: others } = facts;
+      const compared = [...foils.keys()].filter((foil) => foils[foil].at(-1) === step);
+      for (const head of table.querySelectorAll("[data-foil]")) head.hidden = Number(head.dataset.foil) !== step;
       const settled = ledger.settledFrom(ranks.map((row) => row[step]));
       const number = (said) => text.element("td", { class: "number" }, said);
       table.tBodies[0].replaceChildren(
@@ -52,6 +57,7 @@ reportgen.lens = (() => {
             number(numbers.formatPercent(bests[row][step])),
             number(numbers.formatPercent(logprobs[row][step])),
             number(String(ranks[row][step])),
+            ...compared.map((foil) => number(numbers.formatSigned(logprobs[row][step] - others[row][foil], 2))),
           ),
         ),
       );

@@ -31,8 +31,9 @@ reportgen.panel = (() => {
   async function readEffects(scene) {
     const { state, bounds, evidence } = scene;
     if (!bounds.contrasts.length || !states.readsForStep(state, bounds)) return null;
-    if (ledger.withheld(await evidence.facts(), state.contrast, state.step)) return null;
-    const grid = await evidence.grid(state.contrast, state.step);
+    const contrast = ledger.held(bounds.foils, state.contrast, state.step);
+    if (ledger.withheld(await evidence.facts(), contrast, state.step)) return null;
+    const grid = await evidence.grid(contrast, state.step);
     return ({ layer, head }) => grid[bounds.layers.indexOf(layer) * bounds.heads.length + bounds.heads.indexOf(head)];
   }
 
@@ -198,6 +199,7 @@ reportgen.panel = (() => {
           "patterns",
           width,
           state.show,
+          state.contrast,
           state.scale,
           state.withFirst,
           state.renormalised,

@@ -27,17 +27,17 @@ reportgen.read = (() => {
 
     async function draw(scene, isCurrent) {
       const { state, bounds, content, evidence } = scene;
-      const [all, { answers }] = await Promise.all([evidence.read(), evidence.answers()]);
+      const [all, foundAt] = await Promise.all([evidence.read(), evidence.readsOf()]);
       if (!isCurrent()) return;
       units = axis.unitsOf({ ...scene, state: { ...state, words: false } });
       steps = stepsOf(scene);
-      scales = steps.map((step) => scaleOf(all(step)));
-      rows = steps.map((step, i) => all(step).map((value) => value / scales[i]));
+      scales = steps.map((step) => scaleOf(all(step, state.contrast)));
+      rows = steps.map((step, i) => all(step, state.contrast).map((value) => value / scales[i]));
       columns = axis.chooseColumns(scene, units, rows);
       const selected = steps.indexOf(state.step);
       const border = axis.borderOf(scene, units, columns);
       figure.draw({
-        key: [steps.join(" "), columns.join(" ")].join(" | "),
+        key: [steps.join(" "), columns.join(" "), state.contrast].join(" | "),
         rows: steps.length,
         columns: columns.length,
         makeImages: () => [{ values: stack(), rows: steps.length, columns: columns.length }],
@@ -50,9 +50,12 @@ reportgen.read = (() => {
         columnLabels: axis.labelColumns(scene, units, columns),
         frames: selected < 0 ? INVISIBLE : [[0, selected, columns.length, 1]],
         dividers: axis.dividersAt(border, steps.length),
-        notes: steps.map((step) => noteOf(answers[step].read, content)),
+        notes: steps.map((step) => noteOf(foundAt(step, state.contrast), content)),
         say: (row, column) => numbers.formatEffect(rows[row][columns[column]] * scales[row]),
       });
+      document.getElementById("read-over").textContent = state.contrast.startsWith("foil")
+        ? "its foil where it has one, otherwise its alternatives"
+        : "its alternatives";
       const button = document.querySelector('[data-all="steps"]');
       if (button)
         button.textContent = state.all.includes("steps") ? "show fewer" : `show all ${states.numSteps(bounds)} tokens`;
@@ -100,9 +103,9 @@ reportgen.read = (() => {
       return column < 0 ? [] : [[column, 0, 1, steps.length]];
     }
 
-    async function lines({ step, keyPos }, { evidence, content, bounds }) {
-      const row = (await evidence.read())(step);
-      const { read: found } = (await evidence.answers()).answers[step];
+    async function lines({ step, keyPos }, { state, evidence, content, bounds }) {
+      const row = (await evidence.read())(step, state.contrast);
+      const found = (await evidence.readsOf())(step, state.contrast);
       const written = text.quote(content.tokens[bounds.numPromptTokens + step][1]);
       return [
         `through attention ${numbers.formatSigned(row[keyPos], 2)} logits for ${written}`,

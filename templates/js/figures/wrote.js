@@ -15,15 +15,18 @@ reportgen.wrote = (() => {
    * @param {object} found `why` nothing is shown, values of `heads` and `mlps`
    */
   function draw({ state, content, bounds }, facts, { why, heads, mlps }) {
-    const { measure, step } = state;
+    const { step } = state;
+    const measure = ledger.held(bounds.foils, state.measure, step);
     const shown = content.tokens[bounds.numPromptTokens + step][1];
     const { most, least } = ledger.rank(heads, mlps, content, LISTED);
-    const isAblation = ledger.contrastOf(measure) === null;
+    const isAblation = !ledger.isEffect(measure);
+    const [more, less] =
+      ledger.unitOf(measure) === "logits" ? ["Farther ahead", "Less ahead"] : ["More probable", "Less probable"];
     const without = isEstimate(facts, measure) ? "without, by estimate" : "without";
     byId("effect-of").replaceChildren(text.tok(shown));
     text.write(byId("effect-says"), why || sayMeasure(facts, measure, step, text.quote(shown)));
-    byId("most-title").textContent = isAblation ? `More probable ${without}` : "Most for it";
-    byId("least-title").textContent = isAblation ? `Less probable ${without}` : "Most against it";
+    byId("most-title").textContent = isAblation ? `${more} ${without}` : "Most for it";
+    byId("least-title").textContent = isAblation ? `${less} ${without}` : "Most against it";
     const largest = pattern.largest([...most, ...least].map(({ value }) => value)) || 1;
     const sum = why ? null : ledger.sumOf(facts, measure, step, content);
     const rounding = Math.abs(sum?.rounding ?? 0);
@@ -35,20 +38,21 @@ reportgen.wrote = (() => {
   const isEstimate = (facts, measure) => ledger.screenOf(facts, measure)?.estimate === measure;
 
   function sayMeasure(facts, measure, step, shown) {
-    const contrast = ledger.contrastOf(measure);
-    if (contrast === null) {
+    const other = ledger.otherOf(facts, measure, step);
+    if (!ledger.isEffect(measure)) {
       const screen = ledger.screenOf(facts, measure);
       const what = isEstimate(facts, measure) ? "Estimated, not measured change" : "Change";
-      return `${what} of the log-probability of ${shown} without a head, in nats. ${screen?.says ?? ""}`.trim();
+      const of =
+        other === null
+          ? `log-probability of ${shown} without a head, in nats`
+          : `logit of ${shown} minus that of ${text.quote(other)} without a head`;
+      return `${what} of the ${of}. ${screen?.says ?? ""}`.trim();
     }
-    const runnerUp = ledger.runnerUpOf(facts, measure, step);
-    if (contrast > ledger.MEAN && runnerUp === null) return `Token ${step + 1} has no such runner-up.`;
+    if (measure.startsWith("runner-up") && other === null) return `Token ${step + 1} has no such runner-up.`;
     const than =
-      contrast === ledger.ALTERNATIVES
-        ? "its alternatives, by their probability"
-        : contrast === ledger.MEAN
-          ? "the mean of the vocabulary"
-          : text.quote(runnerUp);
+      { attribution: "its alternatives, by their probability", "attribution-mean": "the mean of the vocabulary" }[
+        measure
+      ] ?? text.quote(other);
     return `Effect of whole heads and MLPs on ${shown}, in logits, against ${than}.`;
   }
 
@@ -72,12 +76,11 @@ reportgen.wrote = (() => {
   function drawSum(table, sum, facts, measure, step) {
     table.hidden = sum === null;
     if (sum === null) return;
-    const runnerUp = ledger.runnerUpOf(facts, measure, step);
-    const isMean = ledger.contrastOf(measure) === ledger.MEAN;
+    const other = ledger.otherOf(facts, measure, step);
     const than =
-      runnerUp !== null
-        ? `that of ${text.quote(runnerUp)}`
-        : `the mean of the ${isMean ? "vocabulary" : "alternatives"}`;
+      other !== null
+        ? `that of ${text.quote(other)}`
+        : `the mean of the ${measure === "attribution" ? "alternatives" : "vocabulary"}`;
     const line = (name, value, attributes = {}) =>
       text.element(
         "tr",
@@ -93,15 +96,15 @@ reportgen.wrote = (() => {
   }
 
   /** The measure whose definition holds for another: one for all contrasts of the attribution. */
-  const explainedBy = (measure) => (ledger.contrastOf(measure) === null ? measure : "attribution");
+  const explainedBy = (measure) => (ledger.isEffect(measure) ? "attribution" : measure.replace(/-foil-\d+$/, ""));
 
   /** Name the runners-up of a step in the list of measures, and show the chosen measure's question mark alone. */
   function nameMeasures(facts, { measure, step }) {
     for (const list of [byId("measure"), byId("contrast")].filter(Boolean)) {
       for (const option of list.options) {
-        if (!(ledger.contrastOf(option.value) > ledger.MEAN)) continue;
-        const runnerUp = ledger.runnerUpOf(facts, option.value, step);
-        const rank = ledger.contrastOf(option.value) - ledger.MEAN;
+        const rank = /^runner-up-(\d+)$/.exec(option.value)?.[1];
+        if (!rank) continue;
+        const runnerUp = ledger.otherOf(facts, option.value, step);
         option.textContent = `against ${runnerUp === null ? `runner-up ${rank}` : `“${runnerUp}”`}`;
       }
     }

@@ -25,6 +25,7 @@ reportgen.blocks = (() => {
       heatmap_modes: content.heatmap_modes,
       grid_metrics: content.grid_metrics,
       contrasts: content.contrasts,
+      foils: content.foils ?? [],
     };
   }
 

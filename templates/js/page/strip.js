@@ -10,7 +10,7 @@ reportgen.strip = (() => {
   async function load(scene) {
     const { state, bounds, evidence } = scene;
     if (state.shading === "effect" && states.readsForStep(state, bounds) && evidence.hasRead) {
-      const row = (await evidence.read())(state.step);
+      const row = (await evidence.read())(state.step, state.contrast);
       // Of a step that is withheld only weights are known.
       if (!row.every(Number.isNaN)) return { row, signed: true, high: read.scaleOf(row) };
     }
