@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from reportgen.captures.record import Capture
 from reportgen.files import atomic_write, make_folder
-from reportgen.prompts.slugs import name_pages
+from reportgen.prompts.slugs import name_page
 from reportgen.records import DEFAULT_MODEL, Generation, Prompt
 from reportgen.records.errors import OptionError
 
@@ -161,7 +161,7 @@ def make_prompt(text: str, model: str, keys: Mapping[str, Any]) -> Prompt:
         values["generation"] = (
             {**generation, **settings} if isinstance(generation, dict) else replace(generation, **settings)
         )
-    return name_pages([Prompt(text, model=model, **values)])[0]
+    return name_page(Prompt(text, model=model, **values))
 
 
 def _check_loaded(model: object) -> None:

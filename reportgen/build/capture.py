@@ -10,7 +10,7 @@ from reportgen.captures.collector import Watch
 from reportgen.captures.record import Capture
 from reportgen.evidence.evidence_collector import EvidenceCollector
 from reportgen.models.model import LoadedModel
-from reportgen.prompts.slugs import name_pages
+from reportgen.prompts.slugs import name_page
 from reportgen.records import EncodedPrompt, Prompt
 from reportgen.records.errors import ModelError, PromptError
 
@@ -32,9 +32,10 @@ def capture(model: LoadedModel, prompt: Prompt, watch: Watch = lambda *_: None) 
         NotEnoughMemory: the attention weights do not fit in this machine's memory.
         CaptureMismatch: the model's attention is not causal softmax attention.
         UnsupportedModel: the model provides no attention weights.
-        PromptError: the prompt cannot be encoded, selects layers or heads that do not exist, or the run failed.
+        PromptError: the prompt cannot be encoded, selects layers or heads that do not exist, has several return
+            sequences and names none, or the run failed.
     """
-    (named,) = name_pages([replace(prompt, model=model.info.name, adapter=model.info.adapter)])
+    named = name_page(replace(prompt, model=model.info.name, adapter=model.info.adapter))
     return captures.capture(model, named, EvidenceCollector, watch)
 
 

@@ -69,7 +69,11 @@ class AttentionResult:
 
 
 def attend(
-    network: PreTrainedModel, texts: Sequence[CaptureRequest], num_heads: int, recording: Recording | None = None
+    network: PreTrainedModel,
+    texts: Sequence[CaptureRequest],
+    num_heads: int,
+    recording: Recording | None = None,
+    rows: Sequence[int] | None = None,
 ) -> list[AttentionResult]:
     """Return the attention of the selected layers and heads, from a recording or from a pass over a batch of texts.
 
@@ -78,6 +82,7 @@ def attend(
         texts: the batch; the results of a text do not depend on the others.
         num_heads: number of heads per layer.
         recording: recording of the generation of these texts; ``None`` if there is none.
+        rows: row of each text in the recording; ``None`` if they are all of its texts in order.
 
     Returns:
         Weights and logits of each text.
@@ -95,7 +100,7 @@ def attend(
     if recording is None:
         logits = run_pass(network, traced, fast=strategy.fast, chunked_logits=strategy.chunked_logits)
     else:
-        logits = recording.show(traced)
+        logits = recording.show(traced, rows)
     return [packer.finish(text_logits) for packer, text_logits in zip(packers, logits, strict=True)]
 
 

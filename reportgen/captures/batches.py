@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -32,8 +33,9 @@ def make_batches(model: LoadedModel, prompts: Sequence[Prompt], batch_size: int 
 
     Returns:
         Batches in the order of their first prompts; the prompts of a batch keep their order. A prompt with sampling,
-        beam search, a repetition penalty or additional evidence, or that cannot be encoded, forms a batch alone. So
-        does one that is so long that the model's rotary positions depend on the length.
+        beam search, a repetition penalty, stop strings or additional evidence, or that cannot be encoded, forms a batch
+        alone. So does one that is so long that the model's rotary positions depend on the length. The return sequences
+        of a prompt, which one generation gives, are a batch.
     """
     encoded = [encode_prompt(model, prompt) for prompt in prompts]
     if batch_size == 1 or not _can_pad(model):
@@ -63,6 +65,9 @@ def _cut(model: LoadedModel, indices: list[int], encoded: Sequence[EncodedPrompt
         positions = length + count_new_tokens(prompt, length, model.info.context_window)
         alone = not length or not can_share(prompt.generation) or prompt.evidence
         alone = alone or (switch is not None and positions > switch)
+        if batches and _are_siblings(encoded[batches[-1][0]].prompt, prompt):
+            batches[-1].append(index)
+            continue
         if batches and not alone:
             batch, shortest = batches[-1], len(encoded[batches[-1][0]].token_ids)
             fits = (len(batch) + 1) * positions <= _POSITIONS
@@ -76,4 +81,15 @@ def _cut(model: LoadedModel, indices: list[int], encoded: Sequence[EncodedPrompt
 
 def _settings_of(prompt: Prompt) -> Any:
     """Return the settings that must be equal for all prompts of a batch."""
-    return prompt.max_new_tokens, prompt.generation, prompt.evidence
+    return prompt.max_new_tokens, replace(prompt.generation, return_sequence=None), prompt.evidence
+
+
+def _are_siblings(prompt: Prompt, other: Prompt) -> bool:
+    """Return whether two prompts are return sequences of one generation; ablation runs each of them alone."""
+    if prompt.generation.num_return_sequences == 1 or prompt.evidence:
+        return False
+    family = [
+        replace(one, slug="", title="", generation=replace(one.generation, return_sequence=None))
+        for one in (prompt, other)
+    ]
+    return family[0] == family[1]

@@ -193,7 +193,8 @@ class _Capturer:
                 CaptureRequest(collector.token_ids, prompt.layers, prompt.heads, collector.rows, (collector,))
                 for prompt, collector in zip(prepared, collectors, strict=True)
             ]
-            results = attend(network, requests, model.info.num_heads, recording)
+            rows = [one.row for one in generated]
+            results = attend(network, requests, model.info.num_heads, recording, rows)
             parts = zip(prepared, generated, collectors, results, strict=True)
             strategy = SECOND_PASS if recording is None else ONE_PASS
             return [replace(self._finish(*part), strategy=strategy) for part in parts if self.wanted(part[0].prompt)]
@@ -202,7 +203,12 @@ class _Capturer:
         prompt, texts = prepared[0].prompt, [one.token_ids for one in prepared]
         if prompt.max_new_tokens == 0:
             return find_next_tokens(self.model, texts, recorded=recorded)
-        return generate(self.model, texts, prompt.max_new_tokens, prompt.generation, recorded=recorded)
+        if prompt.generation.num_return_sequences == 1:
+            return generate(self.model, texts, prompt.max_new_tokens, prompt.generation, recorded=recorded)
+        # All sequences are generated, however many of them are captured: each changes the tokens of the others.
+        found = generate(self.model, texts[:1], prompt.max_new_tokens, prompt.generation, recorded=recorded)
+        numbers = [one.prompt.generation.return_sequence or 1 for one in prepared]
+        return [found[number - 1] for number in numbers]
 
     def _check_memory(self, prepared: Sequence[_PreparedPrompt], strategy: CaptureStrategy) -> None:
         needed = 0

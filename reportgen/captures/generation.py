@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import GenerationConfig, PreTrainedModel
+from transformers.generation.stopping_criteria import StopStringCriteria
 
 from reportgen.instrumentation.inputs import generating, make_prompts
 from reportgen.instrumentation.recording import Recording, record
@@ -34,6 +35,7 @@ class GenerationResult:
         filtered: logits of each step after sampling filters, ``[vocabulary]`` each; empty with beam search.
         no_tokens: why there are no new tokens; empty if there are.
         recording: recording of the run, which all prompts of a batch share; ``None`` if it was not recorded.
+        row: row of the recording that is this text's.
     """
 
     token_ids: tuple[int, ...] = ()
@@ -41,6 +43,7 @@ class GenerationResult:
     filtered: tuple[torch.Tensor, ...] = ()
     no_tokens: str = ""
     recording: Recording | None = None
+    row: int = 0
 
 
 def count_new_tokens(prompt: Prompt, num_prompt_tokens: int, context_window: int | None) -> int:
@@ -58,10 +61,11 @@ def count_new_tokens(prompt: Prompt, num_prompt_tokens: int, context_window: int
 def can_share(generation: Generation) -> bool:
     """Return whether batching leaves the generated tokens unchanged.
 
-    Sampling uses one random number generator for the whole batch, and beam search and repetition penalty include the
-    padding; all three change the tokens.
+    Sampling uses one random number generator for the whole batch, and beam search, repetition penalty and stop strings
+    include the padding; all four change the tokens.
     """
-    return not generation.do_sample and generation.num_beams == 1 and generation.repetition_penalty is None
+    plain = generation.num_beams == 1 and generation.repetition_penalty is None and not generation.stop_strings
+    return plain and not generation.do_sample
 
 
 def generate(
@@ -76,13 +80,14 @@ def generate(
 
     Args:
         model: the model, in evaluation mode.
-        texts: token ids of each prompt, at least one prompt; several only if ``can_share`` returns true.
+        texts: token ids of each prompt, at least one prompt; several only if ``can_share`` returns true, so never with
+            several return sequences.
         max_new_tokens: maximum number of new tokens, at least 1.
         generation: generation settings; the caller's random state is not changed.
         recorded: record the run, unless it is a beam search.
 
     Returns:
-        The new tokens of each prompt with their logits.
+        The new tokens of each prompt with their logits; of one prompt with return sequences, of each sequence.
 
     Raises:
         UnsupportedModel: the model appends tokens to the text before it predicts the next one.
@@ -97,15 +102,39 @@ def generate(
             return_dict_in_generate=True,
             output_logits=True,
             output_scores=True,
+            tokenizer=model.tokenizer if generation.stop_strings else None,
             **_settings(generation),
         )
 
     with generating(network, config), _seeded(network, generation.seed), _checked_inputs(network, length):
         # The beams of a search change places between steps.
         output, recording = record(network, run) if recorded and generation.num_beams == 1 else (run(), None)
+    ends = _find_ends(output.sequences, length, model, config, generation.stop_strings)
+    made = [_take(output, row, output.sequences[row, length:end].tolist()) for row, end in enumerate(ends)]
+    return [replace(one, recording=recording, row=row) for row, one in enumerate(made)]
+
+
+def _find_ends(
+    sequences: torch.Tensor, start: int, model: LoadedModel, config: GenerationConfig, stop_strings: Sequence[str]
+) -> list[int]:
+    """Return where each text ends, behind its first stop token or stop string; padding may follow.
+
+    Args:
+        sequences: token ids of prompts and new tokens, ``[text, position]``.
+        start: position of the first new token.
+        model: the model, with the tokenizer.
+        config: generation config with the stop tokens.
+        stop_strings: texts at which the generation ends.
+    """
     stops = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
-    made = [_take(output, index, output.sequences[index, length:].tolist(), stops) for index in range(len(texts))]
-    return [replace(one, recording=recording) for one in made]
+    criterion: Any = StopStringCriteria(model.tokenizer, list(stop_strings)) if stop_strings else None
+
+    def stops_at(row: int, end: int) -> bool:
+        found = criterion is not None and bool(criterion(sequences[row : row + 1, :end], None))
+        return found or int(sequences[row, end - 1]) in stops
+
+    rows, length = sequences.shape
+    return [next((end for end in range(start + 1, length + 1) if stops_at(row, end)), length) for row in range(rows)]
 
 
 def find_next_tokens(
@@ -136,10 +165,8 @@ def find_next_tokens(
     return [full if window is not None and len(token_ids) >= window else next(found) for token_ids in texts]
 
 
-def _take(output: Any, place: int, token_ids: list[int], stops: list[int | None]) -> GenerationResult:
-    """Return one text of the output of ``generate``, without the padding after its stop token."""
-    ends = [step for step, token_id in enumerate(token_ids, 1) if token_id in stops]
-    token_ids = token_ids[: ends[0]] if ends else token_ids
+def _take(output: Any, place: int, token_ids: list[int]) -> GenerationResult:
+    """Return one text of the output of ``generate``, with these new tokens."""
     rows = _rows_of(output, place, len(token_ids))
     # The scores of beam search are log-probabilities of which a penalty leaves no distribution, and the token is not
     # chosen by them alone but by their sum over the whole text, among all beams.
@@ -173,12 +200,14 @@ def find_runners_up(generated: GenerationResult, device: torch.device) -> torch.
 def _settings(generation: Generation) -> dict[str, Any]:
     """Return the arguments of ``generate``; its default of ``top_k=50`` is disabled."""
     settings = generation.settings()
+    if "stop_strings" in settings:
+        settings["stop_strings"] = list(settings["stop_strings"])
     return {"top_k": 0, **settings} if generation.do_sample else settings
 
 
 def _rows_of(output: Any, place: int, count: int) -> list[int]:
     """Return the row of each step's logits that belongs to the sequence; beams change rows between steps."""
-    return output.beam_indices[0, :count].tolist() if _has_beams(output) else [place] * count
+    return output.beam_indices[place, :count].tolist() if _has_beams(output) else [place] * count
 
 
 def _has_beams(output: object) -> bool:

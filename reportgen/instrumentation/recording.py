@@ -51,11 +51,12 @@ class Recording:
         heads = [one for modules in self._heads.values() for one in modules]
         return sum(part.nbytes for one in heads for part in (*one.queries, *one.keys, *one.values))
 
-    def show(self, texts: Sequence[TracedText]) -> list[Logits]:
+    def show(self, texts: Sequence[TracedText], rows: Sequence[int] | None = None) -> list[Logits]:
         """Show the activations of each text to its observers, as ``trace`` does, and release them.
 
         Args:
-            texts: the texts of the batch, with the generated tokens; ``rows`` are positions that predicted tokens.
+            texts: texts of the batch, with the generated tokens; ``rows`` are positions that predicted tokens.
+            rows: row of each text in the batch; ``None`` if they are all texts in order.
 
         Returns:
             The logits of each text.
@@ -63,7 +64,9 @@ class Recording:
         Raises:
             CaptureMismatch: the computed weights do not reproduce the output of fast attention.
         """
-        placed = list(enumerate(zip(texts, self._padding, strict=True)))
+        rows = range(len(self._padding)) if rows is None else rows
+        padding = [self._padding[row] for row in rows]
+        placed = list(zip(rows, zip(texts, padding, strict=True), strict=True))
         for layer in sorted({*self._heads, *self._layers}):
             for heads in self._heads.pop(layer, []):
                 for place, (text, first) in placed:
@@ -77,10 +80,10 @@ class Recording:
                     trace = record.trace(layer, place, self._passes_of(text, first))
                     for observer in text.observers:
                         observer.see_layer(trace)
-        hidden = torch.cat(self._hidden, 1)
+        hidden = torch.cat(self._hidden, 1)[list(rows)]
         self._hidden.clear()
         ending = InParts(self._network, self._output_type(last_hidden_state=hidden))
-        return split_logits(self._network, ending, texts, self._padding)
+        return split_logits(self._network, ending, texts, padding)
 
     def _passes_of(self, text: TracedText, first: int) -> slice:
         """Return the passes whose last positions are the rows of a text, which begins at ``first``."""

@@ -221,6 +221,7 @@ def make_settings(capture: Capture) -> list[tuple[str, str]]:
         ("heads shown", str(prompt.heads)),
         ("most new tokens", str(prompt.max_new_tokens)),
         *((name, _say(value)) for name, value in generation.settings().items()),
+        ("return_sequence", str(generation.return_sequence or "")),
         ("seed", str(generation.seed)),
         ("special tokens added", "by the chat template" if prompt.messages else str(prompt.add_special_tokens).lower()),
         ("tools", ", ".join(_name_tool(tool) for tool in prompt.tools)),
@@ -240,11 +241,12 @@ def summarize_settings(capture: Capture) -> str:
     kinds = ["sampled" if generation.do_sample else "greedy"]
     if generation.num_beams > 1:
         kinds.append(f"{generation.num_beams} beams")
-    settings = [
-        f"{name} {value}" for name, value in generation.settings().items() if name not in {"do_sample", "num_beams"}
-    ]
+    told = {"do_sample", "num_beams", "num_return_sequences"}
+    settings = [f"{name} {_say(value)}" for name, value in generation.settings().items() if name not in told]
     if generation.do_sample:
         settings.append(f"seed {generation.seed}")
+    if generation.return_sequence is not None:
+        settings.append(f"sequence {generation.return_sequence} of {generation.num_return_sequences}")
     chosen = ", ".join((*kinds, *settings))
     if not capture.prompt.max_new_tokens:
         chosen = "nothing generated, most probable next token" if capture.is_forecast else "forward pass alone"
@@ -311,6 +313,8 @@ def _name_tool(tool: Mapping[str, Any]) -> str:
 
 
 def _say(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(repr, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -268,17 +268,18 @@ def _read_prompt(number: int, data: Any, node: yaml.Node, defaults: _Defaults, p
     _check_sampling(data, node, defaults.do_sample, where, problems)
     if keys and keys.continue_final_message and keys.messages and keys.messages[-1].role != "assistant":
         problems.add(lines["continue_final_message"], f"{where}: {NOTHING_TO_CONTINUE}")
-    if keys and keys.foils:
-        given = {**defaults.keys, **keys.given()}
-        foils = [Foil(**foil) for foil in given["foils"]]
-        if wrong := find_wrong_foil(foils, given.get("max_new_tokens", DEFAULT_NEW_TOKENS)):
-            problems.add(lines["foils"], f"{where}: {wrong}")
     place = SourceLocation(problems.file, line_of(node), {**defaults.lines, **lines})
+    values = _merge(keys.given(), defaults.keys) if keys else {}
+    if keys:
+        _check_generation(values, node, place, where, problems)
+        foils = [Foil(**foil) for foil in values.get("foils", ())]
+        if wrong := find_wrong_foil(foils, values.get("max_new_tokens", DEFAULT_NEW_TOKENS)):
+            problems.add(lines["foils"], f"{where}: {wrong}")
     if keys is None or problems:
         inherited = {key: value for key, value in defaults.keys.items() if key in _MODEL_KEYS}
         model_keys = {**inherited, **_readable(data)}
         return Prompt(**model_keys, place=place) if model_keys.get("model", DEFAULT_MODEL) else None
-    return _make_prompt(keys.given(), defaults.keys, place)
+    return Prompt(**values, place=place)
 
 
 def _read_comparison(number: int, data: dict[str, Any], node: yaml.Node, problems: Problems) -> Comparison | None:
@@ -334,12 +335,22 @@ def _check_sampling(
     return do_sample is not False  # a value that is not a boolean is reported elsewhere
 
 
-def _make_prompt(own: dict[str, Any], defaults: Mapping[str, Any], place: SourceLocation) -> Prompt:
+def _check_generation(
+    values: Mapping[str, Any], node: yaml.Node, place: SourceLocation, where: str, problems: Problems
+) -> None:
+    """Check that the generation settings of a prompt, with those of the defaults, fit one another."""
+    for key, message in values["generation"].find_problems(values.get("max_new_tokens", DEFAULT_NEW_TOKENS)):
+        child = child_of(node, "generation")
+        line = key_lines(child[0] if child else None).get(key, place.line_of("generation"))
+        problems.add(line, f"generation.{key} of {where} {message}")
+
+
+def _merge(own: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a prompt: its own keys, and those of the defaults."""
     inherited = dict(defaults.get("generation", {}))
     if own.get("generation", {}).get("do_sample") is False:
         inherited = {key: value for key, value in inherited.items() if key not in SAMPLING_KEYS}
-    keys = {**defaults, **own, "generation": Generation(**{**inherited, **own.get("generation", {})})}
-    return Prompt(**keys, place=place)
+    return {**defaults, **own, "generation": Generation(**{**inherited, **own.get("generation", {})})}
 
 
 def _check_slugs(items: Sequence[tuple[Any, yaml.Node]], problems: Problems) -> None:

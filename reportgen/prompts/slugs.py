@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from reportgen.records import Comparison, Prompt
-from reportgen.records.errors import PromptFileError
+from reportgen.records.errors import PromptError, PromptFileError
 from reportgen.records.slug import RESERVED_SLUGS
 
 _SLUG_LENGTH = 60
@@ -43,11 +43,13 @@ def name_pages(prompts: Sequence[Prompt]) -> tuple[Prompt, ...]:
     Returns:
         The prompts in the same order. Slugs and titles that are given are kept. A new slug is derived from the title or
         the text, in lower-case ASCII, with ``-2``, ``-3``, … appended if it is taken; a new title is the start of the
-        text.
+        text. A prompt with several return sequences becomes one prompt for each, whose slug ends in ``-1``, ``-2``, …
+        and whose title says which it is.
 
     Raises:
         PromptFileError: a given slug is used twice.
     """
+    prompts = [one for prompt in prompts for one in _split(prompt)]
     with_slug = [prompt for prompt in prompts if prompt.slug]
     _check_given(with_slug)
     taken = {prompt.slug.lower() for prompt in with_slug} | RESERVED_SLUGS
@@ -55,9 +57,48 @@ def name_pages(prompts: Sequence[Prompt]) -> tuple[Prompt, ...]:
     named = []
     for number, prompt in enumerate(prompts, 1):
         title = prompt.title or _shorten(_main_text(prompt))
-        slug = prompt.slug or _free(_slug_of(title) or f"prompt-{number}", taken, counts)
-        named.append(replace(prompt, slug=slug, title=title or slug))
+        end = _end_of(prompt)
+        slug = prompt.slug or _free(f"{_slug_of(title) or f'prompt-{number}'}{end}", taken, counts)
+        title = title or slug
+        if end and not prompt.title:
+            title += f" ({prompt.generation.return_sequence} of {prompt.generation.num_return_sequences})"
+        named.append(replace(prompt, slug=slug, title=title))
     return tuple(named)
+
+
+def name_page(prompt: Prompt) -> Prompt:
+    """Give a slug and a title to a prompt that is run alone.
+
+    Raises:
+        PromptError: it stands for several pages.
+    """
+    named, *others = name_pages([prompt])
+    if others:
+        count = prompt.generation.num_return_sequences
+        raise PromptError(
+            f"{prompt.place.of('generation')}: generation.num_return_sequences makes {count} pages, and one is wanted; "
+            f"add return_sequence, from 1 to {count}"
+        )
+    return named
+
+
+def _split(prompt: Prompt) -> Iterator[Prompt]:
+    """Yield a prompt for each return sequence; the prompt itself if it has one, or is about one."""
+    generation = prompt.generation
+    if generation.num_return_sequences == 1 or generation.return_sequence is not None:
+        yield prompt
+        return
+    for number in range(1, generation.num_return_sequences + 1):
+        one = replace(prompt, generation=replace(generation, return_sequence=number))
+        end = _end_of(one)
+        title = f"{prompt.title} ({number} of {generation.num_return_sequences})" if prompt.title else ""
+        yield replace(one, slug=f"{prompt.slug}{end}" if prompt.slug else "", title=title)
+
+
+def _end_of(prompt: Prompt) -> str:
+    """Return what the slug of one of several return sequences ends in; empty for other prompts."""
+    several = prompt.generation.num_return_sequences > 1
+    return f"-{prompt.generation.return_sequence}" if several else ""
 
 
 def name_comparisons(

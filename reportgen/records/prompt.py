@@ -139,6 +139,8 @@ class Prompt:
         for key in () if self.generation.do_sample else SAMPLING_KEYS:
             if getattr(self.generation, key) is not None:
                 raise self._wrong(f"generation.{key} does nothing without sampling; add do_sample=True", "generation")
+        for key, message in self.generation.find_problems(self.max_new_tokens):
+            raise self._wrong(f"generation.{key} {message}", "generation")
 
     def _check_chat(self) -> None:
         for key, needs in CHAT_KEYS.items():

@@ -129,10 +129,36 @@ class GenerationKeys(Keys):
     top_p: float | None = Field(
         None, gt=0, le=1, description="Sample from the fewest tokens of this total probability; needs do_sample: true."
     )
+    min_p: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Sample from the tokens of at least this share of the largest probability; needs do_sample: true.",
+        examples=[0.05],
+    )
     repetition_penalty: float | None = Field(
         None, gt=0, description="Values above 1 make tokens that already occurred less probable."
     )
     num_beams: int = Field(1, ge=1, description="Number of beams; 1 means no beam search.")
+    num_return_sequences: int = Field(
+        1,
+        ge=1,
+        description="Number of texts to generate, with a page each, whose slugs end in -1, -2 and so on; needs "
+        "do_sample: true, or as many beams.",
+        examples=[3],
+    )
+    return_sequence: int | None = Field(
+        None,
+        ge=1,
+        description="Make only the page of this one of the num_return_sequences texts, counted from 1.",
+        examples=[2],
+    )
+    stop_strings: Annotated[list[Text], AfterValidator(_check_some)] | None = Field(
+        None,
+        description="Texts at which the generation ends; the token that completes one is the last.",
+        examples=[["\n\n", "Q:"]],
+        json_schema_extra={"minItems": 1},
+    )
     seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of the random number generator.")
 
 

@@ -23,7 +23,7 @@ from reportgen.pages.alignment import slim
 from reportgen.pages.compare import render_comparison
 from reportgen.pages.options import PageOptions
 from reportgen.pages.reproduction import make_command, make_prompt_file
-from reportgen.prompts.prompt_file import load_prompts, read_prompt_file
+from reportgen.prompts.prompt_file import load_prompts, name_pages, read_prompt_file
 from reportgen.records import Comparison, Generation, Prompt
 from reportgen.records.slug import RESERVED_SLUGS
 
@@ -148,6 +148,7 @@ chats = st.fixed_dictionaries(
 sampled = st.builds(
     Generation, do_sample=st.just(True), temperature=st.floats(1e-9, 1e9), top_k=st.integers(1, 10**9),
     top_p=st.floats(1e-9, 1), repetition_penalty=st.none() | st.floats(1e-9, 1e9), num_beams=st.integers(1, 9),
+    min_p=st.none() | st.floats(1e-9, 1), stop_strings=st.just(()) | st.lists(words, min_size=1, max_size=3).map(tuple),
     seed=st.integers(0, 2**32 - 1),
 )  # fmt: skip
 selections = st.lists(st.integers(-30, 30), min_size=1, max_size=4)
@@ -172,6 +173,14 @@ def test_recipe_of_any_prompt_is_that_prompt(tmp_path_factory: pytest.TempPathFa
     file = tmp_path_factory.getbasetemp() / "recipe.yaml"
     file.write_text(make_prompt_file(with_prompt(prompt)), "utf-8", newline="")
     assert load_prompts(file) == (prompt,)
+
+
+def test_recipe_of_a_return_sequence_makes_its_page_alone(tmp_path: Path) -> None:
+    generation = Generation(do_sample=True, num_return_sequences=3, seed=2)
+    named = name_pages([Prompt("x", generation=generation)])
+    for prompt in named:
+        (tmp_path / "one.yaml").write_text(make_prompt_file(with_prompt(prompt)), "utf-8", newline="")
+        assert load_prompts(tmp_path / "one.yaml") == (prompt,)
 
 
 def test_recipe_continues_a_message() -> None:

@@ -217,6 +217,11 @@ def test_signed_numbers_keep_their_sign(value: float, shown: str) -> None:
             "sampled, temperature 0.7, top_p 0.9, seed 3",
         ),
         (Generation(num_beams=4, repetition_penalty=1.2), 3, "greedy, 4 beams, repetition_penalty 1.2"),
+        (
+            Generation(do_sample=True, min_p=0.1, num_return_sequences=3, return_sequence=2, stop_strings=("\n", "Q:")),
+            3,
+            r"sampled, min_p 0.1, stop_strings '\n', 'Q:', seed 0, sequence 2 of 3",
+        ),
         (Generation(do_sample=True, seed=3), 0, "nothing generated, most probable next token"),
     ],
 )

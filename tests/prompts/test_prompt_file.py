@@ -277,6 +277,28 @@ def test_every_mistake_at_once_in_the_order_of_the_file() -> None:
                 "5: generation.temperature of defaults … 'do_sample: true'",
             ],
         ),
+        (
+            "defaults:\n  generation: {num_beams: 2}\n  max_new_tokens: 5\nprompts:\n"
+            "- text: a\n  generation:\n    seed: 1\n    num_return_sequences: 3\n"
+            "- {text: b, generation: {num_beams: 1, num_return_sequences: 2, return_sequence: 3, min_p: 2}}\n"
+            "- {text: c, generation: {num_return_sequences: 2}, max_new_tokens: 0}\n"
+            "- {text: d, generation: {stop_strings: [], min_p: 0.1, do_sample: no}}\n",
+            [
+                "8: generation.num_return_sequences of prompt 1 is 3 … 2 beams; set num_beams to 3",
+                "9: generation.min_p of prompt 2 … 1 … 2",
+                "9: generation.min_p of prompt 2 … 'do_sample: true'",
+                "10: generation.num_return_sequences of prompt 3 is 2, and nothing is generated",
+                "11: generation.stop_strings of prompt 4 is an empty list",
+                "11: generation.min_p of prompt 4 … 'do_sample: true'",
+            ],
+        ),
+        (
+            "- {text: b, generation: {num_return_sequences: 2, return_sequence: 3}}\n",
+            [
+                "1: generation.num_return_sequences of prompt 1 is 2, and without sampling",
+                "1: generation.return_sequence of prompt 1 is 3, and num_return_sequences is 2",
+            ],
+        ),
         ("defaults: [a]\nprompts: [a]", ["1: defaults … mapping … list"]),
         ("prompts: [a]\nprompts: [b, c]", ["2: key 'prompts' … line 1"]),
         ("- !foo x", ["1: … '!foo' … quotes"]),

@@ -51,6 +51,10 @@ def test_there_is_no_such_step(step: int) -> None:
 def test_settings_are_those_that_were_given() -> None:
     assert Generation().settings() == {"do_sample": False, "num_beams": 1}
     assert Generation(do_sample=True, top_k=5, seed=3).settings() == {"do_sample": True, "top_k": 5, "num_beams": 1}
+    several = Generation(num_beams=3, num_return_sequences=2, return_sequence=1, stop_strings=("\n",))
+    assert several.settings() == {
+        "do_sample": False, "num_beams": 3, "num_return_sequences": 2, "stop_strings": ("\n",)
+    }  # fmt: skip
 
 
 def test_place_names_the_line_of_a_key_or_of_the_prompt() -> None:
@@ -99,6 +103,14 @@ def test_selections_are_read_as_they_are_written(layers: object) -> None:
         ({"generation": Generation(do_sample=True, top_p=3)}, "generation.top_p must be less than or equal to 1, got"),
         ({"generation": Generation(do_sample=True, temperature=math.inf)}, "generation.temperature must be a finite"),
         ({"generation": Generation(top_k=5)}, "generation.top_k does nothing without sampling; add do_sample=True"),
+        ({"generation": Generation(min_p=0.1)}, "generation.min_p does nothing without sampling; add do_sample=True"),
+        ({"generation": Generation(num_return_sequences=2)}, "generation.num_return_sequences is 2, and without sampl"),
+        ({"generation": Generation(num_beams=2, num_return_sequences=3)}, "generation.num_return_sequences is 3, and "),
+        ({"generation": Generation(do_sample=True, num_return_sequences=2), "max_new_tokens": 0}, "generation.num_ret"),
+        ({"generation": Generation(return_sequence=2)}, "generation.return_sequence is 2, and num_return_sequences is"),
+        ({"generation": {"stop_strings": []}}, "generation.stop_strings is an empty list; add an item or leave the k"),
+        ({"generation": {"stop_strings": ["a", ""]}}, r"generation.stop_strings\[2\] is empty; write the text at whic"),
+        ({"generation": {"stop_strings": "a"}}, r"generation.stop_strings must be a list, got the text 'a'; write \[a"),
         ({"text": "", "messages": ({"role": "owner", "content": "b"},)}, r"messages\[1\].role must be 'system', "),
         ({"text": "a\ud800"}, "text holds half a character, a lone surrogate"),
         ({"tags": ("a", "\udfff")}, "tags holds half a character"),
