@@ -54,7 +54,7 @@ def test_keys_are_those_of_prompts_and_generation() -> None:
         ({"layer": "1"}, "report: unknown argument 'layer'; did you mean 'layers'?"),
         (
             {"place": 1},
-            "report: unknown argument 'place'; there are adapter, add_special_tokens, chat_template_kwargs, ",
+            "report: unknown argument 'place'; there are adapter, add_special_tokens, chat_template, ",
         ),
     ],
 )

@@ -12,9 +12,11 @@ from typing import Any
 from reportgen.models.model import LoadedModel
 from reportgen.records import Prompt
 from reportgen.records.errors import PromptError
+from reportgen.records.messages import text_of
 
 _OTHER = "reportgen"
 """A role and a content that no template treats in a way of its own."""
+_OTHER_CALL = {"name": _OTHER, "arguments": {}}
 _CLOCK = "{{% macro strftime_now(format) %}}{}{{% endmacro %}}"
 """Start of a template that replaces the function that reads the clock."""
 _DATE_NAMES = re.compile(r"\b\w*(?:date|time|today|now)\w*\b")
@@ -27,7 +29,8 @@ class Chat:
     Attributes:
         tokenizer: tokenizer with a chat template.
         prompt: the prompt.
-        messages: its messages; the content is a list of parts if the template expects parts.
+        messages: its messages; the content is a list of parts if the template expects parts, and a text if it expects
+            that.
     """
 
     tokenizer: Any
@@ -41,11 +44,11 @@ class Chat:
     def _apply(self, **settings: Any) -> Any:
         prompt = self.prompt
         return self.tokenizer.apply_chat_template(
-            [dict(message) for message in self.messages],
-            tools=[dict(tool) for tool in prompt.tools] or None,
+            [_as_lists(message) for message in self.messages],
+            tools=_as_lists(prompt.tools) or None,
             add_generation_prompt=not prompt.continue_final_message,
             continue_final_message=prompt.continue_final_message,
-            **{**prompt.chat_template_kwargs, **settings},
+            **{"chat_template": prompt.chat_template or None, **prompt.chat_template_kwargs, **settings},
         )
 
     def render(self, **settings: Any) -> str | None:
@@ -66,8 +69,17 @@ class Chat:
         return [
             index
             for index, message in enumerate(self.prompt.messages)
-            if message["content"].strip()
+            if text_of(message).strip()
             and any(self._replace(index, content=other).text == self.text for other in ("", f"{_OTHER} {index}"))
+        ]
+
+    def find_without(self, key: str) -> list[int]:
+        """Return the indices of messages whose ``tool_calls`` or ``name`` do not change the text."""
+        changes: dict[str, Any] = {"name": _OTHER, "tool_calls": [{"type": "function", "function": _OTHER_CALL}]}
+        return [
+            index
+            for index, message in enumerate(self.messages)
+            if message.get(key) and self._replace(index, **{key: changes[key]}).text == self.text
         ]
 
     def find_unknown(self, role: str) -> list[int]:
@@ -79,19 +91,20 @@ class Chat:
         ]
 
     def with_parts(self, indices: Iterable[int]) -> Chat:
-        """Return the chat with the content of some messages as a list of one part."""
+        """Return the chat with the content of some messages as a list of one part, or as a text if it was a list."""
         chosen = set(indices)
         return replace(
             self,
             messages=tuple(
-                {**message, "content": _make_parts(message["content"])} if index in chosen else message
+                {**message, "content": _turn(message)} if index in chosen else message
                 for index, message in enumerate(self.messages)
             ),
         )
 
     def template(self) -> str:
         """Return the source of the template."""
-        return self.tokenizer.get_chat_template(tools=[dict(tool) for tool in self.prompt.tools] or None)
+        chosen, tools = self.prompt.chat_template or None, _as_lists(self.prompt.tools) or None
+        return self.tokenizer.get_chat_template(chosen, tools=tools)
 
     def reads_clock(self, **variables: Any) -> bool:
         """Return whether the text depends on the time, with some variables of the template set."""
@@ -101,17 +114,26 @@ class Chat:
         texts = [self.render(chat_template=_CLOCK.format(now) + template, **variables) for now in ("01", "23")]
         return texts[0] is None or texts[0] != texts[1]
 
-    def _replace(self, index: int, **changes: str) -> Chat:
+    def _replace(self, index: int, **changes: Any) -> Chat:
         changed: dict[str, Any] = {**self.messages[index], **changes}
-        if "content" in changes and isinstance(self.messages[index]["content"], list):
+        if "content" in changes and isinstance(self.messages[index]["content"], list | tuple):
             changed["content"] = _make_parts(changes["content"])
         return replace(self, messages=(*self.messages[:index], changed, *self.messages[index + 1 :]))
 
 
 def make_chat(tokenizer: Any, prompt: Prompt) -> Chat:
-    """Return the chat of a prompt; a template that ignores or refuses a text gets the text as a part if this helps."""
+    """Return the chat of a prompt; a template that ignores or refuses a text gets the text as a part if this helps.
+
+    A template that writes a list of parts as Python does gets their text.
+    """
     chat = Chat(tokenizer, prompt, prompt.messages)
-    wrong = range(len(prompt.messages)) if chat.text is None else chat.lost
+    said = [index for index, message in enumerate(prompt.messages) if text_of(message)]
+    if chat.text is None:
+        wrong = said
+    else:
+        lists = [index for index in said if not isinstance(prompt.messages[index]["content"], str)]
+        written = [index for index in lists if str(_as_lists(prompt.messages[index]["content"])) in chat.text]
+        wrong = sorted({*chat.lost, *written})
     if wrong:
         in_parts = chat.with_parts(wrong)
         if in_parts.text is not None and not in_parts.lost:
@@ -151,6 +173,11 @@ def check_messages(model: LoadedModel, chat: Chat) -> None:
             f"{where}: {name}'s chat template leaves out the content of message {index + 1}, of the role {role!r}; "
             f"{advice}, or use a model whose template takes it"
         )
+    for index in chat.find_without("tool_calls"):
+        raise PromptError(
+            f"{where}: {name}'s chat template leaves out the tool_calls of message {index + 1}; leave them out, or use "
+            "a model that was trained to call functions"
+        )
     for index in chat.find_unknown("developer"):
         raise PromptError(
             f"{where}: {name}'s chat template does not know the role 'developer' of message {index + 1}; write the "
@@ -160,7 +187,10 @@ def check_messages(model: LoadedModel, chat: Chat) -> None:
 
 def find_chat_warnings(chat: Chat) -> list[str]:
     """Return warnings about a chat that can be encoded but may not be what its author means."""
-    found = []
+    found = [
+        f"the chat template does not write the name of message {index + 1}; the model does not see it"
+        for index in chat.find_without("name")
+    ]
     if chat.messages[-1]["role"] == "assistant" and not chat.prompt.continue_final_message:
         found.append(
             "the chat ends with a message of the assistant, which is closed before another one begins; set "
@@ -176,6 +206,18 @@ def find_chat_warnings(chat: Chat) -> list[str]:
         )
         found.append(f"the chat template writes the date or time, so that the tokens change with the clock; {advice}")
     return found
+
+
+def _turn(message: Mapping[str, Any]) -> str | list[dict[str, str]]:
+    text = text_of(message)
+    return _make_parts(text) if isinstance(message["content"], str) else text
+
+
+def _as_lists(value: Any) -> Any:
+    """Return a value of the prompt as lists and dictionaries, which templates expect."""
+    if isinstance(value, Mapping):
+        return {key: _as_lists(item) for key, item in value.items()}
+    return [_as_lists(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _make_parts(text: str) -> list[dict[str, str]]:

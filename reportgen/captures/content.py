@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from reportgen.captures.record import Capture
 from reportgen.records import Token
+from reportgen.records.messages import text_of
 
 Span = tuple[int, int]
 """First character, and the one after the last."""
@@ -22,7 +23,7 @@ def find_content(capture: Capture) -> NDArray[np.bool_]:
     prompt that is a text, and all generated ones, are content.
     """
     content = np.array([not token.special for token in capture.tokens])
-    contents = [message["content"].strip() for message in capture.prompt.messages]
+    contents = [text_of(message).strip() for message in capture.prompt.messages]
     if contents:
         prompt = capture.tokens[: capture.num_prompt_tokens]
         content[: len(prompt)] &= _overlap(prompt, _find_spans(prompt, [text for text in contents if text]))

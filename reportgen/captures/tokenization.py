@@ -100,8 +100,7 @@ def _find_special_warnings(tokenizer: Any, whole: list[int], bare: list[int]) ->
 
 def _encode_chat(model: LoadedModel, prompt: Prompt) -> tuple[list[int], list[str]]:
     tokenizer: Any = model.tokenizer
-    where = prompt.place.of("messages")
-    _check_template(tokenizer.chat_template, prompt, f"{where}: {model.info.name}")
+    _check_template(tokenizer.chat_template, prompt, model.info.name)
     with _encoding_errors(model, prompt):
         if prompt.chat_template_kwargs:
             check_variables(model, prompt)
@@ -117,8 +116,17 @@ def _encode_chat(model: LoadedModel, prompt: Prompt) -> tuple[list[int], list[st
     return token_ids, find_chat_warnings(chat)
 
 
-def _check_template(template: Any, prompt: Prompt, subject: str) -> None:
+def _check_template(template: Any, prompt: Prompt, name: str) -> None:
     """Raise if a tokenizer has no chat template for a prompt; several can have names, and one may be for tools."""
+    subject = f"{prompt.place.of('messages')}: {name}"
+    if template and prompt.chat_template:
+        subject = f"{prompt.place.of('chat_template')}: {name}"
+        if not isinstance(template, dict):
+            raise PromptError(f"{subject} has one chat template, without a name; leave chat_template out")
+        if prompt.chat_template not in template:
+            names = ", ".join(sorted(template))
+            raise PromptError(f"{subject} has no chat template {prompt.chat_template!r}; it has {names}")
+        return
     if not template:
         raise PromptError(f"{subject} has no chat template; write text, or use a chat model")
     if isinstance(template, dict) and "default" not in template and not (prompt.tools and "tool_use" in template):

@@ -18,6 +18,7 @@ from reportgen.pages.panels import measure_map
 from reportgen.pages.sentences import to_json
 from reportgen.pages.stills import draw_thumbnail
 from reportgen.records import Failure, Prediction, Token, name_with_adapter, public_name
+from reportgen.records.messages import text_of
 from reportgen.records.sentences import (
     HeadPart,
     Sentence,
@@ -177,7 +178,7 @@ def excerpt(capture: Capture) -> str:
 
 
 def _read_text(capture: Capture) -> str:
-    contents = [message.get("content", "") for message in capture.prompt.messages if message.get("role") == "user"]
+    contents = [text_of(message) for message in capture.prompt.messages if message["role"] == "user"]
     return contents[-1] if contents and contents[-1] else _join(capture.tokens[: capture.num_prompt_tokens])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -17,7 +17,7 @@ from reportgen.records import Comparison, Generation, ModelInfo, Prompt
 _DTYPES = ("float32", "bfloat16", "float16")
 _GIVEN = (
     "title", "slug", "note", "max_new_tokens", "add_special_tokens", "evidence", "tags", "tools",
-    "chat_template_kwargs", "continue_final_message",
+    "chat_template", "chat_template_kwargs", "continue_final_message",
 )  # fmt: skip
 """Keys of a prompt that are written unchanged if they differ from the default; the other keys need a conversion."""
 _DRAWN_BY = ("max_page_mb", "precision", "site_url")
@@ -106,7 +106,7 @@ def _keys_of(capture: Capture) -> dict[str, Any]:
     if prompt.adapter:
         keys["adapter"] = _pin(prompt.adapter, capture.model.adapter_revision)
     if prompt.messages:
-        keys["messages"] = [dict(message) for message in prompt.messages]
+        keys["messages"] = [_plain(message) for message in prompt.messages]
     else:
         keys["text"] = prompt.text
     keys |= {key: value for key in ("layers", "heads") if (value := str(getattr(prompt, key))) != "all"}
@@ -120,6 +120,13 @@ def _keys_of(capture: Capture) -> dict[str, Any]:
     generation = {item.name: getattr(prompt.generation, item.name) for item in fields(Generation)}
     generation = {name: value for name, value in generation.items() if value != getattr(Generation(), name)}
     return keys | ({"generation": generation} if generation else {})
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of the file as lists and dictionaries, which YAML writes."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _local(capture: Capture) -> list[str]:

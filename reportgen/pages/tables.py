@@ -225,6 +225,7 @@ def make_settings(capture: Capture) -> list[tuple[str, str]]:
         ("seed", str(generation.seed)),
         ("special tokens added", "by the chat template" if prompt.messages else str(prompt.add_special_tokens).lower()),
         ("tools", ", ".join(_name_tool(tool) for tool in prompt.tools)),
+        ("chat template", prompt.chat_template),
         (
             "template variables",
             ", ".join(f"{name}: {_say(value)}" for name, value in prompt.chat_template_kwargs.items()),

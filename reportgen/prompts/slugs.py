@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from reportgen.records import Comparison, Prompt
 from reportgen.records.errors import PromptError, PromptFileError
+from reportgen.records.messages import text_of
 from reportgen.records.slug import RESERVED_SLUGS
 
 _SLUG_LENGTH = 60
@@ -147,8 +148,8 @@ def _main_text(prompt: Prompt) -> str:
     """Return the text of a prompt, or the last user message of its chat."""
     if prompt.text or not prompt.messages:
         return prompt.text
-    contents = [message.get("content", "") for message in prompt.messages if message.get("role") == "user"]
-    return contents[-1] if contents else prompt.messages[-1].get("content", "")
+    contents = [text_of(message) for message in prompt.messages if message["role"] == "user"]
+    return contents[-1] if contents else text_of(prompt.messages[-1])
 
 
 def _shorten(text: str) -> str:

@@ -26,7 +26,8 @@ _CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,999})")
 _FLOAT = re.compile(r"[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)")
 _NOT_FINITE = (".inf", "-.inf", "+.inf", ".nan")
-_JSON_KEYS = {"tools", "chat_template_kwargs"}
+_JSON_KEYS = {"tools", "tool_calls", "chat_template_kwargs"}
+_NULL_KEYS = {"content"}
 _TAG = "tag:yaml.org,2002:"
 _RESOLVER = yaml.resolver.Resolver()
 _TEXT_TAGS = tuple(_TAG + name for name in ("str", "int", "float", "timestamp", "value"))
@@ -191,7 +192,7 @@ def _mapping(node: yaml.MappingNode, problems: Problems, *, is_json: bool) -> di
         else:
             first_lines[key.value] = line_of(key)
             data[key.value] = to_data(value, problems, is_json=is_json or key.value in _JSON_KEYS)
-            if data[key.value] is None and not is_json:
+            if data[key.value] is None and not is_json and key.value not in _NULL_KEYS:
                 del data[key.value]
                 problems.add(line_of(key), f"{key.value[:40]!r} {_explain_null(value)} or leave the key out")
     return data

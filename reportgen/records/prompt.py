@@ -15,6 +15,7 @@ from reportgen.records.selection import ALL, Selection
 
 CHAT_KEYS = {
     "tools": "tools need a chat, write messages",
+    "chat_template": "only a chat has a template, write messages",
     "chat_template_kwargs": "only a chat has a template, write messages",
     "continue_final_message": "only a chat has messages to continue, write messages",
 }
@@ -75,8 +76,11 @@ class Prompt:
 
     Attributes:
         text: the text that the model reads; empty if ``messages`` is given.
-        messages: chat messages, ``{"role": …, "content": …}`` each, for the tokenizer's chat template.
+        messages: chat messages, ``{"role": …, "content": …}`` each, for the tokenizer's chat template. A content is a
+            text, a list of parts ``{"type": "text", "text": …}``, or ``None``. Other keys are ``name``, ``tool_calls``
+            and ``tool_call_id``.
         tools: functions that the model may call, as JSON Schema, for the chat template; only with ``messages``.
+        chat_template: name of the chat template, if the tokenizer has several; empty for the one that it would take.
         chat_template_kwargs: variables of the chat template; only with ``messages``.
         continue_final_message: whether the model continues the last message, of the assistant, instead of answering it.
         title: heading of the page; empty for the start of the text.
@@ -97,8 +101,9 @@ class Prompt:
     """
 
     text: str = ""
-    messages: tuple[Mapping[str, str], ...] = ()
+    messages: tuple[Mapping[str, Any], ...] = ()
     tools: tuple[Mapping[str, Any], ...] = ()
+    chat_template: str = ""
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
     continue_final_message: bool = False
     title: str = ""
@@ -117,8 +122,10 @@ class Prompt:
     place: SourceLocation = field(default_factory=SourceLocation, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        for key in ("text", "title", "note", "tags", "messages", "tools", "chat_template_kwargs", "model", "adapter",
-                    "foils"):  # fmt: skip
+        for key in (
+            "text", "title", "note", "tags", "messages", "tools", "chat_template", "chat_template_kwargs", "model",
+            "adapter", "foils",
+        ):  # fmt: skip
             if any(_HALF_CHARACTER.search(text) for text in _texts_in(getattr(self, key))):
                 raise self._wrong(f"{key} holds half a character, a lone surrogate; remove it", key)
         from reportgen.records.key_messages import check_record  # imports pydantic, which --help need not wait for
@@ -185,6 +192,8 @@ def _texts_in(value: Any) -> Iterable[str]:
     elif isinstance(value, Mapping):
         for pair in value.items():
             yield from _texts_in(pair)
+    elif isinstance(value, Foil):
+        yield value.token
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _texts_in(item)

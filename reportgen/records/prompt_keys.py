@@ -17,13 +17,24 @@ from pydantic import (
     PlainValidator,
     TypeAdapter,
     WithJsonSchema,
+    model_validator,
 )
 from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import PydanticKnownError
 
 from reportgen.records.choices import DEFAULT_MODEL, DEFAULT_NEW_TOKENS, EXTRA_EVIDENCE, ROLES
 from reportgen.records.selection import Selection, parse_selection
 from reportgen.records.slug import SLUG_PATTERN, check_slug
 
+_PART_SCHEMA = {
+    "type": "object",
+    "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
+    "required": ["type", "text"],
+    "additionalProperties": False,
+}
+_CONTENT_SCHEMA = {
+    "anyOf": [{"type": "string"}, {"type": "null"}, {"type": "array", "minItems": 1, "items": _PART_SCHEMA}]
+}
 _RANGE = r"-?[0-9]{1,6}(\s*-\s*-?[0-9]{1,6})?"
 _SELECTION_SCHEMA = {
     "anyOf": [
@@ -66,6 +77,17 @@ def _check_distinct(foils: list[FoilKeys]) -> list[FoilKeys]:
 
 def _make_foil(value: Any) -> Any:
     return {"token": value} if isinstance(value, str) else value
+
+
+def _check_content(content: Any) -> Any:
+    if isinstance(content, list):
+        for number, part in enumerate(_check_some(content), 1):
+            kind = part.get("type") if isinstance(part, dict) else None
+            if kind != "text" or part.keys() != {"type", "text"} or not isinstance(part["text"], str):
+                raise ValueError(f"has a part {number} that is no text; write parts as {{type: text, text: …}}")
+    elif content is not None and not isinstance(content, str):
+        raise PydanticKnownError("string_type")
+    return content
 
 
 def _check_two(slugs: list[str]) -> list[str]:
@@ -114,10 +136,33 @@ class Keys(BaseModel):
 class MessageKeys(Keys):
     """One chat message."""
 
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["content"]}, {"required": ["tool_calls"]}]})
+
     role: Literal[*ROLES] = Field(  # pyright: ignore[reportInvalidTypeForm]
         description="Author of the message; developer only if the chat template knows it."
     )
-    content: str = Field(description="Text of the message.")
+    content: Annotated[Any, PlainValidator(_check_content), WithJsonSchema(_CONTENT_SCHEMA)] = Field(
+        None,
+        description="Text of the message, or a list of parts; null, or left out, if the message only calls tools.",
+        examples=["What is attention?", [{"type": "text", "text": "What is attention?"}]],
+    )
+    name: Words | None = Field(None, description="Name of the author, or of the tool.", examples=["forecast"])
+    tool_calls: Annotated[list[dict[str, Any]], AfterValidator(_check_some)] | None = Field(
+        None,
+        description="Calls of functions by the assistant.",
+        examples=[[{"type": "function", "function": {"name": "forecast", "arguments": {"city": "Oslo"}}}]],
+        json_schema_extra={"minItems": 1},
+    )
+    tool_call_id: Words | None = Field(
+        None, description="Which call a message of a tool answers.", examples=["call00001"]
+    )
+
+    @model_validator(mode="after")
+    def _check_says_something(self) -> MessageKeys:
+        if self.content is None and not self.tool_calls:
+            missing = "is null" if "content" in self.model_fields_set else "lacks the key 'content'"
+            raise ValueError(f"{missing}; write some, or the tool_calls of the assistant")
+        return self
 
 
 class GenerationKeys(Keys):
@@ -234,6 +279,11 @@ class PromptKeys(DefaultKeys):
         None,
         description="Variables of the chat template, such as enable_thinking: false, or a date that the template would "
         "take from the clock; needs messages.",
+    )
+    chat_template: Words | None = Field(
+        None,
+        description="Name of the chat template, for a tokenizer that has several; needs messages.",
+        examples=["tool_use"],
     )
     continue_final_message: bool = Field(
         False, description="Continue the last message, of the assistant, instead of answering it; needs messages."

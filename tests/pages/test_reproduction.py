@@ -137,10 +137,19 @@ def nest(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 values = nest(numbers)
 finite_values = nest(st.integers() | st.floats(allow_nan=False, allow_infinity=False))
+calls = st.lists(st.dictionaries(words, values, max_size=3), min_size=1, max_size=2)
+messages = st.fixed_dictionaries(
+    {
+        "role": st.sampled_from(["system", "user"]),
+        "content": words
+        | st.lists(st.fixed_dictionaries({"type": st.just("text"), "text": words}), min_size=1, max_size=2),
+    },
+    optional={"name": words, "tool_calls": calls, "tool_call_id": words},
+) | st.fixed_dictionaries({"role": st.just("assistant"), "tool_calls": calls}, optional={"content": st.none()})
 chats = st.fixed_dictionaries(
-    {"messages": st.lists(st.fixed_dictionaries({"role": st.sampled_from(["system", "user"]), "content": words}),
-                          min_size=1, max_size=3)},
+    {"messages": st.lists(messages, min_size=1, max_size=3)},
     optional={
+        "chat_template": words,
         "tools": st.lists(st.dictionaries(words, values, max_size=4), min_size=1, max_size=2),
         "chat_template_kwargs": st.dictionaries(words, finite_values, min_size=1, max_size=2),
     },
@@ -193,6 +202,7 @@ def test_recipe_has_every_field_of_a_prompt() -> None:
     """A new field is in the property above, or the property says nothing about it."""
     drawn = {"text", "messages", "tools", "slug", "title", "note", "tags", "model", "adapter", "layers", "heads"}
     drawn |= {
+        "chat_template",
         "chat_template_kwargs",
         "continue_final_message",
         "max_new_tokens",

@@ -109,7 +109,7 @@ def test_selections_are_read_as_they_are_written(layers: object) -> None:
         ({"generation": Generation(do_sample=True, num_return_sequences=2), "max_new_tokens": 0}, "generation.num_ret"),
         ({"generation": Generation(return_sequence=2)}, "generation.return_sequence is 2, and num_return_sequences is"),
         ({"generation": {"stop_strings": []}}, "generation.stop_strings is an empty list; add an item or leave the k"),
-        ({"generation": {"stop_strings": ["a", ""]}}, r"generation.stop_strings\[2\] is empty; write the text at whic"),
+        ({"generation": {"stop_strings": ["a", ""]}}, r"generation.stop_strings\[2\] is empty; write something"),
         ({"generation": {"stop_strings": "a"}}, r"generation.stop_strings must be a list, got the text 'a'; write \[a"),
         ({"text": "", "messages": ({"role": "owner", "content": "b"},)}, r"messages\[1\].role must be 'system', "),
         ({"text": "a\ud800"}, "text holds half a character, a lone surrogate"),
