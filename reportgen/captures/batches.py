@@ -81,7 +81,8 @@ def _cut(model: LoadedModel, indices: list[int], encoded: Sequence[EncodedPrompt
 
 def _settings_of(prompt: Prompt) -> Any:
     """Return the settings that must be equal for all prompts of a batch."""
-    return prompt.max_new_tokens, replace(prompt.generation, return_sequence=None), prompt.evidence
+    generation = replace(prompt.generation, return_sequence=None)
+    return prompt.max_new_tokens, generation, prompt.evidence, prompt.without
 
 
 def _are_siblings(prompt: Prompt, other: Prompt) -> bool:

@@ -41,7 +41,7 @@ from reportgen.instrumentation.recording import Recording
 from reportgen.instrumentation.strategy import CaptureStrategy
 from reportgen.models.hf_errors import quiet
 from reportgen.models.model import LoadedModel
-from reportgen.records import EncodedPrompt, FoilToken, LayerType, Prediction, Prompt, Step, public_name
+from reportgen.records import PREDICTIONS, EncodedPrompt, FoilToken, LayerType, Prediction, Prompt, Step, public_name
 from reportgen.records.errors import (
     CaptureMismatch,
     ModelError,
@@ -201,12 +201,14 @@ class _Capturer:
 
     def _generate(self, prepared: Sequence[_PreparedPrompt], *, recorded: bool) -> list[GenerationResult]:
         prompt, texts = prepared[0].prompt, [one.token_ids for one in prepared]
+        streams = self.make_collector.follows_stream(prompt.without)
         if prompt.max_new_tokens == 0:
-            return find_next_tokens(self.model, texts, recorded=recorded)
+            return find_next_tokens(self.model, texts, recorded=recorded, streams=streams)
+        options = {"recorded": recorded, "streams": streams}
         if prompt.generation.num_return_sequences == 1:
-            return generate(self.model, texts, prompt.max_new_tokens, prompt.generation, recorded=recorded)
+            return generate(self.model, texts, prompt.max_new_tokens, prompt.generation, **options)
         # All sequences are generated, however many of them are captured: each changes the tokens of the others.
-        found = generate(self.model, texts[:1], prompt.max_new_tokens, prompt.generation, recorded=recorded)
+        found = generate(self.model, texts[:1], prompt.max_new_tokens, prompt.generation, **options)
         numbers = [one.prompt.generation.return_sequence or 1 for one in prepared]
         return [found[number - 1] for number in numbers]
 
@@ -215,7 +217,8 @@ class _Capturer:
         for item in prepared:
             length = len(item.token_ids)
             length += count_new_tokens(item.prompt, length, self.model.info.context_window)
-            evidence = self.make_collector.count_bytes(item.token_ids, length, self.model.info.num_layers)
+            size = item.token_ids, length, self.model.info.num_layers
+            evidence = self.make_collector.count_bytes(*size, item.prompt.without)
             evidence += strategy.recorded_bytes * length
             sizes = length, len(item.layers), len(item.heads)
             needed += check_memory(item.prompt, *sizes, fast=strategy.fast, evidence=evidence, others=needed)
@@ -248,7 +251,9 @@ class _Capturer:
             layers=attended.layers,
             heads=one.heads,
             attention=attended.attention,
-            prompt_predictions=_predict_prompt(predictor, attended.logits, one.token_ids),
+            prompt_predictions=()
+            if PREDICTIONS in prompt.without
+            else _predict_prompt(predictor, attended.logits, one.token_ids),
             steps=_predict_steps(predictor, attended.logits, generated, len(one.token_ids)),
             versions=_versions(),
             evidence=collector.finish(predictor.token),
@@ -278,6 +283,7 @@ def _make_input(
         layer_types,
         foils=[(step, token_id) for step, token_id, missing in _find_foils(one, generated) if not missing],
         no_steps=generated.no_tokens,
+        without=one.prompt.without,
     )
 
 

@@ -32,6 +32,7 @@ class CollectorInput:
         layer_types: what the model's modules and config say of each of its layers.
         foils: step and token id of each token that the chosen token of a step is compared with.
         no_steps: why there are no steps; empty if there are.
+        without: what not to measure, of ``records.OPTIONAL``.
     """
 
     network: PreTrainedModel
@@ -42,6 +43,7 @@ class CollectorInput:
     layer_types: Sequence[LayerType] = ()
     foils: Sequence[tuple[int, int]] = ()
     no_steps: str = ""
+    without: Sequence[str] = ()
 
 
 class Collector(Observer):
@@ -56,15 +58,21 @@ class Collector(Observer):
     rows: slice
 
     @classmethod
-    def count_bytes(cls, token_ids: Sequence[int], length: int, num_layers: int) -> int:
+    def count_bytes(cls, token_ids: Sequence[int], length: int, num_layers: int, without: Sequence[str] = ()) -> int:
         """Return the memory in bytes that a collector takes during a run, beside the attention of the capture.
 
         Args:
             token_ids: ids of the prompt tokens.
             length: number of prompt and generated tokens.
             num_layers: number of layers of the model.
+            without: as in ``CollectorInput``.
         """
         return 0
+
+    @classmethod
+    def follows_stream(cls, without: Sequence[str]) -> bool:
+        """Return whether a collector looks at the residual stream around layers, if ``without`` is left out."""
+        return False
 
     @abstractmethod
     def end(self, logits: Logits) -> None:
@@ -95,6 +103,10 @@ class MakeCollector(Protocol):
         """Return the collector of a text."""
         ...
 
-    def count_bytes(self, token_ids: Sequence[int], length: int, num_layers: int) -> int:
+    def count_bytes(self, token_ids: Sequence[int], length: int, num_layers: int, without: Sequence[str]) -> int:
         """Return the same as ``Collector.count_bytes``."""
+        ...
+
+    def follows_stream(self, without: Sequence[str]) -> bool:
+        """Return the same as ``Collector.follows_stream``."""
         ...

@@ -75,6 +75,7 @@ def generate(
     generation: Generation,
     *,
     recorded: bool = False,
+    streams: bool = True,
 ) -> list[GenerationResult]:
     """Continue a batch of prompts.
 
@@ -85,6 +86,7 @@ def generate(
         max_new_tokens: maximum number of new tokens, at least 1.
         generation: generation settings; the caller's random state is not changed.
         recorded: record the run, unless it is a beam search.
+        streams: record the residual stream too.
 
     Returns:
         The new tokens of each prompt with their logits; of one prompt with return sequences, of each sequence.
@@ -108,7 +110,9 @@ def generate(
 
     with generating(network, config), _seeded(network, generation.seed), _checked_inputs(network, length):
         # The beams of a search change places between steps.
-        output, recording = record(network, run) if recorded and generation.num_beams == 1 else (run(), None)
+        output, recording = (
+            record(network, run, streams=streams) if recorded and generation.num_beams == 1 else (run(), None)
+        )
     ends = _find_ends(output.sequences, length, model, config, generation.stop_strings)
     made = [_take(output, row, output.sequences[row, length:end].tolist()) for row, end in enumerate(ends)]
     return [replace(one, recording=recording, row=row) for row, one in enumerate(made)]
@@ -138,7 +142,7 @@ def _find_ends(
 
 
 def find_next_tokens(
-    model: LoadedModel, texts: Sequence[list[int]], *, recorded: bool = False
+    model: LoadedModel, texts: Sequence[list[int]], *, recorded: bool = False, streams: bool = True
 ) -> list[GenerationResult]:
     """Find the most probable next token of each prompt of a batch, by the distribution before sampling filters.
 
@@ -146,6 +150,7 @@ def find_next_tokens(
         model: the model, in evaluation mode.
         texts: token ids of each prompt.
         recorded: record the run.
+        streams: record the residual stream too.
 
     Returns:
         For each prompt one token, or the reason why it cannot be had: the prompt fills the context window, or the model
@@ -154,7 +159,8 @@ def find_next_tokens(
     window = model.info.context_window
     fitting = [token_ids for token_ids in texts if window is None or len(token_ids) < window]
     try:
-        found = iter(generate(model, fitting, 1, Generation(), recorded=recorded) if fitting else ())
+        options = {"recorded": recorded, "streams": streams}
+        found = iter(generate(model, fitting, 1, Generation(), **options) if fitting else ())
     except Exception as error:
         # Each prompt of a batch is then run alone. What does not lie in the generation fails in the attention pass too.
         if len(texts) > 1 or is_out_of_memory(error):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from reportgen.captures.file import load_record, save_record
 from reportgen.captures.quantization import dequantize_sqrt
-from reportgen.records import FoilToken, LayerType, ModelInfo, Prediction, Prompt, Step, Token
+from reportgen.records import PREDICTIONS, FoilToken, LayerType, ModelInfo, Prediction, Prompt, Step, Token
 from reportgen.records.equality import WithArrays
 from reportgen.records.evidence import EVIDENCE_TYPES, Evidence, Shape, Sizes
 
@@ -42,7 +42,7 @@ class Capture(WithArrays):
             take over 2 GiB, ``[layer, head, cell]``: the lower triangle of ``[query_pos, key_pos]``, row by row. Axes 0
             and 1 follow ``layers`` and ``heads``.
         prompt_predictions: prediction of each prompt token after the first, from the raw distribution,
-            ``[position - 1]``.
+            ``[position - 1]``; empty if the prompt leaves them out.
         steps: generation steps, one for each generated token; of a forecast, the one step of its token.
         versions: versions, by name, of the packages that the numbers depend on.
         evidence: evidence about the heads, in addition to the weights.
@@ -214,7 +214,8 @@ def _check_shapes(capture: Capture) -> None:
             f"{num_tokens} tokens cannot be {capture.num_prompt_tokens} prompt tokens and {steps} generated tokens, or "
             "no layers or heads were captured"
         )
-    if len(capture.prompt_predictions) != capture.num_prompt_tokens - 1:
+    num_predictions = 0 if PREDICTIONS in capture.prompt.without else capture.num_prompt_tokens - 1
+    if len(capture.prompt_predictions) != num_predictions:
         raise ValueError(f"{len(capture.prompt_predictions)} predictions for {capture.num_prompt_tokens} prompt tokens")
     sizes = Sizes(*grid, num_tokens, steps, tuple(foil.step for foil in capture.measured_foils))
     weights = np.uint8 if capture.attention.dtype == np.uint8 else np.float16

@@ -12,8 +12,8 @@ from reportgen.evidence.collectors import COLLECTORS
 from reportgen.evidence.kinds import KINDS
 from reportgen.evidence.traced_run import KindCollector, TracedRun
 from reportgen.instrumentation.logits import Logits
-from reportgen.instrumentation.observer import HeadTrace, LayerTrace, RowTrace
-from reportgen.records import Token
+from reportgen.instrumentation.observer import HeadTrace, LayerTrace, Observer, RowTrace
+from reportgen.records import EXTRA_EVIDENCE, LEFT_OUT, Token
 from reportgen.records.errors import NoEvidence
 from reportgen.records.evidence import Evidence
 
@@ -35,7 +35,12 @@ class EvidenceCollector(Collector):
         self.token_ids, self.rows = given.token_ids, self._run.rows
         self.missing: dict[str, str] = {}
         self._collectors: dict[str, KindCollector] = {}
+        for name in given.without:
+            if name not in EXTRA_EVIDENCE:
+                self.missing[name] = LEFT_OUT
         for kind in KINDS:
+            if kind.name in self.missing:
+                continue
             if kind.needs_steps and not len(given.runners_up):
                 self.missing[kind.name] = f"no tokens were generated: {given.no_steps}"
                 continue
@@ -44,9 +49,16 @@ class EvidenceCollector(Collector):
                 self._collectors[kind.name] = collector
 
     @classmethod
-    def count_bytes(cls, token_ids: Sequence[int], length: int, num_layers: int) -> int:
+    def count_bytes(cls, token_ids: Sequence[int], length: int, num_layers: int, without: Sequence[str] = ()) -> int:
         """Return the memory that all kinds take together, as ``Collector.count_bytes`` does."""
-        return sum(collector.count_bytes(token_ids, length, num_layers) for collector in COLLECTORS.values())
+        kept = (collector for name, collector in COLLECTORS.items() if name not in without)
+        return sum(collector.count_bytes(token_ids, length, num_layers) for collector in kept)
+
+    @classmethod
+    def follows_stream(cls, without: Sequence[str]) -> bool:
+        """Return whether a kind that is measured looks at the residual stream around layers."""
+        kept = (collector for name, collector in COLLECTORS.items() if name not in without)
+        return any(collector.see_layer is not Observer.see_layer for collector in kept)
 
     def _try(self, name: str, action: Callable[[], _T]) -> _T | None:
         """Run an action of one kind; if it fails, record the reason and stop measuring this kind."""

@@ -46,10 +46,16 @@ class Hooks(TorchFunctionMode):
         linear_calls: calls of linear maps inside it, since the last product or call of fast attention.
     """
 
-    def __init__(self, network: PreTrainedModel, *, fast: bool) -> None:
-        """Store the network; ``fast`` tells whether it runs fast attention."""
+    def __init__(self, network: PreTrainedModel, *, fast: bool, streams: bool = True) -> None:
+        """Store the network.
+
+        Args:
+            network: the network.
+            fast: whether it runs fast attention.
+            streams: whether to follow the residual stream around layers.
+        """
         super().__init__()
-        self.network, self._fast = network, fast
+        self.network, self._fast, self._streams = network, fast, streams
         self.home = output_device(network)
         self._hooks = ExitStack()
         self._inside = False  # whether an attention module is running
@@ -87,7 +93,7 @@ class Hooks(TorchFunctionMode):
     def __enter__(self) -> Any:
         for layer, module in find_attention(self.network):
             self._hook_attention(layer, module)
-        for layer, module in find_layers(self.network).items():
+        for layer, module in find_layers(self.network).items() if self._streams else ():
             self._hook_layer(layer, module)
         return self
 

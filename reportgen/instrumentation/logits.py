@@ -18,25 +18,25 @@ from reportgen.instrumentation.observer import TracedText
 from reportgen.instrumentation.trace import trace
 
 _CELLS = 1 << 22
-"""Maximum number of logits kept in memory; below it, the unembedding takes about as long as for one position."""
+"""Maximum number of logits kept in memory, in case the same are read next."""
 
 
 class Logits:
-    """Logits of one text at all positions, which are computed when they are read."""
+    """Logits of one text at all positions, which are computed when they are read.
 
-    def __init__(self, ending: Ending, place: int, length: int, vocabulary: int, first: int) -> None:
-        """Store the end of the pass, which the texts of a batch share; compute the logits of a short text at once.
+    Those of the same positions are always computed in the same way, whatever else is read.
+    """
+
+    def __init__(self, ending: Ending, place: int, first: int = 0) -> None:
+        """Store the end of the pass, which the texts of a batch share.
 
         Args:
             ending: the end of the pass.
             place: index of the text in the batch.
-            length: number of its tokens.
-            vocabulary: size of the vocabulary.
             first: position of its first token in the pass; those before it are padding.
         """
         self._ending, self._place, self._first = ending, place, first
-        self._read = None
-        self._read = self.read(slice(0, length)) if length * vocabulary <= _CELLS else None
+        self._last: tuple[slice, tuple[torch.Tensor, torch.Tensor | None]] | None = None
 
     def read(self, rows: slice) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return the logits and the inputs of the unembedding at the given positions.
@@ -48,10 +48,11 @@ class Logits:
             Logits, ``[row, vocabulary]``, and inputs of the unembedding, ``[row, width]``; the second is ``None`` if
             the network has no unembedding module.
         """
-        if self._read is None:
-            return self._ending.read(self._place, slice(self._first + rows.start, self._first + rows.stop))
-        logits, unembedded = self._read
-        return logits[rows], None if unembedded is None else unembedded[rows]
+        if self._last is None or self._last[0] != rows:
+            read = self._ending.read(self._place, slice(self._first + rows.start, self._first + rows.stop))
+            self._last = (rows, read) if read[0].numel() <= _CELLS else None
+            return read
+        return self._last[1]
 
 
 def run_pass(
@@ -77,25 +78,7 @@ def run_pass(
         with _unembedded(network, read):
             output = trace(network, texts, fast=fast)
         ending = _Whole(output.logits, read[-1] if read else None)
-    return split_logits(network, ending, texts, [0] * len(texts))
-
-
-def split_logits(
-    network: PreTrainedModel, ending: Ending, texts: Sequence[TracedText], firsts: Sequence[int]
-) -> list[Logits]:
-    """Return the logits of each text of a pass.
-
-    Args:
-        network: the network.
-        ending: the end of the pass.
-        texts: the batch.
-        firsts: position of the first token of each text in the pass.
-    """
-    vocabulary = network.config.get_text_config(decoder=True).vocab_size
-    return [
-        Logits(ending, place, len(text.token_ids), vocabulary, first)
-        for place, (text, first) in enumerate(zip(texts, firsts, strict=True))
-    ]
+    return [Logits(ending, place) for place in range(len(texts))]
 
 
 def can_read_in_parts(network: PreTrainedModel) -> bool:

@@ -18,7 +18,7 @@ from transformers.utils import ModelOutput
 
 from reportgen.instrumentation.attention_weights import SdpaWeights, mask_of, scale_of
 from reportgen.instrumentation.hooks import Hooks, LinearCall, first_argument
-from reportgen.instrumentation.logits import InParts, Logits, split_logits
+from reportgen.instrumentation.logits import InParts, Logits
 from reportgen.instrumentation.observer import Call, LayerTrace, TracedText
 from reportgen.instrumentation.showing import check_mixture, show_attention
 
@@ -83,7 +83,7 @@ class Recording:
         hidden = torch.cat(self._hidden, 1)[list(rows)]
         self._hidden.clear()
         ending = InParts(self._network, self._output_type(last_hidden_state=hidden))
-        return split_logits(self._network, ending, texts, padding)
+        return [Logits(ending, place, first) for place, first in enumerate(padding)]
 
     def _passes_of(self, text: TracedText, first: int) -> slice:
         """Return the passes whose last positions are the rows of a text, which begins at ``first``."""
@@ -105,9 +105,9 @@ class Recorder(Hooks):
         output_type: class of what the base model returned, which also holds the cache.
     """
 
-    def __init__(self, network: PreTrainedModel) -> None:
-        """Begin before the first forward pass."""
-        super().__init__(network, fast=True)
+    def __init__(self, network: PreTrainedModel, *, streams: bool) -> None:
+        """Begin before the first forward pass; ``streams`` tells whether to record the residual stream."""
+        super().__init__(network, fast=True, streams=streams)
         self.reason = ""
         self.num_prompt, self.seen = 0, 0
         self.padding: list[int] = []
@@ -364,17 +364,18 @@ class _Heads:
         return LinearCall(calls[0].linear, given, gave)
 
 
-def record(network: PreTrainedModel, run: Callable[[], Any]) -> tuple[Any, Recording]:
+def record(network: PreTrainedModel, run: Callable[[], Any], *, streams: bool = True) -> tuple[Any, Recording]:
     """Run ``generate`` and record it.
 
     Args:
         network: in evaluation mode, with fast attention.
         run: calls ``generate`` once and returns its output, a dict.
+        streams: record the residual stream around layers, so that ``see_layer`` of observers is called.
 
     Returns:
         The output, and the recording, in which the last token of each text is read too.
     """
-    with torch.no_grad(), Recorder(network) as recorder:
+    with torch.no_grad(), Recorder(network, streams=streams) as recorder:
         output = run()
         recorder.read_last(output.sequences)
     return output, recorder.finish(output.sequences.shape[1])

@@ -132,7 +132,8 @@ def _plain(value: Any) -> Any:
 
 
 def _token_rows(capture: Capture) -> Iterator[dict[str, Any]]:
-    predictions: list[Prediction | None] = [None, *capture.prompt_predictions, *(step.raw for step in capture.steps)]
+    known = [*capture.prompt_predictions, *(step.raw for step in capture.steps)]
+    predictions: list[Prediction | None] = [*[None] * (capture.num_tokens - len(known)), *known]
     for position, (token, prediction) in enumerate(zip(capture.tokens, predictions, strict=True)):
         yield {
             "position": position,

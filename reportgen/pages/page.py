@@ -98,6 +98,7 @@ from reportgen.pages.tables import (
 )
 from reportgen.pages.templates import GENERATOR, compile_templates, render
 from reportgen.pages.words import find_words, label_words
+from reportgen.records import PREDICTIONS
 from reportgen.records.json_values import describe_token, shorten
 
 
@@ -397,9 +398,13 @@ def _describe_read(read: StepRead) -> dict[str, Any]:
 
 
 def _list_unmeasured(capture: Capture) -> list[tuple[str, str]]:
-    """Return the titles of the evidence that was not measured, with the reasons."""
-    titles = {kind.name: kind.definitions[0].title if kind.definitions else kind.name for kind in KINDS}
-    return [(titles.get(name, f"effects by token ({name})"), why) for name, why in capture.evidence.missing.items()]
+    """Return the titles of what was not measured, with the reasons; what has the same reason is named together."""
+    titles = {kind.name: kind.definitions[0].title if kind.definitions else f"head {kind.name}" for kind in KINDS}
+    titles[PREDICTIONS] = "predictions of the prompt’s tokens"
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in capture.evidence.missing.items():
+        by_reason.setdefault(reason, []).append(titles.get(name, f"effects by token ({name})"))
+    return [(", ".join(named), reason) for reason, named in by_reason.items()]
 
 
 def _name_contrasts(capture: Capture) -> dict[str, str]:

@@ -17,7 +17,7 @@ from reportgen.evidence.kinds.attribution import Attribution
 from reportgen.evidence.kinds.lens import Lens
 from reportgen.evidence.kinds.scores import HEAD_SCORES, HeadScore
 from reportgen.pages.stills import Shade
-from reportgen.records import Prediction, Token
+from reportgen.records import PREDICTIONS, Prediction, Token
 
 _LINE_END = re.compile("↵")
 _RUNNERS_UP = 3
@@ -171,7 +171,9 @@ def make_token_views(capture: Capture, shades: Sequence[Shade | None] = ()) -> l
 
 
 def make_prompt_rows(capture: Capture) -> list[PromptRow]:
-    """Return a row for each token of the prompt."""
+    """Return a row for each token of the prompt; no rows if their predictions were left out."""
+    if PREDICTIONS in capture.prompt.without:
+        return []
     first, *rest = capture.tokens[: capture.num_prompt_tokens]
     rows = [PromptRow(0, first)]
     for position, (token, prediction) in enumerate(zip(rest, capture.prompt_predictions, strict=True), start=1):

@@ -30,7 +30,7 @@ from reportgen.records import (
 from reportgen.records.errors import PromptFileError
 from reportgen.records.generation import SAMPLING_KEYS
 from reportgen.records.key_messages import advise_quotes, describe
-from reportgen.records.prompt import CHAT_KEYS, NOTHING_TO_CONTINUE, find_wrong_foil
+from reportgen.records.prompt import CHAT_KEYS, NOTHING_TO_CONTINUE, explain_clash, find_wrong_foil
 from reportgen.records.prompt_keys import CompareKeys, DefaultKeys, HeadKeys, PromptKeys, prompt_file_schema
 from reportgen.records.selection import Selection
 
@@ -244,6 +244,7 @@ def _read_defaults(data: dict[str, Any], root: yaml.Node, node: yaml.Node | None
     if "model" in data and "model" in inner:
         problems.add(lines["model"], "the model of all prompts is given twice, here and next to 'prompts'; keep one")
     do_sample = _check_sampling(inner, node, False, "defaults", problems)
+    _check_evidence(inner, {}, lines, "defaults", problems)
     lines.update({key: line for key, line in key_lines(root).items() if key == "model"})
     if keys is None:
         model = {key: value for key, value in data.items() if key == "model"}
@@ -266,6 +267,7 @@ def _read_prompt(number: int, data: Any, node: yaml.Node, defaults: _Defaults, p
     keys = check_keys(PromptKeys, data, node, problems, where)
     _check_input(data, lines, node, where, problems)
     _check_sampling(data, node, defaults.do_sample, where, problems)
+    _check_evidence(data, defaults.keys, {**defaults.lines, **lines}, where, problems)
     if keys and keys.continue_final_message and keys.messages and keys.messages[-1].role != "assistant":
         problems.add(lines["continue_final_message"], f"{where}: {NOTHING_TO_CONTINUE}")
     place = SourceLocation(problems.file, line_of(node), {**defaults.lines, **lines})
@@ -343,6 +345,18 @@ def _check_generation(
         child = child_of(node, "generation")
         line = key_lines(child[0] if child else None).get(key, place.line_of("generation"))
         problems.add(line, f"generation.{key} of {where} {message}")
+
+
+def _check_evidence(
+    data: Mapping[str, Any], defaults: Mapping[str, Any], lines: Mapping[str, int], where: str, problems: Problems
+) -> None:
+    """Check that no evidence is both asked for and left out, by the keys of a mapping and those that it inherits."""
+    own = {key: value for key, value in data.items() if key in ("evidence", "without")}
+    both = {**{key: defaults.get(key, ()) for key in ("evidence", "without")}, **own}
+    if own and all(isinstance(names, list | tuple) for names in both.values()):
+        key = "without" if "without" in own else "evidence"
+        if clash := explain_clash(**both):
+            problems.add(lines[key], f"{where}: {clash}")
 
 
 def _merge(own: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

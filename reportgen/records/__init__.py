@@ -14,6 +14,9 @@ from reportgen.records.choices import (
     DTYPES,
     EXPORT_FORMATS,
     EXTRA_EVIDENCE,
+    LEFT_OUT,
+    OPTIONAL,
+    PREDICTIONS,
 )
 from reportgen.records.generation import Generation
 from reportgen.records.model import LayerType, ModelInfo, name_with_adapter, public_name
@@ -28,6 +31,9 @@ __all__ = [
     "DTYPES",
     "EXPORT_FORMATS",
     "EXTRA_EVIDENCE",
+    "LEFT_OUT",
+    "OPTIONAL",
+    "PREDICTIONS",
     "Comparison",
     "EncodedPrompt",
     "Failure",

@@ -9,5 +9,12 @@ DEVICE_MAPS = ("auto", "balanced", "sequential")
 EXPORT_FORMATS = ("csv", "parquet")
 EXTRA_EVIDENCE = ("ablation", "mean-ablation")
 """Additional evidence, measured only on request because it takes long."""
+PREDICTIONS = "predictions"
+USUAL_EVIDENCE = ("scores", "value_norms", "attribution", "lens", "rollout", "entropy")
+"""Kinds of evidence that are measured unless a prompt leaves them out."""
+OPTIONAL = (*USUAL_EVIDENCE, PREDICTIONS, *EXTRA_EVIDENCE)
+"""What a prompt can leave out: kinds of evidence, and the predictions of its own tokens."""
+LEFT_OUT = "left out by “without”"
+"""Reason why something is missing that a prompt leaves out."""
 ROLES = ("system", "developer", "user", "assistant", "tool")
 """Authors of chat messages."""

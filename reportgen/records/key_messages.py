@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from numbers import Integral
@@ -11,7 +12,6 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from reportgen.records.choices import ROLES
 from reportgen.records.errors import PromptError
 from reportgen.records.prompt_keys import (
     DefaultKeys,
@@ -151,7 +151,8 @@ def explain(error: Any, node: yaml.Node | None, keys: type[BaseModel], where: st
     elif kind == "list_type" and isinstance(value, str):
         advice = f"; write [{value}]" if len(value) < 40 else "; write it as a list"
     if kind == "literal_error" and isinstance(value, str):
-        close = difflib.get_close_matches(value[:100].lower(), ROLES, 1)
+        allowed = re.findall("'([^']+)'", error["ctx"]["expected"])
+        close = difflib.get_close_matches(value[:100].lower(), allowed, 1)
         advice = f"; did you mean {close[0]!r}?" if close else ""
     demand = f"must be {_KINDS[kind]}" if kind in _KINDS else error["msg"].replace("Input should be", "must be")
     return f"{name} {demand}, got {describe(value, node)}{advice}"

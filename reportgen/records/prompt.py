@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,10 @@ NOTHING_TO_CONTINUE = (
     "'continue_final_message' needs a message of the assistant at the end; leave it out, or write how the assistant's "
     "message begins"
 )
+_TEXTS = (
+    "text", "title", "note", "tags", "messages", "tools", "chat_template", "chat_template_kwargs", "model", "adapter",
+    "foils",
+)  # fmt: skip
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
@@ -97,6 +101,7 @@ class Prompt:
         add_special_tokens: whether the tokenizer adds its special tokens to ``text``.
         evidence: additional evidence to measure, of ``EXTRA_EVIDENCE``.
         foils: tokens that the written tokens are compared with; a text stands for a foil of the first step.
+        without: what to leave out, of ``OPTIONAL``: kinds of evidence, and ``predictions`` of the prompt's tokens.
         place: location of the prompt in its file; ignored when prompts are compared.
     """
 
@@ -119,13 +124,11 @@ class Prompt:
     add_special_tokens: bool = True
     evidence: tuple[str, ...] = ()
     foils: tuple[Foil | str, ...] = ()
+    without: tuple[str, ...] = ()
     place: SourceLocation = field(default_factory=SourceLocation, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        for key in (
-            "text", "title", "note", "tags", "messages", "tools", "chat_template", "chat_template_kwargs", "model",
-            "adapter", "foils",
-        ):  # fmt: skip
+        for key in _TEXTS:
             if any(_HALF_CHARACTER.search(text) for text in _texts_in(getattr(self, key))):
                 raise self._wrong(f"{key} holds half a character, a lone surrogate; remove it", key)
         from reportgen.records.key_messages import check_record  # imports pydantic, which --help need not wait for
@@ -138,24 +141,27 @@ class Prompt:
             values["foils"] = tuple(Foil(**foil) for foil in values["foils"])
         for name, value in values.items():
             object.__setattr__(self, name, value)
-        if self.text and self.messages:
-            raise self._wrong("both 'text' and 'messages' are given; keep one", "messages")
-        self._check_chat()
-        if wrong := find_wrong_foil(self.resolved_foils, self.max_new_tokens):
-            raise self._wrong(wrong, "foils")
-        for key in () if self.generation.do_sample else SAMPLING_KEYS:
-            if getattr(self.generation, key) is not None:
-                raise self._wrong(f"generation.{key} does nothing without sampling; add do_sample=True", "generation")
-        for key, message in self.generation.find_problems(self.max_new_tokens):
-            raise self._wrong(f"generation.{key} {message}", "generation")
+        for key, wrong in self._find_mistakes():
+            raise self._wrong(wrong, key)
 
-    def _check_chat(self) -> None:
+    def _find_mistakes(self) -> Iterator[tuple[str, str]]:
+        """Yield each key that does not fit the others, and what is wrong."""
+        if self.text and self.messages:
+            yield "messages", "both 'text' and 'messages' are given; keep one"
         for key, needs in CHAT_KEYS.items():
             if getattr(self, key) and not self.messages:
-                verb = "are" if key == "tools" else "is"
-                raise self._wrong(f"{key!r} {verb} given without 'messages'; {needs}", key)
+                yield key, f"{key!r} {'are' if key == 'tools' else 'is'} given without 'messages'; {needs}"
         if self.continue_final_message and self.messages[-1]["role"] != "assistant":
-            raise self._wrong(NOTHING_TO_CONTINUE, "continue_final_message")
+            yield "continue_final_message", NOTHING_TO_CONTINUE
+        if wrong := find_wrong_foil(self.resolved_foils, self.max_new_tokens):
+            yield "foils", wrong
+        if clash := explain_clash(self.evidence, self.without):
+            yield "without", clash
+        for key in () if self.generation.do_sample else SAMPLING_KEYS:
+            if getattr(self.generation, key) is not None:
+                yield "generation", f"generation.{key} does nothing without sampling; add do_sample=True"
+        for key, message in self.generation.find_problems(self.max_new_tokens):
+            yield "generation", f"generation.{key} {message}"
 
     @property
     def resolved_foils(self) -> tuple[Foil, ...]:
@@ -183,6 +189,12 @@ def find_wrong_foil(foils: Iterable[Foil], max_new_tokens: int) -> str:
         ),
         "",
     )
+
+
+def explain_clash(evidence: Sequence[str], without: Sequence[str]) -> str:
+    """Return what is wrong if a prompt asks for evidence that it leaves out; empty if it does not."""
+    both = [name for name in evidence if name in without]
+    return f"{both[0]!r} is given under 'evidence' and under 'without'; keep one" if both else ""
 
 
 def _texts_in(value: Any) -> Iterable[str]:

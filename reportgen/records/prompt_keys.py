@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticKnownError
 
-from reportgen.records.choices import DEFAULT_MODEL, DEFAULT_NEW_TOKENS, EXTRA_EVIDENCE, ROLES
+from reportgen.records.choices import DEFAULT_MODEL, DEFAULT_NEW_TOKENS, EXTRA_EVIDENCE, OPTIONAL, ROLES
 from reportgen.records.selection import Selection, parse_selection
 from reportgen.records.slug import SLUG_PATTERN, check_slug
 
@@ -256,6 +256,11 @@ class DefaultKeys(Keys):
     add_special_tokens: bool = Field(True, description="Whether the tokenizer adds its special tokens to the text.")
     evidence: list[Literal[*EXTRA_EVIDENCE]] | None = Field(  # pyright: ignore[reportInvalidTypeForm]
         None, description="Additional evidence to measure; takes minutes on a CPU."
+    )
+    without: list[Literal[*OPTIONAL]] | None = Field(  # pyright: ignore[reportInvalidTypeForm]
+        None,
+        description="Evidence to leave out, which saves its time and memory; predictions are those of the prompt's "
+        "tokens.",
     )
     tags: list[Words] | None = Field(None, description="Free words, shown on the index.")
     note: Words | None = Field(None, description="Your note on the prompt.")

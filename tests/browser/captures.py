@@ -9,6 +9,7 @@ from samples import HOSTILE, make_capture
 
 from reportgen.captures.record import Capture
 from reportgen.pages.cards import FailureCard
+from reportgen.records import LEFT_OUT
 from reportgen.records.evidence import Evidence
 
 
@@ -28,10 +29,16 @@ def make_withheld() -> Capture:
 
 
 def make_bare() -> Capture:
-    """Return a capture without evidence, and the reasons for that."""
+    """Return a capture without evidence and without predictions of the prompt's tokens, and the reasons for that."""
     reason = "not available for TinyForCausalLM: its heads were not found"
     missing = dict.fromkeys(("value_norms", "attribution", "lens", "rollout"), reason)
-    return replace(make_capture(slug="bare", title="No evidence"), evidence=Evidence(missing=missing))
+    whole = make_capture(slug="bare", title="No evidence")
+    return replace(
+        whole,
+        prompt=replace(whole.prompt, without=("predictions",)),
+        prompt_predictions=(),
+        evidence=Evidence(missing={**missing, "predictions": LEFT_OUT}),
+    )
 
 
 CAPTURES = {

@@ -311,7 +311,9 @@ def test_page_without_evidence_works_and_says_why(new_reader: Callable[..., Read
     assert reader.point_at(1, 1) == "L0 H3\nfrom ␣cat at 1\nreads ␣cat at 1\nweight 0.5"
     line = reader.page.locator(".unmeasured").inner_text()
     assert line.startswith("Not on this page: ")
-    assert line.count("not available for TinyForCausalLM: its heads were not found") == 4
+    assert line.count("not available for TinyForCausalLM: its heads were not found") == 1
+    assert line.endswith("; predictions of the prompt’s tokens (left out by “without”).")
+    assert reader.go("layer=0&head=3&query=1").page.locator("#next-of").inner_text() == "left out by “without”"
     assert "singles out one token most" in reader.page.locator("#claim").inner_text()
     assert reader.page.locator("#effect, #read, #lens, #rollout").count() == 0
     assert reader.problems == []

@@ -270,7 +270,7 @@ OTHER: dict[str, Any] = {
     "text": "b", "messages": ({"role": "user", "content": "a"},), "tools": ({"name": "f"},), "title": "b", "slug": "b",
     "tags": ("b",), "note": "b", "model": "b", "adapter": "b", "layers": parse_selection("1"),
     "heads": parse_selection("1"), "max_new_tokens": 3, "generation": Generation(do_sample=True),
-    "add_special_tokens": False, "evidence": ("ablation",), "place": SourceLocation("a.yaml", 7),
+    "add_special_tokens": False, "evidence": ("ablation",), "without": ("lens",), "place": SourceLocation("a.yaml", 7),
     "chat_template_kwargs": {"think": True}, "continue_final_message": True,
 }  # fmt: skip
 

@@ -169,6 +169,7 @@ others = st.fixed_dictionaries(
         "layers": selections, "heads": selections, "max_new_tokens": st.integers(0, 10**6),
         "add_special_tokens": st.booleans(), "evidence": st.just(("ablation",)), "generation": sampled,
         "foils": st.lists(words, min_size=1, max_size=2, unique=True),
+        "without": st.lists(st.sampled_from(("lens", "predictions")), min_size=1, unique=True).map(tuple),
     },
 )  # fmt: skip
 prompts = st.builds(
@@ -208,6 +209,7 @@ def test_recipe_has_every_field_of_a_prompt() -> None:
         "max_new_tokens",
         "add_special_tokens",
         "evidence",
+        "without",
         "generation",
         "foils",
     }

@@ -200,10 +200,7 @@ def test_sections_are_those_that_have_something_to_show(name: str, sections: lis
         ("without attribution", ["Not on this page: direct logit attribution (asked for nothing)."]),
         (
             "no steps",
-            [
-                "Not on this page: direct logit attribution (no tokens were generated); "
-                "logit lens (no tokens were generated)."
-            ],
+            ["Not on this page: direct logit attribution, logit lens (no tokens were generated)."],
         ),
     ],
 )

@@ -66,6 +66,7 @@ GOOD = """\
 model: gpt2
 defaults:
   layers: 0-4, 20-23
+  without: [lens]
   tags: [a, b]
   generation: {do_sample: true, temperature: 0.7, seed: 3}
 prompts:
@@ -83,6 +84,8 @@ prompts:
     max_new_tokens: 0
     generation: {seed: 4, top_p: 1, top_k: 5, repetition_penalty: 1e-1, num_beams: 2}
     add_special_tokens: false
+    evidence: [ablation]
+    without: [rollout, predictions]
   - messages:
       - {role: system, content: ""}
       - {role: user, content: Hi there}
@@ -95,11 +98,19 @@ def test_reads_every_key() -> None:
     one, two, chat = load(GOOD)
     layers, sampling = parse_selection("0-4, 20-23"), Generation(do_sample=True, temperature=0.7, seed=3)
     assert one == Prompt(
-        "one", title="one", slug="one", model="gpt2", layers=layers, tags=("a", "b"), generation=sampling
+        "one",
+        title="one",
+        slug="one",
+        model="gpt2",
+        layers=layers,
+        tags=("a", "b"),
+        generation=sampling,
+        without=("lens",),
     )
     assert two == Prompt(
         text="two\nlines\n", title="Two", slug="my_two", note="says much", model="other", tags=("c",),
         layers=Selection(((-1, -1), (0, 1))), heads=Selection(((3, 3),)), max_new_tokens=0, add_special_tokens=False,
+        evidence=("ablation",), without=("rollout", "predictions"),
         generation=Generation(
             do_sample=True, temperature=0.7, top_k=5, top_p=1.0, repetition_penalty=0.1, num_beams=2, seed=4
         ),
@@ -112,8 +123,8 @@ def test_reads_every_key() -> None:
 
 def test_places_name_the_lines() -> None:
     one, two, _ = load(GOOD)
-    assert [one.place.of(), one.place.of("text"), one.place.of("heads")] == ["p.yaml:7"] * 3
-    assert [two.place.of(key) for key in ("", "text", "heads", "layers")] == [f"p.yaml:{n}" for n in (8, 8, 16, 15)]
+    assert [one.place.of(), one.place.of("text"), one.place.of("heads")] == ["p.yaml:8"] * 3
+    assert [two.place.of(key) for key in ("", "text", "heads", "layers")] == [f"p.yaml:{n}" for n in (9, 9, 17, 16)]
     # A key that the prompt inherits stands where the defaults say it.
     assert one.place.of("layers") == "p.yaml:3"
     assert one.place.of("model") == "p.yaml:1"
@@ -240,6 +251,32 @@ MANY_PROBLEMS = [
     "37: generation.top_p of prompt 19 … 1 … 1.5",
     "37: generation.num_beams of prompt 19 … 1 … 0",
 ]
+
+
+def test_evidence_cannot_be_asked_for_and_left_out() -> None:
+    """In one mapping, or in that of a prompt and the defaults; what is given twice in the defaults is said once."""
+    content = """\
+defaults:
+  evidence: [ablation]
+  without: [lens, ablation]
+prompts:
+  - a
+  - text: b
+    evidence: [mean-ablation]
+  - text: c
+    without: [ablation]
+  - text: d
+    without: []
+  - text: e
+    evidence: [mean-ablation]
+    without: [mean-ablation]
+"""
+    expected = [
+        "3: defaults … 'ablation' … 'evidence' … 'without' … keep one",
+        "9: prompt 3 … 'ablation' … keep one",
+        "14: prompt 5 … 'mean-ablation' … keep one",
+    ]
+    assert unlike(problems_of(content), expected) == []
 
 
 def test_every_mistake_at_once_in_the_order_of_the_file() -> None:

@@ -116,6 +116,12 @@ def test_selections_are_read_as_they_are_written(layers: object) -> None:
         ({"tags": ("a", "\udfff")}, "tags holds half a character"),
         ({"text": "", "messages": ({"role": "user", "content": "\ud83d"},)}, "messages holds half a character"),
         ({"evidence": "ablation"}, "evidence must be a list, got the text 'ablation'"),
+        ({"evidence": ("lens",)}, r"evidence\[1\] must be 'ablation' or 'mean-ablation', got the text 'lens'$"),
+        ({"without": ("lense",)}, r"without\[1\] must be 'scores', .*, got the text 'lense'; did you mean 'lens'\?"),
+        (
+            {"evidence": ("ablation",), "without": ("lens", "ablation")},
+            "'ablation' is given under 'evidence' and under 'without'; keep one",
+        ),
     ],
 )
 def test_prompt_made_by_hand_is_checked(keys: dict[str, object], message: str) -> None:

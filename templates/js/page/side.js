@@ -85,7 +85,7 @@ reportgen.side = (() => {
     const prediction = text.predictionAfter(state.queryPos, scene);
     const step = reportgen.state.stepOf(state.queryPos, bounds);
     if (!prediction) {
-      caption.textContent = "nothing follows";
+      caption.textContent = state.queryPos + 1 < bounds.numTokens ? "left out by “without”" : "nothing follows";
       table.tBodies[0].replaceChildren();
       note.textContent = "";
       return;
