@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any, NamedTuple
 
 import torch
@@ -65,6 +65,7 @@ class Hooks(TorchFunctionMode):
         self.linear_calls: list[LinearCall] = []
         self._calls: list[tuple[nn.Module, Any, Any]] = []
         self._resid_pre: Any = None
+        self._linear_hooks: dict[nn.Module, dict[nn.Module, Any]] = {}
 
     @abstractmethod
     def see_attention(self, layer: int, module: nn.Module, returned: Sequence[torch.Tensor]) -> None:
@@ -106,25 +107,47 @@ class Hooks(TorchFunctionMode):
         """Remove a hook at the end."""
         self._hooks.callback(hook.remove)
 
+    def during(self, context: AbstractContextManager[Any]) -> None:
+        """Enter a context, and leave it at the end."""
+        self._hooks.enter_context(context)
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Follow the functions that an attention module calls."""
         result = func(*args, **(kwargs or {}))
         if func not in _FOLLOWED:  # most functions
             return result
         if func is _FAST_ATTENTION:
-            arguments: dict[str, Any] = dict(zip(_FAST_ARGUMENTS, args, strict=False)) | (kwargs or {})
-            self.fast_calls.append((arguments, result))
-            self.linear_calls.clear()  # the output projection is called after attention
+            self.note_fast_call(args, kwargs or {}, result)
         elif func in _SOFTMAXES:
             self._softmaxed = True
         elif len(args) > 1 and self.could_weigh(*args[:2]):
             self.products.append((args[0], args[1]))
-            self.linear_calls.clear()  # as above
+            self.linear_calls.clear()  # the output projection is called after attention
         return result
+
+    def note_fast_call(self, args: tuple[Any, ...], kwargs: dict[str, Any], result: torch.Tensor) -> None:
+        """Add a call of fast attention to ``fast_calls``."""
+        arguments: dict[str, Any] = dict(zip(_FAST_ARGUMENTS, args, strict=False)) | kwargs
+        self.fast_calls.append((arguments, result))
+        self.linear_calls.clear()  # as above
+
+    def follow(self) -> None:
+        """Follow the functions that are called from now on."""
+        super().__enter__()
+
+    def end_follow(self, *error: Any) -> None:
+        """Follow them no longer."""
+        super().__exit__(*(error or (None, None, None)))
+
+    def watch_one(self, module: nn.Module, linear: nn.Module | None) -> None:
+        """Follow only one of the linear maps of an attention module from now on; none if it is ``None``."""
+        for other, hook in self._linear_hooks.pop(module, {}).items():
+            if other is not linear:
+                hook.remove()
 
     def _leave(self, *error: Any) -> None:
         self._inside = False
-        super().__exit__(*(error or (None, None, None)))
+        self.end_follow(*error)
 
     def _hook_attention(self, layer: int, module: nn.Module) -> None:
         def enter(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
@@ -133,7 +156,7 @@ class Hooks(TorchFunctionMode):
             # Functions are followed inside attention modules alone, because that takes time for each of them.
             if not self._inside:
                 self._inside = True
-                super(Hooks, self).__enter__()
+                self.follow()
             return None if self._fast else _ask_for_weights(module, given, named)
 
         def leave(module: nn.Module, _: Any, output: Any) -> Any:
@@ -152,8 +175,10 @@ class Hooks(TorchFunctionMode):
                 self.linear_calls.append(LinearCall(linear, given[0], gave))
 
         self.keep(module.register_forward_pre_hook(enter, with_kwargs=True))
-        for linear in linear_maps(module):
-            self.keep(linear.register_forward_hook(note))
+        hooks = {linear: linear.register_forward_hook(note) for linear in linear_maps(module)}
+        self._linear_hooks[module] = hooks
+        for hook in hooks.values():
+            self.keep(hook)
         self.keep(module.register_forward_hook(leave))
 
     def _forget(self) -> None:

@@ -7,6 +7,7 @@ the positions that predict a token.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from reportgen.instrumentation.attention_weights import SdpaWeights, mask_of, scale_of
+from reportgen.instrumentation.fast_calls import FAST_CALLS
 from reportgen.instrumentation.hooks import Hooks, LinearCall, first_argument
 from reportgen.instrumentation.logits import InParts, Logits
 from reportgen.instrumentation.observer import Call, LayerTrace, TracedText
@@ -116,12 +118,22 @@ class Recorder(Hooks):
         self.hidden: list[torch.Tensor] = []
         self.output_type: type[Any] = tuple
         self._batch = self._new = 0
+        self._picked: dict[int, tuple[weakref.ref[torch.Tensor], int, torch.Tensor]] = {}
         self._given: dict[str, Any] = {}
 
     def __enter__(self) -> Recorder:
         self.keep(self.network.register_forward_pre_hook(self._begin, with_kwargs=True))
         self.keep(self.network.base_model.register_forward_hook(lambda _, __, output: self._keep_output(output)))
+        self.during(FAST_CALLS)
         return super().__enter__()
+
+    def follow(self) -> None:
+        """Follow fast attention alone: a generation has many short passes, in which a mode takes longer."""
+        FAST_CALLS.follow(self.note_fast_call)
+
+    def end_follow(self, *_: Any) -> None:
+        """Follow it no longer."""
+        FAST_CALLS.follow(None)
 
     def read_last(self, sequences: torch.Tensor) -> None:
         """Run the network on the last token of each text, which ``generate`` does not do.
@@ -187,9 +199,15 @@ class Recorder(Hooks):
         """Return the activations of the last position, ``[batch, …]``."""
         if self.reason or value.shape[:-1].numel() != self._batch * self._new:
             return None
+        known = self._picked.get(id(value))
+        if known is not None and known[0]() is value and known[1] == value._version:
+            return known[2]
         by_text = value if value.ndim == 3 else value.reshape(self._batch, self._new, -1)
         # A clone, because networks modify the residual stream in place, and a slice keeps all positions in memory.
-        return by_text[:, -1].clone().to(self.home)
+        picked = by_text[:, -1].clone().to(self.home)
+        if not value.is_inference():
+            self._picked[id(value)] = weakref.ref(value), value._version, picked
+        return picked
 
     def see_attention(self, layer: int, module: nn.Module, returned: Sequence[torch.Tensor]) -> None:
         """Record queries, keys and values of an attention module, and its last outputs."""
@@ -199,9 +217,10 @@ class Recorder(Hooks):
             return self._give_up(f"layer {layer} called fast attention {len(self.fast_calls)} times")
         modules = self.heads.setdefault(layer, [])
         heads = next((one for one in modules if one.module is module), None)
+        call = self.linear_calls[-1] if self.linear_calls else None
         if heads is None:
             modules.append(heads := _Heads(module))
-        call = self.linear_calls[-1] if self.linear_calls else None
+            self.watch_one(module, call and call.linear)
         projected = None
         if call is not None:
             given, gave = self._pick(call.given), self._pick(call.gave)
@@ -217,6 +236,8 @@ class Recorder(Hooks):
         """Record the residual stream around a layer at the last position."""
         if not self.reason:
             self.layers.setdefault(layer, _Layer()).passes.append((resid_pre, resid_post, tuple(calls)))
+            # Only the stream itself is picked again, by the next layer.
+            self._picked = {key: known for key, known in self._picked.items() if known[2] is resid_post}
 
 
 @dataclass

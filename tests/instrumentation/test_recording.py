@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ import torch
 from families import FAMILIES, make_network
 from instrumentation.test_strategy import EAGER
 from tiny import make_llama, make_tokenizer
+from torch.nn import functional
 from transformers import GenerationConfig, PreTrainedModel
 
 from reportgen.build.capture import capture
 from reportgen.captures.record import ONE_PASS, SECOND_PASS, Capture
+from reportgen.instrumentation.fast_calls import FAST_CALLS
 from reportgen.instrumentation.inputs import make_prompts
 from reportgen.instrumentation.logits import run_pass
 from reportgen.instrumentation.observer import HeadTrace, LayerTrace, Observer, RowTrace, TracedText
@@ -27,6 +30,7 @@ LONG = [5, 9, 5, 200, 31, 7, 9, 12, 44, 3, 9, 5, 77, 80]
 PROMPTS = (LONG, LONG[3:9])
 """The first is longer than the window of every family that has one."""
 NEW_TOKENS = 6
+FAST_ATTENTION = functional.scaled_dot_product_attention
 SECOND = {*EAGER, "opt"}
 """Families that need a second pass: eager attention gives their weights, or their end cannot be run alone."""
 
@@ -187,8 +191,56 @@ def test_hooks_and_modes_are_gone_also_after_an_error() -> None:
         record(network, lambda: generate(network, PROMPTS))
     fail.is_on = False
     assert torch.overrides._get_current_function_mode_stack() == []
+    assert functional.scaled_dot_product_attention is FAST_ATTENTION
     modules = [part for part in network.modules() if part._forward_hooks or part._forward_pre_hooks]
     assert modules == [network.model.layers[1].self_attn.o_proj]
+
+
+def test_fast_attention_is_followed_in_its_own_thread_and_put_back() -> None:
+    followed: list[int] = []
+    query = torch.zeros(1, 1, 2, 4)
+
+    def call() -> None:
+        functional.scaled_dot_product_attention(query, query, value=query)
+
+    with FAST_CALLS:
+        FAST_CALLS.follow(lambda args, kwargs, result: followed.append(len(args) + 10 * len(kwargs) + result.ndim))
+        with FAST_CALLS:
+            call()
+        other = Thread(target=call)
+        other.start()
+        other.join()
+        call()
+        FAST_CALLS.follow(None)
+        call()
+    assert followed == [16, 16]
+    assert functional.scaled_dot_product_attention is FAST_ATTENTION
+
+
+def test_activations_are_copied_once_unless_they_are_changed_in_place() -> None:
+    """A tensor that two modules pass on is kept once; a new one at the same address is another one."""
+    network = make_llama()
+    recorder = Recorder(network, streams=True)
+    recorder._begin(network, (), {"input_ids": torch.zeros(1, 2, dtype=torch.long), "past_key_values": 1})
+
+    def pick(value: torch.Tensor) -> list[list[float]]:
+        picked = recorder.pick(value)
+        assert picked is not None
+        return picked.tolist()
+
+    stream = torch.zeros(1, 2, 3)
+    first = recorder.pick(stream)
+    assert recorder.pick(stream) is first
+    assert pick(stream) == [[0, 0, 0]]
+    stream.add_(1)
+    assert pick(stream) == [[1, 1, 1]]
+    for number in range(20):
+        assert pick(torch.full((1, 2, 3), float(number))) == [[number] * 3]
+    with torch.inference_mode():
+        stream = torch.zeros(1, 2, 3)
+        assert pick(stream) == [[0, 0, 0]]
+        stream.add_(1)
+        assert pick(stream) == [[1, 1, 1]]
 
 
 class Fail:
