@@ -70,6 +70,7 @@ class AttentionResult:
 
 def attend(
     network: PreTrainedModel,
+    strategy: CaptureStrategy,
     texts: Sequence[CaptureRequest],
     num_heads: int,
     recording: Recording | None = None,
@@ -79,6 +80,7 @@ def attend(
 
     Args:
         network: in evaluation mode; its attention implementation is restored afterwards.
+        strategy: its capture strategy.
         texts: the batch; the results of a text do not depend on the others.
         num_heads: number of heads per layer.
         recording: recording of the generation of these texts; ``None`` if there is none.
@@ -88,10 +90,8 @@ def attend(
         Weights and logits of each text.
 
     Raises:
-        UnsupportedModel: no module of the network returns attention weights.
         CaptureMismatch: the output of a layer is not causal attention over these tokens.
     """
-    strategy = find_capture_strategy(network)
     packers = [_Packer(text, [layer for layer in text.layers if layer in strategy.layers], num_heads) for text in texts]
     traced = [
         TracedText(text.token_ids, text.rows, (packer, *text.observers))

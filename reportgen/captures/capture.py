@@ -53,8 +53,8 @@ from reportgen.records.errors import (
 )
 from reportgen.records.selection import Selection
 
-_ROWS = 64
-"""Number of positions whose logits are computed at a time."""
+_CELLS = 1 << 23
+"""Maximum number of logits of the prompt computed at a time; each product reads the whole unembedding."""
 
 
 def capture(
@@ -194,10 +194,10 @@ class _Capturer:
                 for prompt, collector in zip(prepared, collectors, strict=True)
             ]
             rows = [one.row for one in generated]
-            results = attend(network, requests, model.info.num_heads, recording, rows)
+            results = attend(network, strategy, requests, model.info.num_heads, recording, rows)
             parts = zip(prepared, generated, collectors, results, strict=True)
-            strategy = SECOND_PASS if recording is None else ONE_PASS
-            return [replace(self._finish(*part), strategy=strategy) for part in parts if self.wanted(part[0].prompt)]
+            run = SECOND_PASS if recording is None else ONE_PASS
+            return [replace(self._finish(*part), strategy=run) for part in parts if self.wanted(part[0].prompt)]
 
     def _generate(self, prepared: Sequence[_PreparedPrompt], *, recorded: bool) -> list[GenerationResult]:
         prompt, texts = prepared[0].prompt, [one.token_ids for one in prepared]
@@ -233,6 +233,7 @@ class _Capturer:
         collector.end(attended.logits)
         collector.ablate(prompt.evidence, self.watch(prompt))
         predictor = Predictor(model.tokenizer)
+        vocabulary = model.network.config.get_text_config(decoder=True).vocab_size
         layer_types = confirm_layer_types(
             detect_layer_types(model.network, model.info), attended.layers, attended.attention, len(collector.token_ids)
         )
@@ -253,7 +254,7 @@ class _Capturer:
             attention=attended.attention,
             prompt_predictions=()
             if PREDICTIONS in prompt.without
-            else _predict_prompt(predictor, attended.logits, one.token_ids),
+            else _predict_prompt(predictor, attended.logits, one.token_ids, vocabulary),
             steps=_predict_steps(predictor, attended.logits, generated, len(one.token_ids)),
             versions=_versions(),
             evidence=collector.finish(predictor.token),
@@ -313,11 +314,14 @@ def _versions() -> dict[str, str]:
     return {"reportgen": __version__} | {name: version(name) for name in packages} | {"python": python_version()}
 
 
-def _predict_prompt(predictor: Predictor, logits: Logits, prompt_ids: list[int]) -> tuple[Prediction, ...]:
+def _predict_prompt(
+    predictor: Predictor, logits: Logits, prompt_ids: list[int], vocabulary: int
+) -> tuple[Prediction, ...]:
     next_ids = prompt_ids[1:]
     predictions: list[Prediction] = []
-    for first in range(0, len(next_ids), _ROWS):
-        chosen = next_ids[first : first + _ROWS]
+    num_rows = max(1, _CELLS // vocabulary)
+    for first in range(0, len(next_ids), num_rows):
+        chosen = next_ids[first : first + num_rows]
         predictions += predictor.predict_all(logits.read(slice(first, first + len(chosen)))[0], chosen)
     return tuple(predictions)
 

@@ -72,11 +72,13 @@ class Predictor:
     def _alternatives(
         self, logits: torch.Tensor, normalizers: list[float]
     ) -> Iterator[tuple[tuple[Token, float], ...]]:
-        least = torch.topk(logits, min(_ALTERNATIVES, logits.shape[-1])).values[:, -1:]
-        # topk does not define which of several equal values it returns, so ties are sorted by token id here.
-        candidates = (logits >= least) & (logits > float("-inf"))
-        for row, is_candidate, normalizer in zip(logits, candidates, normalizers, strict=True):
-            token_ids = is_candidate.nonzero()[:, 0]
-            best = token_ids[row[token_ids].sort(descending=True, stable=True).indices[:_ALTERNATIVES]]
-            pairs = zip(best.tolist(), row[best].tolist(), strict=True)
-            yield tuple((self.token(token_id), logit - normalizer) for token_id, logit in pairs)
+        values, token_ids = torch.topk(logits, min(_ALTERNATIVES + 1, logits.shape[-1]))
+        for row, normalizer, *best in zip(logits, normalizers, values.tolist(), token_ids.tolist(), strict=True):
+            pairs = list(zip(*best, strict=True))
+            # topk does not define which of several equal values it returns, so ties are sorted by token id here.
+            if len(pairs) > _ALTERNATIVES and pairs[-1][0] == pairs[-2][0] > float("-inf"):
+                equal = (row == pairs[-1][0]).nonzero()[:, 0].tolist()
+                pairs = [pair for pair in pairs if pair[0] > pairs[-1][0]] + [(pairs[-1][0], one) for one in equal]
+            pairs.sort(key=lambda pair: (-pair[0], pair[1]))
+            known = (pair for pair in pairs[:_ALTERNATIVES] if pair[0] > float("-inf"))
+            yield tuple((self.token(token_id), logit - normalizer) for logit, token_id in known)

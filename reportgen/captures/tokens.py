@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -44,9 +45,10 @@ def make_tokens(tokenizer: Any, token_ids: Sequence[int]) -> tuple[Token, ...]:
         is in the text of the last of them.
     """
     texts = _split_text(tokenizer, list(token_ids))
+    make = cache(lambda token_id, text: _make(tokenizer, token_id, text))  # tokens repeat in a text
     pieces = [_piece(tokenizer, token_id) for token_id in token_ids]
     return tuple(
-        replace(_make(tokenizer, token_id, text), goes_on=_goes_on(text, piece, following))
+        replace(make(token_id, text), goes_on=_goes_on(text, piece, following))
         for token_id, text, piece, following in zip(token_ids, texts, pieces, [*pieces, ""][1:], strict=True)
     )
 
@@ -83,15 +85,16 @@ def _split_text(tokenizer: Any, token_ids: list[int]) -> list[str]:
     joining them is exact for every decoder.
     """
     whole = decode(tokenizer, token_ids)
+    read = cache(lambda *part: decode(tokenizer, part))
     ends = [0]
     window, done, start = 0, 0, 0
     for end in range(1, len(token_ids)):
-        before, now, after = (decode(tokenizer, token_ids[window:stop]) for stop in (done, end, end + 1))
+        before, now = (read(*token_ids[window:stop]) for stop in (done, end))
         text = now[len(before) :]
         # Incomplete and invalid characters both decode to U+FFFD; only the decoded sequence distinguishes them.
         # If the next token adds no text, it continues the same character.
         known = _count_equal(text, whole[start : start + len(text)])
-        if known == len(text) and text.endswith(_UNKNOWN) and after == now:
+        if known == len(text) and text.endswith(_UNKNOWN) and read(*token_ids[window : end + 1]) == now:
             known -= 1
         ends.append(max(ends[-1], start + known))
         # Some decoders leave the bytes of an incomplete character out; the next window must not begin inside of one.

@@ -88,6 +88,8 @@ def confirm_layer_types(
 
 def _reaches_out(kind: LayerType, attention: NDArray[Any], num_tokens: int) -> bool:
     """Return whether any query has weight on a key before its window; ``attention`` is ``[head, cell]``."""
+    if kind.window is None and kind.chunk is None:
+        return False
     firsts = ((position, kind.first_key(position)) for position in range(num_tokens))
     starts = ((position * (position + 1) // 2, first) for position, first in firsts if first)
     return any(attention[:, start : start + first].any() for start, first in starts)

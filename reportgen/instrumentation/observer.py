@@ -58,7 +58,10 @@ class RowTrace:
     @cached_property
     def entropies(self) -> torch.Tensor:
         """Entropies of the rows in nats, float32 ``[head, row]``; computed once for all observers."""
-        return torch.special.entr(self.weights.float()).sum(-1)
+        weights = self.weights.float()
+        # Faster than torch.special.entr; a weight of 0 adds 0, since the logarithm of the clamp is finite.
+        logs = weights.clamp(min=torch.finfo(torch.float32).tiny).log_()
+        return 0 - logs.mul_(weights).sum(-1)
 
 
 @dataclass(frozen=True)

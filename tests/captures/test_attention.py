@@ -26,7 +26,7 @@ from transformers import (
 )
 
 from reportgen.build.capture import capture
-from reportgen.captures.attention import AttentionResult, CaptureRequest, attend, choose_dtype
+from reportgen.captures.attention import AttentionResult, CaptureRequest, attend, choose_dtype, find_capture_strategy
 from reportgen.instrumentation.strategy import find_strategy
 from reportgen.models.model import wrap_model
 from reportgen.pages.page import render_page
@@ -52,7 +52,7 @@ def attend_alone(
     network: PreTrainedModel, token_ids: list[int], layers: tuple[int, ...], heads: tuple[int, ...], num_heads: int
 ) -> AttentionResult:
     """Return what a pass over one text gives."""
-    return attend(network, [CaptureRequest(token_ids, layers, heads)], num_heads)[0]
+    return attend(network, find_capture_strategy(network), [CaptureRequest(token_ids, layers, heads)], num_heads)[0]
 
 
 def softmax(values: np.ndarray) -> np.ndarray:

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -33,6 +34,14 @@ class HeadMeasurer:
         followed = key_pos + 1 < query_pos
         self.inductions = torch.stack([query_pos[followed], key_pos[followed] + 1])
         self.positions = torch.arange(len(token_ids), device=device)
+        self._found: dict[tuple[int, int], dict[str, _Pairs]] = {}
+
+    def find(self, first: int, last: int) -> Mapping[str, _Pairs]:
+        """Return the pairs of the queries ``first .. last - 1`` by score; kept, since every layer asks for the same."""
+        if (first, last) not in self._found:
+            named = {"duplicate": self.duplicates, "induction": self.inductions}
+            self._found[first, last] = {name: _Pairs.of(pairs, first, last) for name, pairs in named.items()}
+        return self._found[first, last]
 
     def begin(
         self,
@@ -58,6 +67,20 @@ class HeadMeasurer:
         return LayerMeasurer(self, num_heads, norms, has_sink, first_keys)
 
 
+class _Pairs(NamedTuple):
+    """Some of the pairs of positions, ``[2, pair]`` ascending by query, and the number of their queries."""
+
+    pairs: torch.Tensor
+    num_queries: int
+
+    @classmethod
+    def of(cls, pairs: torch.Tensor, first: int, last: int) -> _Pairs:
+        """Return the pairs of the queries ``first .. last - 1``; they share the memory of ``pairs``."""
+        bounds = torch.tensor([first, last], device=pairs.device)
+        begin, end = torch.searchsorted(pairs[0].contiguous(), bounds).tolist()
+        return cls(pairs[:, begin:end], len(pairs[0, begin:end].unique()))
+
+
 class LayerMeasurer:
     """Sums up the scores of one layer's heads over blocks of query rows."""
 
@@ -71,10 +94,9 @@ class LayerMeasurer:
     ) -> None:
         """Begin before the first row."""
         self._pairs, self._norms, self._has_sink, self._num_heads = pairs, norms, has_sink, num_heads
-        everything = torch.zeros_like(pairs.positions)
-        self._all = _Sums(num_heads, everything)
+        self._all = _Sums(num_heads, torch.zeros_like(pairs.positions), is_windowed=False)
         # A window of the config may not be that of the weights: then the scores over all earlier keys hold.
-        self._windowed = None if first_keys is None else _Sums(num_heads, first_keys)
+        self._windowed = None if first_keys is None else _Sums(num_heads, first_keys, is_windowed=True)
 
     def add(self, first: int, weights: torch.Tensor, entropies: torch.Tensor) -> None:
         """Add a block of query rows.
@@ -112,8 +134,8 @@ class _Sums:
         first_keys: first key position that each query sees, ``[query_pos]``.
     """
 
-    def __init__(self, num_heads: int, first_keys: torch.Tensor) -> None:
-        self.first_keys = first_keys
+    def __init__(self, num_heads: int, first_keys: torch.Tensor, *, is_windowed: bool) -> None:
+        self.first_keys, self._is_windowed = first_keys, is_windowed
         zeros = torch.zeros(num_heads, device=first_keys.device)
         self._totals = {score.name: zeros for score in HEAD_SCORES}
         self._counts = {score.name: zeros for score in HEAD_SCORES}
@@ -129,8 +151,8 @@ class _Sums:
         has_sink: bool,
     ) -> None:
         last = first + weights.shape[1]
-        self._add_pairs("duplicate", pairs.duplicates, first, weights)
-        self._add_pairs("induction", pairs.inductions, first, weights)
+        for name, part in pairs.find(first, last).items():
+            self._add_pairs(name, part, first, weights)
         if first == 0:  # the first query has nothing to choose from
             first, weights, entropies = 1, weights[:, 1:], entropies[:, 1:]
         if first >= last:
@@ -150,15 +172,17 @@ class _Sums:
         sees_rest = (queries > 1) & (rest > 0)
         self._add("distance_rest", lengths[:, :, 1:].sum(-1) / rest, sees_rest)
 
-    def _add_pairs(self, name: str, pairs: torch.Tensor, first: int, weights: torch.Tensor) -> None:
-        """Add the weights of the visible ones of some pairs of positions, ``[2, pair]``, ascending by query."""
-        bounds = torch.tensor([first, first + weights.shape[1]], device=pairs.device)
-        begin, end = torch.searchsorted(pairs[0].contiguous(), bounds).tolist()
-        query_pos, key_pos = pairs[:, begin:end]
-        visible = key_pos >= self.first_keys[query_pos]
-        query_pos, key_pos = query_pos[visible], key_pos[visible]
-        self._totals[name] = self._totals[name] + weights[:, query_pos - first, key_pos].sum(-1)
-        self._counts[name] = self._counts[name] + len(query_pos.unique())
+    def _add_pairs(self, name: str, part: _Pairs, first: int, weights: torch.Tensor) -> None:
+        """Add the weights of the visible ones of some pairs of positions."""
+        query_pos, key_pos = part.pairs
+        num_queries = part.num_queries
+        if self._is_windowed:
+            visible = key_pos >= self.first_keys[query_pos]
+            query_pos, key_pos = query_pos[visible], key_pos[visible]
+            num_queries = len(query_pos.unique())
+        cells = (query_pos - first) * weights.shape[-1] + key_pos
+        self._totals[name] = self._totals[name] + weights.flatten(1).index_select(1, cells).sum(-1)
+        self._counts[name] = self._counts[name] + num_queries
 
     def _add(self, name: str, values: torch.Tensor, counted: torch.Tensor) -> None:
         """Add the values of queries, ``[head, row]``, of those that count, ``[row]`` or ``[head, row]``."""
