@@ -172,7 +172,7 @@ def measure(model: LoadedModel, name: str, prompt: Prompt, runs: int, tables: Ta
         on_device = f"{device:.2f}" if model.network.device.type == "cuda" else "–"
         tables.costs.append((*case, way, f"{seconds:.2f}", f"{ratio:.2f}", on_device, f"{host:.2f}"))
     differences = (f"{difference:.1e}" for difference in compare_with_eager(model, captured[0]))
-    tables.equality.append((*case, captured[0].strategy, *differences, str(captured[0].attention.dtype)))
+    tables.equality.append((*case, captured[0].strategy, *differences, str(captured[0].triangles.dtype)))
     captured.clear()
     tables.drawing.append((*case, *draw_beside(model, prompt, len(token_ids) + prompt.max_new_tokens, runs)))
 
@@ -222,7 +222,7 @@ def compare_with_eager(model: LoadedModel, captured: Capture) -> tuple[float, fl
         # Row by row, the weights of keys up to the query: the order in which a capture keeps them.
         seen = torch.ones(weights.shape[2:], dtype=torch.bool, device=weights.device).tril(first)
         cells = slice(captured.row(first).start, captured.row(last - 1).stop)
-        expected = dequantize_sqrt(captured.attention[captured.layers.index(layer), :, cells])
+        expected = dequantize_sqrt(captured.triangles[captured.layers.index(layer), :, cells])
         difference = (weights[0][:, seen].float() - torch.from_numpy(expected).to(weights.device)).abs()
         largest[layer] = max(largest[layer], float(difference.max()))
         total += float(difference.sum(dtype=torch.float64))
@@ -243,7 +243,7 @@ def compare_with_eager(model: LoadedModel, captured: Capture) -> tuple[float, fl
         )
     if set(read.values()) != {len(token_ids)}:
         raise ValueError(f"eager attention read {set(read.values())} positions and not {len(token_ids)}")
-    return largest[captured.layers[0]], max(largest.values()), total / captured.attention.size
+    return largest[captured.layers[0]], max(largest.values()), total / captured.triangles.size
 
 
 def watch_weights(module: nn.Module, see: Callable[[torch.Tensor], None]) -> Callable[[], None]:

@@ -200,7 +200,7 @@ def make_capture(
         num_prompt_tokens=num_prompt_tokens,
         layers=layers,
         heads=heads,
-        attention=triangles,
+        triangles=triangles,
         prompt_predictions=tuple(make_prediction(token, others, 0.25) for token in tokens[1:num_prompt_tokens]),
         steps=steps,
         versions={"torch": "2.13.0", "transformers": "5.24.0"},
@@ -260,7 +260,7 @@ def make_noisy(num_tokens: int = 96, seed: int = 5) -> Capture:
     capture = make_capture(tokens, ("x", "y"), layers=(0, 1, 4), heads=(0, 1, 2, 3))
     drawn = np.random.default_rng(seed).gamma(0.3, size=(3, 4, num_tokens, num_tokens))
     patterns = np.tril(drawn) / np.tril(drawn).sum(axis=-1, keepdims=True)
-    return replace(capture, attention=patterns[:, :, *np.tril_indices(num_tokens)].astype(np.float16))
+    return replace(capture, triangles=patterns[:, :, *np.tril_indices(num_tokens)].astype(np.float16))
 
 
 def make_random(
@@ -275,17 +275,17 @@ def make_random(
     rows, columns = np.tril_indices(n)
     weights = draws.gamma(0.5, size=(num_layers, num_heads, len(rows)))
     sums = np.add.reduceat(weights, np.flatnonzero(columns == 0), axis=2)
-    attention = (weights / sums[:, :, rows]).astype(np.float16)
+    triangles = (weights / sums[:, :, rows]).astype(np.float16)
     attribution = capture.evidence.attribution
     if attribution is None:
-        return replace(capture, attention=attention)
+        return replace(capture, triangles=triangles)
     assert attribution.sources is not None
     sources = draws.normal(size=attribution.sources.shape).astype(np.float32)
     starts = np.cumsum([0, *(num_prompt_tokens + step for step in range(num_steps - 1))])
     heads = attribution.heads.copy()
     heads[0] = np.moveaxis(np.add.reduceat(sources, starts, axis=2), 2, 0)
     attribution = replace(attribution, heads=heads, sources=sources, read=sources.sum((0, 1)))
-    return replace(capture, attention=attention, evidence=capture.evidence.replace(attribution=attribution))
+    return replace(capture, triangles=triangles, evidence=capture.evidence.replace(attribution=attribution))
 
 
 def with_attribution(capture: Capture, **changes: object) -> Capture:

@@ -82,7 +82,7 @@ def test_wrapped_network_is_run_and_a_bare_one_is_an_error(tiny_llama: LoadedMod
     made = report("The cat", model=wrap_model(network, tokenizer), max_new_tokens=1)
     assert made.capture.model.name == "LlamaForCausalLM"
     same = report("The cat", model=tiny_llama, max_new_tokens=1).capture
-    assert (made.capture.attention == same.attention).all()
+    assert (made.capture.triangles == same.triangles).all()
     with pytest.raises(TypeError, match=r"model is a LlamaForCausalLM; pass wrap_model\(model, tokenizer\)"):
         report("a", model=network)  # pyright: ignore[reportArgumentType]
 

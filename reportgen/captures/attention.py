@@ -55,15 +55,15 @@ class AttentionResult:
 
     Attributes:
         layers: numbers of the captured layers, ascending.
-        attention: ``[layer, head, cell]`` float16, or one-byte codes if that would be over 2 GiB; lower triangles, row
-            by row.
+        triangles: attention weights, ``[layer, head, cell]`` float16, or one-byte codes if that would be over 2 GiB;
+            lower triangles, row by row.
         logits: logits of every position.
         sink_mass: weight of the learned sink in each row, float32 ``[layer, head, query_pos]``; ``None`` if no captured
             layer has one.
     """
 
     layers: tuple[int, ...]
-    attention: NDArray[np.float16] | NDArray[np.uint8]
+    triangles: NDArray[np.float16] | NDArray[np.uint8]
     logits: Logits
     sink_mass: NDArray[np.float32] | None
 

@@ -235,7 +235,7 @@ class _Capturer:
         predictor = Predictor(model.tokenizer)
         vocabulary = model.network.config.get_text_config(decoder=True).vocab_size
         layer_types = confirm_layer_types(
-            detect_layer_types(model.network, model.info), attended.layers, attended.attention, len(collector.token_ids)
+            detect_layer_types(model.network, model.info), attended.layers, attended.triangles, len(collector.token_ids)
         )
         return Capture(
             # What is made of a capture is published, and a path can name a person.
@@ -251,7 +251,7 @@ class _Capturer:
             num_prompt_tokens=len(one.token_ids),
             layers=attended.layers,
             heads=one.heads,
-            attention=attended.attention,
+            triangles=attended.triangles,
             prompt_predictions=()
             if PREDICTIONS in prompt.without
             else _predict_prompt(predictor, attended.logits, one.token_ids, vocabulary),

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from reportgen.captures.attention_view import Attention
 from reportgen.captures.file import load_record, save_record
-from reportgen.captures.quantization import dequantize_sqrt
 from reportgen.records import PREDICTIONS, FoilToken, LayerType, ModelInfo, Prediction, Prompt, Step, Token
 from reportgen.records.equality import WithArrays
 from reportgen.records.evidence import EVIDENCE_TYPES, Evidence, Shape, Sizes
@@ -38,9 +38,9 @@ class Capture(WithArrays):
         num_prompt_tokens: number of prompt tokens.
         layers: numbers of the captured layers in the model, which are the selected layers that have attention.
         heads: numbers of the captured heads.
-        attention: attention weights as float16, or as the uint8 codes of ``captures.quantization`` if float16 would
-            take over 2 GiB, ``[layer, head, cell]``: the lower triangle of ``[query_pos, key_pos]``, row by row. Axes 0
-            and 1 follow ``layers`` and ``heads``.
+        triangles: attention weights as they are stored, float16, or the uint8 codes of ``captures.quantization`` if
+            float16 would take over 2 GiB, ``[layer, head, cell]``: the lower triangle of ``[query_pos, key_pos]``, row
+            by row. Axes 0 and 1 follow ``layers`` and ``heads``. ``attention`` is what one usually wants.
         prompt_predictions: prediction of each prompt token after the first, from the raw distribution,
             ``[position - 1]``; empty if the prompt leaves them out.
         steps: generation steps, one for each generated token; of a forecast, the one step of its token.
@@ -60,7 +60,7 @@ class Capture(WithArrays):
     num_prompt_tokens: int
     layers: tuple[int, ...]
     heads: tuple[int, ...]
-    attention: NDArray[np.float16] | NDArray[np.uint8]
+    triangles: NDArray[np.float16] | NDArray[np.uint8]
     prompt_predictions: tuple[Prediction, ...]
     steps: tuple[Step, ...]
     versions: Mapping[str, str]
@@ -69,6 +69,16 @@ class Capture(WithArrays):
     sink_mass: NDArray[np.float32] | None = None
     foils: tuple[FoilToken, ...] = ()
     strategy: str = SECOND_PASS
+
+    @property
+    def attention(self) -> Attention:
+        """Attention weights, float32 ``[layer, head, query_pos, key_pos]``, indexed by the model's own numbers.
+
+        ``attention[21, 6]`` is the pattern of head 6 of layer 21, ``[query_pos, key_pos]``; ``attention[...]`` has all
+        captured layers and heads.
+        """
+        numbers = self.model.num_layers, self.model.num_heads
+        return Attention(self.triangles, self.layers, self.heads, *numbers, self.num_tokens)
 
     @property
     def num_tokens(self) -> int:
@@ -162,38 +172,9 @@ class Capture(WithArrays):
         return layer_type if layer_type.num_kv_heads else replace(layer_type, num_kv_heads=self.model.num_kv_heads)
 
     def row(self, query_pos: int) -> slice:
-        """Return the cells of one query in the axis ``cell`` of ``attention``, keys from 0 to the query itself."""
+        """Return the cells of one query in the axis ``cell`` of ``triangles``, keys from 0 to the query itself."""
         start = query_pos * (query_pos + 1) // 2
         return slice(start, start + query_pos + 1)
-
-    def weight(self, layer: int, head: int, query_pos: int, key_pos: int) -> float:
-        """Return one weight, which is ``pattern(layer, head)[query_pos, key_pos]`` for a key that the query can see.
-
-        Raises:
-            ValueError: the layer or head was not captured.
-        """
-        heads = self.attention[self.layers.index(layer), self.heads.index(head)]
-        return float(dequantize_sqrt(heads[self.row(query_pos)])[key_pos])
-
-    def pattern(self, layer: int, head: int) -> NDArray[np.float32]:
-        """Return the attention pattern of one head.
-
-        Args:
-            layer: number of the layer in the model.
-            head: number of the head in the model.
-
-        Returns:
-            Attention weights, float32 ``[query_pos, key_pos]``; 0 above the diagonal.
-
-        Raises:
-            KeyError: the layer or head was not captured.
-        """
-        if layer not in self.layers or head not in self.heads:
-            raise KeyError(f"L{layer} H{head} was not captured; layers {self.layers}, heads {self.heads}")
-        pattern = np.zeros((self.num_tokens, self.num_tokens), np.float32)
-        triangle = self.attention[self.layers.index(layer), self.heads.index(head)]
-        pattern[np.tri(self.num_tokens, dtype=bool)] = dequantize_sqrt(triangle)
-        return pattern
 
 
 def load_with_key(path: Path | str) -> tuple[Capture, str]:
@@ -218,8 +199,8 @@ def _check_shapes(capture: Capture) -> None:
     if len(capture.prompt_predictions) != num_predictions:
         raise ValueError(f"{len(capture.prompt_predictions)} predictions for {capture.num_prompt_tokens} prompt tokens")
     sizes = Sizes(*grid, num_tokens, steps, tuple(foil.step for foil in capture.measured_foils))
-    weights = np.uint8 if capture.attention.dtype == np.uint8 else np.float16
-    shapes = [Shape("attention", capture.attention, (*grid, sizes.num_cells), weights)]
+    weights = np.uint8 if capture.triangles.dtype == np.uint8 else np.float16
+    shapes = [Shape("triangles", capture.triangles, (*grid, sizes.num_cells), weights)]
     if capture.sink_mass is not None:
         shapes.append(Shape("sink_mass", capture.sink_mass, (*grid, num_tokens)))
     for kind, value in capture.evidence.measured.items():

@@ -48,6 +48,6 @@ def _measure_surplus(capture: Capture) -> Iterator[NDArray[np.floating]]:
     columns = np.cumsum(counts) - counts
     block_size = max(1, _CELLS // len(elsewhere))
     for layer, start in product(range(len(capture.layers)), range(0, len(capture.heads), block_size)):
-        weights = dequantize_sqrt(capture.attention[layer, start : start + block_size][:, elsewhere]).astype(np.float32)
+        weights = dequantize_sqrt(capture.triangles[layer, start : start + block_size][:, elsewhere]).astype(np.float32)
         means = np.add.reduceat(weights[:, by_key], columns, axis=1) / counts
         yield np.maximum.reduceat(weights - means[:, key], rows, axis=1).mean(axis=1)

@@ -116,5 +116,5 @@ def _find_largest(
 def _make_read(capture: Capture, step: int, place: int, key_pos: int, effect: float) -> Read:
     row, column = divmod(place, len(capture.heads))
     layer, head = capture.layers[row], capture.heads[column]
-    weight = capture.weight(layer, head, capture.query_pos_of_step(step), key_pos)
+    weight = float(capture.attention[layer, head, capture.query_pos_of_step(step), key_pos])
     return Read(layer, head, key_pos, weight, effect)

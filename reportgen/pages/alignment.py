@@ -76,8 +76,8 @@ def slim(capture: Capture, bits: int) -> Capture:
         capture: capture of one side.
         bits: bits per weight on the page; with 8, the weights are reduced to 8 bits.
     """
-    attention = quantize_sqrt(capture.attention) if bits == 8 else capture.attention
-    return replace(capture, attention=attention, evidence=Evidence(scores=capture.evidence.scores))
+    triangles = quantize_sqrt(capture.triangles) if bits == 8 else capture.triangles
+    return replace(capture, triangles=triangles, evidence=Evidence(scores=capture.evidence.scores))
 
 
 def measure_variations(first: Capture, second: Capture, alignment: Alignment) -> list[Variation]:
@@ -94,7 +94,7 @@ def measure_variations(first: Capture, second: Capture, alignment: Alignment) ->
             rows = [
                 np.column_stack(
                     [
-                        read_aligned(capture.pattern(layer, head), start, alignment.length),
+                        read_aligned(capture.attention[layer, head], start, alignment.length),
                         _read_sink(capture, layer, head, slice(start, start + alignment.length)),
                     ]
                 )

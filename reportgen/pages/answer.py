@@ -134,7 +134,7 @@ def find_most_read(capture: Capture, layer: int, head: int, query_pos: int) -> t
 
     The first token, the token before and the position itself are left out, if there are others.
     """
-    weights = capture.pattern(layer, head)[query_pos, : query_pos + 1]
+    weights = capture.attention[layer, head, query_pos, : query_pos + 1]
     elsewhere = range(1, query_pos - 1) or range(query_pos + 1)
     key_pos = max(elsewhere, key=lambda position: weights[position])
     return key_pos, float(weights[key_pos])

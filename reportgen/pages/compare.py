@@ -348,7 +348,7 @@ def _view_sides(
 ) -> list[SideView]:
     starts = (0, 0) if alignment is None or alignment.is_whole else alignment.starts
     rows = [
-        round_weights(capture.pattern(*head)[query_pos, : query_pos + 1], precision)
+        round_weights(capture.attention[*head, query_pos, : query_pos + 1], precision)
         for capture, head, query_pos in zip(captures, opening.heads, opening.queries, strict=True)
     ]
     return [

@@ -80,12 +80,12 @@ def encode_json(value: Any) -> Markup:
 
 def encode_layer(capture: Capture, layer: int, precision: Precision = FULL) -> Markup:
     """Return the block of one layer: the codes of the lower triangle of each captured head."""
-    return _encode_triangles(capture.attention[capture.layers.index(layer)], precision)
+    return _encode_triangles(capture.triangles[capture.layers.index(layer)], precision)
 
 
 def encode_pattern(capture: Capture, layer: int, head: int, precision: Precision = FULL) -> Markup:
     """Return the block of one head: the codes of its lower triangle."""
-    return _encode_triangles(capture.attention[capture.layers.index(layer), capture.heads.index(head)][None], precision)
+    return _encode_triangles(capture.triangles[capture.layers.index(layer), capture.heads.index(head)][None], precision)
 
 
 def encode_rows(capture: Capture, query_pos: int, precision: Precision = FULL) -> Markup:
@@ -93,7 +93,7 @@ def encode_rows(capture: Capture, query_pos: int, precision: Precision = FULL) -
 
     Codes of 16 bits are little-endian.
     """
-    codes = quantize(capture.attention[:, :, capture.row(query_pos)], precision)
+    codes = quantize(capture.triangles[:, :, capture.row(query_pos)], precision)
     return encode_bytes(codes.astype(codes.dtype.newbyteorder("<"), copy=False).tobytes())
 
 
@@ -162,13 +162,13 @@ def encode_overview(capture: Capture) -> Markup:
         Codes ``[layer, head, row, column]`` with ``thumbnail_side`` rows and columns, and zeros above the diagonal.
     """
     num_tokens, side = capture.num_tokens, thumbnail_side(capture.num_tokens)
-    codes = np.zeros((*capture.attention.shape[:2], side, side), np.uint8)
+    codes = np.zeros((*capture.triangles.shape[:2], side, side), np.uint8)
     starts = [cell * num_tokens // side for cell in range(side + 1)]
     for row, (first, end) in enumerate(pairwise(starts)):
-        strongest = np.zeros((*capture.attention.shape[:2], end), np.uint8)
+        strongest = np.zeros((*capture.triangles.shape[:2], end), np.uint8)
         for query_pos in range(first, end):
             seen = strongest[..., : query_pos + 1]
-            np.maximum(seen, quantize_sqrt(capture.attention[..., capture.row(query_pos)]), out=seen)
+            np.maximum(seen, quantize_sqrt(capture.triangles[..., capture.row(query_pos)]), out=seen)
         codes[..., row, : row + 1] = np.maximum.reduceat(strongest, starts[: row + 1], axis=-1)
     return encode_bytes(codes.tobytes())
 

@@ -39,14 +39,14 @@ def _say_by_step(capture: Capture, say: Callable[[int | None], Sentence]) -> tup
 
 def _average(capture: Capture, start: int) -> NDArray[np.float32]:
     """Return the weights averaged over all captured heads, from a cell on, ``[cell]``."""
-    means = np.zeros(capture.attention.shape[-1] - start, np.float32)
-    for weights in capture.attention:  # one layer at a time, because float32 takes more memory than codes
+    means = np.zeros(capture.triangles.shape[-1] - start, np.float32)
+    for weights in capture.triangles:  # one layer at a time, because float32 takes more memory than codes
         means += dequantize_sqrt(weights[:, start:]).mean(axis=0, dtype=np.float32)
-    return means / np.float32(len(capture.attention))
+    return means / np.float32(len(capture.triangles))
 
 
 def _say_average(capture: Capture, means: NDArray[np.float32], query_pos: int) -> Sentence:
-    start = len(means) - capture.attention.shape[-1]
+    start = len(means) - capture.triangles.shape[-1]
     cells = capture.row(query_pos)
     row = means[cells.start + start : cells.stop + start]
     best = [

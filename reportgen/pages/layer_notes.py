@@ -20,6 +20,7 @@ from reportgen.records.attention_features import (
     WINDOW,
     AttentionFeature,
 )
+from reportgen.records.selection import format_ranges
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def name_shade(capture: Capture) -> str:
 def name_gaps(capture: Capture) -> str:
     """Return a description of the selected layers that have no attention; empty if there are none."""
     runs = [
-        f"{_ranges(kind.layer for kind in run)}{f' ({run[0].what})' if run[0].what else ''}"
+        f"{format_ranges(kind.layer for kind in run)}{f' ({run[0].what})' if run[0].what else ''}"
         for run in _list_gaps(capture)
     ]
     return f"Layers without attention: {', '.join(runs)}." if runs else ""
@@ -85,15 +86,21 @@ def make_layer_type_rows(capture: Capture) -> list[tuple[str, str]]:
     without = [kind for kind in capture.layer_types if not kind.has_attention]
     rows = [
         *(
-            (f"layers with a window of {length}", _ranges(kind.layer for kind in layer_types if kind.window == length))
+            (
+                f"layers with a window of {length}",
+                format_ranges(kind.layer for kind in layer_types if kind.window == length),
+            )
             for length in _lengths(layer_types, "window")
         ),
         *(
-            (f"layers in chunks of {length}", _ranges(kind.layer for kind in layer_types if kind.chunk == length))
+            (f"layers in chunks of {length}", format_ranges(kind.layer for kind in layer_types if kind.chunk == length))
             for length in _lengths(layer_types, "chunk")
         ),
         *(
-            (f"layers without attention{mixer and ', '}{mixer}", _ranges(k.layer for k in without if k.what == mixer))
+            (
+                f"layers without attention{mixer and ', '}{mixer}",
+                format_ranges(k.layer for k in without if k.what == mixer),
+            )
             for mixer in dict.fromkeys(kind.what for kind in without)
         ),
         *((f"layer {kind.layer}", kind.note) for kind in layer_types if kind.note),
@@ -153,14 +160,3 @@ def _lengths(layer_types: Iterable[LayerType], name: str) -> list[int]:
 
 def _join(numbers: Sequence[int]) -> str:
     return " or ".join(map(str, numbers))
-
-
-def _ranges(numbers: Iterable[int]) -> str:
-    """Return numbers as ranges, such as ``0–2, 5`` for ``[0, 1, 2, 5]``."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and runs[-1][-1] == number - 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

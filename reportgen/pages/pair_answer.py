@@ -103,7 +103,7 @@ def find_pair_reads(
 
 def _find_read(capture: Capture, head: Variation, query_pos: int) -> tuple[int, int, float]:
     """Return a position that reads, the position of the token that a head reads most from it, and its weight."""
-    row = capture.pattern(head.layer, head.head)[query_pos, : query_pos + 1]
+    row = capture.attention[head.layer, head.head, query_pos, : query_pos + 1]
     key_pos = int(row.argmax())
     return query_pos, key_pos, float(row[key_pos])
 

@@ -159,7 +159,7 @@ def tabulate_variations(
 
 def _read_rows(capture: Capture, layer: int, head: int, axis: Axis, precision: Precision) -> NDArray[np.float64]:
     """Return the weights that a panel shows, ``[row, column]``; NaN where a token lies ahead."""
-    rows = read_aligned(round_weights(capture.pattern(layer, head), precision), axis.start, axis.length)
+    rows = read_aligned(round_weights(capture.attention[layer, head], precision), axis.start, axis.length)
     rows[:, 1:][~np.tri(axis.length, dtype=bool)] = np.nan
     return rows[:, 0 if axis.has_before else 1 :]
 

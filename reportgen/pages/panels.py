@@ -266,7 +266,7 @@ def make_pattern_panel(capture: Capture, opening: Opening, precision: Precision 
     n = capture.num_tokens
     texts = [token.shown for token in capture.tokens]
     rows, columns = label_axis(texts, opening.query_pos), label_axis(texts, opening.key_pos)
-    pattern = round_weights(capture.pattern(opening.layer, opening.head), precision)
+    pattern = round_weights(capture.attention[opening.layer, opening.head], precision)
     kind = capture.layer_type(opening.layer)
     is_hidden = np.arange(n) < np.array([kind.first_key(query_pos) for query_pos in range(n)])[:, None]
     return Panel(
@@ -328,7 +328,7 @@ def measure_map(capture: Capture, opening: Opening, precision: Precision = FULL)
     effects = _find_effects(capture, opening)
     if effects is not None:
         return effects, True
-    weights = round_weights(dequantize_sqrt(capture.attention[:, :, capture.row(opening.query_pos)]), precision)
+    weights = round_weights(dequantize_sqrt(capture.triangles[:, :, capture.row(opening.query_pos)]), precision)
     return weights[:, :, 1:].max(2, initial=0), False
 
 
@@ -359,7 +359,7 @@ def _read_weights(
     capture: Capture, layer: int, head: int, query_pos: int, precision: Precision
 ) -> NDArray[np.floating]:
     """Return the weights of one query, as the page's scripts know them, ``[key_pos]``; NaN where it cannot see."""
-    triangle = capture.attention[capture.layers.index(layer), capture.heads.index(head)]
+    triangle = capture.triangles[capture.layers.index(layer), capture.heads.index(head)]
     weights = round_weights(dequantize_sqrt(triangle[capture.row(query_pos)]), precision)
     weights[: capture.layer_type(layer).first_key(query_pos)] = np.nan
     return weights

@@ -83,11 +83,11 @@ def measure_dropped_mass(capture: Capture, precision: Precision) -> NDArray[np.f
     """
     if not precision.threshold:
         return None
-    values = list_values(capture.attention.dtype)
+    values = list_values(capture.triangles.dtype)
     weak = np.where(quantize_sqrt(values) < precision.threshold, _widen(values), 0)
-    dropped = np.empty((*capture.attention.shape[:2], capture.num_tokens), np.float32)
+    dropped = np.empty((*capture.triangles.shape[:2], capture.num_tokens), np.float32)
     for query_pos in range(capture.num_tokens):
-        rows = look_up(weak, capture.attention[:, :, capture.row(query_pos)])
+        rows = look_up(weak, capture.triangles[:, :, capture.row(query_pos)])
         dropped[:, :, query_pos] = rows.sum(-1)
     return dropped
 
@@ -100,14 +100,14 @@ def measure_row_sums(capture: Capture) -> dict[str, NDArray[np.float32]]:
         were measured, ``written`` and ``written-rest``, the weights times the norms of the keys as shares of the head's
         largest norm, over all keys and without the first.
     """
-    shape = *capture.attention.shape[:2], capture.num_tokens
+    shape = *capture.triangles.shape[:2], capture.num_tokens
     norms: NDArray[np.float32] | None = capture.evidence.value_norms
     names = ("rest",) if norms is None else ("rest", "written", "written-rest")
     sums = {name: np.empty(shape, np.float32) for name in names}
     shares = None if norms is None else np.nan_to_num(scale_by(norms, find_largest(norms, (2,))[..., None]))
-    weights = _widen(list_values(capture.attention.dtype))
+    weights = _widen(list_values(capture.triangles.dtype))
     for query_pos in range(capture.num_tokens):
-        rows = look_up(weights, capture.attention[:, :, capture.row(query_pos)])
+        rows = look_up(weights, capture.triangles[:, :, capture.row(query_pos)])
         sums["rest"][..., query_pos] = rows[..., 1:].sum(-1)
         if shares is not None:
             rest = np.einsum("lhk,lhk->lh", rows[..., 1:], shares[..., 1 : query_pos + 1])
@@ -122,7 +122,7 @@ def _widen(weights: NDArray[Any]) -> NDArray[np.float32]:
 
 def describe_precision(precision: Precision, *captures: Capture) -> str:
     """Return a description of the rounding errors of a page's figures, whose largest are ``ERRORS``."""
-    fine = precision.bits == 16 and all(capture.attention.dtype != np.uint8 for capture in captures)
+    fine = precision.bits == 16 and all(capture.triangles.dtype != np.uint8 for capture in captures)
     error, weighted = ERRORS[16 if fine else 8]
     if precision.bits == 8:
         kept = "8 bits on a square-root scale; below 4·10⁻⁶ they are 0"

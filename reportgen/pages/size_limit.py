@@ -69,13 +69,13 @@ def find_highest_threshold(capture: Capture) -> int:
     With it, at least half of the rows keep ``LEAST_KEPT`` of their attention to tokens after the first. Rows that
     attend to the first token alone do not count. With many heads or tokens, the rows are a sample.
     """
-    values = list_values(capture.attention.dtype)
+    values = list_values(capture.triangles.dtype)
     codes, weights = quantize_sqrt(values).astype(np.intp), dequantize_sqrt(values).astype(np.float64)
     layers, heads = _sample(capture, _JUDGED)
     starts = np.arange(len(layers))[:, None] * _NUM_CODES
     limits = []
     for query_pos in np.unique(np.linspace(0, capture.num_tokens - 1, _JUDGED_ROWS).round().astype(int)):
-        rows = capture.attention[layers, heads, capture.row(query_pos)][:, 1:]
+        rows = capture.triangles[layers, heads, capture.row(query_pos)][:, 1:]
         cells = (starts + look_up(codes, rows)).ravel()
         masses = np.bincount(cells, look_up(weights, rows).ravel(), starts.size * _NUM_CODES)
         kept = masses.reshape(-1, _NUM_CODES)[:, ::-1].cumsum(1)[:, ::-1]  # by threshold
@@ -98,8 +98,8 @@ def _estimate_bytes(captures: Sequence[Capture], precision: Precision) -> float:
     """Return the size of the weights of a page, estimated from a sample of heads."""
     total = 0.0
     for capture in captures:
-        sample = capture.attention[_sample(capture, _SAMPLED)]
-        num_layers, num_heads = capture.attention.shape[:2]
+        sample = capture.triangles[_sample(capture, _SAMPLED)]
+        num_layers, num_heads = capture.triangles.shape[:2]
         total += measure_triangles(sample, precision) * num_layers * num_heads / len(sample)
     return total
 
@@ -148,14 +148,14 @@ def _describe_excess(least_bytes: int, options: PageOptions) -> str:
 def _is_light(captures: Sequence[Capture], precision: Precision, free: float) -> bool:
     """Return whether a page probably fits with all its weights; most pages certainly do, and need no estimate."""
     free -= sum(_REST + _REST_OF_TOKEN * capture.num_tokens for capture in captures)
-    codes = sum(capture.attention.size for capture in captures) * precision.bits / 6  # in base64, not compressed
+    codes = sum(capture.triangles.size for capture in captures) * precision.bits / 6  # in base64, not compressed
     if not free < codes <= _STRONGEST_COMPRESSION * free:
         return codes <= free
     return _estimate_bytes(captures, precision) <= _MARGIN * free
 
 
 def _sample(capture: Capture, count: int) -> tuple[NDArray[np.intp], ...]:
-    """Return the rows and columns of a sample of heads in ``Capture.attention``, evenly spaced over both."""
-    num_layers, num_heads = capture.attention.shape[:2]
+    """Return the rows and columns of a sample of heads in ``Capture.triangles``, evenly spaced over both."""
+    num_layers, num_heads = capture.triangles.shape[:2]
     indices = np.linspace(0, num_layers * num_heads - 1, min(count, num_layers * num_heads)).round().astype(int)
     return np.unravel_index(indices, (num_layers, num_heads))

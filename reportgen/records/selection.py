@@ -6,6 +6,7 @@ A selection is written before the model is known, so it is stored as ranges and 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 MAX_LENGTH = 10_000
@@ -82,6 +83,17 @@ def parse_selection(value: str | int | list[str | int]) -> Selection:
     if len(text) > MAX_LENGTH:
         raise ValueError(f"it is longer than {MAX_LENGTH:,} characters")
     return Selection(tuple(_parse_range(part) for part in text.split(",")))
+
+
+def format_ranges(numbers: Iterable[int]) -> str:
+    """Return numbers as ranges, such as ``0–2, 5`` for ``[0, 1, 2, 5]``."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 def _parse_range(text: str) -> tuple[int, int]:

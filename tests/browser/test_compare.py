@@ -43,7 +43,7 @@ RARE = change_tokens(
 
 def swap_heads(capture: Capture) -> Capture:
     """Return the capture with heads 0 and 1 of every layer changed for one another."""
-    return replace(capture, attention=capture.attention[:, [1, 0, 2, 3]])
+    return replace(capture, triangles=capture.triangles[:, [1, 0, 2, 3]])
 
 
 FIGURES = ("a", "b", "difference", "map")

@@ -42,14 +42,14 @@ def make_special(slug: str, *layer_types: LayerType, num_kv_heads: int = 4, feat
     cells = np.tril_indices(NUM_TOKENS)
     left = [1 - SINK_SHARE * kind.has_sink for kind in layer_types]
     triangles = [
-        [within(capture.pattern(layer, head), layer_types[layer])[cells] * left[layer] for head in capture.heads]
+        [within(capture.attention[layer, head], layer_types[layer])[cells] * left[layer] for head in capture.heads]
         for layer in layers
     ]
     has_sink = any(kind.has_sink for kind in layer_types)
     mass = np.full((len(layers), 4, NUM_TOKENS), SINK_SHARE, np.float32) if has_sink else None
     model = replace(capture.model, num_layers=len(layer_types), num_kv_heads=num_kv_heads, features=features)
     return replace(
-        capture, model=model, layer_types=layer_types, attention=np.array(triangles, np.float16), sink_mass=mass
+        capture, model=model, layer_types=layer_types, triangles=np.array(triangles, np.float16), sink_mass=mass
     )
 
 

@@ -19,7 +19,7 @@ from tiny import save_llama
 CELLS = (
     "from reportgen import report",
     "shown = report('The cat ate the mat', model='llama', title='Cats', max_new_tokens=3)\nshown",
-    "shown.capture.pattern(layer=1, head=2).shape",
+    "shown.capture.attention[1, 2].shape",
     "shown.show()",
     "shown.save('page.html').name",
 )

@@ -168,7 +168,7 @@ def test_csv_has_the_values_of_the_page(reader: Reader, view: str) -> None:
     assert capture.evidence.rollout is not None
     assert capture.evidence.entropy is not None
     query_pos = capture.query_pos_of_step(1)
-    patterns = np.array([[capture.pattern(layer, head) for head in capture.heads] for layer in capture.layers])
+    patterns = capture.attention[...]
     effects = attribution.heads[0, 1]
     n = capture.num_tokens
     square = np.full((n, n), np.nan)

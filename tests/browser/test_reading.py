@@ -108,7 +108,7 @@ def test_tap_selects_and_prints_its_numbers_in_the_bar(new_reader, addresses) ->
     said = tapped.inner_text()
     assert "from ␣the at 3" in said
     assert "reads ␣cat at 1" in said
-    assert f"weight {CAPTURES['cat'].pattern(0, 3)[3, 1]:.2g}" in said
+    assert f"weight {CAPTURES['cat'].attention[0, 3][3, 1]:.2g}" in said
 
 
 def test_figures_follow_the_window(new_reader, addresses) -> None:

@@ -32,7 +32,7 @@ def make_random(num_layers: int, num_heads: int, num_tokens: int) -> Capture:
         model=replace(capture.model, num_layers=num_layers, num_heads=num_heads),
         layers=tuple(range(num_layers)),
         heads=tuple(range(num_heads)),
-        attention=patterns[:, :, *np.tril_indices(num_tokens)].astype(np.float16),
+        triangles=patterns[:, :, *np.tril_indices(num_tokens)].astype(np.float16),
         evidence=Evidence(missing=dict.fromkeys(("value_norms", "attribution", "lens", "rollout"), "not asked for")),
     )
 
@@ -43,7 +43,7 @@ LONG = make_random(2, 3, 130)
 
 
 def weight_of(capture: Capture, layer: int, head: int, query_pos: int, key_pos: int) -> float:
-    return float(capture.pattern(layer, head)[query_pos, key_pos])
+    return float(capture.attention[layer, head, query_pos, key_pos])
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ def test_what_a_row_loses_stands_beneath_its_strongest_keys(show: Callable[..., 
     assert line.inner_text().split("\t")[0].strip().startswith("the rest (below ")
     assert float(line.locator("td").nth(1).inner_text()) == pytest.approx(lost, abs=0.01)
     assert f"Weights under {detail.min_weight:.2g} are left out" in reader.page.locator("main").inner_text()
-    row = LONG.pattern(1, 2)[100, :101]
+    row = LONG.attention[1, 2, 100, :101]
     strong, weak = int(row.argmax()), int(np.where(row > 0.002, row, 1).argmin())
     reader.look_at("head")
     shown = [value for row in reader.rows("head") for value in row if value is not None]
@@ -222,7 +222,7 @@ def test_finer_weights_are_finer(show: Callable[..., Reader]) -> None:
               return [...row.weight];
             }"""
         )
-        shown[precision] = np.abs(np.array(row) - LONG.pattern(1, 2)[100, :101]).max()
+        shown[precision] = np.abs(np.array(row) - LONG.attention[1, 2, 100, :101]).max()
         assert reader.problems == []
     assert shown[16] < 2e-5
     assert 1e-4 < shown[8] < 0.004

@@ -429,7 +429,7 @@ def test_shipped_pages_carry_what_was_captured(shipped: tuple[Outcome, dict[str,
             (block,) = page.find("script", id=f"block-layer-{layer}")
             codes = unpack_triangles(decode_bytes(block.text), 9)
             for head in (0, 8):
-                weights = captured.pattern(layer, head)[np.tril_indices(n)]
+                weights = captured.attention[layer, head][np.tril_indices(n)]
                 assert np.abs(dequantize_sqrt(codes[head]) - weights).max() < 0.004
         shown = [token.text for token in page.find(class_="token")]
         assert shown == [token.shown for token in captured.tokens]

@@ -51,7 +51,7 @@ def test_captures_are_held_no_longer_than_somebody_waits_for_them() -> None:
     assert held() == []
     take(pairs, "a")
     assert isinstance(kept := pairs._kept["a"].captured, Capture)
-    assert kept.attention.dtype == np.uint8
+    assert kept.triangles.dtype == np.uint8
     assert kept.evidence.lens is None
     take(pairs, "b")
     assert held() == ["a"]

@@ -86,7 +86,7 @@ def test_weights_are_softmax_of_queries_times_keys() -> None:
 
     attended = attend_alone(network, TOKEN_IDS, (0,), (0, 1), 2)
     for head in (0, 1):
-        found = unpack(attended.attention[0, head], len(TOKEN_IDS))
+        found = unpack(attended.triangles[0, head], len(TOKEN_IDS))
         np.testing.assert_allclose(found, expected[head], atol=HALF_STEP)
 
 
@@ -109,7 +109,7 @@ def test_layers_keep_their_own_numbers() -> None:
     with torch.inference_mode():
         expected = network(torch.tensor([TOKEN_IDS]), output_attentions=True).attentions
     for place in (0, 1):
-        found = unpack(attended.attention[place, 2], len(TOKEN_IDS))
+        found = unpack(attended.triangles[place, 2], len(TOKEN_IDS))
         np.testing.assert_allclose(found, expected[place][0, 2], atol=HALF_STEP)
 
 
@@ -140,7 +140,7 @@ def test_modules_that_keep_their_weights_to_themselves_are_asked(family: str) ->
         attended.logits.read(slice(0, len(TOKEN_IDS)))[0], expected.logits[0], atol=1e-4, rtol=1e-4
     )
     for layer, weights in enumerate(expected.attentions):
-        found = unpack(attended.attention[layer, 2], len(TOKEN_IDS))
+        found = unpack(attended.triangles[layer, 2], len(TOKEN_IDS))
         np.testing.assert_allclose(found, weights[0, 2], atol=HALF_STEP)
 
 
@@ -170,7 +170,7 @@ def test_sliding_window_leaves_far_keys_at_zero() -> None:
         num_key_value_heads=2, sliding_window=3,
     )  # fmt: skip
     attended = attend_alone(MistralForCausalLM(config).eval(), TOKEN_IDS, (0, 1), (0, 1, 2, 3), 4)
-    pattern = unpack(attended.attention[1, 3], len(TOKEN_IDS))
+    pattern = unpack(attended.triangles[1, 3], len(TOKEN_IDS))
     assert not np.tril(pattern, -3).any()
     np.testing.assert_allclose(pattern.sum(-1), 1, atol=1e-3)
 
@@ -183,7 +183,7 @@ def test_rows_of_models_with_a_learned_sink_may_fall_short() -> None:
         num_key_value_heads=2, head_dim=8, num_local_experts=2, num_experts_per_tok=1,
     )  # fmt: skip
     attended = attend_alone(GptOssForCausalLM(config).eval(), TOKEN_IDS, (0, 1), (0, 1, 2, 3), 4)
-    sums = unpack(attended.attention[0, 0], len(TOKEN_IDS)).sum(-1)
+    sums = unpack(attended.triangles[0, 0], len(TOKEN_IDS)).sum(-1)
     assert (sums < 0.99).all()
     assert (sums > 0).all()
 
@@ -199,7 +199,7 @@ def test_network_that_takes_no_positions() -> None:
     network = Strict(BloomConfig(vocab_size=259, hidden_size=16, n_layer=2, n_head=4)).eval()
     attended = attend_alone(network, TOKEN_IDS, (0, 1), (3,), 4)
     assert attended.layers == (0, 1)
-    np.testing.assert_allclose(unpack(attended.attention[1, 0], len(TOKEN_IDS)).sum(-1), 1, atol=1e-3)
+    np.testing.assert_allclose(unpack(attended.triangles[1, 0], len(TOKEN_IDS)).sum(-1), 1, atol=1e-3)
 
 
 class Largest(TorchDispatchMode):
@@ -227,7 +227,7 @@ def test_no_layer_is_ever_whole() -> None:
     rows, columns = np.tril_indices(1024)
     for layer in range(2):
         found = np.zeros((1024, 1024), np.float32)
-        found[rows, columns] = attended.attention[layer, 1]
+        found[rows, columns] = attended.triangles[layer, 1]
         np.testing.assert_allclose(found, expected[layer][0, 1], atol=HALF_STEP)
 
 
@@ -254,9 +254,9 @@ def test_weights_over_two_gigabytes_are_kept_as_codes(monkeypatch: pytest.Monkey
     wide = capture(model, Prompt(text="abcabc"))
     monkeypatch.setattr("reportgen.captures.attention._WIDE_BYTES", 100)
     narrow = capture(model, Prompt(text="abcabc"))
-    assert (wide.attention.dtype, narrow.attention.dtype) == (np.float16, np.uint8)
-    assert narrow.attention.nbytes * 2 == wide.attention.nbytes
-    assert np.abs(wide.pattern(2, 1) - narrow.pattern(2, 1)).max() < 0.004
+    assert (wide.triangles.dtype, narrow.triangles.dtype) == (np.float16, np.uint8)
+    assert narrow.triangles.nbytes * 2 == wide.triangles.nbytes
+    assert np.abs(wide.attention[2, 1] - narrow.attention[2, 1]).max() < 0.004
     assert narrow.evidence.scores["sink"].tolist() == wide.evidence.scores["sink"].tolist()
     assert render_page(narrow).startswith("<!doctype html>")
 

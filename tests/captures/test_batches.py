@@ -144,7 +144,7 @@ def assert_close(found: Capture, expected: Capture) -> None:
     assert (found.tokens, found.num_prompt_tokens, found.layers) == (
         expected.tokens, expected.num_prompt_tokens, expected.layers,
     )  # fmt: skip
-    pairs = [(found.attention, expected.attention)]
+    pairs = [(found.triangles, expected.triangles)]
     for ours, theirs in ((found.prompt_predictions, expected.prompt_predictions), (found.steps, expected.steps)):
         predictions = [[getattr(one, "raw", one) for one in some] for some in (ours, theirs)]
         assert [one.rank for one in predictions[0]] == [one.rank for one in predictions[1]]
@@ -178,8 +178,8 @@ def test_hardly_a_weight_differs_in_its_last_bit(family: str) -> None:
     for prompt, found in zip(prompts, capture_all(model, prompts), strict=True):
         assert isinstance(found, Capture)
         alone = capture(model, prompt)
-        assert (found.attention == alone.attention).mean() > 0.99
-        assert np.abs(found.attention.astype(np.float32) - alone.attention).max() <= 2**-11
+        assert (found.triangles == alone.triangles).mean() > 0.99
+        assert np.abs(found.triangles.astype(np.float32) - alone.triangles).max() <= 2**-11
 
 
 def test_text_that_ends_early_ends_alone() -> None:
@@ -286,7 +286,7 @@ def test_same_tokens_on_the_real_model(smollm2: LoadedModel) -> None:
         assert isinstance(together, Capture)
         alone = capture(smollm2, prompt)
         assert together.tokens == alone.tokens
-        assert np.abs(together.pattern(16, 3) - alone.pattern(16, 3)).max() < 1e-3
+        assert np.abs(together.attention[16, 3] - alone.attention[16, 3]).max() < 1e-3
         assert [step.raw.logprob for step in together.steps] == pytest.approx(
             [step.raw.logprob for step in alone.steps], abs=1e-4
         )

@@ -92,7 +92,7 @@ def test_prompt_block_equals_the_forward_pass(run: tuple[LoadedModel, Capture]) 
     assert (captured.layers, captured.heads) == (tuple(range(len(expected))), tuple(range(expected[0].shape[1])))
     for layer in captured.layers:
         for head in captured.heads:
-            found = captured.pattern(layer, head)[:length, :length]
+            found = captured.attention[layer, head, :length, :length]
             np.testing.assert_allclose(found, expected[layer][0, head], atol=HALF_STEP, rtol=0)
 
 
@@ -105,7 +105,7 @@ def test_every_step_equals_the_generation(run: tuple[LoadedModel, Capture]) -> N
     assert len(captured.steps) == len(output.attentions) == 10
     for layer in captured.layers:
         for head in captured.heads:
-            pattern = captured.pattern(layer, head)
+            pattern = captured.attention[layer, head]
             for step, attentions in enumerate(output.attentions):
                 query_pos = captured.query_pos_of_step(step)
                 expected = attentions[layer][0, head, -1]
@@ -383,7 +383,7 @@ def test_model_that_cannot_generate_is_captured_without_a_forecast(
     assert captured.evidence.missing["attribution"] == (
         "no tokens were generated: the next token could not be found, RuntimeError: its cache is broken"
     )
-    np.testing.assert_allclose(captured.pattern(2, 3), expected.pattern(2, 3)[:length, :length], atol=HALF_STEP)
+    np.testing.assert_allclose(captured.attention[2, 3], expected.attention[2, 3, :length, :length], atol=HALF_STEP)
     for found, wanted in zip(captured.prompt_predictions, expected.prompt_predictions, strict=True):
         assert found.logprob == pytest.approx(wanted.logprob, abs=1e-4)
 
@@ -424,7 +424,7 @@ def test_prompt_of_one_token(request: pytest.FixtureRequest, name: str, max_new_
     assert captured.num_prompt_tokens == 1
     assert captured.num_tokens == 1 + max(max_new_tokens, 1)
     assert captured.prompt_predictions == ()
-    pattern = captured.pattern(1, 1)
+    pattern = captured.attention[1, 1]
     assert pattern[0, 0] == 1
     np.testing.assert_allclose(pattern.sum(-1), 1, atol=1e-2)
 
@@ -434,17 +434,14 @@ def test_selected_layers_and_heads(tiny_llama: LoadedModel) -> None:
     whole = capture(tiny_llama, Prompt(text=TEXT))
     part = capture(tiny_llama, Prompt(text=TEXT, layers=parse_selection("-1, 0"), heads=parse_selection([1, -1])))
     assert (part.layers, part.heads) == ((0, 2), (1, 3))
-    assert part.attention.shape == (2, 2, whole.attention.shape[2])
-    assert part.attention.dtype == np.float16
+    assert part.triangles.shape == (2, 2, whole.triangles.shape[2])
+    assert part.triangles.dtype == np.float16
     for layer in part.layers:
         for head in part.heads:
-            assert np.array_equal(part.pattern(layer, head), whole.pattern(layer, head))
-            assert part.weight(layer, head, 5, 2) == part.pattern(layer, head)[5, 2]
-            assert np.array_equal(part.attention[0, 0, part.row(5)], part.pattern(0, 1)[5, :6])
-    with pytest.raises(KeyError, match="L1 H1 was not captured"):
-        part.pattern(1, 1)
-    with pytest.raises(ValueError):
-        part.weight(1, 1, 5, 2)
+            assert np.array_equal(part.attention[layer, head], whole.attention[layer, head])
+            assert np.array_equal(part.triangles[0, 0, part.row(5)], part.attention[0, 1, 5, :6])
+    with pytest.raises(IndexError, match="layer 1 was not captured; the captured ones are 0, 2"):
+        part.attention[1, 1]
 
 
 def test_chat_messages(tiny_llama: LoadedModel) -> None:
@@ -713,7 +710,7 @@ def test_dropout_of_a_network_that_trains_is_off() -> None:
     captured = capture(model, Prompt(text=TEXT))
     assert network.training
     assert ids_of(captured) == ids_of(expected)
-    assert np.array_equal(captured.attention, expected.attention)
+    assert np.array_equal(captured.triangles, expected.triangles)
 
 
 def test_nothing_is_said(llama: LoadedModel, capfd: pytest.CaptureFixture[str]) -> None:

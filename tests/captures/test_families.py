@@ -75,7 +75,7 @@ def test_weights_are_those_that_transformers_gives(family: str) -> None:
     rows, columns = torch.tril_indices(length, length)
     assert len(expected) == len(made.layers) > 0
     for place, weights in enumerate(expected):
-        found = torch.from_numpy(made.attention[place].astype(np.float32))
+        found = torch.from_numpy(made.triangles[place].astype(np.float32))
         torch.testing.assert_close(found, weights[:, rows, columns].float(), atol=1e-3, rtol=0)
         assert not weights.triu(1).any()
 

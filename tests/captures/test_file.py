@@ -80,7 +80,7 @@ def test_every_field_comes_back(
     predictions = tuple(replace(one, logprob=-math.inf, entropy=number) for one in made.prompt_predictions)
     full = replace(
         made, prompt=prompt, prompt_predictions=predictions, versions={word: word, "z": "1", "a": "2"},
-        attention=(made.attention * 200).astype(dtype), layer_types=(LayerType(0, window=3, note=word), LayerType(1)),
+        triangles=(made.triangles * 200).astype(dtype), layer_types=(LayerType(0, window=3, note=word), LayerType(1)),
         model=replace(made.model, features=(word,), context_window=None),
         sink_mass=np.full((3, 4, made.num_tokens), number, np.float32),
         evidence=made.evidence.replace(missing={"lens": word}),
@@ -178,10 +178,10 @@ def test_another_header_is_told(path: Path, content: str, message: str) -> None:
         (
             '"layers":[0,1,2],"heads"',
             '"layers":[0,1],"heads"',
-            r"'attention' is float16 \(3, 4, 36\), not float16 \(2, 4,",
+            r"'triangles' is float16 \(3, 4, 36\), not float16 \(2, 4,",
         ),
-        ('{"$array":"attention"}', '{"$array":"gone"}', "attention.*: Input should be an instance of ndarray"),
-        ('{"$array":"attention"}', '{"$array":"evidence.rollout"}', r"'attention' is float32 \(36,\), not float16"),
+        ('{"$array":"triangles"}', '{"$array":"gone"}', "triangles.*: Input should be an instance of ndarray"),
+        ('{"$array":"triangles"}', '{"$array":"evidence.rollout"}', r"'triangles' is float32 \(36,\), not float16"),
         ('"text":" cat"', '"text":3', r"tokens\.1\.text: Input should be a valid string"),
         ('"slug":"cat"', '"slugs":"cat"', r"prompt\.slugs: Unexpected keyword argument"),
         ('"max_new_tokens":3', '"max_new_tokens":-3', "max_new_tokens must be greater than or equal to 0"),

@@ -332,7 +332,7 @@ def test_capture_is_never_lost_for_its_evidence(tiny_llama: LoadedModel, monkeyp
     monkeypatch.setattr("reportgen.evidence.collectors.entropy.EntropyCollector.see_rows", fail)
     made = capture(tiny_llama, replace(PROMPT, evidence=("ablation",)))
     evidence = made.evidence
-    assert made.pattern(0, 0).shape == (15, 15)
+    assert made.attention[0, 0].shape == (15, 15)
     assert evidence.scores == {}
     assert set(evidence.missing) == {*EVIDENCE_TYPES} - {"screening"}  # which an ablation that failed does not need
     assert all("RuntimeError: no kernel image" in reason for reason in evidence.missing.values())

@@ -15,7 +15,7 @@ from reportgen.evidence.default_head import find_default_head
 def with_patterns(capture: Capture, *patterns: np.ndarray) -> Capture:
     """Return the capture with these patterns, head after head, as its one layer."""
     cells = np.tril_indices(capture.num_tokens)
-    return replace(capture, attention=np.array([[pattern[cells] for pattern in patterns]], np.float16))
+    return replace(capture, triangles=np.array([[pattern[cells] for pattern in patterns]], np.float16))
 
 
 @pytest.mark.parametrize(("layers", "heads", "opening"), [((0,), (0, 1, 2, 3), (0, 3)), ((2, 5), (1, 3), (2, 1))])

@@ -48,7 +48,7 @@ def test_entropy_is_that_of_the_weights(family: str) -> None:
     assert made.evidence.entropy.shape == (len(made.layers), len(made.heads), made.num_tokens)
     for row, layer in enumerate(made.layers):
         for column, head in enumerate(made.heads):
-            weights = made.pattern(layer, head).astype(np.float64)
+            weights = made.attention[layer, head].astype(np.float64)
             expected = -(weights * np.log(np.where(weights > 0, weights, 1))).sum(-1)
             assert made.evidence.entropy[row, column] == pytest.approx(expected, abs=5e-3)  # weights are float16
 

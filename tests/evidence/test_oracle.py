@@ -71,7 +71,7 @@ def test_attention_and_its_entropy(pair: tuple[Capture, ExactRun]) -> None:
     made, run = pair
     for layer in made.layers:
         for head in made.heads:
-            assert np.abs(made.pattern(layer, head) - run.attention[layer, head]).max() < 5e-4
+            assert np.abs(made.attention[layer, head] - run.attention[layer, head]).max() < 5e-4
     for row in rows_of(made, "entropy"):
         weights = run.attention[row["layer"], row["head"], row["query_pos"]]
         shown = weights[weights > 0]
@@ -153,7 +153,7 @@ def test_half_precision_measures_the_weights_that_it_has(name: str) -> None:
     ids = [token.token_id for token in made.tokens]
     for row in rows_of(made, "heads"):
         layer, head = row["layer"], row["head"]
-        pattern, layer_type = made.pattern(layer, head).astype(float), made.layer_type(layer)
+        pattern, layer_type = made.attention[layer, head].astype(float), made.layer_type(layer)
         assert np.abs(pattern - run.attention[layer, head]).mean() < 5e-3
         assert made.evidence.value_norms is not None
         norms = made.evidence.value_norms[made.layers.index(layer), made.heads.index(head)].astype(float)
@@ -162,8 +162,6 @@ def test_half_precision_measures_the_weights_that_it_has(name: str) -> None:
             if not np.isnan(value):
                 assert row[score] == pytest.approx(value, rel=0.01, abs=5e-3), (layer, head, score)
     assert made.evidence.rollout == pytest.approx(
-        define_rollout(np.stack([[made.pattern(layer, head) for head in made.heads] for layer in made.layers]))[
-            np.tril_indices(made.num_tokens)
-        ],
+        define_rollout(made.attention[...])[np.tril_indices(made.num_tokens)],
         abs=2e-3,
     )

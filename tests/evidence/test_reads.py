@@ -30,7 +30,7 @@ def list_all(capture: Capture, keys: np.ndarray, step: int, sign: int) -> list[R
     query_pos = capture.query_pos_of_step(step)
     cells = capture.evidence.attribution.sources[:, :, list_rows(capture)[step]]
     found = [
-        Read(layer, head, key_pos, float(capture.pattern(layer, head)[query_pos, key_pos]), float(effect))
+        Read(layer, head, key_pos, float(capture.attention[layer, head, query_pos, key_pos]), float(effect))
         for row, layer in enumerate(capture.layers)
         for column, head in enumerate(capture.heads)
         for key_pos, effect in enumerate(cells[row, column])

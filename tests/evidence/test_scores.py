@@ -181,7 +181,7 @@ def test_scores_of_a_capture_are_those_of_its_patterns(tiny_gpt2: LoadedModel) -
     for row, layer in enumerate(captured.layers):
         for column, head in enumerate(captured.heads):
             assert captured.evidence.value_norms is not None
-            expected = measure(captured.pattern(layer, head), ids, captured.evidence.value_norms[row, column])
+            expected = measure(captured.attention[layer, head], ids, captured.evidence.value_norms[row, column])
             found = {name: float(values[row, column]) for name, values in captured.evidence.scores.items()}
             assert found == pytest.approx(expected, abs=2e-3, nan_ok=True)
 

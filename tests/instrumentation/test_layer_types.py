@@ -70,7 +70,7 @@ def test_windows_are_those_of_the_weights(
     assert tuple(kind.window for kind in captured.layer_types) == windows
     assert ("window" in captured.model.features) == any(windows)
     for kind in captured.layer_types:
-        weights = captured.attention[captured.layers.index(kind.layer)].astype(np.float32).max(0)
+        weights = captured.triangles[captured.layers.index(kind.layer)].astype(np.float32).max(0)
         pattern = np.zeros((captured.num_tokens, captured.num_tokens))
         pattern[np.tril_indices(captured.num_tokens)] = weights
         for query_pos, row in enumerate(pattern):
@@ -95,7 +95,7 @@ def test_weights_win_over_the_config() -> None:
     """Where a network reads what its config says it cannot see, no window is claimed, and the page can say why."""
     captured = run(make_network("llama"))
     claimed = (LayerType(0, window=4), LayerType(1, chunk=3), LayerType(2, window=4))
-    found = confirm_layer_types(claimed, captured.layers, captured.attention, captured.num_tokens)
+    found = confirm_layer_types(claimed, captured.layers, captured.triangles, captured.num_tokens)
     assert [(kind.window, kind.chunk) for kind in found] == [(None, None), (None, None), (4, None)]
     assert found[0].note == "its config says a window of 4 tokens, but its weights reach further back"
     assert found[1].note == "its config says chunks of 3 tokens, but its weights reach further back"

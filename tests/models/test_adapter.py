@@ -78,8 +78,8 @@ def test_capture_is_that_of_the_merged_network(
     assert loaded.info.num_parameters == base.info.num_parameters
     found, expected, plain = (capture(model, PROMPT) for model in (loaded, merged, base))
     assert found.tokens == expected.tokens
-    np.testing.assert_allclose(found.attention, expected.attention, atol=2e-3)
-    assert np.abs(found.attention[..., :6] - plain.attention[..., :6]).max() > 0.05
+    np.testing.assert_allclose(found.triangles, expected.triangles, atol=2e-3)
+    assert np.abs(found.triangles[..., :6] - plain.triangles[..., :6]).max() > 0.05
     assert found.evidence.missing == plain.evidence.missing == {}
     assert found.evidence.attribution is not None
     assert expected.evidence.attribution is not None

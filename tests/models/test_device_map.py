@@ -59,7 +59,7 @@ def load_spread(folder: Path, parts: tuple[str, ...], on_disk: tuple[str, ...]) 
 def assert_equal(found: Capture, expected: Capture) -> None:
     """Check tokens, attention, predictions and every number of the evidence."""
     assert found.tokens == expected.tokens
-    np.testing.assert_array_equal(found.attention, expected.attention)
+    np.testing.assert_array_equal(found.triangles, expected.triangles)
     assert [step.raw.logprob for step in found.steps] == pytest.approx([step.raw.logprob for step in expected.steps])
     ours, theirs = found.evidence, expected.evidence
     assert ours.missing == theirs.missing == {}

@@ -52,9 +52,9 @@ def test_total_variation_is_the_share_of_weight_that_lies_elsewhere() -> None:
     """Layer 0: head 0 reads itself, 1 the token before, 2 the first; in layer 1 each does what the next does in 0."""
     first = say("abcd", layers=(0,), heads=(0, 1, 2))
     # The same pattern for all but head 0, which now reads the token before.
-    triangles = first.attention.copy()
+    triangles = first.triangles.copy()
     triangles[0, 0] = triangles[0, 1]
-    second = replace(first, attention=triangles)
+    second = replace(first, triangles=triangles)
     alignment = align(first, second)
     assert alignment
     # The first token can read nothing but itself: three rows of four differ by all of their weight.
@@ -70,7 +70,7 @@ def test_keys_before_the_common_text_count_as_one() -> None:
     assert alignment == Alignment((2, 3), 2, False)
     assert measure_variations(first, second, alignment) == [Variation(0, 2, 0.0, 0)]
     reader = say("xyzcd", layers=(0,), heads=(0,))
-    moved = replace(reader, heads=(2,))
+    moved = replace(reader, heads=(2,), model=first.model)
     assert measure_variations(first, moved, alignment) == [Variation(0, 2, 1.0, 0)]
 
 
@@ -80,9 +80,9 @@ def test_learned_sink_counts_as_a_place() -> None:
     shape = 2, 2, first.num_tokens
     sinks = np.zeros(shape, np.float32)
     sinks[1, 0] = 0.75
-    taken = first.attention.copy()
+    taken = first.triangles.copy()
     taken[1, 0] *= np.float16(0.25)
-    second = replace(first, attention=taken, sink_mass=sinks)
+    second = replace(first, triangles=taken, sink_mass=sinks)
     alignment = align(first, second)
     assert alignment
     found = {(one.layer, one.head): one.total_variation for one in measure_variations(first, second, alignment)}
@@ -111,10 +111,10 @@ def test_distances_are_of_heads_that_both_sides_have() -> None:
 
 def test_slim_capture_keeps_what_a_comparison_shows() -> None:
     capture = make_capture()
-    assert slim(capture, 16).attention is capture.attention
+    assert slim(capture, 16).triangles is capture.triangles
     kept = slim(capture, 8)
-    assert kept.attention.dtype == np.uint8
-    assert kept.attention.nbytes * 2 == capture.attention.nbytes
+    assert kept.triangles.dtype == np.uint8
+    assert kept.triangles.nbytes * 2 == capture.triangles.nbytes
     assert kept.evidence.scores is capture.evidence.scores
     assert (kept.evidence.attribution, kept.evidence.lens, kept.evidence.value_norms) == (None, None, None)
-    assert np.abs(kept.pattern(1, 3) - capture.pattern(1, 3)).max() < 0.004
+    assert np.abs(kept.attention[1, 3] - capture.attention[1, 3]).max() < 0.004

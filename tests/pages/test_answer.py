@@ -231,7 +231,7 @@ def test_an_end_token_ends_the_text() -> None:
 
 def test_weights_of_a_large_capture_are_read_from_their_codes() -> None:
     made = plant(make_capture(), (0, 0, 3, 2, 1.0))
-    coded = replace(made, attention=quantize_sqrt(made.attention))
+    coded = replace(made, triangles=quantize_sqrt(made.triangles))
     best = make_answer(coded, 0).best
     assert best is not None
     assert best.weight == pytest.approx(0.2, abs=0.004)

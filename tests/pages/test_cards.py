@@ -214,13 +214,13 @@ def test_same_capture_gives_the_same_card() -> None:
 def test_card_of_a_comparison_says_which_head_reads_differently() -> None:
     """The sides differ in the last query of layer 2, head 3, which reads the second token instead of the third."""
     first = make_capture(slug="a", title="First", generated=())
-    attention = first.attention.copy()
-    attention[2, 3, -5:] = 0
-    attention[2, 3, -4] = 1
-    changed = replace(first, attention=attention, prompt=replace(first.prompt, slug="b", title="Second"))
-    attention = attention.copy()
-    attention[2, 3, -4:-2] = 0, 1
-    last = replace(first, attention=attention)
+    triangles = first.triangles.copy()
+    triangles[2, 3, -5:] = 0
+    triangles[2, 3, -4] = 1
+    changed = replace(first, triangles=triangles, prompt=replace(first.prompt, slug="b", title="Second"))
+    triangles = triangles.copy()
+    triangles[2, 3, -4:-2] = 0, 1
+    last = replace(first, triangles=triangles)
     card = make_compare_card(Comparison(("a", "b"), "Both", "both", ("x",)), last, changed)
     assert (card.compares, card.sides, card.head, card.tags) == (("First", "Second"), ("a", "b"), "L2 H3", ("x",))
     assert card.said == [

@@ -51,7 +51,7 @@ def make_pair(**second: object) -> tuple[Capture, Capture]:
 
 def swap_heads(capture: Capture) -> Capture:
     """Return the capture with heads 0 and 1 of every layer changed for one another."""
-    return replace(capture, attention=capture.attention[:, [1, 0, 2, 3]])
+    return replace(capture, triangles=capture.triangles[:, [1, 0, 2, 3]])
 
 
 def render(*captures: Capture, comparison: Comparison = COMPARISON, shared_assets: bool = False) -> Element:
@@ -96,10 +96,10 @@ def test_sixteen_bits_hold_on_both_sides() -> None:
     for name, capture in zip("ab", whole, strict=True):
         for layer in capture.layers:
             packed = decode_bytes(blocks[f"{name}-layer-{layer}"])
-            num_codes = capture.attention[0].size
+            num_codes = capture.triangles[0].size
             codes = unpack_triangles(packed[:-num_codes], 4).astype(int).ravel() * 256
             codes += np.frombuffer(packed[-num_codes:], np.uint8)
-            weights = capture.attention[capture.layers.index(layer)].astype(np.float64).ravel()
+            weights = capture.triangles[capture.layers.index(layer)].astype(np.float64).ravel()
             assert np.abs((codes / 65535) ** 2 - weights).max() < 2e-5
     assert describe_precision(Precision(16), *whole) in page.text
     assert "16 bits" in describe_precision(Precision(16), *whole)

@@ -203,7 +203,7 @@ def test_overview_holds_the_strongest_of_every_head() -> None:
     noisy = make_noisy(77)
     squares = np.array(codes_of(encode_overview(noisy))).reshape(len(noisy.layers), len(noisy.heads), 24, 24)
     for (row, layer), (column, head) in itertools.product(enumerate(noisy.layers), enumerate(noisy.heads)):
-        assert (squares[row, column] == quantize_sqrt(shrink(noisy.pattern(layer, head), 24))).all()
+        assert (squares[row, column] == quantize_sqrt(shrink(noisy.attention[layer, head], 24))).all()
 
 
 def test_overview_of_a_long_prompt_is_small() -> None:
@@ -337,7 +337,7 @@ def make_hostile() -> Capture:
     steps[1] = replace(steps[1], filtered=ruled_out)
     triangles = patterns[:, :, *np.tril_indices(len(tokens))].astype(np.float16)
     evidence = make_spread_evidence(capture.evidence)
-    return replace(capture, tokens=tokens, steps=tuple(steps), attention=triangles, evidence=evidence)
+    return replace(capture, tokens=tokens, steps=tuple(steps), triangles=triangles, evidence=evidence)
 
 
 def make_spread_evidence(evidence: Evidence) -> Evidence:
@@ -414,7 +414,7 @@ def make_golden() -> dict[str, Any]:
         "text": TEXT,
         "ramps": {name: [colour.lower() for colour in ramp] for name, ramp in (PALETTES | DIVERGING).items()},
         "ramp_steps": describe_ramps(PALETTES | DIVERGING),
-        "fine": quantize(capture.attention[1], Precision(16)).ravel().tolist(),
+        "fine": quantize(capture.triangles[1], Precision(16)).ravel().tolist(),
         "min_weight": THIN.min_weight,
         "row_sums": {name: round_all(sums) for name, sums in row_sums.items()},
         "content": content,
@@ -425,7 +425,7 @@ def make_golden() -> dict[str, Any]:
         "rollout": round_all(evidence.rollout),
         "sources": round_all(evidence.attribution.sources),
         "read": round_all(evidence.attribution.read),
-        "weights": [[[round(float(cell), 6) for cell in head] for head in layer] for layer in capture.attention],
+        "weights": [[[round(float(cell), 6) for cell in head] for head in layer] for layer in capture.triangles],
         "strongest": {
             f"{layer} {head} {query_pos}": find_strongest(capture, layer, head, query_pos)
             for layer in capture.layers for head in capture.heads for query_pos in (0, 13, 26)
@@ -442,7 +442,7 @@ def round_all(values: Any) -> Any:
 
 def find_strongest(capture: Capture, layer: int, head: int, query_pos: int) -> list[int]:
     """Return the five keys with the largest codes, earlier ones first where they are equal."""
-    codes = quantize_sqrt(capture.pattern(layer, head)[query_pos, : query_pos + 1]).astype(int)
+    codes = quantize_sqrt(capture.attention[layer, head, query_pos, : query_pos + 1]).astype(int)
     return np.argsort(-codes, kind="stable")[:5].tolist()
 
 

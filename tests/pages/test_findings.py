@@ -99,7 +99,7 @@ def test_scores_count_the_labels() -> None:
 
 def test_average_is_over_all_heads_at_the_query_of_each_step() -> None:
     made = make_capture()
-    patterns = np.array([[made.pattern(layer, head) for head in made.heads] for layer in made.layers])
+    patterns = made.attention[...]
     mean = patterns.mean((0, 1))
     for step, said in enumerate(texts_of(made, "average")):
         row = mean[4 + step]

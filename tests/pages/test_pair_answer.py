@@ -16,7 +16,7 @@ from reportgen.pages.sentences import to_text
 
 def swap_heads(capture: Capture) -> Capture:
     """Return the capture with heads 0 and 1 of every layer changed for one another."""
-    return replace(capture, attention=capture.attention[:, [1, 0]])
+    return replace(capture, triangles=capture.triangles[:, [1, 0]])
 
 
 def answer(first: Capture, second: Capture) -> tuple[str, str]:
@@ -45,9 +45,9 @@ def test_shared_ending_is_told_with_the_head_that_reads_it_most_differently() ->
 
 def test_token_that_both_read_is_named_once() -> None:
     first = two("abcd")
-    mostly = first.attention.copy()
+    mostly = first.triangles.copy()
     mostly[0, 0] = mostly[0, 0] * np.float16(0.75) + mostly[0, 1] * np.float16(0.25)
-    claim, _ = answer(first, replace(first, attention=mostly))
+    claim, _ = answer(first, replace(first, triangles=mostly))
     assert "it reads “b” 1.00 in A and 0.75 in B." in claim
 
 
@@ -118,10 +118,10 @@ def test_common_forecast_is_told_as_what_it_is(most: tuple[int, int], expected: 
 
 def test_reads_are_those_where_a_head_differs_most() -> None:
     first, second = make_capture(layers=(0,), heads=(0, 1, 2)), make_capture(layers=(0,), heads=(0, 1, 2))
-    moved = second.attention.copy()
+    moved = second.triangles.copy()
     row = second.row(3)
     moved[0, 2, row.start : row.stop] = [0, 0.25, 0.75, 0]
-    second = replace(second, attention=moved)
+    second = replace(second, triangles=moved)
     alignment = align(first, second)
     assert alignment
     variations = measure_variations(first, second, alignment)

@@ -46,7 +46,7 @@ def open_pair(captures: tuple[Capture, Capture]) -> tuple[Alignment | None, Pair
 
 def aligned_weights(capture: Capture, head: tuple[int, int], start: int, length: int, before: bool) -> np.ndarray:
     """Return what a panel must show, cell by cell."""
-    pattern = round_weights(capture.pattern(*head), FULL)
+    pattern = round_weights(capture.attention[*head], FULL)
     rows = np.full((length, length + before), np.nan)
     for i in range(length):
         if before:
@@ -142,7 +142,7 @@ def test_comparison_opens_where_the_head_that_differs_most_differs_most() -> Non
     best = measure_variations(first, second, alignment)[0]
     assert (opening.layer, opening.head) == (best.layer, best.head)
     assert opening.heads == ((best.layer, best.head),) * 2
-    rows = first.pattern(best.layer, best.head) - second.pattern(best.layer, best.head)
+    rows = first.attention[best.layer, best.head] - second.attention[best.layer, best.head]
     assert opening.queries == (np.abs(rows).sum(1).argmax(),) * 2
 
 

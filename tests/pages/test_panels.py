@@ -64,7 +64,7 @@ def test_what_a_query_cannot_see_is_empty_and_hatched() -> None:
     opening = Opening(0, 0, None, 4, None)
     heads, layers = make_row_panels(capture, opening)
     pattern = make_pattern_panel(capture, opening)
-    rows = kept(capture.pattern(0, 0))
+    rows = kept(capture.attention[0, 0])
     rows[~np.tri(len(rows), dtype=bool) | np.tri(len(rows), k=-2, dtype=bool)] = np.nan
     assert pattern.still == draw_weights(rows)
     assert (heads.is_hatched, layers.is_hatched, pattern.is_hatched) == (True, True, True)
@@ -295,12 +295,12 @@ def test_a_row_with_the_smallest_effect_is_shown_once_it_is_selected() -> None:
 
 @pytest.mark.parametrize("capture", [without_effects(RANDOM), withhold(RANDOM, 3)], ids=["none", "withheld"])
 def test_without_effects_rows_are_those_with_the_largest_weights_off_the_first_token(capture: Capture) -> None:
-    capture = replace(capture, attention=capture.attention.copy())
+    capture = replace(capture, triangles=capture.triangles.copy())
     query_pos = capture.query_pos_of_step(3)
     row = capture.row(query_pos)
-    capture.attention[4, 2, row] = 0
-    capture.attention[4, 2, row.start] = 1  # all of it on the first token counts for nothing
-    weights = [kept(capture.pattern(layer, 2)[query_pos, : query_pos + 1]) for layer in range(20)]
+    capture.triangles[4, 2, row] = 0
+    capture.triangles[4, 2, row.start] = 1  # all of it on the first token counts for nothing
+    weights = [kept(capture.attention[layer, 2, query_pos, : query_pos + 1]) for layer in range(20)]
     others = sorted((layer for layer in range(20) if layer != 9), key=lambda layer: -weights[layer][1:].max())
     expected = sorted([9, *others[: MOST_ROWS - 1]], reverse=True)
     panel = panels_of(capture, 9, 2, step=3)["layers"]
@@ -320,7 +320,7 @@ def test_beside_a_row_stand_the_token_read_most_its_weight_and_the_heads_effect(
     for name, panel in panels.items():
         assert len(panel.notes) == len(panel.rows)
         for (layer, head), note in zip(cells[name], panel.notes, strict=True):
-            weights = kept(RANDOM.pattern(layer, head)[query_pos, : query_pos + 1])
+            weights = kept(RANDOM.attention[layer, head, query_pos, : query_pos + 1])
             most = int(weights.argmax())
             assert (note.token, note.position) == (RANDOM.tokens[most], most)
             assert note.value == format_weight(weights[most])
@@ -336,7 +336,7 @@ def test_both_panels_have_the_same_columns_and_scale() -> None:
         (panels["heads"], [(7, head) for head in range(3)]),
         (panels["layers"], [(int(text[1:]), 1) for text in texts(panels["layers"].rows)]),
     ):
-        rows = [kept(RANDOM.pattern(layer, head)[query_pos, : query_pos + 1]) for layer, head in cells]
+        rows = [kept(RANDOM.attention[layer, head, query_pos, : query_pos + 1]) for layer, head in cells]
         assert panel.still == draw_weights(np.stack(rows))
         assert texts(panel.columns) == [token.shown for token in RANDOM.tokens[: query_pos + 1]]
         assert [label.selected for label in panel.columns] == [key == 3 for key in range(query_pos + 1)]
@@ -367,7 +367,7 @@ def test_columns_of_a_long_text_are_chosen_over_the_rows_of_both_panels_and_labe
         "layers": [(int(text[1:]), 1) for text in texts(panels["layers"].rows)],
     }
     weights = {
-        name: np.stack([kept(capture.pattern(layer, head)[query_pos]) for layer, head in cells])[:, :80]
+        name: np.stack([kept(capture.attention[layer, head, query_pos]) for layer, head in cells])[:, :80]
         for name, cells in shown.items()
     }
     sums = sum(rows.sum(0) for rows in weights.values())
@@ -386,12 +386,12 @@ def test_weights_of_the_first_window_are_those_that_the_page_keeps() -> None:
     """Or a number would change once a script draws it."""
     opening = Opening(7, 1, 2, RANDOM.query_pos_of_step(2), None)
     coarse = Precision(threshold=90)
-    rows = [kept(RANDOM.pattern(7, head)[opening.query_pos, : opening.query_pos + 1], coarse) for head in range(3)]
+    rows = [kept(RANDOM.attention[7, head, opening.query_pos, : opening.query_pos + 1], coarse) for head in range(3)]
     assert any((row == 0).any() for row in rows)
     assert make_row_panels(RANDOM, opening, coarse)[0].still == draw_weights(np.stack(rows))
-    assert make_pattern_panel(RANDOM, opening, coarse).still == draw_pattern(kept(RANDOM.pattern(7, 1), coarse))
+    assert make_pattern_panel(RANDOM, opening, coarse).still == draw_pattern(kept(RANDOM.attention[7, 1], coarse))
     fine = Precision(bits=16)
-    assert make_pattern_panel(RANDOM, opening, fine).still == draw_pattern(kept(RANDOM.pattern(7, 1), fine))
+    assert make_pattern_panel(RANDOM, opening, fine).still == draw_pattern(kept(RANDOM.attention[7, 1], fine))
 
 
 # Labels
@@ -433,7 +433,7 @@ def test_labels_of_a_pattern_are_thinned_on_both_sides(n: int, stride: int) -> N
 def test_a_pattern_frames_the_query_and_marks_what_it_reads() -> None:
     opening = Opening(7, 1, 2, RANDOM.query_pos_of_step(2), 3)
     panel = make_pattern_panel(RANDOM, opening)
-    assert panel.still == draw_pattern(kept(RANDOM.pattern(7, 1)))
+    assert panel.still == draw_pattern(kept(RANDOM.attention[7, 1]))
     assert panel.frame == (0, 7, 8, 1)
     assert [label.text for label in panel.rows if label.selected] == ["␣g1"]
     assert [label.text for label in panel.columns if label.selected] == ["␣p3"]
@@ -465,7 +465,7 @@ def test_labels_of_the_map_are_the_numbers_in_the_model() -> None:
 def test_without_effects_the_map_shows_the_largest_weight_off_the_first_token(capture: Capture) -> None:
     query_pos = capture.query_pos_of_step(2)
     largest = [
-        [kept(capture.pattern(layer, head)[query_pos, 1 : query_pos + 1]).max() for head in range(3)]
+        [kept(capture.attention[layer, head, query_pos, 1 : query_pos + 1]).max() for head in range(3)]
         for layer in range(20)
     ]
     panel = make_map_panel(capture, Opening(7, 1, 2, query_pos, None))
@@ -487,14 +487,14 @@ def test_tokens_are_shaded_by_what_was_read_for_the_opening_token() -> None:
 @pytest.mark.parametrize("capture", [without_effects(RANDOM), withhold(RANDOM, 2)], ids=["none", "withheld"])
 def test_without_effects_tokens_are_shaded_by_the_weights_of_the_opening_head(capture: Capture) -> None:
     query_pos = capture.query_pos_of_step(2)
-    weights = kept(capture.pattern(7, 1)[query_pos, : query_pos + 1])
+    weights = kept(capture.attention[7, 1, query_pos, : query_pos + 1])
     assert shade_tokens(capture, Opening(7, 1, 2, query_pos, None)) == shade_weights(weights)
 
 
 def test_tokens_without_steps_are_shaded_by_weights() -> None:
     capture = make_capture(generated=())
     opening = find_opening(capture)
-    weights = kept(capture.pattern(opening.layer, opening.head)[4])
+    weights = kept(capture.attention[opening.layer, opening.head, 4])
     assert shade_tokens(capture, opening) == shade_weights(weights)
 
 

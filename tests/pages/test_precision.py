@@ -69,13 +69,13 @@ def test_sixteen_bits_of_a_layer_come_back() -> None:
     num_codes = 4 * 78
     high = unpack_triangles(packed[:-num_codes], 4).astype(int)
     low = np.frombuffer(packed[-num_codes:], np.uint8).reshape(4, 78)
-    assert (high * 256 + low == quantize(capture.attention[1], Precision(16))).all()
+    assert (high * 256 + low == quantize(capture.triangles[1], Precision(16))).all()
 
 
 def read_weights(page: Element, capture: Capture, bits: int) -> NDArray[np.float64]:
     """Return the weights on a page, ``[layer, head, query_pos, key_pos]``, decoded as its script does."""
-    num_heads, num_cells = capture.attention.shape[1:]
-    weights = np.zeros((*capture.attention.shape[:2], capture.num_tokens, capture.num_tokens))
+    num_heads, num_cells = capture.triangles.shape[1:]
+    weights = np.zeros((*capture.triangles.shape[:2], capture.num_tokens, capture.num_tokens))
     for row, layer in enumerate(capture.layers):
         packed = decode_bytes(page.find(id=f"block-layer-{layer}")[0].text)
         num_low = num_heads * num_cells if bits == 16 else 0
@@ -88,10 +88,10 @@ def read_weights(page: Element, capture: Capture, bits: int) -> NDArray[np.float
 
 def make_leaning(share: float) -> Capture:
     """Return a capture whose heads have a share of their weight on the first token."""
-    patterns = np.stack([[NOISY.pattern(layer, head) for head in NOISY.heads] for layer in NOISY.layers])
+    patterns = NOISY.attention[...]
     patterns = patterns.astype(np.float64) * (1 - share)
     patterns[..., 0] += share
-    return replace(NOISY, attention=patterns[:, :, *np.tril_indices(96)].astype(np.float16))
+    return replace(NOISY, triangles=patterns[:, :, *np.tril_indices(96)].astype(np.float16))
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -100,7 +100,7 @@ def test_stated_errors_are_the_largest_of_every_view(bits: int, share: float) ->
     capture = make_leaning(share)
     page = parse_html(render_page(capture, precision=Precision(bits)))
     shown = read_weights(page, capture, bits)
-    exact = np.stack([[capture.pattern(layer, head) for head in capture.heads] for layer in capture.layers])
+    exact = capture.attention[...]
     exact = exact.astype(np.float64)
     roots = np.frombuffer(decode_bytes(page.find(id="block-norms")[0].text), "<u2").reshape(3, 4, 1, 96) / 65535
     norms = capture.evidence.value_norms[:, :, None]
@@ -133,7 +133,7 @@ def test_what_a_row_loses_is_what_it_lacks() -> None:
     dropped = measure_dropped_mass(NOISY, precision)
     assert dropped.shape == (3, 4, 96)
     for layer, head, query_pos in ((0, 0, 0), (1, 2, 40), (2, 3, 95)):
-        row = NOISY.pattern(NOISY.layers[layer], head)[query_pos, : query_pos + 1].astype(np.float64)
+        row = NOISY.attention[NOISY.layers[layer], head][query_pos, : query_pos + 1].astype(np.float64)
         assert dropped[layer, head, query_pos] == pytest.approx(row[quantize_sqrt(row) < 20].sum(), abs=1e-6)
     said = describe_dropped_mass(measure_dropped_mass(NOISY, precision), precision)
     assert f"{np.median(dropped):.2g}" in said
@@ -170,7 +170,7 @@ def test_page_over_its_limit_leaves_out_as_little_as_it_must(precision: int) -> 
 def test_sums_of_rows_are_those_of_the_whole_capture() -> None:
     sums, norms = measure_row_sums(NOISY), NOISY.evidence.value_norms
     for layer, head, query_pos in ((0, 0, 0), (1, 2, 40), (2, 3, 95)):
-        row = NOISY.pattern(NOISY.layers[layer], head)[query_pos].astype(np.float64)
+        row = NOISY.attention[NOISY.layers[layer], head][query_pos].astype(np.float64)
         written = row * norms[layer, head] / norms[layer, head].max()
         expected = {"rest": row[1:].sum(), "written": written.sum(), "written-rest": written[1:].sum()}
         for name, value in expected.items():
@@ -187,7 +187,7 @@ def test_page_keeps_half_of_its_attention_in_half_of_its_rows(capture: Capture) 
     def measure_kept(threshold: int) -> float:
         shares = []
         for layer, head in itertools.product(capture.layers, capture.heads):
-            rows = capture.pattern(layer, head).astype(np.float64)[1:, 1:]
+            rows = capture.attention[layer, head].astype(np.float64)[1:, 1:]
             kept = np.where(quantize_sqrt(rows) >= threshold, rows, 0).sum(1)
             shares += (kept / rows.sum(1)).tolist()
         return float(np.mean(np.array(shares) >= 0.5))
@@ -208,8 +208,8 @@ def test_codes_of_a_capture_are_those_of_its_numbers(bits: int, threshold: int) 
     """Those of a capture are looked up in a table."""
     precision = Precision(bits, threshold)
     for capture in (NOISY, slim(NOISY, 8)):
-        weights = dequantize_sqrt(capture.attention)
-        found = quantize(capture.attention, precision)
+        weights = dequantize_sqrt(capture.triangles)
+        found = quantize(capture.triangles, precision)
         assert found.dtype == np.dtype(f"u{bits // 8}")
         assert (found == quantize(weights.astype(np.float32), precision)).all()
 
@@ -224,7 +224,7 @@ def test_page_is_drawn_with_all_weights_where_they_probably_fit(
     monkeypatch: pytest.MonkeyPatch, max_bytes: int, estimate: int, is_asked: bool, is_whole: bool
 ) -> None:
     """They take 74 KB without any compression, and are not estimated where even a third of that is too much."""
-    assert NOISY.attention.size * 8 // 6 == 74_496
+    assert NOISY.triangles.size * 8 // 6 == 74_496
     asked, drawn = [], []
 
     def estimate_bytes(_: object, precision: Precision) -> int:
@@ -245,13 +245,13 @@ def test_page_is_drawn_with_all_weights_where_they_probably_fit(
 
 
 def test_rows_that_attend_to_the_first_token_alone_do_not_count() -> None:
-    triangles = NOISY.attention.copy()
-    first_only = np.zeros(NOISY.attention.shape[-1], np.float16)
+    triangles = NOISY.triangles.copy()
+    first_only = np.zeros(NOISY.triangles.shape[-1], np.float16)
     first_only[[n * (n + 1) // 2 for n in range(96)]] = 1
     triangles[:, 1:] = first_only
-    alone = replace(NOISY, heads=NOISY.heads[:1], attention=triangles[:, :1])
-    assert find_highest_threshold(replace(NOISY, attention=triangles)) == find_highest_threshold(alone)
-    assert find_highest_threshold(replace(NOISY, attention=triangles * 0 + first_only)) == 255
+    alone = replace(NOISY, heads=NOISY.heads[:1], triangles=triangles[:, :1])
+    assert find_highest_threshold(replace(NOISY, triangles=triangles)) == find_highest_threshold(alone)
+    assert find_highest_threshold(replace(NOISY, triangles=triangles * 0 + first_only)) == 255
 
 
 @pytest.mark.parametrize(("options", "advice"), [

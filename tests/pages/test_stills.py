@@ -100,7 +100,7 @@ def test_a_picture_without_any_value_is_transparent() -> None:
 
 
 def test_a_pattern_has_a_pixel_a_cell_and_nothing_ahead() -> None:
-    pattern = make_noisy(30).pattern(0, 1)
+    pattern = make_noisy(30).attention[0, 1]
     ahead = np.triu(np.ones((30, 30), bool), 1)
     check(draw_pattern(pattern), np.sqrt(np.where(ahead, NONE, pattern)), RAMPS, 0)
 
@@ -136,7 +136,7 @@ def test_the_page_has_the_pixels_of_its_data() -> None:
     (figure,) = parse_html(render_page(capture)).find(id="figure-head")
     (source,), (picture,) = figure.find("source"), figure.find("img")
     assert source.attributes["media"] == "(prefers-color-scheme: dark)"
-    codes = np.rint(255 * np.sqrt(capture.pattern(opening.layer, opening.head)))
+    codes = np.rint(255 * np.sqrt(capture.attention[opening.layer, opening.head]))
     shares = np.where(np.tri(8, dtype=bool), codes / 255, NONE)
     for url, theme in ((picture.attributes["src"], "light"), (source.attributes["srcset"], "dark")):
         assert read_picture(url) == color_all(shares, RAMPS[theme], 0, 1)
@@ -188,7 +188,7 @@ def test_a_legend_goes_through_its_ramp_from_end_to_end(signed: bool, ramps: dic
 
 
 def test_same_values_give_the_same_bytes_and_small_ones() -> None:
-    weights = make_noisy(30).pattern(0, 1)
+    weights = make_noisy(30).attention[0, 1]
     assert draw_pattern(weights) == draw_pattern(weights.copy())
     assert len(draw_pattern(weights).light) < 2_500
 

@@ -70,9 +70,9 @@ def test_weights_are_compared_with_eager_attention_of_every_step() -> None:
     assert first <= largest
     assert model.network.config._attn_implementation == "sdpa"
     for row in (3, captured.num_tokens - 1):
-        attention = captured.attention.copy()
-        attention[1, 2, captured.row(row).start] += np.float16(0.25)
-        first, largest, _ = gpu.compare_with_eager(model, replace(captured, attention=attention))
+        triangles = captured.triangles.copy()
+        triangles[1, 2, captured.row(row).start] += np.float16(0.25)
+        first, largest, _ = gpu.compare_with_eager(model, replace(captured, triangles=triangles))
         assert largest == pytest.approx(0.25, abs=1e-3)
         assert first < 6e-4
 

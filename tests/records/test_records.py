@@ -7,31 +7,11 @@ from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
-from samples import make_capture, make_pattern
+from samples import make_capture
 
 from reportgen.records import Comparison, Generation, Prompt, SourceLocation, public_name
 from reportgen.records.errors import PromptError
 from reportgen.records.selection import Selection
-
-
-def test_pattern_is_square_and_causal() -> None:
-    pattern = make_capture(("a", "b"), ("c",), layers=(2, 5), heads=(1, 3)).pattern(2, 1)
-    assert pattern.dtype == np.float32
-    assert pattern == pytest.approx(np.array([[1, 0, 0], [1 / 2, 1 / 2, 0], [1 / 3, 1 / 3, 1 / 3]]), abs=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("layer", "head", "kind"), [(2, 1, "uniform"), (2, 3, "previous"), (5, 1, "first"), (5, 3, "self")]
-)
-def test_pattern_goes_by_the_models_own_numbers(layer: int, head: int, kind: str) -> None:
-    capture = make_capture(layers=(2, 5), heads=(1, 3))
-    assert np.allclose(capture.pattern(layer, head), make_pattern(kind, 8), atol=1e-3)
-
-
-@pytest.mark.parametrize(("layer", "head"), [(0, 1), (2, 0), (-1, 1)])
-def test_what_was_not_captured_has_no_pattern(layer: int, head: int) -> None:
-    with pytest.raises(KeyError, match=f"L{layer} H{head} was not captured"):
-        make_capture(layers=(2, 5), heads=(1, 3)).pattern(layer, head)
 
 
 def test_step_is_predicted_from_the_position_before_its_token() -> None:
