@@ -39,12 +39,13 @@ from timing import describe_run
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LlamaConfig
 
-from reportgen import Capture, LoadedModel, PageOptions, Prompt, ReportgenError, capture, load_model, wrap_model
+from reportgen import LoadedModel, PageOptions, Prompt, ReportgenError, capture, load_model, wrap_model
 from reportgen.captures.attention import count_cells
 from reportgen.captures.capture import capture as capture_with
 from reportgen.captures.capture import free_memory
 from reportgen.captures.generation import generate
 from reportgen.captures.quantization import dequantize_sqrt
+from reportgen.captures.record import Capture
 from reportgen.instrumentation.anatomy import find_attention
 from reportgen.instrumentation.inputs import generating, make_prompts, using
 from reportgen.models.bundled import fetch_model

@@ -6,18 +6,18 @@ torch.
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reportgen.build.build import build_site
-    from reportgen.build.capture import capture
     from reportgen.build.options import BuildOptions, CaptureOptions, Outcome
-    from reportgen.evidence.kinds import Capture
     from reportgen.models.model import LoadedModel, load_model, wrap_model
-    from reportgen.notebook import Report, report
+    from reportgen.notebook.capture import Capture
+    from reportgen.notebook.comparison import ComparisonPage, compare
+    from reportgen.notebook.run import capture
     from reportgen.pages.options import PageOptions
-    from reportgen.pages.page import render_page
     from reportgen.prompts.prompt_file import load_prompts
     from reportgen.records import Comparison, Generation, Prompt
     from reportgen.records.errors import ReportgenError
@@ -32,40 +32,38 @@ __all__ = [
     "Capture",
     "CaptureOptions",
     "Comparison",
+    "ComparisonPage",
     "Generation",
     "LoadedModel",
     "Outcome",
     "PageOptions",
     "Prompt",
-    "Report",
     "ReportgenError",
     "build_site",
     "capture",
+    "compare",
     "load_model",
     "load_prompts",
-    "render_page",
-    "report",
     "wrap_model",
 ]
 
 _HOMES = {
     "BuildOptions": "build.options",
-    "Capture": "evidence.kinds",
+    "Capture": "notebook.capture",
     "CaptureOptions": "build.options",
     "Comparison": "records",
+    "ComparisonPage": "notebook.comparison",
     "Generation": "records",
     "LoadedModel": "models.model",
     "Outcome": "build.options",
     "PageOptions": "pages.options",
     "Prompt": "records",
-    "Report": "notebook",
     "ReportgenError": "records.errors",
     "build_site": "build.build",
-    "capture": "build.capture",
+    "capture": "notebook.run",
+    "compare": "notebook.comparison",
     "load_model": "models.model",
     "load_prompts": "prompts.prompt_file",
-    "render_page": "pages.page",
-    "report": "notebook",
     "wrap_model": "models.model",
 }
 
@@ -73,4 +71,10 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'reportgen' has no attribute {name!r}")
-    return getattr(import_module(f"reportgen.{_HOMES[name]}"), name)
+    with warnings.catch_warnings():  # in a notebook, about a progress bar that is not shown
+        warnings.filterwarnings("ignore", "IProgress not found")
+        return getattr(import_module(f"reportgen.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__]

@@ -132,7 +132,9 @@ def _describe(item: Any, name: str) -> Iterator[str]:
         yield f"```text\n{_signature(item, name)}\n```"
     yield from _sections(item)
     if item.is_class:
-        for method in item.members.values():
+        for base in _private_bases(item):
+            yield from _sections(base, only_attributes=True)
+        for method in item.all_members.values():
             if method.is_function and not method.name.startswith("_"):
                 yield from _describe(method, f"{name}.{method.name}")
             elif method.is_attribute and "property" in method.labels:
@@ -156,11 +158,19 @@ def _signature(item: Any, name: str) -> str:
     return f"{name}(\n" + "".join(f"    {parameter},\n" for parameter in parameters) + f") -> {item.returns}"
 
 
-def _sections(item: Any) -> Iterator[str]:
+def _private_bases(item: Any) -> list[Any]:
+    """Return the classes that a class inherits from and that have no place of their own in the reference."""
+    public = {f"reportgen.{_HOMES[name]}.{name}" for name in names_of_api}
+    return [base for base in item.mro() if base.path not in public and base.docstring]
+
+
+def _sections(item: Any, *, only_attributes: bool = False) -> Iterator[str]:
     """Yield what a docstring says, section by section."""
     if item.docstring is None:
         return
     for section in item.docstring.parse("google"):
+        if only_attributes and section.kind is not griffe.DocstringSectionKind.attributes:
+            continue
         if section.kind is griffe.DocstringSectionKind.text:
             yield _escape(section.value.replace("``", "`"))
             continue
@@ -176,7 +186,8 @@ def _entry(one: Any, kind: str, item: Any) -> str:
     if kind == "raises":
         return f"- `{one.annotation}`: {described}"
     default = item.members[one.name].value if kind == "attributes" and one.name in item.members else None
-    return f"- `{one.name}`: {described}" + (f" Default: `{default}`." if default is not None else "")
+    is_plain = default is not None and "repr=False" not in str(default)
+    return f"- `{one.name}`: {described}" + (f" Default: `{default}`." if is_plain else "")
 
 
 def _one_line(text: str) -> str:

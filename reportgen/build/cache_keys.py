@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, is_dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -95,8 +95,13 @@ def _values(record: Any, without: Collection[str]) -> dict[str, Any]:
 
 
 def _hash(values: list[Any]) -> str:
-    content = json.dumps(values, ensure_ascii=False, sort_keys=True, default=repr)
+    content = json.dumps(values, ensure_ascii=False, sort_keys=True, default=_spell_out)
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _spell_out(value: Any) -> Any:
+    """Return a record as its type and all of its fields, for JSON."""
+    return [type(value).__name__, _values(value, ())] if is_dataclass(value) else repr(value)
 
 
 @cache

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from reportgen.pages.options import PageOptions
 from reportgen.records import Failure, Prompt, Shard
+from reportgen.records.short_repr import ShortRepr
 
 if TYPE_CHECKING:
     from reportgen.models.model import LoadedModel
@@ -33,8 +34,8 @@ class Cluster:
     gpus_per_worker: float | None = None
 
 
-@dataclass(frozen=True)
-class CaptureOptions:
+@dataclass(frozen=True, repr=False)
+class CaptureOptions(ShortRepr):
     """How models are loaded and run.
 
     Attributes:
@@ -57,7 +58,7 @@ class CaptureOptions:
     model: LoadedModel | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BuildOptions(CaptureOptions, PageOptions):
     """Options of a run that are not part of the prompts: those of ``CaptureOptions`` and ``PageOptions``, and these.
 
@@ -109,7 +110,7 @@ def describe_options(options: CaptureOptions | PageOptions) -> dict[str, Any]:
     return {**getattr(options, "overrides", {}), **chosen}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Outcome:
     """The outcome of a run.
 
@@ -134,6 +135,12 @@ class Outcome:
     pruned: tuple[Path, ...] = ()
     not_run: int = 0
     stale: tuple[tuple[Path, list[str]], ...] = ()
+
+    def __repr__(self) -> str:
+        failed = len(self.failures) + len(self.broken)
+        counts = {"built": len(self.pages), "up to date": len(self.up_to_date), "failed": failed}
+        said = [f"{count} {what}" for what, count in counts.items() if count or what == "built"]
+        return f"<Outcome: {', '.join(said)}, {self.index}>"
 
 
 class Progress(Protocol):

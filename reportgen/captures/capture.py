@@ -70,7 +70,7 @@ def capture(
     """
     encoded = encode_prompt(model, prompt)
     for warning in encoded.warnings:
-        warnings.warn(f"{prompt.place.of()}: {warning}", stacklevel=3)
+        warnings.warn(f"{prompt.place.of()}: {warning}", stacklevel=4)  # of who calls reportgen.capture
     return _Capturer(model, make_collector, lambda _: watch).capture_all([encoded])[0]
 
 

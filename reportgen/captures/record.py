@@ -25,7 +25,7 @@ ONE_PASS, SECOND_PASS = "one pass", "second pass"
 """Which run the weights and the evidence of a capture are of: the generation, or a pass over the text after it."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Capture(WithArrays):
     """The record of one run: tokens, attention and predictions.
 
@@ -86,6 +86,17 @@ class Capture(WithArrays):
         return len(self.tokens)
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """Text of each token as pages show it, ``[position]``: a space is ``␣``, a line end ``↵``."""
+        return tuple(token.shown for token in self.tokens)
+
+    @property
+    def generated_text(self) -> str:
+        """What the model generated, without special tokens; empty if it generated nothing."""
+        generated = self.tokens[self.num_prompt_tokens :][: self.num_generated_tokens]
+        return "".join(token.text for token in generated if not token.special)
+
+    @property
     def is_forecast(self) -> bool:
         """Whether nothing was generated, and the one step is of the token that the model would write next.
 
@@ -123,6 +134,13 @@ class Capture(WithArrays):
     def drift_limit(self) -> float:
         """Largest log-probability drift that rounding can explain, for the dtype of the model."""
         return DRIFT_LIMIT if self.model.dtype in ("float32", "float64") else HALF_DRIFT_LIMIT
+
+    def __repr__(self) -> str:
+        texts = "".join(token.text for token in self.tokens[: self.num_prompt_tokens]), self.generated_text
+        text, generated = (repr(text if len(text) <= 32 else f"{text[:31]}…") for text in texts)
+        said = f"{text} → {generated}" if self.num_generated_tokens else text
+        heads = f"{len(self.layers)} layers × {len(self.heads)} heads × {self.num_tokens} tokens"
+        return f"<Capture of {said}, {heads}>"
 
     def save(self, path: Path | str, key: str = "") -> None:
         """Write the capture to a file; docs/capture-format.md describes the format.

@@ -40,7 +40,7 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LoadedModel:
     """A model that prompts can run on.
 
@@ -53,6 +53,11 @@ class LoadedModel:
     network: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     info: ModelInfo
+
+    def __repr__(self) -> str:
+        info = self.info
+        size = f"{info.num_layers} layers × {info.num_heads} heads, {info.dtype} on {info.device}"
+        return f"<LoadedModel {info.title}, {size}>"
 
 
 def load_model_info(name: str, *, trust_remote_code: bool = False) -> ModelInfo:

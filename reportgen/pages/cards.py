@@ -194,9 +194,7 @@ def _shorten_text(text: str) -> str:
 
 
 def _read_completion(capture: Capture) -> str:
-    if capture.is_forecast:
-        return ""
-    text = _join(token for token in capture.tokens[capture.num_prompt_tokens :] if not token.special)
+    text = capture.generated_text
     return text if len(text) <= _COMPLETION else f"{text[:_COMPLETION]}…"
 
 

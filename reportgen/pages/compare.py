@@ -189,6 +189,7 @@ class CompareContext:
     first_script: Markup
     policy: str
     keys: PageKeys = PageKeys()
+    has_index: bool = True
     generator: str = GENERATOR
 
 
@@ -218,6 +219,7 @@ def draw_comparison(
     options: PageOptions = PageOptions(),
     *,
     keys: PageKeys = PageKeys(),
+    has_index: bool = True,
     differences: Differences | None = None,
 ) -> tuple[str, Precision]:
     """Return the page of two captures within the maximum page size, and the precision of its weights.
@@ -228,6 +230,7 @@ def draw_comparison(
         second: as in ``render_comparison``.
         options: options of the page.
         keys: what the page was made from, to store in its head.
+        has_index: whether the page links to the index and to the pages of both sides next to it.
         differences: how the captures differ; ``None`` finds it out.
 
     Raises:
@@ -236,7 +239,8 @@ def draw_comparison(
     found = differences or find_differences((first, second))
 
     def draw(precision: Precision, *, with_layers: bool = True) -> str:
-        context = replace(make_compare_context(comparison, first, second, options, precision, found), keys=keys)
+        context = make_compare_context(comparison, first, second, options, precision, found)
+        context = replace(context, keys=keys, has_index=has_index)
         return render("compare.html.jinja2", context if with_layers else replace(context, layer_blocks=()))
 
     return render_within((first, second), options, draw, f"{comparison.place.of('compare')}: {comparison.slug}")

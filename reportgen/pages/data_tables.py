@@ -7,6 +7,7 @@ cell.
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -66,12 +67,54 @@ def make_tables(capture: Capture) -> dict[str, Table]:
         for each foil, the tables of the measured evidence, and ``columns`` with the unit and definition of each of
         their columns. All names are in ``TABLE_NAMES``.
     """
-    rows: dict[str, Iterable[Row]] = {"tokens": _token_rows(capture), "steps": _step_rows(capture)}
-    rows["foils"] = _foil_rows(capture)
-    rows |= {kind.table: kind.tabulate(capture, value) for kind, value in list_measured(capture) if kind.table}
-    columns = {name: _columns(list(table_rows)) for name, table_rows in rows.items()}
+    columns = {name: _columns(list(rows)) for name, rows in _list_rows(capture).items()}
     tables = {name: table for name, table in columns.items() if table}
     return tables | {COLUMNS_TABLE: _columns(list(list_columns(tables)))}
+
+
+def list_table_names(capture: Capture) -> tuple[str, ...]:
+    """Return the names of the tables of ``make_tables``, without making them."""
+    has_rows = {name: next(iter(rows), None) is not None for name, rows in _list_rows(capture).items()}
+    return (*(name for name, has in has_rows.items() if has), COLUMNS_TABLE)
+
+
+def make_table(capture: Capture, name: str) -> Table:
+    """Return one table of ``make_tables``, without making the others.
+
+    Raises:
+        ReportgenError: there is no table of that name, or the capture has no rows for it; the message says why.
+    """
+    if name not in TABLE_NAMES:
+        close = difflib.get_close_matches(str(name), TABLE_NAMES, 1)
+        advice = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(TABLE_NAMES)}"
+        raise ReportgenError(f"table: there is no table {name!r}; {advice}")
+    if name == COLUMNS_TABLE:
+        return make_tables(capture)[name]
+    table = _columns(list(_list_rows(capture).get(name, ())))
+    if not table:
+        raise ReportgenError(f"table: this capture has no {name!r}; {_say_why(capture, name)}")
+    return table
+
+
+def _say_why(capture: Capture, name: str) -> str:
+    """Return why a capture has no rows for a table, and what to do."""
+    if name.startswith("foil") and not capture.measured_foils:
+        return "capture it again with foils"
+    kind = next((kind for kind in KINDS if kind.table == name), None)
+    if kind is not None and kind.name in capture.evidence.missing:
+        return f"it is n/a: {capture.evidence.missing[kind.name]}"
+    if not capture.steps:
+        return "no token was generated, raise max_new_tokens or shorten the prompt"
+    return "capture it again with evidence=['ablation']"
+
+
+def _list_rows(capture: Capture) -> dict[str, Iterable[Row]]:
+    rows: dict[str, Iterable[Row]] = {
+        "tokens": _token_rows(capture),
+        "steps": _step_rows(capture),
+        "foils": _foil_rows(capture),
+    }
+    return rows | {kind.table: kind.tabulate(capture, value) for kind, value in list_measured(capture) if kind.table}
 
 
 def encode_tables(capture: Capture, kind: str) -> dict[str, bytes]:

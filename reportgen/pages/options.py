@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from math import inf
 
 from reportgen.records.errors import OptionError
+from reportgen.records.short_repr import ShortRepr
 
 
-@dataclass(frozen=True)
-class PageOptions:
+@dataclass(frozen=True, repr=False)
+class PageOptions(ShortRepr):
     """Options of a page and of the files next to it.
 
     Attributes:

@@ -13,14 +13,14 @@ import numpy as np
 class WithArrays:
     """Base class of dataclasses with arrays, whose ``==`` compares all fields and all numbers of arrays.
 
-    Declare the dataclass with ``eq=False``. Two arrays are equal if they have the same shape, dtype and numbers; NaN
-    equals NaN. Such records have no hash.
+    Declare the dataclass with ``eq=False``. A subclass without fields of its own compares as its base class. Two arrays
+    are equal if they have the same shape, dtype and numbers; NaN equals NaN. Such records have no hash.
     """
 
     __hash__ = None  # pyright: ignore[reportAssignmentType]
 
     def __eq__(self, other: object) -> bool:
-        if type(other) is not type(self):
+        if not isinstance(other, WithArrays) or not (isinstance(other, type(self)) or isinstance(self, type(other))):
             return NotImplemented
         assert is_dataclass(self)
         return all(is_equal(getattr(self, item.name), getattr(other, item.name)) for item in fields(self))

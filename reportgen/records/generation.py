@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
+from reportgen.records.short_repr import ShortRepr
+
 SAMPLING_KEYS = ("temperature", "top_k", "top_p", "min_p")
 """Settings that need ``do_sample``."""
 _OURS = ("seed", "return_sequence")
 """Settings that ``generate`` does not take."""
 
 
-@dataclass(frozen=True)
-class Generation:
+@dataclass(frozen=True, repr=False)
+class Generation(ShortRepr):
     """How tokens are chosen; the names are those of ``transformers.GenerationConfig``.
 
     ``None`` leaves a setting unset, so that no filter is applied that was not requested. The generation config that

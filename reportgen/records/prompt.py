@@ -5,13 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reportgen.records.choices import DEFAULT_MODEL, DEFAULT_NEW_TOKENS
 from reportgen.records.errors import PromptError
 from reportgen.records.generation import SAMPLING_KEYS, Generation
 from reportgen.records.model import name_with_adapter
 from reportgen.records.selection import ALL, Selection
+from reportgen.records.short_repr import ShortRepr
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from reportgen.records.arguments import PromptArguments
 
 CHAT_KEYS = {
     "tools": "tools need a chat, write messages",
@@ -71,8 +77,8 @@ class Foil:
     step: int = 0
 
 
-@dataclass(frozen=True)
-class Prompt:
+@dataclass(frozen=True, repr=False)
+class Prompt(ShortRepr):
     """One prompt and how to run it; ``Prompt(text="…")`` is enough.
 
     The constructor checks all values and raises ``PromptError`` for a wrong one, so that it is reported before the run
@@ -126,6 +132,10 @@ class Prompt:
     foils: tuple[Foil | str, ...] = ()
     without: tuple[str, ...] = ()
     place: SourceLocation = field(default_factory=SourceLocation, compare=False, repr=False)
+
+    if TYPE_CHECKING:  # what is given is converted to the types of the fields
+
+        def __init__(self, text: str = "", **keys: Unpack[PromptArguments]) -> None: ...
 
     def __post_init__(self) -> None:
         for key in _TEXTS:
@@ -232,8 +242,8 @@ class EncodedPrompt:
     foil_ids: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(ShortRepr):
     """Two prompts of a run to show side by side on an additional page.
 
     Attributes:

@@ -14,7 +14,7 @@ MAX_LENGTH = 10_000
 _RANGE = re.compile(r"\s*(-?\d{1,6})\s*(?:-\s*(-?\d{1,6})\s*)?")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Selection:
     """A set of layer or head numbers.
 
@@ -23,6 +23,9 @@ class Selection:
     """
 
     ranges: tuple[tuple[int, int], ...] | None = None
+
+    def __repr__(self) -> str:
+        return repr(str(self))
 
     def __str__(self) -> str:
         """Return the selection in the notation of a prompt file."""

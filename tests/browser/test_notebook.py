@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import nbformat
 import pytest
 from browser.reader import PROBE, Reader
 from nbformat.v4 import new_code_cell, new_notebook
+from notebooks import execute, html_of
 from playwright.sync_api import FrameLocator
 from tiny import save_llama
 
 CELLS = (
-    "from reportgen import report",
-    "shown = report('The cat ate the mat', model='llama', title='Cats', max_new_tokens=3)\nshown",
-    "shown.capture.attention[1, 2].shape",
-    "shown.show()",
-    "shown.save('page.html').name",
+    "import reportgen as rg\nmodel = rg.load_model('llama')",
+    "run = rg.capture(model, 'The cat ate the mat', title='Cats', max_new_tokens=3)\nrun",
+    "run.attention[1, 2].shape",
+    "run.show()",
+    "run.to_html('page.html').name",
 )
-
-
-EXECUTE = """
-import sys
-import nbformat
-from jupyter_client.manager import KernelManager
-from nbclient import NotebookClient
-manager = KernelManager(transport="ipc", ip=sys.argv[1] + "/k", connection_file=sys.argv[1] + "/kernel.json")
-book = nbformat.read("book.ipynb", as_version=4)
-NotebookClient(book, km=manager, timeout=120).execute()
-manager.shutdown_kernel(now=True)
-nbformat.write(book, "book.ipynb")
-"""
-"""In a process of its own; the kernel listens on files, not on the network."""
 
 
 @pytest.fixture(scope="module")
@@ -44,19 +26,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> list[list[Any]]:
     """Return what each cell put out."""
     folder = tmp_path_factory.mktemp("notebook")
     save_llama(folder / "llama")
-    nbformat.write(new_notebook(cells=[new_code_cell(source) for source in CELLS]), folder / "book.ipynb")
-    homes = ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")
-    environment = os.environ | {name: str(folder / name) for name in homes}
-    with TemporaryDirectory(prefix="rg-") as short:  # names of sockets have a hundred characters at most
-        command = [sys.executable, "-c", EXECUTE, short]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return [cell.outputs for cell in nbformat.read(folder / "book.ipynb", as_version=4).cells]
-
-
-def html_of(outputs: list[Any]) -> str:
-    (output,) = outputs
-    return "".join(output["data"]["text/html"])
+    return execute(new_notebook(cells=[new_code_cell(source) for source in CELLS]), folder)
 
 
 @pytest.fixture(scope="module")
