@@ -38,6 +38,21 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     return fast
 
 
+def make_sentencepiece() -> PreTrainedTokenizerFast:
+    """Return a tokenizer as Llama 2 has it: words begin with ``▁``, and what has no piece falls back to bytes."""
+    words = ["<unk>", "<s>", "</s>", "▁", "a", "t", "c", "▁cat", "▁ate", "é"]
+    vocabulary = {piece: i for i, piece in enumerate([*words, *(f"<0x{byte:02X}>" for byte in range(256))])}
+    merges = [("▁", "c"), ("▁c", "a"), ("▁ca", "t")]
+    vocabulary |= {left + right: len(vocabulary) + i for i, (left, right) in enumerate(merges[:2])}
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    tokenizer.add_special_tokens(["<unk>", "<s>", "</s>"])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+
+
 def make_llama(seed: int = 0) -> LlamaForCausalLM:
     """Return a Llama with 3 layers, 4 query heads and 2 key/value heads."""
     torch.manual_seed(seed)

@@ -33,9 +33,9 @@ def make_batches(model: LoadedModel, prompts: Sequence[Prompt], batch_size: int 
 
     Returns:
         Batches in the order of their first prompts; the prompts of a batch keep their order. A prompt with sampling,
-        beam search, a repetition penalty, stop strings or additional evidence, or that cannot be encoded, forms a batch
-        alone. So does one that is so long that the model's rotary positions depend on the length. The return sequences
-        of a prompt, which one generation gives, are a batch.
+        beam search, a repetition penalty, stop strings, a continuation or additional evidence, or that cannot be
+        encoded, forms a batch alone. So does one that is so long that the model's rotary positions depend on the
+        length. The return sequences of a prompt, which one generation gives, are a batch.
     """
     encoded = [encode_prompt(model, prompt) for prompt in prompts]
     if batch_size == 1 or not _can_pad(model):
@@ -62,8 +62,8 @@ def _cut(model: LoadedModel, indices: list[int], encoded: Sequence[EncodedPrompt
     batches: list[list[int]] = []
     for index in indices:
         prompt, length = encoded[index].prompt, len(encoded[index].token_ids)
-        positions = length + count_new_tokens(prompt, length, model.info.context_window)
-        alone = not length or not can_share(prompt.generation) or prompt.evidence
+        positions = length + count_new_tokens(encoded[index], model.info.context_window)
+        alone = not length or not can_share(prompt.generation) or prompt.evidence or prompt.continuation
         alone = alone or (switch is not None and positions > switch)
         if batches and _are_siblings(encoded[batches[-1][0]].prompt, prompt):
             batches[-1].append(index)
@@ -82,7 +82,7 @@ def _cut(model: LoadedModel, indices: list[int], encoded: Sequence[EncodedPrompt
 def _settings_of(prompt: Prompt) -> Any:
     """Return the settings that must be equal for all prompts of a batch."""
     generation = replace(prompt.generation, return_sequence=None)
-    return prompt.max_new_tokens, generation, prompt.evidence, prompt.without
+    return prompt.continuation, prompt.max_new_tokens, generation, prompt.evidence, prompt.without
 
 
 def _are_siblings(prompt: Prompt, other: Prompt) -> bool:

@@ -29,6 +29,7 @@ from reportgen.captures.generation import (
     find_next_tokens,
     find_runners_up,
     generate,
+    score,
 )
 from reportgen.captures.predictions import Predictor, widen
 from reportgen.captures.record import ONE_PASS, SECOND_PASS, Capture
@@ -113,11 +114,14 @@ def free_memory() -> None:
 class _PreparedPrompt:
     """A prompt with its layer numbers, head numbers and token ids for one model."""
 
-    prompt: Prompt
+    encoded: EncodedPrompt
     layers: tuple[int, ...]
     heads: tuple[int, ...]
     token_ids: list[int]
-    foil_ids: tuple[int, ...] = ()
+
+    @property
+    def prompt(self) -> Prompt:
+        return self.encoded.prompt
 
 
 def _prepare(model: LoadedModel, encoded: EncodedPrompt) -> _PreparedPrompt:
@@ -126,7 +130,7 @@ def _prepare(model: LoadedModel, encoded: EncodedPrompt) -> _PreparedPrompt:
     heads = _resolve(prompt, "heads", prompt.heads, model.info.num_heads)
     if encoded.error is not None:
         raise encoded.error
-    return _PreparedPrompt(prompt, layers, heads, list(encoded.token_ids), encoded.foil_ids)
+    return _PreparedPrompt(encoded, layers, heads, list(encoded.token_ids))
 
 
 @dataclass(frozen=True)
@@ -202,6 +206,8 @@ class _Capturer:
     def _generate(self, prepared: Sequence[_PreparedPrompt], *, recorded: bool) -> list[GenerationResult]:
         prompt, texts = prepared[0].prompt, [one.token_ids for one in prepared]
         streams = self.make_collector.follows_stream(prompt.without)
+        if prompt.continuation:
+            return [score(self.model, one.token_ids, one.encoded.continuation_ids) for one in prepared]
         if prompt.max_new_tokens == 0:
             return find_next_tokens(self.model, texts, recorded=recorded, streams=streams)
         options = {"recorded": recorded, "streams": streams}
@@ -215,8 +221,7 @@ class _Capturer:
     def _check_memory(self, prepared: Sequence[_PreparedPrompt], strategy: CaptureStrategy) -> None:
         needed = 0
         for item in prepared:
-            length = len(item.token_ids)
-            length += count_new_tokens(item.prompt, length, self.model.info.context_window)
+            length = len(item.token_ids) + count_new_tokens(item.encoded, self.model.info.context_window)
             size = item.token_ids, length, self.model.info.num_layers
             evidence = self.make_collector.count_bytes(*size, item.prompt.without)
             evidence += strategy.recorded_bytes * length
@@ -291,12 +296,12 @@ def _make_input(
 def _find_foils(one: _PreparedPrompt, generated: GenerationResult) -> list[tuple[int, int, str]]:
     """Return step, token id and the reason why nothing is compared with it, of each foil of a prompt."""
     found, count = [], len(generated.token_ids)
-    for foil, token_id in zip(one.prompt.resolved_foils, one.foil_ids, strict=True):
+    for foil, token_id in zip(one.prompt.resolved_foils, one.encoded.foil_ids, strict=True):
         missing = ""
         if foil.step >= count:
             missing = f"the text ends before token {foil.step + 1}" if count else "no token was written"
         elif generated.token_ids[foil.step] == token_id:
-            missing = "it is what the model wrote"
+            missing = "it is the given token" if one.prompt.continuation else "it is what the model wrote"
         found.append((foil.step, token_id, missing))
     return found
 

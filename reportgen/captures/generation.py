@@ -1,10 +1,11 @@
 """Generate new tokens with the model's ``generate`` method and fast attention, the first half of a capture.
 
-Of a prompt without generation, the most probable next token is found in the same way.
+Of a prompt without generation, the most probable next token is found in the same way. A given continuation is scored.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,10 +16,10 @@ from torch import nn
 from transformers import GenerationConfig, PreTrainedModel
 from transformers.generation.stopping_criteria import StopStringCriteria
 
-from reportgen.instrumentation.inputs import generating, make_prompts
+from reportgen.instrumentation.inputs import generating, make_inputs, make_prompts
 from reportgen.instrumentation.recording import Recording, record
 from reportgen.models.model import LoadedModel
-from reportgen.records import Generation, Prompt
+from reportgen.records import EncodedPrompt, Generation
 from reportgen.records.errors import UnsupportedModel, first_line, is_out_of_memory
 
 _RUNNERS_UP = 3
@@ -46,16 +47,15 @@ class GenerationResult:
     row: int = 0
 
 
-def count_new_tokens(prompt: Prompt, num_prompt_tokens: int, context_window: int | None) -> int:
-    """Return the maximum number of tokens behind a prompt: those to generate, or else the one that would be next.
+def count_new_tokens(encoded: EncodedPrompt, context_window: int | None) -> int:
+    """Return the maximum number of tokens behind a prompt: those given, those to generate, or the one that is next.
 
     Args:
-        prompt: the prompt.
-        num_prompt_tokens: number of its tokens.
+        encoded: the prompt and its tokens.
         context_window: maximum number of positions of the model; ``None`` if it has none.
     """
-    fits = context_window is None or num_prompt_tokens < context_window
-    return prompt.max_new_tokens or int(fits)
+    fits = context_window is None or len(encoded.token_ids) < context_window
+    return len(encoded.continuation_ids) or encoded.prompt.max_new_tokens or int(fits)
 
 
 def can_share(generation: Generation) -> bool:
@@ -116,6 +116,23 @@ def generate(
     ends = _find_ends(output.sequences, length, model, config, generation.stop_strings)
     made = [_take(output, row, output.sequences[row, length:end].tolist()) for row, end in enumerate(ends)]
     return [replace(one, recording=recording, row=row) for row, one in enumerate(made)]
+
+
+def score(model: LoadedModel, token_ids: Sequence[int], continuation: Sequence[int]) -> GenerationResult:
+    """Return a given continuation of a text with its logits, as if the model had generated it.
+
+    Args:
+        model: the model, in evaluation mode.
+        token_ids: token ids of the prompt.
+        continuation: token ids behind it, at least one.
+    """
+    network, count = model.network, len(continuation)
+    # The logits of a whole long text may not fit into memory.
+    takes_rows = "logits_to_keep" in inspect.signature(network.forward).parameters
+    options: dict[str, Any] = {"logits_to_keep": count} if takes_rows else {}
+    with torch.inference_mode():
+        logits = network(**make_inputs(network, [[*token_ids, *continuation[:-1]]]), **options).logits[0, -count:]
+    return GenerationResult(token_ids=tuple(continuation), raw=tuple(logits))
 
 
 def _find_ends(

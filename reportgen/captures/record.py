@@ -103,11 +103,21 @@ class Capture(WithArrays):
         That is the most probable token before sampling filters, whatever the generation settings. It is measured as a
         generated token is. A prompt that fills the context window, or whose next token cannot be found, has no step.
         """
-        return self.prompt.max_new_tokens == 0 and bool(self.steps)
+        return self.prompt.max_new_tokens == 0 and not self.is_given and bool(self.steps)
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the tokens behind the prompt were given, and not generated."""
+        return bool(self.prompt.continuation)
+
+    @property
+    def origin(self) -> str:
+        """Where the tokens behind the prompt come from: ``generated``, ``given``, or ``next`` for a forecast."""
+        return "given" if self.is_given else "next" if self.is_forecast else "generated"
 
     @property
     def num_generated_tokens(self) -> int:
-        """Number of generated tokens; the token of a forecast was not generated."""
+        """Number of tokens behind the prompt, generated or given; the token of a forecast is neither."""
         return 0 if self.is_forecast else len(self.steps)
 
     @property

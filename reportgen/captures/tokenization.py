@@ -16,6 +16,7 @@ from reportgen.captures.tokens import make_token
 from reportgen.models.model import LoadedModel
 from reportgen.records import EncodedPrompt, Foil, Prompt
 from reportgen.records.errors import NotEnoughMemory, PromptError, PromptTooLong, first_line
+from reportgen.records.prompt import find_wrong_foil
 
 
 def encode_prompt(model: LoadedModel, prompt: Prompt) -> EncodedPrompt:
@@ -37,10 +38,17 @@ def encode_prompt(model: LoadedModel, prompt: Prompt) -> EncodedPrompt:
             raise PromptError(f"{where}: it has no tokens in {model.info.name}; write some text")
         _check_embedding(model, prompt, token_ids)
         _check_window(model, prompt, len(token_ids))
+        continuation_ids, joined = _encode_continuation(model, prompt, token_ids)
         foil_ids = tuple(_find_foil(model, prompt, foil) for foil in prompt.resolved_foils)
     except PromptError as error:
         return EncodedPrompt(prompt, error=error)
-    return EncodedPrompt(prompt, array("L", token_ids), warnings=tuple(warnings), foil_ids=foil_ids)
+    return EncodedPrompt(
+        prompt,
+        array("L", token_ids),
+        warnings=(*warnings, *joined),
+        continuation_ids=continuation_ids,
+        foil_ids=foil_ids,
+    )
 
 
 def _encode_text(model: LoadedModel, prompt: Prompt) -> tuple[list[int], list[str]]:
@@ -57,26 +65,57 @@ def _tokenize(tokenizer: Any, text: str, add_special_tokens: bool = False) -> li
     return list(tokenizer(text, add_special_tokens=add_special_tokens, verbose=False)["input_ids"])
 
 
-def _find_foil(model: LoadedModel, prompt: Prompt, foil: Foil) -> int:
-    """Return the id of the one token that a foil is.
+def _encode_continuation(model: LoadedModel, prompt: Prompt, token_ids: Sequence[int]) -> tuple[list[int], list[str]]:
+    """Return the token ids of the given continuation of a prompt, and warnings about them; none if it has none."""
+    if not prompt.continuation:
+        return [], []
+    where, (text,) = prompt.place.of("continuation"), prompt.continuation
+    with _encoding_errors(model, prompt, "continuation"):
+        if prompt.messages:
+            before, adds_special = make_chat(model.tokenizer, prompt).text or "", False
+        else:
+            before, adds_special = prompt.text, prompt.add_special_tokens
+        whole, count = _tokenize(model.tokenizer, before + text, adds_special), len(token_ids)
+        found, warnings = whole[count:], []
+        if whole[:count] != list(token_ids):
+            found = _tokenize_behind(model.tokenizer, text)
+            warnings.append(
+                "the tokenizer reads the end of the prompt and the beginning of the continuation together; they are "
+                "read apart here, as a model that generates would write them"
+            )
+    if not found:
+        raise PromptError(f"{where}: the continuation has no tokens in {model.info.name}; write some text")
+    _check_embedding(model, prompt, found)
+    _check_window(model, prompt, count, len(found))
+    if wrong := find_wrong_foil(prompt.resolved_foils, len(found), "lengthen the continuation"):
+        raise PromptError(f"{prompt.place.of('foils')}: {wrong}")
+    return found, warnings
 
-    Some tokenizers put a space before the first word of a text, and some drop it. So the foil is first read behind
-    other text, and alone only where it joins that text.
+
+def _tokenize_behind(tokenizer: Any, text: str) -> list[int]:
+    """Return the token ids of a text that stands behind another one.
+
+    Some tokenizers put a space before the first word of a text, and some drop it. So the text is first read behind a
+    letter or a point, and alone only where it joins both.
     """
+    for before in (".", "a"):
+        begun, whole = (_tokenize(tokenizer, part) for part in (before, before + text))
+        if begun == whole[: len(begun)]:
+            return whole[len(begun) :]
+    return _tokenize(tokenizer, text)
+
+
+def _find_foil(model: LoadedModel, prompt: Prompt, foil: Foil) -> int:
+    """Return the id of the one token that a foil is."""
     with _encoding_errors(model, prompt, "foils"):
-        alone = _tokenize(model.tokenizer, foil.token)
-        for before in (".", "a"):
-            begun, whole = (_tokenize(model.tokenizer, text) for text in (before, before + foil.token))
-            if begun == whole[: len(begun)]:
-                alone = whole[len(begun) :]
-                break
-    if len(alone) != 1:
-        tokens = ", ".join(_name(model.tokenizer, token_id) for token_id in alone) or "none"
+        found = _tokenize_behind(model.tokenizer, foil.token)
+    if len(found) != 1:
+        tokens = ", ".join(_name(model.tokenizer, token_id) for token_id in found) or "none"
         raise PromptError(
             f"{prompt.place.of('foils')}: the foil {foil.token!r} must be one token of {model.info.name}, and is "
-            f"{len(alone)}: {tokens}; write one of its tokens, with its leading space"
+            f"{len(found)}: {tokens}; write one of its tokens, with its leading space"
         )
-    return alone[0]
+    return found[0]
 
 
 def _find_special_warnings(tokenizer: Any, whole: list[int], bare: list[int]) -> list[str]:
@@ -168,13 +207,19 @@ def _key(prompt: Prompt) -> str:
     return "messages" if prompt.messages else "text"
 
 
-def _check_window(model: LoadedModel, prompt: Prompt, num_prompt_tokens: int) -> None:
-    where, window = prompt.place.of(_key(prompt)), model.info.context_window
-    if window is not None and num_prompt_tokens + prompt.max_new_tokens > window:
-        raise PromptTooLong(
-            f"{where}: {num_prompt_tokens} prompt tokens and {prompt.max_new_tokens} to generate do not fit into "
-            f"{model.info.name}'s context window of {window}; shorten the text or lower max_new_tokens"
-        )
+def _check_window(model: LoadedModel, prompt: Prompt, num_prompt_tokens: int, given: int = 0) -> None:
+    """Raise if the tokens of a prompt and those behind it, ``given`` or generated, do not fit."""
+    window, behind = model.info.context_window, given or (0 if prompt.continuation else prompt.max_new_tokens)
+    if window is None or num_prompt_tokens + behind <= window:
+        return
+    where = prompt.place.of("continuation" if given else _key(prompt))
+    what, advice = (
+        ("of the continuation", "the continuation") if given else ("to generate", "the text or lower max_new_tokens")
+    )
+    raise PromptTooLong(
+        f"{where}: {num_prompt_tokens} prompt tokens and {behind} {what} do not fit into {model.info.name}'s context "
+        f"window of {window}; shorten {advice}"
+    )
 
 
 def check_memory(

@@ -209,11 +209,21 @@ class _Answers:
 
     def _say_written(self, step: int) -> Sentence:
         position = self._capture.query_pos_of_step(step) + 1
+        if self._capture.is_given:
+            return self._say_given(step, position)
         ends = self._capture.tokens[position].special and position == self._capture.num_tokens - 1
         verb = "ended with" if ends else "wrote"
         if self._capture.is_forecast:
             verb = "would end the text here with" if ends else "would write next"
         return make_sentence(f"The model {verb} ", self._token(position), f" ({format_percent(self._prob(step))}).")
+
+    def _say_given(self, step: int, position: int) -> Sentence:
+        raw = self._capture.steps[step].raw
+        said = ("The given token ", self._token(position), f" has {format_percent(self._prob(step))}, rank {raw.rank}.")
+        if raw.rank == 1:
+            return said
+        best, logprob = raw.alternatives[0]
+        return (*said, " The model’s own is ", TokenPart(best.shown), f" ({format_percent(math.exp(logprob))}).")
 
     def _say_balance(self, account: Account) -> Sentence:
         """Return what comes first if attention is not the larger part, or speaks against the token."""

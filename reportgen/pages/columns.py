@@ -34,8 +34,8 @@ _TOKEN_ID = Column("index", "index of the token in the vocabulary")
 _TOKEN_TEXT = Column("text", f"exact decoded text of the token; {_TEXT}")
 _GENERATED = Column(
     "text",
-    "yes if the token was generated, no if it is of the prompt, next if it is what the model would write without being "
-    "asked to generate",
+    "yes if the token was generated, given if it was given, no if it is of the prompt, next if it is what the model "
+    "would write without being asked to generate",
 )
 _LOGPROB = Column("nats", "natural logarithm of the probability of the token, before sampling filters")
 _RANK = Column("rank", "place of the token by probability; 1 is the most probable")

@@ -108,6 +108,7 @@ class SideView:
     warning: str
     shade: str
     is_forecast: bool
+    origin: str
     num_prompt_tokens: int
     first_common: int
     query_pos: int
@@ -367,6 +368,7 @@ def _view_sides(
             warning=warn_of_drift(capture),
             shade=name_shade(capture),
             is_forecast=capture.is_forecast,
+            origin=capture.origin,
             num_prompt_tokens=capture.num_prompt_tokens,
             first_common=start,
             query_pos=query_pos,

@@ -216,7 +216,7 @@ def _foil_rows(capture: Capture) -> Iterator[dict[str, Any]]:
 
 def _origin(capture: Capture) -> str:
     """Return where the tokens behind a prompt come from, as the column ``generated`` says it."""
-    return "next" if capture.is_forecast else "yes"
+    return "yes" if capture.origin == "generated" else capture.origin
 
 
 def _describe(prefix: str, token: Token | None) -> dict[str, Any]:

@@ -115,6 +115,8 @@ def _keys_of(capture: Capture) -> dict[str, Any]:
         for key in _GIVEN
         if (value := getattr(prompt, key)) != getattr(defaults, key)
     }
+    if prompt.continuation:
+        (keys["continuation"],) = prompt.continuation
     if prompt.foils:
         keys["foils"] = [{"token": foil.token, "step": foil.step} for foil in prompt.resolved_foils]
     generation = {item.name: getattr(prompt.generation, item.name) for item in fields(Generation)}

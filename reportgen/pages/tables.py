@@ -221,10 +221,11 @@ def make_settings(capture: Capture) -> list[tuple[str, str]]:
         ("dtype and device", f"{model.dtype} on {model.device}"),
         ("layers shown", str(prompt.layers)),
         ("heads shown", str(prompt.heads)),
-        ("most new tokens", str(prompt.max_new_tokens)),
+        ("continuation", "given" if capture.is_given else ""),
+        ("most new tokens", "" if capture.is_given else str(prompt.max_new_tokens)),
         *((name, _say(value)) for name, value in generation.settings().items()),
         ("return_sequence", str(generation.return_sequence or "")),
-        ("seed", str(generation.seed)),
+        ("seed", "" if capture.is_given else str(generation.seed)),
         ("special tokens added", "by the chat template" if prompt.messages else str(prompt.add_special_tokens).lower()),
         ("tools", ", ".join(_name_tool(tool) for tool in prompt.tools)),
         ("chat template", prompt.chat_template),
@@ -251,7 +252,9 @@ def summarize_settings(capture: Capture) -> str:
     if generation.return_sequence is not None:
         settings.append(f"sequence {generation.return_sequence} of {generation.num_return_sequences}")
     chosen = ", ".join((*kinds, *settings))
-    if not capture.prompt.max_new_tokens:
+    if capture.is_given:
+        chosen = "continuation given"
+    elif not capture.prompt.max_new_tokens:
         chosen = "nothing generated, most probable next token" if capture.is_forecast else "forward pass alone"
     return " · ".join((model.architecture, f"{model.dtype} on {model.device}", chosen))
 
@@ -268,6 +271,11 @@ def describe_drift(capture: Capture) -> str:
             "Attention and evidence are of a second pass, over the prompt and the token that the model would write "
             f"next; its log-probability differs by {capture.logprob_drift:.1e} from that of the pass that chose it."
         )
+    if capture.is_given:
+        return (
+            "The continuation was given and is scored. Log-probabilities of two passes, one of them with attention and "
+            f"evidence, differ by at most {capture.logprob_drift:.1e}."
+        )
     return (
         "Attention and evidence are of a second pass, over prompt and generated tokens; its log-probabilities differ "
         f"from those of the generation by at most {capture.logprob_drift:.1e}."
@@ -283,9 +291,11 @@ def warn_of_drift(capture: Capture) -> str:
         advice = "do not cite it"
     else:
         advice = "take the model in full precision" if "quantised" in dtype else "try --dtype float32"
-    chose, text = (
-        ("pass that chose the next token", "chose it") if capture.is_forecast else ("generation", "generated the text")
-    )
+    chose, text = {
+        "next": ("pass that chose the next token", "chose it"),
+        "given": ("pass that scored the continuation", "scored the text"),
+        "generated": ("generation", "generated the text"),
+    }[capture.origin]
     return (
         f"log-probabilities of the {chose} and of the pass that attention comes from differ by up to "
         f"{capture.logprob_drift:.2g}, more than rounding in {dtype} does ({capture.drift_limit:g}): "

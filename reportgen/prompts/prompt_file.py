@@ -30,7 +30,7 @@ from reportgen.records import (
 from reportgen.records.errors import PromptFileError
 from reportgen.records.generation import SAMPLING_KEYS
 from reportgen.records.key_messages import advise_quotes, describe
-from reportgen.records.prompt import CHAT_KEYS, NOTHING_TO_CONTINUE, explain_clash, find_wrong_foil
+from reportgen.records.prompt import CHAT_KEYS, NOT_GENERATED, NOTHING_TO_CONTINUE, explain_clash, find_wrong_foil
 from reportgen.records.prompt_keys import CompareKeys, DefaultKeys, HeadKeys, PromptKeys, prompt_file_schema
 from reportgen.records.selection import Selection
 
@@ -120,7 +120,7 @@ def read_prompt_file(path: str | Path) -> PromptFile:
     defaults, items = _read_head(data, root, problems)
     entries = [
         _read_comparison(number, value, node, problems)
-        if isinstance(value, dict) and "compare" in value
+        if isinstance(value, dict) and "compare" in value and not isinstance(value["compare"], bool)
         else _read_prompt(number, value, node, defaults, problems)
         for number, (value, node) in enumerate(items, 1)
     ]
@@ -131,7 +131,8 @@ def read_prompt_file(path: str | Path) -> PromptFile:
     if problems:
         return PromptFile(prompts, (), problems)
     prompts = name_pages(prompts)
-    comparisons, mistakes = name_comparisons([entry for entry in entries if isinstance(entry, Comparison)], prompts)
+    given = [entry for entry in entries if isinstance(entry, Comparison)] + _compare_continuations(items, prompts)
+    comparisons, mistakes = name_comparisons(given, prompts)
     for index, message in mistakes:
         problems.add_at(comparisons[index].place, "slug" if message.startswith("slug") else "compare", message)
     return PromptFile(prompts, comparisons, problems)
@@ -193,10 +194,16 @@ def override(
     values = {"model": model, "layers": layers, "heads": heads, "max_new_tokens": max_new_tokens, "evidence": evidence}
     changes: dict[str, Any] = {key: value for key, value in values.items() if value is not None}
     options = {key: option for key, option in _OPTIONS.items() if key in changes}
-    prompts = tuple(replace(prompt, **changes, place=replace(prompt.place, options=options)) for prompt in prompts)
-    if seed is None:
-        return prompts
-    return tuple(replace(prompt, generation=replace(prompt.generation, seed=seed)) for prompt in prompts)
+    return tuple(
+        _override_one(prompt, {**changes, "place": replace(prompt.place, options=options)}, seed) for prompt in prompts
+    )
+
+
+def _override_one(prompt: Prompt, changes: Mapping[str, Any], seed: int | None) -> Prompt:
+    if prompt.continuation:  # nothing is generated
+        return replace(prompt, **{key: value for key, value in changes.items() if key != "max_new_tokens"})
+    prompt = replace(prompt, **changes)
+    return prompt if seed is None else replace(prompt, generation=replace(prompt.generation, seed=seed))
 
 
 @dataclass(frozen=True)
@@ -272,10 +279,14 @@ def _read_prompt(number: int, data: Any, node: yaml.Node, defaults: _Defaults, p
         problems.add(lines["continue_final_message"], f"{where}: {NOTHING_TO_CONTINUE}")
     place = SourceLocation(problems.file, line_of(node), {**defaults.lines, **lines})
     values = _merge(keys.given(), defaults.keys) if keys else {}
+    _check_continuation(values, lines, where, problems)
+    values.pop("compare", None)
     if keys:
         _check_generation(values, node, place, where, problems)
         foils = [Foil(**foil) for foil in values.get("foils", ())]
-        if wrong := find_wrong_foil(foils, values.get("max_new_tokens", DEFAULT_NEW_TOKENS)):
+        if "continuation" not in values and (
+            wrong := find_wrong_foil(foils, values.get("max_new_tokens", DEFAULT_NEW_TOKENS))
+        ):
             problems.add(lines["foils"], f"{where}: {wrong}")
     if keys is None or problems:
         inherited = {key: value for key, value in defaults.keys.items() if key in _MODEL_KEYS}
@@ -347,6 +358,24 @@ def _check_generation(
         problems.add(line, f"generation.{key} of {where} {message}")
 
 
+def _check_continuation(values: Mapping[str, Any], lines: Mapping[str, int], where: str, problems: Problems) -> None:
+    """Check that what is given is not generated too, and that a comparison has two sides."""
+    texts = values.get("continuation", ())
+    for key in ("max_new_tokens", "generation"):
+        if texts and key in lines:
+            problems.add(lines[key], f"{where}: {NOT_GENERATED}; leave out {key!r} or 'continuation'")
+    if values.get("compare") and len(texts) != 2:
+        advice = "write a list of two under 'continuation'"
+        problems.add(lines["compare"], f"{where}: 'compare' needs two continuations, got {len(texts)}; {advice}")
+
+
+def _compare_continuations(items: Sequence[tuple[Any, yaml.Node]], prompts: Sequence[Prompt]) -> list[Comparison]:
+    """Return the comparisons of the prompts that have ``compare: true``."""
+    lines = [line_of(node) for value, node in items if isinstance(value, dict) and value.get("compare") is True]
+    pairs = [[prompt for prompt in prompts if prompt.place.line == line] for line in lines]
+    return [Comparison((first.slug, second.slug), place=first.place) for first, second in pairs]
+
+
 def _check_evidence(
     data: Mapping[str, Any], defaults: Mapping[str, Any], lines: Mapping[str, int], where: str, problems: Problems
 ) -> None:
@@ -361,6 +390,8 @@ def _check_evidence(
 
 def _merge(own: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a prompt: its own keys, and those of the defaults."""
+    if "continuation" in own:  # nothing is generated
+        defaults = {key: value for key, value in defaults.items() if key not in ("max_new_tokens", "generation")}
     inherited = dict(defaults.get("generation", {}))
     if own.get("generation", {}).get("do_sample") is False:
         inherited = {key: value for key, value in inherited.items() if key not in SAMPLING_KEYS}

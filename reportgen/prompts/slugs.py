@@ -44,8 +44,8 @@ def name_pages(prompts: Sequence[Prompt]) -> tuple[Prompt, ...]:
     Returns:
         The prompts in the same order. Slugs and titles that are given are kept. A new slug is derived from the title or
         the text, in lower-case ASCII, with ``-2``, ``-3``, … appended if it is taken; a new title is the start of the
-        text. A prompt with several return sequences becomes one prompt for each, whose slug ends in ``-1``, ``-2``, …
-        and whose title says which it is.
+        text. A prompt with several return sequences or continuations becomes one prompt for each, whose slug ends in
+        ``-1``, ``-2``, … and whose title says which it is.
 
     Raises:
         PromptFileError: a given slug is used twice.
@@ -74,6 +74,11 @@ def name_page(prompt: Prompt) -> Prompt:
         PromptError: it stands for several pages.
     """
     named, *others = name_pages([prompt])
+    if prompt.continuation and others:
+        raise PromptError(
+            f"{prompt.place.of('continuation')}: {1 + len(others)} continuations make as many pages, and one is "
+            "wanted; keep one of them"
+        )
     if others:
         count = prompt.generation.num_return_sequences
         raise PromptError(
@@ -84,7 +89,13 @@ def name_page(prompt: Prompt) -> Prompt:
 
 
 def _split(prompt: Prompt) -> Iterator[Prompt]:
-    """Yield a prompt for each return sequence; the prompt itself if it has one, or is about one."""
+    """Yield a prompt for each return sequence or continuation; the prompt itself if it has no several."""
+    if len(prompt.continuation) > 1:
+        for number, text in enumerate(prompt.continuation, 1):
+            title = _shorten(f"{prompt.title}: {text}") if prompt.title else ""
+            slug = f"{prompt.slug}-{number}" if prompt.slug else ""
+            yield replace(prompt, continuation=(text,), slug=slug, title=title)
+        return
     generation = prompt.generation
     if generation.num_return_sequences == 1 or generation.return_sequence is not None:
         yield prompt
@@ -147,7 +158,7 @@ def _check_given(prompts: Sequence[Prompt]) -> None:
 def _main_text(prompt: Prompt) -> str:
     """Return the text of a prompt, or the last user message of its chat."""
     if prompt.text or not prompt.messages:
-        return prompt.text
+        return "".join((prompt.text, *prompt.continuation[:1]))
     contents = [text_of(message) for message in prompt.messages if message["role"] == "user"]
     return contents[-1] if contents else text_of(prompt.messages[-1])
 

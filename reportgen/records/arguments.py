@@ -59,6 +59,7 @@ class RunArguments(TypedDict, total=False):
     generation: Generation | GenerationArguments
     add_special_tokens: bool
     evidence: Sequence[Literal["ablation", "mean-ablation"]]
+    continuation: str | Sequence[str]
     foils: Sequence[str | Foil | FoilArguments]
     without: Sequence[str]
 

@@ -30,9 +30,10 @@ NOTHING_TO_CONTINUE = (
     "'continue_final_message' needs a message of the assistant at the end; leave it out, or write how the assistant's "
     "message begins"
 )
+NOT_GENERATED = "a continuation is given, not generated"
 _TEXTS = (
     "text", "title", "note", "tags", "messages", "tools", "chat_template", "chat_template_kwargs", "model", "adapter",
-    "foils",
+    "continuation", "foils",
 )  # fmt: skip
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
@@ -106,6 +107,8 @@ class Prompt(ShortRepr):
         generation: how tokens are chosen.
         add_special_tokens: whether the tokenizer adds its special tokens to ``text``.
         evidence: additional evidence to measure, of ``EXTRA_EVIDENCE``.
+        continuation: a text behind the prompt that is scored as if it had been generated, in a tuple; several stand for
+            a prompt each, which ``name_pages`` makes. Without one, tokens are generated.
         foils: tokens that the written tokens are compared with; a text stands for a foil of the first step.
         without: what to leave out, of ``OPTIONAL``: kinds of evidence, and ``predictions`` of the prompt's tokens.
         place: location of the prompt in its file; ignored when prompts are compared.
@@ -129,6 +132,7 @@ class Prompt(ShortRepr):
     generation: Generation = Generation()
     add_special_tokens: bool = True
     evidence: tuple[str, ...] = ()
+    continuation: tuple[str, ...] = ()
     foils: tuple[Foil | str, ...] = ()
     without: tuple[str, ...] = ()
     place: SourceLocation = field(default_factory=SourceLocation, compare=False, repr=False)
@@ -163,8 +167,6 @@ class Prompt(ShortRepr):
                 yield key, f"{key!r} {'are' if key == 'tools' else 'is'} given without 'messages'; {needs}"
         if self.continue_final_message and self.messages[-1]["role"] != "assistant":
             yield "continue_final_message", NOTHING_TO_CONTINUE
-        if wrong := find_wrong_foil(self.resolved_foils, self.max_new_tokens):
-            yield "foils", wrong
         if clash := explain_clash(self.evidence, self.without):
             yield "without", clash
         for key in () if self.generation.do_sample else SAMPLING_KEYS:
@@ -172,6 +174,18 @@ class Prompt(ShortRepr):
                 yield "generation", f"generation.{key} does nothing without sampling; add do_sample=True"
         for key, message in self.generation.find_problems(self.max_new_tokens):
             yield "generation", f"generation.{key} {message}"
+        yield from self._find_wrong_steps()
+
+    def _find_wrong_steps(self) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong about the tokens behind the prompt."""
+        if not self.continuation:
+            if wrong := find_wrong_foil(self.resolved_foils, self.max_new_tokens):
+                yield "foils", wrong
+            return
+        if self.max_new_tokens != DEFAULT_NEW_TOKENS:
+            yield "continuation", f"{NOT_GENERATED}, and max_new_tokens is {self.max_new_tokens}; leave one of them out"
+        if self.generation != Generation():
+            yield "continuation", f"{NOT_GENERATED}, so that generation does nothing; leave one of them out"
 
     @property
     def resolved_foils(self) -> tuple[Foil, ...]:
@@ -187,18 +201,11 @@ class Prompt(ShortRepr):
         return PromptError(f"{self.place.of(key)}: {message}")
 
 
-def find_wrong_foil(foils: Iterable[Foil], max_new_tokens: int) -> str:
+def find_wrong_foil(foils: Iterable[Foil], num_steps: int, advice: str = "raise max_new_tokens") -> str:
     """Return what is wrong with a foil of a step that is never reached; empty if there is none."""
-    last = max(max_new_tokens, 1) - 1
-    return next(
-        (
-            f"the foil {foil.token!r} is for step {foil.step}, and the last step is {last}; lower its step or raise "
-            "max_new_tokens"
-            for foil in foils
-            if foil.step > last
-        ),
-        "",
-    )
+    last = max(num_steps, 1) - 1
+    says = (f"the foil {foil.token!r} is for step {foil.step}, and the last" for foil in foils if foil.step > last)
+    return next((f"{said} step is {last}; lower its step or {advice}" for said in says), "")
 
 
 def explain_clash(evidence: Sequence[str], without: Sequence[str]) -> str:
@@ -232,6 +239,7 @@ class EncodedPrompt:
             ``None``.
         warnings: what the author may not have meant, such as a special token that the model reads twice, and the key
             that changes it.
+        continuation_ids: ids of the tokens of the given continuation; empty if tokens are generated.
         foil_ids: token id of each foil of the prompt.
     """
 
@@ -239,6 +247,7 @@ class EncodedPrompt:
     token_ids: Sequence[int] = ()
     error: PromptError | None = None
     warnings: tuple[str, ...] = ()
+    continuation_ids: Sequence[int] = ()
     foil_ids: tuple[int, ...] = ()
 
 

@@ -75,6 +75,17 @@ def _check_distinct(foils: list[FoilKeys]) -> list[FoilKeys]:
     return foils
 
 
+def _make_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _check_unlike(texts: list[str]) -> list[str]:
+    for i, text in enumerate(texts):
+        if text in texts[:i]:
+            raise ValueError(f"has {text!r} twice; keep one")
+    return texts
+
+
 def _make_foil(value: Any) -> Any:
     return {"token": value} if isinstance(value, str) else value
 
@@ -225,6 +236,16 @@ _FOIL_SCHEMA = {
         },
     ]
 }
+_CONTINUATION_SCHEMA = {
+    "anyOf": [
+        {"type": "string", "minLength": 1},
+        {"type": "array", "minItems": 1, "uniqueItems": True, "items": {"type": "string", "minLength": 1}},
+    ]
+}
+Continuations = Annotated[
+    list[Text], BeforeValidator(_make_list), AfterValidator(_check_some), AfterValidator(_check_unlike),
+    WithJsonSchema(_CONTINUATION_SCHEMA),
+]  # fmt: skip
 AnyFoil = Annotated[FoilKeys, BeforeValidator(_make_foil), WithJsonSchema(_FOIL_SCHEMA)]
 
 
@@ -293,6 +314,13 @@ class PromptKeys(DefaultKeys):
     continue_final_message: bool = Field(
         False, description="Continue the last message, of the assistant, instead of answering it; needs messages."
     )
+    continuation: Continuations | None = Field(
+        None,
+        description='A text behind the prompt that is scored as if the model had generated it, such as " Mary went '
+        'home"; a list makes a page for each. Not together with max_new_tokens or generation.',
+        json_schema_extra={"examples": [" Mary went home", [" Mary", " John"]]},
+    )
+    compare: bool = Field(False, description="Also compare the pages of the two continuations of the prompt.")
     foils: Annotated[list[AnyFoil], AfterValidator(_check_some), AfterValidator(_check_distinct)] | None = Field(
         None,
         description='Tokens that the model might have written instead, such as [" John"]: effects are also given for '

@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import make_tokenizer
+from tiny import make_sentencepiece, make_tokenizer
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import ByT5Tokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
@@ -15,21 +15,6 @@ from reportgen.captures.tokens import decode, make_token, make_tokens, show_text
 from reportgen.models.model import LoadedModel
 
 BYTE_LEVEL = make_tokenizer()
-
-
-def make_sentencepiece() -> PreTrainedTokenizerFast:
-    """Return a tokenizer as Llama 2 has it: words begin with ``▁``, and what has no piece falls back to bytes."""
-    words = ["<unk>", "<s>", "</s>", "▁", "a", "t", "c", "▁cat", "▁ate", "é"]
-    vocabulary = {piece: i for i, piece in enumerate([*words, *(f"<0x{byte:02X}>" for byte in range(256))])}
-    merges = [("▁", "c"), ("▁c", "a"), ("▁ca", "t")]
-    vocabulary |= {left + right: len(vocabulary) + i for i, (left, right) in enumerate(merges[:2])}
-    tokenizer = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
-    tokenizer.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
-    )
-    tokenizer.add_special_tokens(["<unk>", "<s>", "</s>"])
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
 
 
 def make_cut(text: str, *lengths: int) -> PreTrainedTokenizerFast:

@@ -108,7 +108,7 @@ reportgen.controls = (() => {
         : "";
     const rows =
       state.show === "attribution"
-        ? "Effect through each token on the token written, in logits; rows of generated tokens alone."
+        ? "Effect through each token on the token written, in logits; rows of tokens behind the prompt alone."
         : "One row a token that reads, one column a token read.";
     byId("head-hint").textContent = `${rows}${divided}`;
     if (byId("chosen-name")) byId("chosen-name").textContent = name;
