@@ -42,7 +42,17 @@ from reportgen.instrumentation.recording import Recording
 from reportgen.instrumentation.strategy import CaptureStrategy
 from reportgen.models.hf_errors import quiet
 from reportgen.models.model import LoadedModel
-from reportgen.records import PREDICTIONS, EncodedPrompt, FoilToken, LayerType, Prediction, Prompt, Step, public_name
+from reportgen.records import (
+    PREDICTIONS,
+    EncodedPrompt,
+    FoilToken,
+    LayerType,
+    Prediction,
+    Prompt,
+    Span,
+    Step,
+    public_name,
+)
 from reportgen.records.errors import (
     CaptureMismatch,
     ModelError,
@@ -53,6 +63,7 @@ from reportgen.records.errors import (
     is_out_of_memory,
 )
 from reportgen.records.selection import Selection
+from reportgen.records.span import GENERATED, GIVEN
 
 _CELLS = 1 << 23
 """Maximum number of logits of the prompt computed at a time; each product reads the whole unembedding."""
@@ -122,6 +133,14 @@ class _PreparedPrompt:
     @property
     def prompt(self) -> Prompt:
         return self.encoded.prompt
+
+    def list_spans(self, generated: GenerationResult) -> tuple[Span, ...]:
+        """Return the spans of the prompt and that of the generated or given tokens."""
+        spans = self.encoded.spans
+        if not spans or not self.prompt.max_new_tokens or not generated.token_ids:
+            return spans
+        name, first = GIVEN if self.prompt.continuation else GENERATED, len(self.token_ids)
+        return (*spans, Span(name, first, first + len(generated.token_ids) - 1))
 
 
 def _prepare(model: LoadedModel, encoded: EncodedPrompt) -> _PreparedPrompt:
@@ -265,6 +284,8 @@ class _Capturer:
             evidence=collector.finish(predictor.token),
             layer_types=layer_types,
             sink_mass=attended.sink_mass,
+            spans=one.list_spans(generated),
+            unplaced=one.encoded.unplaced,
         )
 
 
@@ -290,6 +311,7 @@ def _make_input(
         foils=[(step, token_id) for step, token_id, missing in _find_foils(one, generated) if not missing],
         no_steps=generated.no_tokens,
         without=one.prompt.without,
+        spans=one.list_spans(generated),
     )
 
 

@@ -16,6 +16,8 @@ from reportgen.records.messages import text_of
 
 _OTHER = "reportgen"
 """A role and a content that no template treats in a way of its own."""
+_MARK = "\ue000"
+"""A character that no text has, and that no template treats in a way of its own."""
 _OTHER_CALL = {"name": _OTHER, "arguments": {}}
 _CLOCK = "{{% macro strftime_now(format) %}}{}{{% endmacro %}}"
 """Start of a template that replaces the function that reads the clock."""
@@ -89,6 +91,43 @@ class Chat:
             for index, message in enumerate(self.messages)
             if message["role"] == role and self._replace(index, role=_OTHER).text == self.text
         ]
+
+    def find_place(self, index: int) -> tuple[tuple[int, int] | None, str]:
+        """Find what a message says in the text: what changes if the message says something else.
+
+        Args:
+            index: index of the message.
+
+        Returns:
+            The first character and the one after the last, of its content and its tool calls; ``None`` and the reason
+            if the text does not show them once as they are.
+        """
+        message, text = self.messages[index], self.text or ""
+        said = text_of(message).strip()
+        places = []
+        if said:
+            place = self._compare(index, content=_MARK)
+            if place is None or text[slice(*place)].strip() != said:
+                return None, "the chat template changes its content, or writes it more than once"
+            places.append(place)
+        if message.get("tool_calls"):
+            place = self._compare(index, tool_calls=_mark_calls(_as_lists(message["tool_calls"])))
+            if place is None:
+                return None, "the chat template refuses other tool calls"
+            places.append(place)
+        if not places:
+            return None, "it is empty"
+        return (min(first for first, _ in places), max(end for _, end in places)), ""
+
+    def _compare(self, index: int, **changes: Any) -> tuple[int, int] | None:
+        """Return the characters of the text that are others if a message is changed; ``None`` if there are none."""
+        text, other = self.text, self._replace(index, **changes).text
+        if text is None or other is None or text == other:
+            return None
+        shorter = min(len(text), len(other))
+        first = next((place for place in range(shorter) if text[place] != other[place]), shorter)
+        behind = next((n for n in range(shorter - first) if text[-1 - n] != other[-1 - n]), shorter - first)
+        return first, len(text) - behind
 
     def with_parts(self, indices: Iterable[int]) -> Chat:
         """Return the chat with the content of some messages as a list of one part, or as a text if it was a list."""
@@ -211,6 +250,15 @@ def find_chat_warnings(chat: Chat) -> list[str]:
 def _turn(message: Mapping[str, Any]) -> str | list[dict[str, str]]:
     text = text_of(message)
     return _make_parts(text) if isinstance(message["content"], str) else text
+
+
+def _mark_calls(value: Any, key: str = "") -> Any:
+    """Return tool calls in which every name and value is another; templates may check types and ids."""
+    if isinstance(value, dict):
+        return {name: _mark_calls(item, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_mark_calls(item) for item in value]
+    return value if key in ("type", "id") else _MARK
 
 
 def _as_lists(value: Any) -> Any:

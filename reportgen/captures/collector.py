@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from reportgen.instrumentation.logits import Logits
 from reportgen.instrumentation.observer import Observer
-from reportgen.records import LayerType, Token
+from reportgen.records import LayerType, Span, Token
 from reportgen.records.evidence import Evidence
 
 Watch = Callable[[int, int, float], None]
@@ -33,6 +33,7 @@ class CollectorInput:
         foils: step and token id of each token that the chosen token of a step is compared with.
         no_steps: why there are no steps; empty if there are.
         without: what not to measure, of ``records.OPTIONAL``.
+        spans: named parts of the text.
     """
 
     network: PreTrainedModel
@@ -44,6 +45,7 @@ class CollectorInput:
     foils: Sequence[tuple[int, int]] = ()
     no_steps: str = ""
     without: Sequence[str] = ()
+    spans: Sequence[Span] = ()
 
 
 class Collector(Observer):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from reportgen.captures.attention_view import Attention
 from reportgen.captures.file import load_record, save_record
-from reportgen.records import PREDICTIONS, FoilToken, LayerType, ModelInfo, Prediction, Prompt, Step, Token
+from reportgen.records import PREDICTIONS, FoilToken, LayerType, ModelInfo, Prediction, Prompt, Span, Step, Token
 from reportgen.records.equality import WithArrays
 from reportgen.records.evidence import EVIDENCE_TYPES, Evidence, Shape, Sizes
 
@@ -50,6 +50,8 @@ class Capture(WithArrays):
         sink_mass: weight of the learned sink in each row, float32 ``[layer, head, query_pos]``, measured before the
             weights were rounded; ``None`` if no captured layer has one.
         foils: what the prompt asks to compare written tokens with, in its order.
+        spans: the messages of a chat, the named parts of the text, and, if there are any, the generated tokens.
+        unplaced: why a message of the chat has no span, by its name.
         strategy: which run the weights and the evidence are of: ``one pass``, the generation itself, or ``second
             pass``, a forward pass over the whole text after it.
     """
@@ -68,6 +70,8 @@ class Capture(WithArrays):
     layer_types: tuple[LayerType, ...] = ()
     sink_mass: NDArray[np.float32] | None = None
     foils: tuple[FoilToken, ...] = ()
+    spans: tuple[Span, ...] = ()
+    unplaced: Mapping[str, str] = field(default_factory=dict)
     strategy: str = SECOND_PASS
 
     @property
@@ -226,7 +230,10 @@ def _check_shapes(capture: Capture) -> None:
     num_predictions = 0 if PREDICTIONS in capture.prompt.without else capture.num_prompt_tokens - 1
     if len(capture.prompt_predictions) != num_predictions:
         raise ValueError(f"{len(capture.prompt_predictions)} predictions for {capture.num_prompt_tokens} prompt tokens")
-    sizes = Sizes(*grid, num_tokens, steps, tuple(foil.step for foil in capture.measured_foils))
+    if any(not 0 <= span.first <= span.last < num_tokens for span in capture.spans):
+        raise ValueError(f"a span is not in the {num_tokens} tokens")
+    foil_steps = tuple(foil.step for foil in capture.measured_foils)
+    sizes = Sizes(*grid, num_tokens, steps, foil_steps, len(capture.spans))
     weights = np.uint8 if capture.triangles.dtype == np.uint8 else np.float16
     shapes = [Shape("triangles", capture.triangles, (*grid, sizes.num_cells), weights)]
     if capture.sink_mass is not None:

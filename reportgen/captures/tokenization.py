@@ -11,7 +11,8 @@ from typing import Any
 import psutil
 
 from reportgen.captures.attention import count_bytes
-from reportgen.captures.chat import check_messages, check_variables, find_chat_warnings, make_chat
+from reportgen.captures.chat import Chat, check_messages, check_variables, find_chat_warnings, make_chat
+from reportgen.captures.spans import place_spans
 from reportgen.captures.tokens import make_token
 from reportgen.models.model import LoadedModel
 from reportgen.records import EncodedPrompt, Foil, Prompt
@@ -32,13 +33,16 @@ def encode_prompt(model: LoadedModel, prompt: Prompt) -> EncodedPrompt:
         into the context window.
     """
     try:
-        token_ids, warnings = _encode_chat(model, prompt) if prompt.messages else _encode_text(model, prompt)
+        token_ids, warnings, chat = _encode_chat(model, prompt) if prompt.messages else _encode_text(model, prompt)
         where = prompt.place.of(_key(prompt))
         if not token_ids:
             raise PromptError(f"{where}: it has no tokens in {model.info.name}; write some text")
         _check_embedding(model, prompt, token_ids)
         _check_window(model, prompt, len(token_ids))
-        continuation_ids, joined = _encode_continuation(model, prompt, token_ids)
+        text = prompt.text if chat is None else chat.text or ""
+        with _encoding_errors(model, prompt):
+            spans, unplaced = place_spans(model.tokenizer, prompt, text, token_ids, chat)
+        continuation_ids, joined = _encode_continuation(model, prompt, text, token_ids)
         foil_ids = tuple(_find_foil(model, prompt, foil) for foil in prompt.resolved_foils)
     except PromptError as error:
         return EncodedPrompt(prompt, error=error)
@@ -48,33 +52,37 @@ def encode_prompt(model: LoadedModel, prompt: Prompt) -> EncodedPrompt:
         warnings=(*warnings, *joined),
         continuation_ids=continuation_ids,
         foil_ids=foil_ids,
+        spans=spans,
+        unplaced=unplaced,
     )
 
 
-def _encode_text(model: LoadedModel, prompt: Prompt) -> tuple[list[int], list[str]]:
+def _encode_text(model: LoadedModel, prompt: Prompt) -> tuple[list[int], list[str], None]:
     with _encoding_errors(model, prompt):
         token_ids = _tokenize(model.tokenizer, prompt.text, prompt.add_special_tokens)
         tokenizer: Any = model.tokenizer
         special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
         if not prompt.add_special_tokens or special.isdisjoint([*token_ids[:1], *token_ids[-1:]]):
-            return token_ids, []
-        return token_ids, _find_special_warnings(tokenizer, token_ids, _tokenize(tokenizer, prompt.text))
+            return token_ids, [], None
+        return token_ids, _find_special_warnings(tokenizer, token_ids, _tokenize(tokenizer, prompt.text)), None
 
 
 def _tokenize(tokenizer: Any, text: str, add_special_tokens: bool = False) -> list[int]:
     return list(tokenizer(text, add_special_tokens=add_special_tokens, verbose=False)["input_ids"])
 
 
-def _encode_continuation(model: LoadedModel, prompt: Prompt, token_ids: Sequence[int]) -> tuple[list[int], list[str]]:
-    """Return the token ids of the given continuation of a prompt, and warnings about them; none if it has none."""
+def _encode_continuation(
+    model: LoadedModel, prompt: Prompt, before: str, token_ids: Sequence[int]
+) -> tuple[list[int], list[str]]:
+    """Return the token ids of the given continuation of a prompt, and warnings about them; none if it has none.
+
+    ``before`` is the text of the prompt, in a chat as the template writes it.
+    """
     if not prompt.continuation:
         return [], []
     where, (text,) = prompt.place.of("continuation"), prompt.continuation
     with _encoding_errors(model, prompt, "continuation"):
-        if prompt.messages:
-            before, adds_special = make_chat(model.tokenizer, prompt).text or "", False
-        else:
-            before, adds_special = prompt.text, prompt.add_special_tokens
+        adds_special = prompt.add_special_tokens and not prompt.messages  # a template writes them itself
         whole, count = _tokenize(model.tokenizer, before + text, adds_special), len(token_ids)
         found, warnings = whole[count:], []
         if whole[:count] != list(token_ids):
@@ -137,7 +145,7 @@ def _find_special_warnings(tokenizer: Any, whole: list[int], bare: list[int]) ->
     return warnings
 
 
-def _encode_chat(model: LoadedModel, prompt: Prompt) -> tuple[list[int], list[str]]:
+def _encode_chat(model: LoadedModel, prompt: Prompt) -> tuple[list[int], list[str], Chat]:
     tokenizer: Any = model.tokenizer
     _check_template(tokenizer.chat_template, prompt, model.info.name)
     with _encoding_errors(model, prompt):
@@ -152,7 +160,7 @@ def _encode_chat(model: LoadedModel, prompt: Prompt) -> tuple[list[int], list[st
             f"{where}: {model.info.name}'s chat template does not use tools; leave them out, or use a model that was "
             "trained to call them"
         )
-    return token_ids, find_chat_warnings(chat)
+    return token_ids, find_chat_warnings(chat), chat
 
 
 def _check_template(template: Any, prompt: Prompt, name: str) -> None:

@@ -39,7 +39,7 @@ class EvidenceCollector(Collector):
             if name not in EXTRA_EVIDENCE:
                 self.missing[name] = LEFT_OUT
         for kind in KINDS:
-            if kind.name in self.missing:
+            if kind.name in self.missing or (kind.needs_spans and not given.spans):
                 continue
             if kind.needs_steps and not len(given.runners_up):
                 self.missing[kind.name] = f"no tokens were generated: {given.no_steps}"

@@ -34,6 +34,7 @@ class TracedRun:
         foils: step and token id of each token that the chosen token of a step is compared with.
         rows: query positions that predicted the chosen tokens; without steps, the position before the last token.
         device: device of the tensors of the pass.
+        spans: named parts of the text.
         make_token: returns the token for a token id; set after the pass.
         screens: estimates of the methods of ablation by name; empty if every head was ablated.
         foil_changes: what ablation changes of the logit of the chosen token minus that of each foil, by method, float32
@@ -46,7 +47,7 @@ class TracedRun:
     def __init__(self, given: CollectorInput) -> None:
         """Store the input of the run."""
         self.network, self.token_ids, self.runners_up = given.network, given.token_ids, given.runners_up
-        self.layers, self.heads = given.layers, list(given.heads)
+        self.layers, self.heads, self.spans = given.layers, list(given.heads), given.spans
         self.foils = given.foils
         self._layer_types = {layer_type.layer: layer_type for layer_type in given.layer_types}
         self.device = output_device(given.network)

@@ -37,8 +37,8 @@ BOOT_SCRIPTS = ("data/payload.js", "page/boot.js")
 _SHARED_SCRIPTS = (
     "data/triangles.js", "data/ramps.js", "data/pattern.js", "data/numbers.js", "data/scores.js", "data/sets.js",
     "page/state.js", "data/store.js", "data/shows.js", "data/kinds.js", "data/words.js", "data/forms.js",
-    "data/ledger.js", "data/evidence.js", "page/text.js", "page/theme.js", "page/address.js", "page/keys.js",
-    "page/pointer.js", "page/blocks.js", "figures/colors.js", "figures/figure.js", "figures/axis.js",
+    "data/spans.js", "data/ledger.js", "data/evidence.js", "page/text.js", "page/theme.js", "page/address.js",
+    "page/keys.js", "page/pointer.js", "page/blocks.js", "figures/colors.js", "figures/figure.js", "figures/axis.js",
     "figures/square.js", "page/viewer.js", "page/picture.js", "page/save.js", "page/cite.js", "page/dialogs.js",
     "page/legends.js", "page/contents.js",
 )  # fmt: skip

@@ -98,6 +98,15 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "key_pos": Column("index", "position of the token that attention read, from 0; empty for other parts"),
         "logit": Column("logits", "contribution of the part to the logit of the token minus that of the comparison"),
     },
+    "spans": {
+        "layer": _LAYER,
+        "head": _HEAD,
+        "step": Column("index", "number of the generation step, from 0; empty for weights"),
+        "query_span": Column("text", f"name of the span that reads; empty for effects; {_TEXT}"),
+        "key_span": Column("text", f"name of the span that is read; rest is all tokens in no span; {_TEXT}"),
+        "weight": Column("share", "mean over the queries of a span of the summed weight on the keys of another"),
+        "effect": Column("logits", "effect on the token of the step against the alternatives through the span, summed"),
+    },
     "ablation": {
         "method": Column("text", "what replaces the output of the head: ablation is 0, mean-ablation is its mean"),
         "step": _STEP,

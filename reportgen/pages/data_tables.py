@@ -36,6 +36,7 @@ _KEY_COLUMNS: Mapping[str, frozenset[str]] = {
     "foil-ablation": frozenset({"method", "step", "logit_change"}),
     "heads": frozenset({"layer", "head", "sink"}),
     "attribution": frozenset({"step", "part", "logit"}),
+    "spans": frozenset({"query_span", "key_span", "effect"}),
     "ablation": frozenset({"method", "step", "logprob_change"}),
     "estimate": frozenset({"method", "step", "logprob_change_estimate"}),
     "lens": frozenset({"layer", "step", "logprob"}),

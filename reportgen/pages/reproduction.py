@@ -17,7 +17,7 @@ from reportgen.records import Comparison, Generation, ModelInfo, Prompt
 _DTYPES = ("float32", "bfloat16", "float16")
 _GIVEN = (
     "title", "slug", "note", "max_new_tokens", "add_special_tokens", "evidence", "without", "tags", "tools",
-    "chat_template", "chat_template_kwargs", "continue_final_message",
+    "chat_template", "chat_template_kwargs", "continue_final_message", "spans",
 )  # fmt: skip
 """Keys of a prompt that are written unchanged if they differ from the default; the other keys need a conversion."""
 _DRAWN_BY = ("max_page_mb", "precision", "site_url")

@@ -18,6 +18,7 @@ from reportgen.evidence.kinds.lens import Lens
 from reportgen.evidence.kinds.scores import HEAD_SCORES, HeadScore
 from reportgen.pages.stills import Shade
 from reportgen.records import PREDICTIONS, Prediction, Token
+from reportgen.records.span import GENERATED, GIVEN
 
 _LINE_END = re.compile("↵")
 _RUNNERS_UP = 3
@@ -37,6 +38,8 @@ class TokenView:
         generated: whether it stands behind the prompt: it was generated, or is the token of a forecast.
         is_forecast: whether it was not generated, and the model would write it next.
         shade: colours of what was read of the token.
+        spans: names of the spans that hold it, and whether it is the first token of each.
+        mark: number of the last span that holds it; ``None`` if there is none.
     """
 
     position: int
@@ -46,6 +49,8 @@ class TokenView:
     generated: bool
     is_forecast: bool = False
     shade: Shade | None = None
+    spans: tuple[tuple[str, bool], ...] = ()
+    mark: int | None = None
 
 
 @dataclass(frozen=True)
@@ -153,7 +158,9 @@ def make_token_views(capture: Capture, shades: Sequence[Shade | None] = ()) -> l
         shades: colours of the first tokens.
     """
     views = []
+    marked = [span for span in capture.spans if span.name not in (GENERATED, GIVEN)]
     for position, (token, shade) in enumerate(zip_longest(capture.tokens, shades)):
+        held = [number for number, span in enumerate(marked) if span.first <= position <= span.last]
         views.append(
             TokenView(
                 position=position,
@@ -165,6 +172,8 @@ def make_token_views(capture: Capture, shades: Sequence[Shade | None] = ()) -> l
                 generated=position >= capture.num_prompt_tokens,
                 is_forecast=capture.is_forecast and position >= capture.num_prompt_tokens,
                 shade=shade,
+                spans=tuple((marked[number].name, marked[number].first == position) for number in held),
+                mark=held[-1] if held else None,
             )
         )
     return views

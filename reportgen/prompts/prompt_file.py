@@ -277,6 +277,8 @@ def _read_prompt(number: int, data: Any, node: yaml.Node, defaults: _Defaults, p
     _check_evidence(data, defaults.keys, {**defaults.lines, **lines}, where, problems)
     if keys and keys.continue_final_message and keys.messages and keys.messages[-1].role != "assistant":
         problems.add(lines["continue_final_message"], f"{where}: {NOTHING_TO_CONTINUE}")
+    spans = child_of(node, "spans")
+    lines = {**lines, **{f"spans.{name}": line for name, line in key_lines(spans[0] if spans else None).items()}}
     place = SourceLocation(problems.file, line_of(node), {**defaults.lines, **lines})
     values = _merge(keys.given(), defaults.keys) if keys else {}
     _check_continuation(values, lines, where, problems)

@@ -23,6 +23,7 @@ from reportgen.records.model import LayerType, ModelInfo, name_with_adapter, pub
 from reportgen.records.prediction import FoilToken, Prediction, Step, Token
 from reportgen.records.prompt import Comparison, EncodedPrompt, Foil, Prompt, SourceLocation
 from reportgen.records.run import Failure, Shard
+from reportgen.records.span import Span
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -46,6 +47,7 @@ __all__ = [
     "Prompt",
     "Shard",
     "SourceLocation",
+    "Span",
     "Step",
     "Token",
     "name_with_adapter",

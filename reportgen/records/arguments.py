@@ -62,6 +62,7 @@ class RunArguments(TypedDict, total=False):
     continuation: str | Sequence[str]
     foils: Sequence[str | Foil | FoilArguments]
     without: Sequence[str]
+    spans: Mapping[str, str | Mapping[str, Any]]
 
 
 class PromptArguments(RunArguments, total=False):

@@ -38,6 +38,7 @@ class Sizes:
     num_tokens: int
     num_steps: int
     foil_steps: tuple[int, ...] = ()
+    num_spans: int = 0
 
     @property
     def num_cells(self) -> int:

@@ -13,6 +13,7 @@ from reportgen.records.generation import SAMPLING_KEYS, Generation
 from reportgen.records.model import name_with_adapter
 from reportgen.records.selection import ALL, Selection
 from reportgen.records.short_repr import ShortRepr
+from reportgen.records.span import Span
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -33,7 +34,7 @@ NOTHING_TO_CONTINUE = (
 NOT_GENERATED = "a continuation is given, not generated"
 _TEXTS = (
     "text", "title", "note", "tags", "messages", "tools", "chat_template", "chat_template_kwargs", "model", "adapter",
-    "continuation", "foils",
+    "continuation", "foils", "spans",
 )  # fmt: skip
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
@@ -94,6 +95,7 @@ class Prompt(ShortRepr):
         chat_template: name of the chat template, if the tokenizer has several; empty for the one that it would take.
         chat_template_kwargs: variables of the chat template; only with ``messages``.
         continue_final_message: whether the model continues the last message, of the assistant, instead of answering it.
+        spans: named parts of the text, each as a text that is in it once, or ``{"text": …, "nth": 2}``.
         title: heading of the page; empty for the start of the text.
         slug: name of the page's file, without ``.html``; unique within a run; empty until ``name_pages`` gives one.
         tags: free words, shown on the index.
@@ -120,6 +122,7 @@ class Prompt(ShortRepr):
     chat_template: str = ""
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
     continue_final_message: bool = False
+    spans: Mapping[str, str | Mapping[str, Any]] = field(default_factory=dict)
     title: str = ""
     slug: str = ""
     tags: tuple[str, ...] = ()
@@ -241,6 +244,8 @@ class EncodedPrompt:
             that changes it.
         continuation_ids: ids of the tokens of the given continuation; empty if tokens are generated.
         foil_ids: token id of each foil of the prompt.
+        spans: the messages of a chat and the named parts of the text.
+        unplaced: why a message of a chat has no span, by its name.
     """
 
     prompt: Prompt
@@ -249,6 +254,8 @@ class EncodedPrompt:
     warnings: tuple[str, ...] = ()
     continuation_ids: Sequence[int] = ()
     foil_ids: tuple[int, ...] = ()
+    spans: tuple[Span, ...] = ()
+    unplaced: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, repr=False)

@@ -25,6 +25,7 @@ from pydantic_core import PydanticKnownError
 from reportgen.records.choices import DEFAULT_MODEL, DEFAULT_NEW_TOKENS, EXTRA_EVIDENCE, OPTIONAL, ROLES
 from reportgen.records.selection import Selection, parse_selection
 from reportgen.records.slug import SLUG_PATTERN, check_slug
+from reportgen.records.span import RESERVED_SPANS
 
 _PART_SCHEMA = {
     "type": "object",
@@ -34,6 +35,22 @@ _PART_SCHEMA = {
 }
 _CONTENT_SCHEMA = {
     "anyOf": [{"type": "string"}, {"type": "null"}, {"type": "array", "minItems": 1, "items": _PART_SCHEMA}]
+}
+_SPANS_SCHEMA = {
+    "type": "object",
+    "minProperties": 1,
+    "propertyNames": {"pattern": r"\S", "not": {"enum": list(RESERVED_SPANS)}},
+    "additionalProperties": {
+        "anyOf": [
+            {"type": "string", "minLength": 1},
+            {
+                "type": "object",
+                "properties": {"text": {"type": "string", "minLength": 1}, "nth": {"type": "integer", "minimum": 1}},
+                "required": ["text"],
+                "additionalProperties": False,
+            },
+        ]
+    },
 }
 _RANGE = r"-?[0-9]{1,6}(\s*-\s*-?[0-9]{1,6})?"
 _SELECTION_SCHEMA = {
@@ -99,6 +116,22 @@ def _check_content(content: Any) -> Any:
     elif content is not None and not isinstance(content, str):
         raise PydanticKnownError("string_type")
     return content
+
+
+def _check_spans(spans: Any) -> Any:
+    if not isinstance(spans, dict):
+        raise PydanticKnownError("dict_type")
+    if not spans:
+        raise ValueError("has no entry; add a name and a text, or leave the key out")
+    for name, given in spans.items():
+        if not isinstance(name, str) or not name.strip() or name in RESERVED_SPANS:
+            raise ValueError(f"has the name {name!r}; take another, and none of {', '.join(RESERVED_SPANS)}")
+        text, nth = (given.get("text"), given.get("nth", 1)) if isinstance(given, dict) else (given, 1)
+        if not isinstance(text, str) or not text or (isinstance(given, dict) and not given.keys() <= {"text", "nth"}):
+            raise ValueError(f".{name} must be a text, or {{text: …, nth: 2}}; put numbers in quotes")
+        if not isinstance(nth, int) or isinstance(nth, bool) or nth < 1:
+            raise ValueError(f".{name}.nth must be a whole number from 1, got {nth!r}")
+    return spans
 
 
 def _check_two(slugs: list[str]) -> list[str]:
@@ -327,6 +360,12 @@ class PromptKeys(DefaultKeys):
         'the written token against each. A text is compared with the first written token, {token: " John", step: 2} '
         "with that of step 2, from 0.",
         json_schema_extra={"minItems": 1, "examples": [[" John", {"token": " Bob", "step": 1}]]},
+    )
+    spans: Annotated[dict[str, Any], PlainValidator(_check_spans), WithJsonSchema(_SPANS_SCHEMA)] | None = Field(
+        None,
+        description="Named parts of the text, each as a text that is in it once, or with nth, the number of its "
+        "occurrence; weights and effects are summed by them.",
+        examples=[{"needle": {"text": "the code is 4217", "nth": 2}, "question": "What is the code?"}],
     )
     title: Words | None = Field(None, description="Heading of the page. Default: the start of the text.")
     slug: Slug | None = Field(None, description="File name of the page without .html; unique in the file.")

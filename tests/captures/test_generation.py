@@ -75,7 +75,7 @@ def test_weights_of_a_return_sequence_are_those_of_its_text(tiny_llama: LoadedMo
     tiny_llama.network.set_attn_implementation("sdpa")
     for layer, weights in enumerate(eager):
         for head in range(weights.shape[1]):
-            assert np.allclose(made.pattern(layer, head), weights[0, head].numpy(), atol=1e-3)
+            assert np.allclose(made.attention[layer, head], weights[0, head].numpy(), atol=1e-3)
 
 
 def test_return_sequences_have_a_batch_and_pages_of_their_own(tiny_llama: LoadedModel) -> None:

@@ -72,7 +72,7 @@ def test_the_rest_is_equal_bit_by_bit(run: Callable[..., Capture], whole: Captur
     kept = {name: value for name, value in whole.evidence.measured.items() if name not in left}
     assert made.evidence.measured.keys() == kept.keys()
     assert is_equal(dict(made.evidence.measured), kept)
-    assert is_equal((made.attention, made.steps, made.tokens), (whole.attention, whole.steps, whole.tokens))
+    assert is_equal((made.triangles, made.steps, made.tokens), (whole.triangles, whole.steps, whole.tokens))
     assert made.prompt_predictions == (() if "predictions" in left else whole.prompt_predictions)
     assert len(whole.prompt_predictions) == whole.num_prompt_tokens - 1
 

@@ -170,7 +170,7 @@ def test_half_precision_is_measured_in_full() -> None:
 
 def test_every_score_is_defined_in_words(tiny_llama: LoadedModel) -> None:
     captured = capture(tiny_llama, Prompt(text="abcabc", max_new_tokens=0))
-    assert [score.name for score in HEAD_SCORES] == list(captured.evidence.scores)
+    assert [score.name for score in HEAD_SCORES] == [*captured.evidence.scores, "retrieval"]
     assert {values.shape for values in captured.evidence.scores.values()} == {(3, 4)}
 
 

@@ -86,8 +86,8 @@ def test_chunks_are_those_of_the_config() -> None:
     assert [(kind.window, kind.chunk) for kind in captured.layer_types] == [(None, 5), (None, None)]
     assert "chunk" in captured.model.features
     assert [captured.layer_types[0].first_key(position) for position in (0, 4, 5, 9, 10)] == [0, 0, 5, 5, 10]
-    assert captured.pattern(0, 0)[7, 5] > 0
-    assert not captured.pattern(0, 0)[7, :5].any()
+    assert captured.attention[0, 0][7, 5] > 0
+    assert not captured.attention[0, 0][7, :5].any()
     assert captured.layer_types[0].note == ""
 
 
@@ -152,7 +152,7 @@ def test_heads_of_a_group_read_the_same_keys() -> None:
     after = run(network)
     prompt = slice(before.num_prompt_tokens)  # the token that would be next may be another one
     changed = [
-        not np.array_equal(before.pattern(0, head)[prompt, prompt], after.pattern(0, head)[prompt, prompt])
+        not np.array_equal(before.attention[0, head][prompt, prompt], after.attention[0, head][prompt, prompt])
         for head in range(4)
     ]
     assert changed == [False, False, True, True]
@@ -233,7 +233,7 @@ def test_what_differential_heads_write_is_the_difference_that_the_page_names() -
     )
     share = float(lambda_1 - lambda_2 + attention.lambda_init)
     for head in (0, 1):
-        difference = captured.pattern(1, head) - share * captured.pattern(1, head + 2)
+        difference = captured.attention[1, head] - share * captured.attention[1, head + 2]
         # Both halves of the values go to every pair: [query_pos, 2 * head_dim].
         expected = difference @ seen["values"].numpy()
         np.testing.assert_allclose(seen["mixed"][:, head].numpy(), expected, atol=0.02)

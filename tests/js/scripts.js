@@ -17,6 +17,7 @@ const NAMES = [
   "data/kinds",
   "data/words",
   "data/forms",
+  "data/spans",
   "data/ledger",
   "data/evidence",
   "figures/colors",

@@ -26,6 +26,7 @@ from reportgen.pages.reproduction import make_command, make_prompt_file
 from reportgen.prompts.prompt_file import load_prompts, name_pages, read_prompt_file
 from reportgen.records import Comparison, Generation, Prompt
 from reportgen.records.slug import RESERVED_SLUGS
+from reportgen.records.span import RESERVED_SPANS
 
 SAMPLED = Generation(do_sample=True, temperature=0.7, top_k=5, seed=3)
 
@@ -167,6 +168,8 @@ others = st.fixed_dictionaries(
     optional={
         "note": words, "tags": st.lists(words, min_size=1, max_size=3).map(tuple), "model": words, "adapter": words,
         "layers": selections, "heads": selections, "max_new_tokens": st.integers(0, 10**6),
+        "spans": st.dictionaries(words.filter(lambda name: name not in RESERVED_SPANS), words | st.fixed_dictionaries(
+            {"text": words, "nth": st.integers(1, 9)}), min_size=1, max_size=2),
         "add_special_tokens": st.booleans(), "evidence": st.just(("ablation",)), "generation": sampled,
         "foils": st.lists(words, min_size=1, max_size=2, unique=True),
         "without": st.lists(st.sampled_from(("lens", "predictions")), min_size=1, unique=True).map(tuple),
@@ -206,6 +209,7 @@ def test_recipe_has_every_field_of_a_prompt() -> None:
         "chat_template",
         "chat_template_kwargs",
         "continue_final_message",
+        "spans",
         "max_new_tokens",
         "add_special_tokens",
         "evidence",

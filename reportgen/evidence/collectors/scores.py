@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from reportgen.evidence.collectors.weighted import weighted_sink
-from reportgen.evidence.kinds.scores import HEAD_SCORES
+from reportgen.evidence.kinds.scores import HEAD_SCORES, NEEDLE, QUESTION
 from reportgen.evidence.traced_run import KindCollector, TracedRun
 from reportgen.instrumentation.anatomy import has_sink
 from reportgen.instrumentation.observer import HeadTrace, RowTrace
@@ -137,8 +137,8 @@ class _Sums:
     def __init__(self, num_heads: int, first_keys: torch.Tensor, *, is_windowed: bool) -> None:
         self.first_keys, self._is_windowed = first_keys, is_windowed
         zeros = torch.zeros(num_heads, device=first_keys.device)
-        self._totals = {score.name: zeros for score in HEAD_SCORES}
-        self._counts = {score.name: zeros for score in HEAD_SCORES}
+        self._totals = {score.name: zeros for score in HEAD_SCORES if score.name != "retrieval"}
+        self._counts = dict(self._totals)
 
     def add(
         self,
@@ -203,6 +203,9 @@ class ScoresCollector(KindCollector):
         super().__init__(run)
         self._measurer = HeadMeasurer(run.token_ids, run.device)
         self._layers: dict[int, LayerMeasurer] = {}
+        spans = {span.name: span for span in run.spans}
+        self._question, self._needle = spans.get(QUESTION), spans.get(NEEDLE)
+        self._retrieval: dict[int, torch.Tensor] = {}
 
     @classmethod
     def count_bytes(cls, token_ids: Sequence[int], length: int, num_layers: int) -> int:
@@ -237,8 +240,26 @@ class ScoresCollector(KindCollector):
             heads, weights = self.run.heads, trace.weights
             weights = weights if len(heads) == len(weights) else weights[heads]
             self._layers[trace.layer].add(trace.first, weights.float(), trace.entropies[heads])
+            self._add_retrieval(trace.layer, trace.first, weights)
+
+    def _add_retrieval(self, layer: int, first: int, weights: torch.Tensor) -> None:
+        """Add the weights of the question's rows of a block on the needle."""
+        question, needle = self._question, self._needle
+        if question is None or needle is None:
+            return
+        rows = weights[:, max(0, question.first - first) : max(0, question.last + 1 - first)]
+        read = rows[:, :, needle.first : needle.last + 1].float().sum((1, 2)).cpu().double()
+        if needle.first > question.last:
+            read = torch.full_like(read, torch.nan)
+        self._retrieval[layer] = self._retrieval.get(layer, 0) + read / (question.last + 1 - question.first)
 
     def finish(self) -> dict[str, NDArray[np.float32]] | None:
         """Return the scores by name, float32 ``[layer, head]`` each; ``None`` if no layer was seen."""
         layers = [self._layers[layer].result() for layer in sorted(self._layers)]
-        return {name: np.stack([scores[name] for scores in layers]) for name in layers[0]} if layers else None
+        if not layers:
+            return None
+        found = {name: np.stack([scores[name] for scores in layers]) for name in layers[0]}
+        if self._retrieval:
+            by_layer = [self._retrieval[layer].float().cpu().numpy() for layer in sorted(self._layers)]
+            found["retrieval"] = np.stack(by_layer)
+        return found

@@ -18,14 +18,15 @@ from reportgen.evidence.kinds.lens import LogitLens
 from reportgen.evidence.kinds.rollout import Rollout
 from reportgen.evidence.kinds.scores import HeadScores
 from reportgen.evidence.kinds.screening import Screening
+from reportgen.evidence.kinds.spans import SpanReads
 from reportgen.evidence.kinds.weighted import ValueNorms
 from reportgen.records.evidence import EVIDENCE_TYPES
 
 __all__ = ["DEFINITIONS", "KINDS", "Capture", "Definition", "Kind", "list_measured"]
 
 KINDS: tuple[Kind, ...] = (
-    HeadScores(), ValueNorms(), LogitAttribution(), Ablations(), FoilAblations(), Screening(), LogitLens(), Rollout(),
-    AttentionEntropy(),
+    HeadScores(), ValueNorms(), LogitAttribution(), SpanReads(), Ablations(), FoilAblations(), Screening(), LogitLens(),
+    Rollout(), AttentionEntropy(),
 )  # fmt: skip
 """All kinds, in the order of measurement and of the sections of a page."""
 

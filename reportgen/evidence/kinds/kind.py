@@ -42,6 +42,7 @@ class Kind(EvidenceType):
     Attributes:
         definitions: definitions of the numbers of this kind.
         needs_steps: whether the kind needs generated tokens.
+        needs_spans: whether the kind needs spans; without them it is not missing.
         template: template of the page section, a file in ``templates/``, which folds; empty if there is none.
         scripts: files in ``templates/js/figures`` that draw the section, in the order of execution.
         table: name of the table of numbers; empty if there is none.
@@ -49,6 +50,7 @@ class Kind(EvidenceType):
 
     definitions: tuple[Definition, ...] = ()
     needs_steps: bool = False
+    needs_spans: bool = False
     template: str = ""
     scripts: tuple[str, ...] = ()
     table: str = ""

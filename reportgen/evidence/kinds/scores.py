@@ -14,6 +14,9 @@ from reportgen.evidence.kinds.kind import Kind, Row
 from reportgen.records.evidence import Shape, Sizes
 from reportgen.records.sentences import Sentence
 
+QUESTION, NEEDLE = "question", "needle"
+"""Names of the spans that the score ``retrieval`` is about."""
+
 LABEL_FROM = 0.5
 """Score, as a share of the attention weight, from which a head gets a label."""
 
@@ -89,6 +92,13 @@ HEAD_SCORES = (
         "distance_rest", "distance, first left out",
         "The same over keys k ≥ 1, for queries q ≥ 2, the weights there made to sum to 1.",
         "Ours, so that the first token does not decide.", is_share=False,
+    ),
+    HeadScore(
+        "retrieval", "retrieval",
+        "Mean over the queries of the span “question” of the summed weight on the span “needle”. Only with spans of "
+        "these names; n/a if the needle is behind the question.",
+        "Ours, after the retrieval heads of Wu et al. 2024, who count the tokens of the needle that a head reads while "
+        "they are written.",
     ),
 )  # fmt: skip
 

@@ -4,7 +4,7 @@ globalThis.reportgen ??= {};
 reportgen.evidence = (() => {
   "use strict";
 
-  const { forms: made, kinds, ledger, shows, words, pattern } = reportgen;
+  const { forms: made, kinds, ledger, pattern, shows, spanSums, words } = reportgen;
   /** Forms that are kept: those of all heads that a view has beside one another, and some more. */
   const KEPT = 96;
   const NO_GRID_VALUE = -(2 ** 15);
@@ -282,23 +282,37 @@ reportgen.evidence = (() => {
       };
     }
 
+    /**
+     * Who reads whom: `block` of a head and `mean` of all, a row for each span that reads, and the `effects` of the head
+     * and what all heads `read` at a step, by span; null where they are not known. The last column is the rest.
+     */
+    async function spans(layer, head, step) {
+      const { spans: known } = await facts();
+      const { names } = known;
+      const hasEffects = known.has_effects && step !== null;
+      const [sums, effects, all] = await Promise.all([
+        floats("span-weights"),
+        hasEffects ? floats("span-effects") : null,
+        hasEffects ? floats("span-read") : null,
+      ]);
+      const place = layers.indexOf(layer) * heads.length + heads.indexOf(head);
+      const numHeads = layers.length * heads.length;
+      const count = names.length;
+      return {
+        names,
+        block: spanSums.ofHead(sums, place, count),
+        mean: spanSums.mean(sums, count),
+        effects: effects && spanSums.effectsOf(effects, step, place, numHeads, count),
+        read: all && spanSums.effectsOf(all, step, 0, 1, count),
+      };
+    }
+
     /** What the page says of each step, and the titles of its folds. */
     const answers = () => json("answers");
 
     const rollout = () => squares("rollout");
-    return {
-      facts,
-      form,
-      row,
-      weights,
-      grid,
-      numbers,
-      read,
-      readsOf,
-      answers,
-      rollout,
-      hasRead: Boolean(content.has_read),
-    };
+    const hasRead = Boolean(content.has_read);
+    return { facts, form, row, weights, grid, numbers, read, readsOf, spans, answers, rollout, hasRead };
   }
 
   return { makeEvidence };

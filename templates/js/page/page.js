@@ -22,6 +22,7 @@ reportgen.page = (() => {
     read,
     scoreboard,
     side,
+    spans,
     square,
     state: states,
     strip,
@@ -101,6 +102,7 @@ reportgen.page = (() => {
         if (!isCurrent()) return;
         side.drawStrongest(byId("strongest"), byId("strongest-of"), scene, row);
       }
+      if (byId("span-blocks")) await drawSpans(isCurrent);
     }
 
     /** What the page says of the step, and the titles of folds that depend on it. */
@@ -115,6 +117,13 @@ reportgen.page = (() => {
         // A press on the title of a fold opens it.
         text.say(place, said[Math.min(step, said.length - 1)], { selects: false });
       }
+    }
+
+    /** The table of who reads whom. */
+    async function drawSpans(isCurrent) {
+      const { layer, head, step } = scene.state;
+      const found = await scene.evidence.spans(layer, head, step);
+      if (isCurrent()) spans.draw(byId("span-blocks"), scene, found);
     }
 
     function drawScores() {
