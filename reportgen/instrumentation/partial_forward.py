@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from reportgen.instrumentation.anatomy import find_layers
 from reportgen.instrumentation.inputs import make_inputs
+from reportgen.instrumentation.softened import Softened
 
 _POSITIONS = 640
 """Number of positions in a batch of gradients."""
@@ -99,7 +100,7 @@ class PartialForward:
         return hidden
 
     def pull_back(
-        self, layer: int, gradients: torch.Tensor, projection: nn.Module | None
+        self, layer: int, gradients: torch.Tensor, projection: nn.Module | None, *, softened: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         """Return the gradients of some numbers before a layer, given those after it.
 
@@ -109,6 +110,7 @@ class PartialForward:
             layer: number of the layer.
             gradients: gradients of the numbers by the residual stream after the layer, ``[number, position, width]``.
             projection: a linear map of the layer; ``None`` if there is none of interest.
+            softened: take the derivatives of less certain softmaxes, as in ``Softened``.
 
         Returns:
             The gradients by the residual stream before the layer, ``[number, position, width]``; the input of
@@ -122,7 +124,7 @@ class PartialForward:
                 read.append(inputs)
                 return inputs
 
-            with edited(projection, note, len(self._token_ids)):
+            with edited(projection, note, len(self._token_ids)), Softened() if softened else nullcontext():
                 given, named = self._given[layer]
                 output = self._layers[layer](hidden, *given, **named)
             after = output[0] if isinstance(output, tuple) else output

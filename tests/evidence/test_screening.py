@@ -21,6 +21,7 @@ from reportgen.captures.record import Capture
 from reportgen.evidence.collectors import ablation, screening
 from reportgen.evidence.collectors.screening import Estimates, choose_heads, compare
 from reportgen.evidence.kinds.screening import DRAWN, FLAGGED, LARGEST
+from reportgen.instrumentation import softened
 from reportgen.instrumentation.observer import TracedText
 from reportgen.instrumentation.trace import trace
 from reportgen.models.model import wrap_model
@@ -168,8 +169,9 @@ def test_networks_without_a_gradient_are_ablated_whole(spoil, reason: str) -> No
     assert not np.isnan(made.ablations["ablation"]).any()
 
 
-def estimates_of(values: list[float], parts: list[float]) -> Estimates:
-    return Estimates(*(np.array([[line]], np.float32) for line in (values, parts)))
+def estimates_of(values: list[float], parts: list[float], hidden: list[float] | None = None) -> Estimates:
+    arrays = [np.array([[line]], np.float32) for line in (values, parts, hidden or [0.0] * len(values))]
+    return Estimates(*arrays[:2], arrays[2][0])
 
 
 def test_heads_are_chosen_for_large_estimates_for_parts_that_cancel_and_by_lot(
@@ -179,6 +181,9 @@ def test_heads_are_chosen_for_large_estimates_for_parts_that_cancel_and_by_lot(
         monkeypatch.setattr(screening, name, count)
     made = estimates_of([0.1, -3, 0.2, 2, 0], [0.2, 3, 7, 2, 5])
     assert choose_heads(made, [1, 2]).tolist() == [[0, LARGEST, FLAGGED, LARGEST, 0]]
+    saturated = estimates_of([0.1, -3, 0.2, 2, 0], [0.2, 3, 1, 2, 1], [0.25, 9, 0.9, 0, math.nan])
+    assert choose_heads(saturated, [1, 2]).tolist() == [[FLAGGED, LARGEST, 0, LARGEST, 0]]
+    assert choose_heads(replace(saturated, hidden=0 * saturated.hidden), [1, 2])[0, 0] == 0
     quiet = estimates_of([0.1, -3, 0.2, 2, 0], [0.2, 3, 1.9, 2, 1])
     assert choose_heads(quiet, [1, 2]).tolist() == [[0, LARGEST, 0, LARGEST, 0]]
     monkeypatch.setattr(screening, "NUM_DRAWN", 3)
@@ -191,10 +196,11 @@ def test_agreement_is_of_the_drawn_heads_alone() -> None:
     values = np.array([[[1, -2, 3, -4, 50, 6]], [[0, 0, 0, 0, 0, 0]]], np.float32)
     changes = np.array([[[0, 0, 0, 0, 0, np.nan]], [[-1, 2, -4, 3, 0, np.nan]]], np.float32)
     reasons = np.array([[DRAWN, DRAWN | LARGEST, DRAWN, DRAWN, LARGEST, 0]], np.uint8)
-    found = compare(Estimates(values, values), reasons, changes)
+    estimates = Estimates(values, values, np.zeros_like(values[0]))
+    found = compare(estimates, reasons, changes)
     assert found.correlation == pytest.approx(0.8)  # ranks 1 2 3 4 and 1 2 4 3
     assert (found.found, found.sought) == (2, 2)
-    equal = compare(Estimates(values, values), reasons, np.zeros_like(changes))
+    equal = compare(estimates, reasons, np.zeros_like(changes))
     assert math.isnan(equal.correlation)
 
 
@@ -244,3 +250,51 @@ def test_page_has_both_maps_and_their_agreement() -> None:
         "by lot; the others are n/a. Estimate and ablation of the drawn heads: rank correlation 0.50; 1 of the 1 "
         "largest ablations are among the 1 largest estimates."
     )
+
+
+def make_saturated() -> PreTrainedModel:
+    """Return a network in which head 1 of the first layer decides alone which tokens the second layer attends to.
+
+    It writes into one dimension of the residual stream, which only the queries of the second layer read. They turn it
+    into scores so large that every row has all weight on one token, so that the derivative by the head's output is 0.
+    """
+    network, alone = make_llama(), 5
+    with torch.no_grad():
+        network.model.embed_tokens.weight[:, alone] = 0
+        network.lm_head.weight[:, alone] = 0
+        for number, block in enumerate(network.model.layers):
+            attention, mlp = block.self_attn, block.mlp
+            for reader in (attention.q_proj, attention.k_proj, attention.v_proj, mlp.gate_proj, mlp.up_proj):
+                reader.weight[:, alone] = 0
+            mlp.down_proj.weight[alone] = 0
+            attention.o_proj.weight[alone] = 0
+            if number == 0:
+                attention.o_proj.weight[:, 4:8] = 0
+                attention.o_proj.weight[alone, 4:8] = 0.05
+            if number == 1:
+                attention.q_proj.weight[:, alone] = 4000
+    return network
+
+
+def test_head_behind_a_saturated_softmax_is_flagged_and_ablated(monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = run(make_saturated()).evidence.ablations["ablation"][:, 0, 1]
+    counts = {"NUM_LARGEST": 6, "NUM_FLAGGED": 3, "NUM_DRAWN": 0}
+    made = run(make_saturated(), needs_screen=lambda *_: True, **counts).evidence
+    estimates = made.screening["estimate"].estimates[:, 0, 1]
+    assert np.abs(exact).max() > 0.5
+    assert np.abs(estimates).max() < 0.01 * np.abs(exact).max()
+    assert made.screening["estimate"].reasons[0, 1] & FLAGGED
+    assert made.ablations["ablation"][:, 0, 1] == pytest.approx(exact, abs=1e-5)
+    monkeypatch.setattr(softened, "_APART", np.inf)  # the derivative as it is
+    made = run(make_saturated(), needs_screen=lambda *_: True, **counts).evidence
+    assert made.screening["estimate"].reasons[0, 1] == 0
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2", "mistral", "falcon"])
+def test_softened_layers_have_the_same_values(family: str) -> None:
+    network = make_network(family)
+    ids = torch.tensor([[5, 9, 5, 200, 31, 7, 9, 12, 44, 3]])
+    with torch.no_grad():
+        usual = network(ids).logits
+        with softened.Softened():
+            assert network(ids).logits == pytest.approx(usual, abs=1e-4)
