@@ -281,35 +281,14 @@ def make_compare_context(
     answer = make_pair_answer(captures, alignment, variations, reads)
     opening = find_pair_opening(captures, reads)
     program = make_program(COMPARE_SCRIPTS, shared_assets=options.shared_assets)
-    description = f"Attention side by side: {first.prompt.title}, and {second.prompt.title}"
     dropped = [measure_dropped_mass(capture, precision) for capture in captures]
+    described = [describe_dropped_mass(mass, precision) for mass in dropped]
     next_tokens = _list_next_tokens(captures)
     layers, heads = list_numbers(captures)
     panels = make_pair_panels(captures, alignment, opening, precision)
-    shared = {
-        "palettes": describe_ramps(PALETTES),
-        "sides": describe_ramps(SIDES),
-        "alignment": None if alignment is None else asdict(alignment),
-        "axes": [asdict(axis) for axis in list_axes(captures, alignment)],
-        "before": BEFORE,
-        "opening": {"layer": opening.layer, "head": opening.head, "queries": list(opening.queries)},
-        "variations": to_numbers(tabulate_variations(layers, heads, variations)),
-        "places": [[one.layer, one.head, one.place] for one in variations],
-        "next": [
-            [[row.shown, [shorten(share) for share in row.shares], row.probs] for row in rows] for rows in next_tokens
-        ],
-        "scores": [asdict(score) for score in _common_scores(first, second)],
-    }
+    shared = _describe_shared(captures, found, opening, next_tokens)
     return CompareContext(
-        title=comparison.title,
-        note=comparison.note,
-        tags=comparison.tags,
-        description=description,
-        link=make_link(options.site_url, comparison.slug, comparison.title, description),
-        sides=_view_sides(
-            captures, opening, alignment, [describe_dropped_mass(mass, precision) for mass in dropped], precision
-        ),
-        same_model=is_same_model(captures),
+        sides=_view_sides(captures, opening, alignment, described, precision),
         size=f"{len(layers)} × {len(heads)} heads",
         answer={"claim": to_json(answer.claim), "details": to_json(answer.details)},
         opening=opening,
@@ -317,26 +296,62 @@ def make_compare_context(
         panels=panels.panels,
         limit=f"{panels.largest:.2f}",
         variation_map=make_variation_map(captures, variations, opening),
-        legends=_draw_legends(),
         has_difference=alignment is not None,
         reads=[_make_read_row(captures, read) for read in reads],
         next_tokens=next_tokens[0] if next_tokens else [],
         score_lines=_make_score_lines(captures, opening),
         precision=describe_precision(precision, *captures),
-        palettes=tuple(PALETTES),
-        key_list=_list_keys(),
         card=embed_json(asdict(make_compare_card(comparison, first, second, found))),
-        recipe=make_comparison_file(comparison, captures, options),
         bokeh_file=program.bokeh_file,
         blocks={**program.blocks, "figure": make_figure_block(), "shared": encode_json(shared)}
         | _make_blocks(captures, opening, precision),
         early_blocks=_make_early_blocks(captures, dropped),
         layer_blocks=_make_layer_blocks(captures, precision),
-        style=read_styles(*COMPARE_STYLES),
         script=program.boot,
-        first_script=read_scripts((FIRST_SCRIPT,)),
         policy=program.policy,
+        **_describe(comparison, captures, options),
     )
+
+
+def _describe(comparison: Comparison, captures: tuple[Capture, Capture], options: PageOptions) -> dict[str, Any]:
+    """Return the texts and settings of a comparison by their field in ``CompareContext``."""
+    first, second = captures
+    description = f"Attention side by side: {first.prompt.title}, and {second.prompt.title}"
+    return {
+        "title": comparison.title,
+        "note": comparison.note,
+        "tags": comparison.tags,
+        "description": description,
+        "link": make_link(options.site_url, comparison.slug, comparison.title, description),
+        "same_model": is_same_model(captures),
+        "legends": _draw_legends(),
+        "palettes": tuple(PALETTES),
+        "key_list": _list_keys(),
+        "recipe": make_comparison_file(comparison, captures, options),
+        "style": read_styles(*COMPARE_STYLES),
+        "first_script": read_scripts((FIRST_SCRIPT,)),
+    }
+
+
+def _describe_shared(
+    captures: tuple[Capture, Capture], found: Differences, opening: PairOpening, next_tokens: Sequence[Any]
+) -> dict[str, Any]:
+    """Return what the scripts read of both sides together, as JSON values."""
+    layers, heads = list_numbers(captures)
+    return {
+        "palettes": describe_ramps(PALETTES),
+        "sides": describe_ramps(SIDES),
+        "alignment": None if found.alignment is None else asdict(found.alignment),
+        "axes": [asdict(axis) for axis in list_axes(captures, found.alignment)],
+        "before": BEFORE,
+        "opening": {"layer": opening.layer, "head": opening.head, "queries": list(opening.queries)},
+        "variations": to_numbers(tabulate_variations(layers, heads, found.variations)),
+        "places": [[one.layer, one.head, one.place] for one in found.variations],
+        "next": [
+            [[row.shown, [shorten(share) for share in row.shares], row.probs] for row in rows] for rows in next_tokens
+        ],
+        "scores": [asdict(score) for score in _common_scores(*captures)],
+    }
 
 
 @cache
