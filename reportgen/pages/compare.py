@@ -309,11 +309,13 @@ def make_compare_context(
         layer_blocks=_make_layer_blocks(captures, precision),
         script=program.boot,
         policy=program.policy,
-        **_describe(comparison, captures, options),
+        **_describe_comparison(comparison, captures, options),
     )
 
 
-def _describe(comparison: Comparison, captures: tuple[Capture, Capture], options: PageOptions) -> dict[str, Any]:
+def _describe_comparison(
+    comparison: Comparison, captures: tuple[Capture, Capture], options: PageOptions
+) -> dict[str, Any]:
     """Return the texts and settings of a comparison by their field in ``CompareContext``."""
     first, second = captures
     description = f"Attention side by side: {first.prompt.title}, and {second.prompt.title}"
