@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from browser.captures import CAPTURES
 from browser.reader import Reader
-from samples import make_capture, make_screened
+from samples import make_capture, make_screened, with_foil
 
 from reportgen.pages.page import render_page
 from reportgen.pages.palettes import DIVERGING
@@ -40,7 +40,7 @@ def test_effects_are_drawn_for_the_rows_of_steps_on_both_sides_of_zero(cat: Read
     assert cat.ask("color", "head", 0.5, 3.5) == ""
     assert cat.ask("limits", "head") == pytest.approx([-0.6 / 7, 0.6 / 7], rel=0.03)
     assert (cat.point_at(4, 2) or "").endswith("weight 0.2\nweight × value 0.24\neffect −0.04 logits")
-    assert "rows of generated tokens alone" in cat.page.locator("#head-hint").inner_text()
+    assert "rows of tokens behind the prompt alone" in cat.page.locator("#head-hint").inner_text()
 
 
 def test_what_is_for_the_token_is_orange_and_zero_in_the_middle(cat: Reader) -> None:
@@ -176,6 +176,36 @@ def test_contrast_of_the_menu_holds_for_panels_map_and_grid(cat: Reader) -> None
     assert [note[3] for note in cat.ask("notes", "heads")] == ["+0.2", "0.0", "−0.2", "−0.4"]
     cat.choose("contrast", "attribution")
     assert [note[3] for note in cat.ask("notes", "heads")] == ["+0.4", "0.0", "−0.4", "−0.8"]
+
+
+def test_effects_are_over_the_foil_at_its_step_and_over_the_alternatives_elsewhere(
+    new_reader: Callable[..., Reader], tmp_path: Path
+) -> None:
+    """In the sample every effect over the foil is half of that over the alternatives."""
+    (tmp_path / "foil.html").write_text(render_page(with_foil(make_capture(slug="foil"))), encoding="utf-8")
+    reader = new_reader().open(f"{(tmp_path / 'foil.html').as_uri()}#layer=0&head=3&step=0").look_at("grid")
+    half = [[0.05 * (layer + 1) * (1 - head) for head in range(4)] for layer in (2, 1, 0)]
+    assert reader.rows("grid") == [pytest.approx(row, abs=1e-4) for row in half]
+    assert reader.rows("map") == [pytest.approx(row, abs=1e-4) for row in half]
+    says = "Effect of whole heads and MLPs on “.”, in logits, against “␣dog”."
+    assert reader.page.locator("#effect-says").inner_text() == says
+    assert reader.page.locator("#map-says").inner_text() == "effect on . over ␣dog"
+    assert reader.page.locator("#sum .total th").inner_text() == "the token’s logit minus that of “␣dog”"
+    assert reader.page.locator("#contrast").input_value() == "foil-1"
+    reader.go("#layer=0&head=3&step=0&show=attribution").look_at("head")
+    rows = reader.rows("head")  # head 3 reads all alike, -0.1 over the foil; the other steps are over the alternatives
+    assert rows[4][:5] == pytest.approx([-0.1 / 5] * 5, rel=0.03)
+    assert rows[6][:7] == pytest.approx([-0.6 / 7] * 7, rel=0.03)
+    reader.go("#layer=0&head=3&step=1").look_at("grid")
+    assert reader.rows("grid")[0] == pytest.approx([0.6 * (1 - head) for head in range(4)], abs=1e-4)
+    assert "against its alternatives" in reader.page.locator("#effect-says").inner_text()
+    reader.go("#layer=0&head=3&step=0&contrast=attribution&measure=attribution").look_at("grid")
+    assert reader.rows("grid") == [pytest.approx([2 * value for value in row], abs=1e-4) for row in half]
+    lens = reader.look_at("lens").page.locator("#lens-layers tbody tr td:last-child").all_inner_texts()
+    assert lens == ["+1.00"] * len(lens)
+    reader.go("#layer=0&head=3&step=0&measure=ablation-foil-1").look_at("grid")
+    assert reader.rows("grid")[0] == pytest.approx([-0.05 * head for head in range(4)], abs=1e-4)
+    assert "minus that of “␣dog” without a head" in reader.page.locator("#effect-says").inner_text()
 
 
 def test_ablation_has_heads_alone_and_no_sum(cat: Reader) -> None:

@@ -20,8 +20,9 @@ from reportgen.evidence.kinds.attribution import Attribution, list_foil_rows
 from reportgen.evidence.opening import find_opening
 from reportgen.models.model import LoadedModel, wrap_model
 from reportgen.pages.data_tables import make_tables
+from reportgen.prompts.prompt_file import load_prompts
 from reportgen.records import Foil, Prompt
-from reportgen.records.errors import PromptError
+from reportgen.records.errors import PromptError, PromptFileError
 
 FOILS: tuple[Foil | str, ...] = ("x", Foil("q", 2), "e")
 PROMPT = Prompt(text="The cat ate the rat. The cat sat", max_new_tokens=4, foils=FOILS)
@@ -234,3 +235,28 @@ def test_wrong_foils_are_refused() -> None:
         with pytest.raises(PromptError) as error:
             replace(PROMPT, foils=foils)
         assert says in str(error.value)
+
+
+def test_mistakes_of_a_file_are_told_with_their_lines(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.yaml"
+    path.write_text(
+        """\
+- text: a
+  max_new_tokens: 2
+  foils: [x, {token: y, step: 4}]
+- text: a
+  foils:
+    - {tokn: y}
+- text: a
+  foils: x
+""",
+        encoding="utf-8",
+    )
+    with pytest.raises(PromptFileError) as error:
+        load_prompts(path)
+    assert str(error.value).replace(f"{path}:", "").splitlines() == [
+        "3: prompt 1: the foil 'y' is for step 4, and the last step is 1; lower its step or raise max_new_tokens",
+        "6: foils[1] of prompt 2 lacks the key 'token'; add it",
+        "6: unknown key 'tokn' in foils[1] of prompt 2; did you mean 'token'?",
+        "8: foils of prompt 3 must be a list, got the text 'x'; write [x]",
+    ]
