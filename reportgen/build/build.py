@@ -18,7 +18,7 @@ from reportgen.build.preflight import check_prompts
 from reportgen.build.resolve import find_auto_device
 from reportgen.build.results import PromptResult, ResultMaker
 from reportgen.build.run_report import RunReport
-from reportgen.captures.record import load_with_key
+from reportgen.captures.record import Capture, load_with_key
 from reportgen.pages.artifacts import Artifacts, render_comparison_artifacts
 from reportgen.pages.cards import Card, FailureCard
 from reportgen.pages.data_tables import check_format
@@ -39,7 +39,7 @@ from reportgen.site.site import Site
 
 
 def build_site(
-    prompts: Iterable[Prompt],
+    prompts: Iterable[Prompt | Capture],
     results: Path | str,
     options: BuildOptions = BuildOptions(),
     progress: Progress = NullProgress(),
@@ -48,16 +48,17 @@ def build_site(
 ) -> Outcome:
     """Run prompts and write their pages and the index.
 
-    Pages that are up to date are skipped. If a prompt or a comparison fails, the index shows it as failed, and the run
-    continues. The index is written however the run ends, and shows what was done.
+    Pages that are up to date are skipped; those of captures are always written. If a prompt or a comparison fails, the
+    index shows it as failed, and the run continues. The index is written however the run ends, and shows what was done.
 
     Args:
-        prompts: prompts to run.
+        prompts: prompts to run, and captures, which are drawn without a model. A capture whose slug is taken gets
+            another one.
         results: folder of the site.
         options: how to run.
         progress: receives every stage.
         stop: lets the caller stop the run.
-        comparisons: pairs of prompts to show side by side.
+        comparisons: pairs of prompts or captures to show side by side.
 
     Returns:
         What was written, skipped, removed and what failed.
@@ -69,11 +70,11 @@ def build_site(
         ReportgenError: the folder, the cluster or an option cannot be used.
     """
     check_format(options.export_data)
-    named = name_pages(tuple(prompts))
+    named, captured = _name_all(tuple(prompts))
     compared = name_and_check(comparisons, named)
     site = Site(results)
     with site.lock(options.shard):  # before looking at pages that another run may remove
-        run = _Run(site, options, progress, stop or Stop())
+        run = _Run(site, options, progress, stop or Stop(), captured)
         ours = run.take_comparisons(compared)
         current = run.find_up_to_date(named, ours)
         pending = PendingComparisons([comparison for comparison in ours if comparison.slug not in current])
@@ -88,6 +89,19 @@ def build_site(
                 if options.fail_fast and report.failures:
                     break
         return run.write_index(report)
+
+
+def _name_all(items: Sequence[Prompt | Capture]) -> tuple[tuple[Prompt, ...], dict[str, Capture]]:
+    """Return all prompts with slugs and titles, and the captures by slug, with these prompts."""
+    taken = {item.slug for item in items if isinstance(item, Prompt)}
+    prompts: list[Prompt] = []
+    for item in items:
+        prompt = item if isinstance(item, Prompt) else item.prompt
+        prompts.append(replace(prompt, slug="") if item is not prompt and prompt.slug in taken else prompt)
+        taken.add(prompt.slug)
+    named = name_pages(prompts)
+    pairs = zip(named, items, strict=True)
+    return named, {prompt.slug: replace(item, prompt=prompt) for prompt, item in pairs if isinstance(item, Capture)}
 
 
 class Engine(Protocol):
@@ -116,12 +130,13 @@ class _Work:
     Attributes:
         pages: slugs of the prompts whose pages are made.
         sides: slugs of the prompts that a comparison needs.
-        captures: captures from which prompts are drawn, by slug; the other prompts run.
+        captures: captures from which prompts are drawn, by slug: files, or those that were given; the other prompts
+            run.
     """
 
     pages: frozenset[str]
     sides: frozenset[str]
-    captures: Mapping[str, Path]
+    captures: Mapping[str, Path | Capture]
 
     @property
     def to_run(self) -> frozenset[str]:
@@ -132,10 +147,12 @@ class _Work:
 class _Run:
     """The steps of a run, which share the folder, the options, the progress report and the request to stop."""
 
-    def __init__(self, site: Site, options: BuildOptions, progress: Progress, stop: Stop) -> None:
+    def __init__(
+        self, site: Site, options: BuildOptions, progress: Progress, stop: Stop, captured: Mapping[str, Capture]
+    ) -> None:
         known = options.site_url or (site.read_run().site_url if options.update else "")
         self._options = replace(options, site_url=check_site_url(known))
-        self._site, self._progress, self._stop = site, progress, stop
+        self._site, self._progress, self._stop, self._captured = site, progress, stop, captured
         self._cache = Cache(site, options.capture, self._options.page, find_auto_device())
 
     def take_comparisons(self, comparisons: Sequence[Comparison]) -> list[Comparison]:
@@ -145,13 +162,18 @@ class _Run:
 
     def find_up_to_date(self, prompts: Sequence[Prompt], comparisons: Sequence[Comparison]) -> dict[str, Card]:
         """Return the cards of the pages that need not be built, by slug."""
-        return {} if self._options.force else self._cache.find_pages(prompts, comparisons)
+        if self._options.force:
+            return {}
+        prompts = [prompt for prompt in prompts if prompt.slug not in self._captured]
+        comparisons = [item for item in comparisons if self._captured.keys().isdisjoint(item.prompts)]
+        return self._cache.find_pages(prompts, comparisons)
 
     def plan(self, prompts: Sequence[Prompt], current: Collection[str], pending: PendingComparisons) -> _Work:
         """Return what to do: draw prompts from their captures, and run the others."""
         pages = frozenset(prompt.slug for prompt in prompts if prompt.slug not in current)
-        needed = [prompt for prompt in prompts if prompt.slug in pages | pending.prompts]
-        return _Work(pages, pending.prompts, {} if self._options.force else self._cache.find_captures(needed))
+        needed = [prompt for prompt in prompts if prompt.slug in (pages | pending.prompts) - self._captured.keys()]
+        files = {} if self._options.force else self._cache.find_captures(needed)
+        return _Work(pages, pending.prompts, {**files, **self._captured})
 
     def check(self, prompts: Sequence[Prompt], work: _Work) -> tuple[Prompt, ...]:
         """Check the prompts that will run against their models and this machine; the others passed earlier."""
@@ -216,17 +238,20 @@ class _Run:
         is_ours = shard is None or shard.takes(place)
         if not is_ours and prompt.slug not in work.sides:
             return PromptResult(prompt, None)
-        try:
-            capture, key = load_with_key(work.captures[prompt.slug])
-        except CaptureFileError:
-            return None
-        if key != self._cache.find_numbers_key(prompt):  # two prompts have exchanged their slugs
-            return None
+        source, drawing = work.captures[prompt.slug], self._options.page
+        if isinstance(source, Capture):
+            capture, key = source, ""
+        else:
+            try:
+                capture, key = load_with_key(source)
+            except CaptureFileError:
+                return None
+            if key != self._cache.find_numbers_key(prompt):  # two prompts have exchanged their slugs
+                return None
+            if source == self._site.capture(prompt.slug):  # it holds the title, which may be new
+                drawing = replace(drawing, keep_captures=True)
         if prompt.slug in work.pages:
             self._progress.stage(prompt, "page")
-        drawing = self._options.page
-        if work.captures[prompt.slug] == self._site.capture(prompt.slug):  # it holds the title, which may be new
-            drawing = replace(drawing, keep_captures=True)
         maker = ResultMaker(drawing, work.pages if is_ours else frozenset(), work.sides)
         return maker.make(prompt, replace(capture, prompt=prompt), key)
 
