@@ -16,6 +16,7 @@ from reportgen.cli.index import index
 from reportgen.cli.look_up import completion, models, schema
 from reportgen.cli.new import new
 from reportgen.cli.render import render
+from reportgen.cli.show import show
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -24,5 +25,5 @@ def main() -> None:
     """Run a YAML list of prompts on a language model and write self-contained pages with attention heatmaps."""
 
 
-for command in (build, check, compare, completion, export, index, models, new, render, schema):
+for command in (build, check, compare, completion, export, index, models, new, render, schema, show):
     main.add_command(command)

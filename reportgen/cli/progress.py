@@ -33,7 +33,7 @@ class ProgressBar:
 
     def stage(self, prompt: Prompt, stage: str) -> None:
         """Show the stage of a prompt."""
-        subject = _spell_out(prompt.runs_on if stage == "load" else prompt.slug)
+        subject = spell_out(prompt.runs_on if stage == "load" else prompt.slug)
         self._bar.update(self._task, description=f"{_STAGES[stage]} {subject}")
         if self._verbose:
             self._say(f"{_STAGES[stage]} {subject}")
@@ -74,10 +74,10 @@ class ProgressBar:
 
     def _say(self, text: str, style: str = "") -> None:
         # No markup and no emoji codes: a prompt may contain square brackets and colons.
-        self._console.print(_spell_out(text), style=style, markup=False, emoji=False, highlight=False, soft_wrap=True)
+        self._console.print(spell_out(text), style=style, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
-def _spell_out(text: str) -> str:
+def spell_out(text: str) -> str:
     """Escape control characters as in a Python string, so that they cannot affect the terminal."""
     return "".join(
         character if character.isprintable() or character == "\n" else repr(character)[1:-1] for character in text

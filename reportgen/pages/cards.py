@@ -140,7 +140,7 @@ def make_card(capture: Capture) -> Card:
     return Card(
         slug=prompt.slug,
         title=prompt.title,
-        text=_shorten_text(_read_text(capture)),
+        text=shorten_text(_read_text(capture)),
         completion=_read_completion(capture),
         model=capture.model.title,
         tags=prompt.tags,
@@ -186,7 +186,7 @@ def _join(tokens: Iterable[Token]) -> str:
     return "".join(token.text for token in tokens)
 
 
-def _shorten_text(text: str) -> str:
+def shorten_text(text: str) -> str:
     """Return a text with its middle left out, from a space to a space if there are any."""
     if len(text) <= _BEGINNING + _END:
         return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import webbrowser
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,8 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.docs
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_every_block_does_what_it_says(page: Path, folder: Path) -> None:
+def test_every_block_does_what_it_says(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webbrowser, "open", lambda _: True)
     names: dict[str, object] = {"__name__": "__main__"}
     for block in read_blocks(page):
         if block.not_run:
