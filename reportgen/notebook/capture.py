@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from reportgen.captures import record
 from reportgen.evidence.top_heads import EFFECT, TopHead, find_top_heads
 from reportgen.notebook.shown import Shown
+from reportgen.pages.columns import COLUMNS
 from reportgen.pages.data_tables import list_table_names, make_table
 from reportgen.pages.options import PageOptions
 from reportgen.pages.page import draw_page
@@ -67,7 +68,8 @@ class Capture(record.Capture, Shown):
         Raises:
             ReportgenError: there is no such table, or this capture has no rows for it.
         """
-        return {column: _make_array(values) for column, values in make_table(self, name).items()}
+        table = make_table(self, name)
+        return {column: _make_array(values, COLUMNS[name][column].unit) for column, values in table.items()}
 
     def to_pandas(self, name: str) -> Any:
         """Return a table as a ``pandas.DataFrame``; pandas is not installed with this package.
@@ -89,7 +91,11 @@ class Capture(record.Capture, Shown):
         Raises:
             ReportgenError: there is no such table, or polars is not installed.
         """
-        return _import("polars").DataFrame(dict(make_table(self, name)), infer_schema_length=None)
+        polars, table = _import("polars"), dict(make_table(self, name))
+        types = {"text": polars.String, "index": polars.Int64, "rank": polars.Int64}
+        empty = [column for column, values in table.items() if all(value is None for value in values)]
+        overrides = {column: types.get(COLUMNS[name][column].unit, polars.Float64) for column in empty}
+        return polars.DataFrame(table, infer_schema_length=None, schema_overrides=overrides)
 
     def top_heads(self, step: int = 0, by: str = EFFECT, n: int = 5) -> list[TopHead]:
         """Return the heads that come first by a number.
@@ -147,9 +153,9 @@ def take_over(capture: record.Capture) -> Capture:
     return Capture(**{item.name: getattr(capture, item.name) for item in fields(capture)})
 
 
-def _make_array(values: Any) -> NDArray[Any]:
+def _make_array(values: Any, unit: str) -> NDArray[Any]:
     """Return the values of a column; ``None`` is NaN among numbers."""
-    if any(isinstance(value, str) for value in values):
+    if unit == "text":
         return np.array(values, dtype=object)
     if any(value is None or isinstance(value, float) for value in values):
         return np.array([np.nan if value is None else value for value in values], np.float64)

@@ -141,12 +141,18 @@ def test_tables_as_data_frames(monkeypatch: pytest.MonkeyPatch) -> None:
         made.append((columns, settings))
         return "frame"
 
+    types = {name: name for name in ("String", "Int64", "Float64")}
     for name in ("pandas", "polars"):
-        monkeypatch.setitem(sys.modules, name, SimpleNamespace(DataFrame=make_frame))
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(DataFrame=make_frame, **types))
     assert RUN.to_pandas("lens") == RUN.to_polars("lens") == "frame"
     (arrays, _), (lists, settings) = made
     assert {name: values.tolist() for name, values in arrays.items()} == lists == make_tables(RUN)["lens"]
-    assert settings == {"infer_schema_length": None}  # the first value of a column may be a missing one
+    # The first value of a column may be a missing one, and all of them may be.
+    assert settings == {"infer_schema_length": None, "schema_overrides": {}}
+    run = take_over(replace(make_capture(), evidence=RUN.evidence.replace(attribution=None)))
+    scores = {name: np.full((3, 4), np.nan, np.float32) for name in ("induction", "distance")}
+    replace(run, evidence=run.evidence.replace(scores=scores)).to_polars("heads")
+    assert made[-1][1]["schema_overrides"] == {"induction": "Float64", "distance": "Float64"}
 
 
 @pytest.mark.parametrize("name", ["pandas", "polars"])
