@@ -6,6 +6,7 @@ torch.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -71,9 +72,12 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'reportgen' has no attribute {name!r}")
-    with warnings.catch_warnings():  # in a notebook, about a progress bar that is not shown
-        warnings.filterwarnings("ignore", "IProgress not found")
-        return getattr(import_module(f"reportgen.{_HOMES[name]}"), name)
+    home = f"reportgen.{_HOMES[name]}"
+    if home not in sys.modules:
+        with warnings.catch_warnings():  # in a notebook, about a progress bar that is not shown
+            warnings.filterwarnings("ignore", "IProgress not found")
+            import_module(home)
+    return getattr(sys.modules[home], name)
 
 
 def __dir__() -> list[str]:

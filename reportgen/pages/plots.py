@@ -70,11 +70,13 @@ def make_plot(
     head = opening.head if head is None else _find("head", head, capture.heads, capture.model.num_heads)
     if step is not None and query_pos is not None:
         raise ReportgenError("plot: both 'step' and 'query_pos' are given; keep one")
-    step = opening.step if step is None and query_pos is None else step
     if step is not None:
         query_pos = capture.query_pos_of_step(step)
     elif query_pos is None:
-        query_pos = opening.query_pos
+        step, query_pos = opening.step, opening.query_pos
+    else:
+        predicted = query_pos - (capture.num_prompt_tokens - 1)
+        step = predicted if 0 <= predicted < len(capture.steps) else None
     if not 0 <= query_pos < capture.num_tokens:
         raise IndexError(f"there is no query position {query_pos}: the text has {capture.num_tokens}, counted from 0")
     return _draw(_KINDS[kind](capture, replace(opening, layer=layer, head=head, step=step, query_pos=query_pos)))
@@ -116,7 +118,9 @@ def _show_effect(capture: Capture, place: Opening) -> _Heatmap:
     attribution = capture.evidence.attribution
     if attribution is None:
         raise ReportgenError(f"plot: this capture has no effects; {_say_why(capture, 'attribution')}")
-    step = 0 if place.step is None else place.step
+    step = place.step
+    if step is None:
+        raise ReportgenError(f"plot: position {place.query_pos} predicts no generated token; give a step")
     if reason := attribution.withheld[0][step]:
         raise ReportgenError(f"plot: the effects of step {step} are n/a; {reason}")
     token = capture.labels[capture.query_pos_of_step(step) + 1]

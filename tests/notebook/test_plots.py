@@ -68,6 +68,9 @@ def test_what_heads_read_at_a_position(place: dict[str, int]) -> None:
 def test_effects_and_lens() -> None:
     attribution, lens = RUN.evidence.attribution, RUN.evidence.lens
     assert np.array_equal(values_of(RUN.plot("effect", step=3)), attribution.heads[0, 3, ::-1])
+    assert np.array_equal(values_of(RUN.plot("effect", query_pos=8)), attribution.heads[0, 3, ::-1])
+    with pytest.raises(ReportgenError, match="plot: position 2 predicts no generated token; give a step"):
+        RUN.plot("effect", query_pos=2)
     plot = RUN.plot("lens")
     assert np.allclose(values_of(plot), np.exp(lens.logprobs[::-1]))
     assert labels_of(plot.xaxis) == list(RUN.labels[RUN.num_prompt_tokens :])
