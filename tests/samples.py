@@ -14,7 +14,7 @@ from reportgen.evidence.collectors.scores import HeadMeasurer
 from reportgen.evidence.kinds.attribution import FOIL_WITHHELD, Attribution, list_rows
 from reportgen.evidence.kinds.lens import Lens
 from reportgen.evidence.kinds.screening import Screen
-from reportgen.records import FoilToken, Generation, ModelInfo, Prediction, Prompt, Step, Token
+from reportgen.records import FoilToken, Generation, ModelInfo, Prediction, Prompt, Span, Step, Token
 from reportgen.records.evidence import Evidence
 
 HOSTILE = (
@@ -286,6 +286,19 @@ def make_random(
     heads[0] = np.moveaxis(np.add.reduceat(sources, starts, axis=2), 2, 0)
     attribution = replace(attribution, heads=heads, sources=sources, read=sources.sum((0, 1)))
     return replace(capture, triangles=triangles, evidence=capture.evidence.replace(attribution=attribution))
+
+
+def with_spans(capture: Capture) -> Capture:
+    """Return a capture with two spans, the generated tokens as a third, a message that was not found, and weights."""
+    last = capture.num_tokens - 1
+    spans = (Span("cat", 0, 1), Span("rest of it", 3, 4), Span("generated", capture.num_prompt_tokens, last))
+    members = np.array([[span.first <= key <= span.last for span in spans] for key in range(last + 1)])
+    keys = np.concatenate([members, ~members.any(1, keepdims=True)], 1)
+    patterns = capture.attention[...]
+    weights = np.einsum("lhqk,ks,qr->lhrs", patterns, keys, members / members.sum(0))
+    weights[:, :, 0, 1:] = weights[:, :, 1, 2] = np.nan
+    evidence = capture.evidence.replace(spans=weights.astype(np.float32))
+    return replace(capture, spans=spans, unplaced={"user 2": "it is empty"}, evidence=evidence)
 
 
 def with_attribution(capture: Capture, **changes: object) -> Capture:

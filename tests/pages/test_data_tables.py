@@ -14,7 +14,7 @@ import pyarrow.parquet
 import pytest
 from hostile import HOSTILE_STRINGS
 from root import ROOT
-from samples import HOSTILE, make_capture, make_screened, make_token, with_foil
+from samples import HOSTILE, make_capture, make_screened, make_token, with_foil, with_spans
 
 from reportgen.captures.record import Capture
 from reportgen.evidence.kinds import KINDS
@@ -163,9 +163,11 @@ def test_another_reader_of_csv_finds_the_same_texts() -> None:
 
 
 def test_columns_have_a_unit_and_a_definition() -> None:
-    capture = make_capture()
+    capture = with_spans(make_capture())
     ablations = dict.fromkeys(("ablation", "mean-ablation"), capture.evidence.ablations["ablation"])
-    screened = make_screened().replace(ablations=ablations)
+    scores = {**capture.evidence.scores, "retrieval": capture.evidence.scores["sink"]}
+    spans = capture.evidence.spans
+    screened = make_screened().replace(ablations=ablations, spans=spans, scores=scores)
     tables = make_tables(with_foil(replace(capture, evidence=screened)))
     assert set(tables) == set(TABLE_NAMES) == set(COLUMNS)
     assert set(TABLE_NAMES) >= {kind.table for kind in KINDS if kind.table}

@@ -13,7 +13,7 @@ from golden_file import read_golden
 from html_tree import Element, parse_html, shape_of
 from jinja2 import Environment, UndefinedError
 from page_checks import names_read_by
-from samples import HOSTILE, make_capture, make_harmless, make_hostile
+from samples import HOSTILE, make_capture, make_harmless, make_hostile, with_spans
 from unpacking import decode_bytes
 
 from reportgen.evidence.kinds import DEFINITIONS, KINDS
@@ -312,7 +312,7 @@ def test_ids_are_unique_and_references_lead_somewhere() -> None:
 
 def test_scripts_find_the_elements_that_they_ask_for() -> None:
     scripts = str(read_scripts(PAGE_SCRIPTS))
-    page = parse_html(render_page(make_capture()))
+    page = parse_html(render_page(with_spans(make_capture())))
     ids = {element.attributes["id"] for element in page if "id" in element.attributes}
     asked = set(re.findall(r"""(?:getElementById|byId|\$)\(["']([\w-]+)["']\)""", scripts))
     assert {"strip", "claim"} <= asked
@@ -365,7 +365,7 @@ def test_controls_offer_what_was_captured() -> None:
         select.attributes["id"]: [option.attributes.get("value", option.text) for option in select.find("option")]
         for select in page.find("select")
     }
-    scores = [score.name for score in HEAD_SCORES]
+    scores = [score.name for score in HEAD_SCORES if score.name in make_capture().evidence.scores]
     contrasts = ["attribution", "attribution-mean", "runner-up-1", "runner-up-2"]
     assert offered == {
         "by": ["effect", "weight", "pattern", *scores],
@@ -390,6 +390,18 @@ def test_masthead_says_how_much_was_left_out() -> None:
 
     assert facts() == "tiny · 3 × 4 heads · float32"
     assert facts(layers=(2, 5), heads=(1, 3), tags=("a", "b")) == "tiny · 2 of 6 × 2 of 4 heads · float32 · a · b"
+
+
+def test_strip_names_spans_where_they_begin() -> None:
+    page = parse_html(render_page(with_spans(make_capture())))
+    (strip,) = page.find(id="strip")
+    shown = [child.text for child in strip.children if isinstance(child, Element)]
+    assert shown == ["cat", "The", "␣cat", "␣ate", "rest of it", "␣the", "␣mat", "", ".", "␣And", "␣the"]
+    tokens = strip.find(class_="token")
+    marked = [["marked" in token.attributes["class"].split(), token.attributes.get("title", "")] for token in tokens]
+    both = [[True, "cat"]] * 2 + [[False, ""]] + [[True, "rest of it"]] * 2
+    assert marked == [*both, *[[False, ""]] * 3]
+    assert "Not marked: user 2 (it is empty)." in page.find(id="spans")[0].text
 
 
 def test_legends_name_the_scales_of_what_is_drawn() -> None:
@@ -496,7 +508,7 @@ def test_ablation_alone_has_its_figure_and_promises_no_effects() -> None:
 
 
 def test_every_question_mark_opens_its_answer() -> None:
-    page = parse_html(render_page(make_capture()))
+    page = parse_html(render_page(with_spans(make_capture())))
     asked = [button.attributes["popovertarget"] for button in page.find("button", class_="help")]
     answers = [element.attributes["id"] for element in page.find("span", class_="explained")]
     assert asked == answers
