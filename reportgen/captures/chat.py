@@ -124,10 +124,8 @@ class Chat:
         text, other = self.text, self._replace(index, **changes).text
         if text is None or other is None or text == other:
             return None
-        shorter = min(len(text), len(other))
-        first = next((place for place in range(shorter) if text[place] != other[place]), shorter)
-        behind = next((n for n in range(shorter - first) if text[-1 - n] != other[-1 - n]), shorter - first)
-        return first, len(text) - behind
+        first = _count_equal(text, other)
+        return first, len(text) - _count_equal(text[first:][::-1], other[first:][::-1])
 
     def with_parts(self, indices: Iterable[int]) -> Chat:
         """Return the chat with the content of some messages as a list of one part, or as a text if it was a list."""
@@ -245,6 +243,15 @@ def find_chat_warnings(chat: Chat) -> list[str]:
         )
         found.append(f"the chat template writes the date or time, so that the tokens change with the clock; {advice}")
     return found
+
+
+def _count_equal(text: str, other: str) -> int:
+    """Return the length of the common prefix of two texts, by bisection: a loop over long texts would take seconds."""
+    low, high = 0, min(len(text), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if text[:middle] == other[:middle] else (low, middle - 1)
+    return low
 
 
 def _turn(message: Mapping[str, Any]) -> str | list[dict[str, str]]:

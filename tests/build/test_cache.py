@@ -271,7 +271,8 @@ OTHER: dict[str, Any] = {
     "tags": ("b",), "note": "b", "model": "b", "adapter": "b", "layers": parse_selection("1"),
     "heads": parse_selection("1"), "max_new_tokens": 3, "generation": Generation(do_sample=True),
     "add_special_tokens": False, "evidence": ("ablation",), "without": ("lens",), "place": SourceLocation("a.yaml", 7),
-    "chat_template_kwargs": {"think": True}, "continue_final_message": True,
+    "chat_template_kwargs": {"think": True}, "continue_final_message": True, "chat_template": "tool_use",
+    "spans": {"part": "b"}, "foils": ("b",), "continuation": ("b",),
 }  # fmt: skip
 
 

@@ -42,6 +42,27 @@ def test_lengths_and_templates_are_checked_without_weights(model: Path, tmp_path
     assert chat == f"{tmp_path}/prompts.yaml:6: {model} has no chat template; write text, or use a chat model"
 
 
+def test_spans_and_templates_are_checked_at_their_lines(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "prompts.yaml").write_text(
+        f"model: {model}\nprompts:\n- text: the cat and the dog\n  spans:\n    cat: cat\n    bird: owl\n"
+        "- text: the cat and the dog\n  spans: {article: the}\n"
+        "- messages: [{role: user, content: Hi}]\n  spans: {user 1: Hi}\n"
+        "- messages: [{role: user, content: Hi}]\n  chat_template: tool_use\n"
+        "- messages:\n  - {role: assistant, content: null, tool_calls: [{function: {name: f, arguments: {}}}]}\n"
+    )
+    with pytest.raises(PromptFileError) as refused:
+        check_tokens(load_prompts(tmp_path / "prompts.yaml"))
+    found = [line.removeprefix(f"{tmp_path}/prompts.yaml:") for line in str(refused.value).splitlines()]
+    assert found == [
+        "6: spans.bird: 'owl' is not in the text; write it as it stands there",
+        "8: spans.article: 'the' is in the text 2 times; say which with nth: {text: …, nth: 2}",
+        "10: spans.user 1: a message has this name; take another",
+        f"12: {model} has one chat template, without a name; leave chat_template out",
+        f"13: {model}'s chat template leaves out the tool_calls of message 1; leave them out, or use a model that was "
+        "trained to call functions",
+    ]
+
+
 def test_outline_encodes_as_the_model_does(model: Path) -> None:
     outline, loaded = load_outline(str(model)), load_model(str(model), device="cpu")
     assert {weight.device for weight in outline.network.parameters()} == {torch.device("meta")}

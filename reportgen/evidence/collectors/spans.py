@@ -27,7 +27,8 @@ class SpanCollector(KindCollector):
         """Add a block of query rows of a captured layer."""
         if trace.layer not in self.run.layers:
             return
-        weights = trace.weights[self.run.heads].float()
+        heads, weights = self.run.heads, trace.weights
+        weights = (weights if len(heads) == len(weights) else weights[heads]).float()
         own = self._members.to(weights.device)
         queries = own[trace.first : trace.first + weights.shape[1], :-1]
         by_key = weights @ own[: weights.shape[2]]
