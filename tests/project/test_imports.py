@@ -20,7 +20,7 @@ MODULES = sorted(
 WITH_TORCH = {
     "models.config", "models.model", "models.reading",
     "captures.attention", "captures.batches", "captures.capture", "captures.chat", "captures.collector",
-    "captures.tokenization", "captures.generation", "captures.predictions", "build.capture",
+    "captures.spans", "captures.tokenization", "captures.generation", "captures.predictions", "build.capture",
     "build.engines.local", "build.engines.ray", "build.engines.worker",
 }  # fmt: skip
 WITH_TORCH |= {name for name in MODULES if name.startswith("instrumentation.")}
