@@ -111,6 +111,17 @@ def test_one_pass_with_all_evidence_takes_no_more_than_a_second_one(model: Loade
     assert measure(model, 150) <= 1.1 * measure(model, 150, one_pass=False)
 
 
+def test_rollout_holds_three_squares_whatever_the_number_of_layers() -> None:
+    from families import make_network
+
+    network = make_network("llama", num_hidden_layers=9)
+    deep = wrap_model(network, make_tokenizer(), name="deep")
+    bare, rolled = (
+        measure(deep, 120, without=tuple(name for name in WITHOUT if name != kept)) for kept in ("", "rollout")
+    )
+    assert rolled - bare < 3.5 * 4 * 120**2
+
+
 def test_nothing_is_left_after_a_capture(model: LoadedModel) -> None:
     prompt = captures.encode_prompt(model, Prompt(text="The cat ate", max_new_tokens=STEPS))
     with LiveTensors() as live:

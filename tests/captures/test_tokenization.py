@@ -17,6 +17,7 @@ from reportgen.evidence.collectors.rollout import RolloutCollector
 from reportgen.evidence.collectors.scores import ScoresCollector
 from reportgen.evidence.evidence_collector import EvidenceCollector
 from reportgen.evidence.traced_run import TracedRun
+from reportgen.instrumentation.strategy import find_strategy
 from reportgen.models.model import LoadedModel
 from reportgen.records import Prompt, SourceLocation
 from reportgen.records.errors import NotEnoughMemory, PromptError
@@ -76,9 +77,9 @@ def test_named_templates_without_a_default_are_said(names: tuple[str, ...], tiny
 
 
 def test_bytes_of_evidence() -> None:
-    """Rollout holds a matrix of numbers for each layer of the model; scores hold the pairs of equal tokens."""
+    """Rollout holds three matrices of numbers, however many layers there are; scores hold the pairs of equal tokens."""
     different, equal = list(range(1000)), [7] * 1000
-    rollout = 4 * 32 * 1000**2
+    rollout = 4 * 3 * 1000**2
     assert EvidenceCollector.count_bytes(different, 1000, 30) == rollout + 2 * 1000**2
     pairs = 1000 * 999 // 2
     assert EvidenceCollector.count_bytes(equal, 1000, 30) == rollout + 2 * 1000**2 + 32 * pairs
@@ -93,7 +94,7 @@ def test_evidence_takes_what_is_counted(tiny_llama: LoadedModel) -> None:
     rollout, scores = RolloutCollector(TracedRun(given)), ScoresCollector(TracedRun(given))
     for layer in range(3):
         rollout.add(layer, 0, torch.full((4, 300, 300), 1 / 300))
-    held = [rollout._means, scores._measurer.duplicates, scores._measurer.inductions]
+    held = [{**rollout._means, -1: rollout._product}, scores._measurer.duplicates, scores._measurer.inductions]
     tensors = [*held[0].values(), *held[1:]]  # pyright: ignore[reportAttributeAccessIssue]
     assert 3 * 4 * 300**2 < sum(tensor.nbytes for tensor in tensors) <= EvidenceCollector.count_bytes(token_ids, 300, 3)
 
@@ -102,6 +103,7 @@ def test_evidence_counts_before_the_run(tiny_llama: LoadedModel, monkeypatch: py
     prompt = Prompt(text="abcd" * 100, max_new_tokens=0)
     attention = count_bytes(401, 3, 4, fast=True)  # with the token that would be next
     evidence = EvidenceCollector.count_bytes([*range(4)] * 100, 401, 3)
+    find_strategy(tiny_llama.network)  # its test on a few tokens comes first
     leave_free(monkeypatch, attention + evidence // 2)
     with monkeypatch.context() as patched, pytest.raises(NotEnoughMemory, match="over 401 .* its evidence take about"):
         patched.setattr(tiny_llama.network, "forward", lambda *_, **__: pytest.fail("it was run"))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from samples import make_pattern
 
 from reportgen.evidence.collectors.rollout import RolloutCollector
+from reportgen.records.errors import NoEvidence
 
 
 class Text:
@@ -16,17 +18,25 @@ class Text:
         self.token_ids = [0] * num_tokens
 
 
-def roll(*layers: np.ndarray, by_rows: bool = False) -> np.ndarray:
-    """Multiply layers, given two query rows at a time: layer by layer with the last rows first, or row by row."""
+def roll(*layers: np.ndarray) -> np.ndarray:
+    """Multiply layers, given two query rows at a time, with the last rows of a layer first."""
     num_tokens = layers[0].shape[1]
     rollout = RolloutCollector(Text(num_tokens))  # pyright: ignore[reportArgumentType]
-    starts = range(0, num_tokens, 2)
-    blocks = [(layer, first) for layer in range(len(layers)) for first in reversed(starts)]
-    for layer, first in sorted(blocks, key=lambda block: block[1]) if by_rows else blocks:
-        rollout.add(layer, first, torch.from_numpy(layers[layer][:, first : first + 2, : first + 2]))
+    for number, layer in enumerate(layers):
+        for first in reversed(range(0, num_tokens, 2)):
+            rollout.add(number, first, torch.from_numpy(layer[:, first : first + 2, : first + 2]))
     result = rollout.multiply()
     assert result is not None
     return result.numpy()
+
+
+def test_a_layer_that_runs_after_a_later_one_is_refused() -> None:
+    rollout = RolloutCollector(Text(2))  # pyright: ignore[reportArgumentType]
+    for layer in (0, 2):
+        rollout.add(layer, 0, torch.eye(2)[None])
+    rollout.add(3, 0, torch.eye(2)[None])
+    with pytest.raises(NoEvidence, match="its layer 1 runs after layer 3"):
+        rollout.add(1, 0, torch.eye(2)[None])
 
 
 def test_nothing_before_the_first_layer() -> None:
@@ -52,7 +62,6 @@ def test_it_averages_heads_and_multiplies_layers_as_defined() -> None:
     for layer in layers:
         expected = (0.5 * (layer.mean(0) + np.eye(5))) @ expected
     assert np.allclose(roll(*layers), expected, atol=1e-6)
-    assert np.allclose(roll(*layers, by_rows=True), expected, atol=1e-6)
 
 
 def test_rows_sum_to_one_where_a_sink_takes_some() -> None:
