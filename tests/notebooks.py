@@ -33,7 +33,7 @@ def execute(book: Any, folder: Path) -> list[list[Any]]:
     """
     nbformat.write(book, folder / "book.ipynb")
     homes = ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")
-    environment = os.environ | {name: str(folder / name) for name in homes}
+    environment = os.environ | {name: str(folder / name) for name in homes} | {"OMP_NUM_THREADS": "1"}
     with TemporaryDirectory(prefix="rg-") as short:  # names of sockets have a hundred characters at most
         command = [sys.executable, "-c", _EXECUTE, short]
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)

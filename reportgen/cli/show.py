@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 import webbrowser
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -61,7 +62,11 @@ def show(text: str, opens: bool, **settings: Any) -> None:
         progress.stage(prompt, "load")
         model = load_model(prompt.model, **allowed)
         progress.stage(prompt, "capture")
-        captured = capture(model, prompt)
+        with warnings.catch_warnings(record=True) as noted:
+            warnings.simplefilter("always", UserWarning)
+            captured = capture(model, prompt)
+        for warning in noted:
+            progress.warn(prompt, str(warning.message))
         with listen(stop := Stop()):
             outcome = build_site([captured], settings["results"], progress=progress, stop=stop)
     for failure in outcome.failures:

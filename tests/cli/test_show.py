@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import webbrowser
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,13 @@ from html_tree import parse_html
 from tiny import save_llama
 
 from reportgen.build.capture import capture
+from reportgen.captures.tokenization import encode_prompt
 from reportgen.cli import main as cli
 from reportgen.cli import show as command
-from reportgen.models.model import load_model
+from reportgen.models.model import LoadedModel, load_model
 from reportgen.pages.cards import Card
 from reportgen.pages.page import draw_page
-from reportgen.records import Prompt
+from reportgen.records import EncodedPrompt, Prompt
 from reportgen.site.site import Site
 
 TEXT = "The cat ate the mat"
@@ -86,6 +87,16 @@ def test_a_page_of_another_text_is_never_replaced(model: Path, opened: list[str]
     first = "results/word-word-word-word-word-word-word-word-word-word-word-word"
     assert paths == [f"{first}.html", f"{first}-2.html", f"{first}.html"]
     assert len(Site("results").read_cards()) == 2
+
+
+def test_what_may_not_be_meant_is_warned_of(model: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def encode(model: LoadedModel, prompt: Prompt) -> EncodedPrompt:
+        return replace(encode_prompt(model, prompt), warnings=("a token is read twice",))
+
+    monkeypatch.setattr("reportgen.captures.capture.encode_prompt", encode)
+    done = call(model, "--no-open")
+    assert (done.exit_code, len(done.stdout.splitlines())) == (0, 2)
+    assert "warning: the-cat-ate-the-mat: prompt: a token is read twice\n" in done.stderr
 
 
 def test_foils_are_those_of_the_prompt(model: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
