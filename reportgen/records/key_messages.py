@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from numbers import Integral
 from typing import Any
 
@@ -59,12 +60,8 @@ def check_record(record: Any, keys: type[Keys], names: Mapping[str, str] = {}) -
     Raises:
         PromptError: a value is wrong; the message names the first one.
     """
-    field_values = {item.name: getattr(record, item.name) for item in fields(record) if item.name != "place"}
-    values = {
-        names.get(item.name, item.name): _plain(field_values[item.name])
-        for item in fields(record)
-        if item.name in field_values and not _is_default(field_values[item.name], _default_of(item))
-    }
+    given = ((name, getattr(record, name), default) for name, default in _list_defaults(type(record)))
+    values = {names.get(name, name): _plain(value) for name, value, default in given if not _is_default(value, default)}
     for key, value in values.items():
         if value is None:
             raise PromptError(f"{record.place.of(key)}: {key} is None; leave it out to take the default")
@@ -77,12 +74,18 @@ def check_record(record: Any, keys: type[Keys], names: Mapping[str, str] = {}) -
     return {fields_of.get(key, key): value for key, value in checked.items()}
 
 
-def _default_of(item: Field[Any]) -> Any:
-    return item.default if item.default_factory is MISSING else item.default_factory()
+@cache  # a file may hold a hundred thousand prompts
+def _list_defaults(record: type[Any]) -> tuple[tuple[str, Any], ...]:
+    """Return name and default of each field of a record but its place."""
+    return tuple(
+        (item.name, item.default if item.default_factory is MISSING else item.default_factory())
+        for item in fields(record)
+        if item.name != "place"
+    )
 
 
 def _is_default(value: Any, default: Any) -> bool:
-    return type(value) is type(default) and value == default
+    return value is default or (type(value) is type(default) and value == default)
 
 
 def _plain(value: Any) -> Any:

@@ -146,7 +146,7 @@ class Prompt(ShortRepr):
 
     def __post_init__(self) -> None:
         for key in _TEXTS:
-            if any(_HALF_CHARACTER.search(text) for text in _texts_in(getattr(self, key))):
+            if getattr(self, key) and any(_HALF_CHARACTER.search(text) for text in _texts_in(getattr(self, key))):
                 raise self._wrong(f"{key} holds half a character, a lone surrogate; remove it", key)
         from reportgen.records.key_messages import check_record  # imports pydantic, which --help need not wait for
         from reportgen.records.prompt_keys import PromptKeys
