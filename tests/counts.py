@@ -16,6 +16,7 @@ COUNTS = {
     "token texts": (100, 1_000),
     "other examples": (50, 100),
     "GGUF headers": (100, 300),
+    "claims": (120, 1_000),
     "prompt files": (100, 300),
     "capture files": (50, 200),
     "recipes": (150, 4_000),

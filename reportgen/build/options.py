@@ -123,6 +123,8 @@ class Outcome:
         up_to_date: paths of the pages that were up to date and were skipped.
         pruned: paths of the pages that were removed.
         not_run: number of prompts and comparisons that were not run, because the run was stopped.
+        failing_claims: claims that do not hold, with their place in the prompt file and what was measured, in the
+            order of the prompts; also those of pages that were up to date.
         stale: comparisons of earlier runs that show an earlier run of a prompt, each with the slugs of these prompts.
     """
 
@@ -134,6 +136,7 @@ class Outcome:
     up_to_date: tuple[Path, ...] = ()
     pruned: tuple[Path, ...] = ()
     not_run: int = 0
+    failing_claims: tuple[str, ...] = ()
     stale: tuple[tuple[Path, list[str]], ...] = ()
 
     def __repr__(self) -> str:

@@ -13,6 +13,7 @@ from reportgen.build.options import BuildOptions, Outcome, describe_options
 from reportgen.pages.cards import Card, FailureCard, make_failure_card
 from reportgen.records import Comparison, Failure, Prompt
 from reportgen.records.errors import SiteError
+from reportgen.records.prompt import name_claim
 from reportgen.site.shards import write_part
 from reportgen.site.site import Run, Site
 
@@ -139,8 +140,18 @@ class RunReport:
             up_to_date=tuple(self._site.page(slug) for slug in self._up_to_date),
             pruned=tuple(pruned),
             not_run=self._num_not_run,
+            failing_claims=tuple(self._list_failing_claims()),
             stale=tuple((self._site.page(slug), sides) for slug, sides in self._site.find_stale()),
         )
+
+    def _list_failing_claims(self) -> Iterator[str]:
+        for entry in self._entries:
+            card = self._cards.get(entry.slug)
+            for index, claim in enumerate(card.claims if isinstance(card, Card) else ()):
+                if not claim.holds:
+                    name = name_claim(index)
+                    where = f"{entry.place.of(name)}: {name} of {entry.slug}"
+                    yield f"{where} does not hold: {claim.claim}; {claim.found}"
 
     @property
     def _num_not_run(self) -> int:

@@ -112,6 +112,7 @@ _OVERRIDES = ("model", "layers", "heads", "max_new_tokens", "seed", "evidence")
     click.option("--ray-address", help="Cluster, as HOST:PORT. Default: RAY_ADDRESS, or the cluster on this machine."),
     click.option("--workers", type=click.IntRange(min=1), help="Number of workers. Default: one per GPU or node."),
     click.option("--gpus-per-worker", type=AmountType(), help="GPUs per worker. Default: 1 if available."),
+    click.option("--strict", is_flag=True, help="Exit with code 1 if a claim of a prompt does not hold."),
     click.option("--fail-fast", is_flag=True, help="Stop at the first prompt that fails."),
     OPEN,
     VERBOSE,
@@ -192,7 +193,7 @@ def build_chosen(
         update: whether pages of earlier runs stay in the index.
 
     Raises:
-        SystemExit: a prompt or a comparison failed.
+        SystemExit: a prompt or a comparison failed, or with ``--strict`` a claim does not hold.
         KeyboardInterrupt: the run was interrupted.
     """
     from reportgen.cli.progress import watch
@@ -217,7 +218,11 @@ def build_chosen(
         webbrowser.open(outcome.index.resolve().as_uri())
     for error in outcome.broken:
         click.echo(f"failed: {error}", err=True)
-    if outcome.failures or outcome.broken:
+    strict = settings.get("strict", False)
+    if strict or not settings["quiet"]:
+        for claim in outcome.failing_claims:
+            click.echo(claim, err=True)
+    if outcome.failures or outcome.broken or (strict and outcome.failing_claims):
         raise SystemExit(1)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reportgen.captures import record
+from reportgen.evidence.claims import ClaimResult, judge_claims
 from reportgen.evidence.top_heads import EFFECT, TopHead, find_top_heads
 from reportgen.notebook.shown import Shown
 from reportgen.pages.columns import COLUMNS
@@ -46,6 +47,15 @@ class Capture(record.Capture, Shown):
 
     def __dir__(self) -> list[str]:
         return [name for name in super().__dir__() if not name.startswith("_")]
+
+    @property
+    def claims(self) -> tuple[ClaimResult, ...]:
+        """What this capture says of each claim of its prompt: ``holds``, ``value``, ``rank`` and so on.
+
+        Raises:
+            PromptError: a claim is on a head that was not captured, or names a token that is not in the text.
+        """
+        return judge_claims(self)
 
     @property
     def table_names(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import numpy as np
 from reportgen.captures.record import Capture
 from reportgen.evidence.opening import Opening, find_opening
 from reportgen.pages.answer import find_most_read, make_answer
+from reportgen.pages.claims import ClaimOutcome, count_claims, list_outcomes
 from reportgen.pages.encoding import shorten
 from reportgen.pages.panels import measure_map
 from reportgen.pages.sentences import to_json
@@ -63,6 +64,7 @@ class Card:
             none.
         compares: titles of both sides if the page is a comparison; empty otherwise.
         sides: slugs of both sides if the page is a comparison; empty otherwise.
+        claims: what became of the claims of the prompt.
     """
 
     slug: str
@@ -84,6 +86,7 @@ class Card:
     generated_logprob: float | None = None
     compares: tuple[str, ...] = ()
     sides: tuple[str, ...] = ()
+    claims: tuple[ClaimOutcome, ...] = ()
 
     @property
     def href(self) -> str:
@@ -96,6 +99,11 @@ class Card:
         text, title = (" ".join(line.split()) for line in (self.text, self.title))
         is_beginning = title.endswith("…") and text.startswith(title[:-1])
         return "" if text and (is_beginning or text == title) else self.title
+
+    @property
+    def claims_said(self) -> str:
+        """How many of the claims hold; empty without claims."""
+        return f"claims: {count_claims(self.claims)}" if self.claims else ""
 
     @property
     def counts(self) -> str:
@@ -147,6 +155,7 @@ def make_card(capture: Capture) -> Card:
         num_prompt_tokens=capture.num_prompt_tokens,
         num_steps=capture.num_generated_tokens,
         thumbnail=_draw_map(capture, opening),
+        claims=list_outcomes(capture),
         prompt_logprob=mean_logprob(capture.prompt_predictions),
         generated_logprob=mean_logprob(step.raw for step in capture.steps[: capture.num_generated_tokens]),
         **_describe_read(capture, opening),
@@ -159,7 +168,10 @@ def parse_card(values: Mapping[str, Any]) -> Card:
     Raises:
         TypeError: the values do not match the fields of a card.
     """
-    return Card(**{**values, **{name: tuple(values.get(name, ())) for name in ("tags", "compares", "sides")}})
+    values = {**values}
+    tuples = {name: tuple(values.get(name, ())) for name in ("tags", "compares", "sides")}
+    claims = tuple(ClaimOutcome(**claim) for claim in values.get("claims", ()))
+    return Card(**{**values, **tuples, "claims": claims})
 
 
 def make_failure_card(failure: Failure, *, has_earlier_page: bool = False) -> FailureCard:

@@ -30,6 +30,7 @@ from reportgen.pages.assets import (
     read_styles,
 )
 from reportgen.pages.cards import Card, excerpt, make_card
+from reportgen.pages.claims import count_claims, say_claims
 from reportgen.pages.direction import find_direction
 from reportgen.pages.encoding import (
     describe_capture,
@@ -114,6 +115,8 @@ class PageContext:
     link: Link | None
     opening: Opening
     answer: Mapping[str, Any]
+    claims: Sequence[Mapping[str, Any]]
+    claims_count: str
     findings: Mapping[str, Any]
     panels: Mapping[str, Panel | None]
     legends: Mapping[str, Still]
@@ -336,8 +339,19 @@ def _make_parts(capture: Capture, options: PageOptions, card: Card) -> _Parts:
 def _describe(capture: Capture, options: PageOptions) -> dict[str, Any]:
     """Return the texts, rows and settings of a page by their field in ``PageContext``."""
     description = f"Attention of {capture.model.title} on: {excerpt(capture)}"
+    claims = say_claims(capture)
     return {
         "capture": capture,
+        "claims": [
+            {
+                "claim": to_json(said.claim, capture.tokens),
+                "found": to_json(said.found),
+                "verdict": said.verdict,
+                "holds": said.holds,
+            }
+            for said in claims
+        ],
+        "claims_count": count_claims(claims),
         "description": description,
         "link": make_link(options.site_url, capture.prompt.slug, capture.prompt.title, description),
         "legends": _draw_legends(),

@@ -17,7 +17,7 @@ from reportgen.records import Comparison, Generation, ModelInfo, Prompt
 _DTYPES = ("float32", "bfloat16", "float16")
 _GIVEN = (
     "title", "slug", "note", "max_new_tokens", "add_special_tokens", "evidence", "without", "tags", "tools",
-    "chat_template", "chat_template_kwargs", "continue_final_message", "spans",
+    "chat_template", "chat_template_kwargs", "continue_final_message", "spans", "claims",
 )  # fmt: skip
 """Keys of a prompt that are written unchanged if they differ from the default; the other keys need a conversion."""
 _DRAWN_BY = ("max_page_mb", "precision", "site_url")
@@ -110,11 +110,7 @@ def _keys_of(capture: Capture) -> dict[str, Any]:
     else:
         keys["text"] = prompt.text
     keys |= {key: value for key in ("layers", "heads") if (value := str(getattr(prompt, key))) != "all"}
-    keys |= {
-        key: list(value) if isinstance(value, tuple) else value
-        for key in _GIVEN
-        if (value := getattr(prompt, key)) != getattr(defaults, key)
-    }
+    keys |= {key: _plain(value) for key in _GIVEN if (value := getattr(prompt, key)) != getattr(defaults, key)}
     if prompt.continuation:
         (keys["continuation"],) = prompt.continuation
     if prompt.foils:

@@ -27,10 +27,19 @@ from reportgen.records import (
     Prompt,
     SourceLocation,
 )
+from reportgen.records.claim import find_wrong_claims, parse_claim
 from reportgen.records.errors import PromptFileError
 from reportgen.records.generation import SAMPLING_KEYS
 from reportgen.records.key_messages import advise_quotes, describe
-from reportgen.records.prompt import CHAT_KEYS, NOT_GENERATED, NOTHING_TO_CONTINUE, explain_clash, find_wrong_foil
+from reportgen.records.prompt import (
+    CHAT_KEYS,
+    NOT_GENERATED,
+    NOTHING_TO_CONTINUE,
+    explain_clash,
+    find_wrong_foil,
+    list_wrong_heads,
+    name_claim,
+)
 from reportgen.records.prompt_keys import CompareKeys, DefaultKeys, HeadKeys, PromptKeys, prompt_file_schema
 from reportgen.records.selection import Selection
 
@@ -164,6 +173,9 @@ def check_selections(
                     selection.resolve(count)
                 except ValueError as error:
                     problems.add_at(prompt.place, key, f"{key} '{selection}' of {prompt.model}: {error}")
+            for index, wrong in list_wrong_heads(prompt, info.num_layers, info.num_heads):
+                name = name_claim(index)
+                problems.add_at(prompt.place, name, f"{name} on a head of {prompt.model}: {wrong}")
     problems.check_none()
 
 
@@ -278,6 +290,8 @@ def _read_prompt(number: int, data: Any, node: yaml.Node, defaults: _Defaults, p
     if keys and keys.continue_final_message and keys.messages and keys.messages[-1].role != "assistant":
         problems.add(lines["continue_final_message"], f"{where}: {NOTHING_TO_CONTINUE}")
     spans = child_of(node, "spans")
+    claims = child_of(node, "claims")
+    lines = {**lines, **_lines_of_claims(claims[0] if claims else None)}
     lines = {**lines, **{f"spans.{name}": line for name, line in key_lines(spans[0] if spans else None).items()}}
     place = SourceLocation(problems.file, line_of(node), {**defaults.lines, **lines})
     values = _merge(keys.given(), defaults.keys) if keys else {}
@@ -290,6 +304,7 @@ def _read_prompt(number: int, data: Any, node: yaml.Node, defaults: _Defaults, p
             wrong := find_wrong_foil(foils, values.get("max_new_tokens", DEFAULT_NEW_TOKENS))
         ):
             problems.add(lines["foils"], f"{where}: {wrong}")
+        _check_claims(values, foils, lines, where, problems)
     if keys is None or problems:
         inherited = {key: value for key, value in defaults.keys.items() if key in _MODEL_KEYS}
         model_keys = {**inherited, **_readable(data)}
@@ -369,6 +384,28 @@ def _check_continuation(values: Mapping[str, Any], lines: Mapping[str, int], whe
     if values.get("compare") and len(texts) != 2:
         advice = "write a list of two under 'continuation'"
         problems.add(lines["compare"], f"{where}: 'compare' needs two continuations, got {len(texts)}; {advice}")
+
+
+def _check_claims(
+    values: Mapping[str, Any], foils: Sequence[Foil], lines: Mapping[str, int], where: str, problems: Problems
+) -> None:
+    """Check that a prompt measures what its claims are about."""
+    found = find_wrong_claims(
+        [parse_claim(claim) for claim in values.get("claims", ())],
+        evidence=values.get("evidence", ()),
+        without=values.get("without", ()),
+        foils=foils,
+        num_steps=None if "continuation" in values else values.get("max_new_tokens", DEFAULT_NEW_TOKENS),
+    )
+    for index, wrong in found:
+        name = name_claim(index)
+        problems.add(lines[name], f"{name} of {where} {wrong}")
+
+
+def _lines_of_claims(node: yaml.Node | None) -> dict[str, int]:
+    """Return the 1-based line of each claim by its name in messages."""
+    items = node.value if isinstance(node, yaml.SequenceNode) else []
+    return {name_claim(index): line_of(item) for index, item in enumerate(items)}
 
 
 def _compare_continuations(items: Sequence[tuple[Any, yaml.Node]], prompts: Sequence[Prompt]) -> list[Comparison]:

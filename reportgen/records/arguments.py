@@ -62,6 +62,7 @@ class RunArguments(TypedDict, total=False):
     continuation: str | Sequence[str]
     foils: Sequence[str | Foil | FoilArguments]
     without: Sequence[str]
+    claims: Sequence[Mapping[str, Any]]
     spans: Mapping[str, str | Mapping[str, Any]]
 
 

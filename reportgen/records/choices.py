@@ -16,5 +16,10 @@ OPTIONAL = (*USUAL_EVIDENCE, PREDICTIONS, *EXTRA_EVIDENCE)
 """What a prompt can leave out: kinds of evidence, and the predictions of its own tokens."""
 LEFT_OUT = "left out by “without”"
 """Reason why something is missing that a prompt leaves out."""
+HEAD_SCORE_NAMES = (
+    "sink", "sink_weighted", "previous", "duplicate", "induction", "self", "entropy", "distance", "distance_rest",
+    "retrieval",
+)  # fmt: skip
+"""Names of the head scores, whose definitions are in ``evidence.kinds.scores``."""
 ROLES = ("system", "developer", "user", "assistant", "tool")
 """Authors of chat messages."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from reportgen.records.choices import DEFAULT_MODEL, DEFAULT_NEW_TOKENS
+from reportgen.records.claim import Claim, explain_head, find_wrong_claims, parse_claim
 from reportgen.records.errors import PromptError
 from reportgen.records.generation import SAMPLING_KEYS, Generation
 from reportgen.records.model import name_with_adapter
@@ -34,7 +35,7 @@ NOTHING_TO_CONTINUE = (
 NOT_GENERATED = "a continuation is given, not generated"
 _TEXTS = (
     "text", "title", "note", "tags", "messages", "tools", "chat_template", "chat_template_kwargs", "model", "adapter",
-    "continuation", "foils", "spans",
+    "continuation", "foils", "spans", "claims",
 )  # fmt: skip
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
@@ -113,6 +114,7 @@ class Prompt(ShortRepr):
             a prompt each, which ``name_pages`` makes. Without one, tokens are generated.
         foils: tokens that the written tokens are compared with; a text stands for a foil of the first step.
         without: what to leave out, of ``OPTIONAL``: kinds of evidence, and ``predictions`` of the prompt's tokens.
+        claims: what the build checks against its numbers, each such as ``{"head": "L21H6", "effect": "> 1"}``.
         place: location of the prompt in its file; ignored when prompts are compared.
     """
 
@@ -138,6 +140,7 @@ class Prompt(ShortRepr):
     continuation: tuple[str, ...] = ()
     foils: tuple[Foil | str, ...] = ()
     without: tuple[str, ...] = ()
+    claims: tuple[Mapping[str, Any], ...] = ()
     place: SourceLocation = field(default_factory=SourceLocation, compare=False, repr=False)
 
     if TYPE_CHECKING:  # what is given is converted to the types of the fields
@@ -178,6 +181,8 @@ class Prompt(ShortRepr):
         for key, message in self.generation.find_problems(self.max_new_tokens):
             yield "generation", f"generation.{key} {message}"
         yield from self._find_wrong_steps()
+        for index, wrong in list_wrong_claims(self, None if self.continuation else self.max_new_tokens):
+            yield name_claim(index), f"{name_claim(index)} {wrong}"
 
     def _find_wrong_steps(self) -> Iterator[tuple[str, str]]:
         """Yield what is wrong about the tokens behind the prompt."""
@@ -196,12 +201,43 @@ class Prompt(ShortRepr):
         return tuple(Foil(foil) if isinstance(foil, str) else foil for foil in self.foils)
 
     @property
+    def parsed_claims(self) -> tuple[Claim, ...]:
+        """The claims as records."""
+        return tuple(parse_claim(claim) for claim in self.claims)
+
+    @property
     def runs_on(self) -> str:
         """Name of the model, followed by that of its adapter if it has one."""
         return name_with_adapter(self.model, self.adapter)
 
     def _wrong(self, message: str, key: str) -> PromptError:
         return PromptError(f"{self.place.of(key)}: {message}")
+
+
+def name_claim(index: int) -> str:
+    """Return what a claim is called in messages, and in the lines of a place, by its 0-based index."""
+    return f"claims[{index + 1}]"
+
+
+def list_wrong_claims(
+    prompt: Prompt, num_steps: int | None, advice: str = "raise max_new_tokens"
+) -> Iterator[tuple[int, str]]:
+    """Yield the index of each claim that a prompt cannot answer, and why; see ``claim.find_wrong_claims``."""
+    return find_wrong_claims(
+        prompt.parsed_claims,
+        evidence=prompt.evidence,
+        without=prompt.without,
+        foils=prompt.resolved_foils,
+        num_steps=num_steps,
+        advice=advice,
+    )
+
+
+def list_wrong_heads(prompt: Prompt, num_layers: int, num_heads: int) -> Iterator[tuple[int, str]]:
+    """Yield the index of each claim on a head that a model or the selection of a prompt lacks, and why."""
+    for index, claim in enumerate(prompt.parsed_claims):
+        if claim.head and (wrong := explain_head(claim.head, num_layers, num_heads, prompt.layers, prompt.heads)):
+            yield index, wrong
 
 
 def find_wrong_foil(foils: Iterable[Foil], num_steps: int, advice: str = "raise max_new_tokens") -> str:

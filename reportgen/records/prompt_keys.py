@@ -22,7 +22,15 @@ from pydantic import (
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticKnownError
 
-from reportgen.records.choices import DEFAULT_MODEL, DEFAULT_NEW_TOKENS, EXTRA_EVIDENCE, OPTIONAL, ROLES
+from reportgen.records.choices import (
+    DEFAULT_MODEL,
+    DEFAULT_NEW_TOKENS,
+    EXTRA_EVIDENCE,
+    HEAD_SCORE_NAMES,
+    OPTIONAL,
+    ROLES,
+)
+from reportgen.records.claim import CLAIM_KEYS, KEYS_OF_CLAIMS, parse_claim
 from reportgen.records.selection import Selection, parse_selection
 from reportgen.records.slug import SLUG_PATTERN, check_slug
 from reportgen.records.span import RESERVED_SPANS
@@ -150,6 +158,11 @@ def _select(value: Any) -> Selection:
     except ValueError as error:
         reason = str(error) if len(str(error)) < 100 else f"{str(error)[:80]}…"
         raise ValueError(f"cannot be read: {reason}; write numbers, ranges such as 0-4, 20-23, or all") from error
+
+
+def _check_claim(claim: Any) -> Any:
+    parse_claim(claim)
+    return claim
 
 
 def _plain(value: Any) -> Any:
@@ -282,6 +295,54 @@ Continuations = Annotated[
 AnyFoil = Annotated[FoilKeys, BeforeValidator(_make_foil), WithJsonSchema(_FOIL_SCHEMA)]
 
 
+_BOUND_SCHEMA = {"type": "string", "pattern": r"^\s*[<>]=?\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*$"}
+_HEAD_SCHEMA = {"type": "string", "pattern": "^L[0-9]+ ?H[0-9]+$"}
+_TOKEN_SCHEMA = {"type": "string", "minLength": 1}
+_PLACE_SCHEMA = {
+    "anyOf": [
+        {"type": "integer", "minimum": 0},
+        _TOKEN_SCHEMA,
+        {
+            "type": "object",
+            "properties": {"token": _TOKEN_SCHEMA, "nth": {"type": "integer", "minimum": 1}},
+            "required": ["token"],
+            "additionalProperties": False,
+        },
+    ]
+}
+_CLAIM_PROPERTIES = {
+    **dict.fromkeys(CLAIM_KEYS, _BOUND_SCHEMA),
+    **dict.fromkeys(("head", *EXTRA_EVIDENCE), _HEAD_SCHEMA),
+    **dict.fromkeys(("token", "against"), _TOKEN_SCHEMA),
+    **dict.fromkeys(("from", "to"), _PLACE_SCHEMA),
+    "step": {"type": "integer", "minimum": 0},
+}
+
+
+def _make_claim_schema(measure: str, *required: str, **more: Any) -> dict[str, Any]:
+    """Return the schema of the claims on a measure; ``properties`` are added to those of its keys."""
+    properties = {key: _CLAIM_PROPERTIES[key] for key in KEYS_OF_CLAIMS[measure]} | more.pop("properties", {})
+    closed = {"required": list(required), "additionalProperties": False}
+    return {"type": "object", "properties": properties, **closed, **more}
+
+
+_CLAIM_SCHEMA = {
+    "oneOf": [
+        _make_claim_schema("weight", "head", "weight", "from", "to"),
+        _make_claim_schema("effect", "head", "effect"),
+        _make_claim_schema(
+            HEAD_SCORE_NAMES[0],
+            "head",
+            properties=dict.fromkeys(HEAD_SCORE_NAMES, _BOUND_SCHEMA),
+            oneOf=[{"required": [name]} for name in HEAD_SCORE_NAMES],
+        ),
+        *(_make_claim_schema(name, name, "change") for name in EXTRA_EVIDENCE),
+        _make_claim_schema("token", "token", anyOf=[{"required": ["prob"]}, {"required": ["rank"]}]),
+    ]
+}
+AnyClaim = Annotated[dict[str, Any], PlainValidator(_check_claim), WithJsonSchema(_CLAIM_SCHEMA)]
+
+
 class DefaultKeys(Keys):
     """Defaults of the keys of all prompts."""
 
@@ -366,6 +427,24 @@ class PromptKeys(DefaultKeys):
         description="Named parts of the text, each as a text that is in it once, or with nth, the number of its "
         "occurrence; weights and effects are summed by them.",
         examples=[{"needle": {"text": "the code is 4217", "nth": 2}, "question": "What is the code?"}],
+    )
+    claims: Annotated[list[AnyClaim], AfterValidator(_check_some)] | None = Field(
+        None,
+        description="What you say about the run, which the build checks: the page says what holds, what was measured "
+        "and how many of all heads would pass. docs/how-to/claims.md has the grammar.",
+        json_schema_extra={
+            "minItems": 1,
+            "examples": [
+                [
+                    {"head": "L21H6", "from": "last", "to": " France", "weight": "> 0.8"},
+                    {"head": "L21H6", "effect": "> 1", "rank": "<= 1"},
+                    {"head": "L21H6", "effect": "> 0.5", "to": " France", "against": " London"},
+                    {"head": "L5H1", "induction": "> 0.5"},
+                    {"ablation": "L21H6", "change": "< -0.5"},
+                    {"token": " Paris", "prob": "> 0.5", "rank": "<= 1"},
+                ]
+            ],
+        },
     )
     title: Words | None = Field(None, description="Heading of the page. Default: the start of the text.")
     slug: Slug | None = Field(None, description="File name of the page without .html; unique in the file.")

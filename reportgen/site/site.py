@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -470,7 +470,8 @@ def _is_earlier(outcome: Mapping[str, Any], key: str) -> bool:
 def _describe_card(card: Card | FailureCard, key: str) -> dict[str, Any]:
     same = {"slug": card.slug, "title": card.title, "model": card.model}
     if isinstance(card, Card):
-        return {**same, "status": "written", "page": card.href, "key": key}
+        claims = [asdict(claim) for claim in card.claims]
+        return {**same, "status": "written", "page": card.href, "key": key, **({"claims": claims} if claims else {})}
     return {**same, "status": "failed", "error": card.error, "earlier_page": card.earlier_page, "key": key}
 
 

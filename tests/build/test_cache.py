@@ -272,7 +272,7 @@ OTHER: dict[str, Any] = {
     "heads": parse_selection("1"), "max_new_tokens": 3, "generation": Generation(do_sample=True),
     "add_special_tokens": False, "evidence": ("ablation",), "without": ("lens",), "place": SourceLocation("a.yaml", 7),
     "chat_template_kwargs": {"think": True}, "continue_final_message": True, "chat_template": "tool_use",
-    "spans": {"part": "b"}, "foils": ("b",), "continuation": ("b",),
+    "spans": {"part": "b"}, "foils": ("b",), "continuation": ("b",), "claims": ({"token": "b", "prob": "> 0.5"},),
 }  # fmt: skip
 
 

@@ -162,6 +162,17 @@ sampled = st.builds(
     seed=st.integers(0, 2**32 - 1),
 )  # fmt: skip
 selections = st.lists(st.integers(-30, 30), min_size=1, max_size=4)
+heads = st.builds("L{}H{}".format, st.integers(0, 99), st.integers(0, 99))
+bounds = st.builds("{} {!r}".format, st.sampled_from(["<", "<=", ">", ">="]), st.floats(-1e6, 1e6))
+ranks = st.builds("{} {}".format, st.sampled_from(["<", "<=", ">", ">="]), st.integers(1, 999))
+at = st.integers(0, 99) | words | st.fixed_dictionaries({"token": words}, optional={"nth": st.integers(1, 9)})
+ranked = {"rank": ranks}
+claims = st.one_of(
+    st.fixed_dictionaries({"head": heads, "from": at, "to": at, "weight": bounds}, optional=ranked),
+    st.fixed_dictionaries({"head": heads, "effect": bounds}, optional={**ranked, "to": at, "step": st.just(0)}),
+    st.fixed_dictionaries({"head": heads, "induction": bounds}, optional=ranked),
+    st.fixed_dictionaries({"token": words, "prob": bounds}, optional={**ranked, "step": st.just(0)}),
+)
 others = st.fixed_dictionaries(
     {"slug": st.from_regex("[A-Za-z0-9_][A-Za-z0-9_-]{0,20}", fullmatch=True).filter(
         lambda slug: slug.lower() not in RESERVED_SLUGS), "title": words},
@@ -172,12 +183,20 @@ others = st.fixed_dictionaries(
             {"text": words, "nth": st.integers(1, 9)}), min_size=1, max_size=2),
         "add_special_tokens": st.booleans(), "evidence": st.just(("ablation",)), "generation": sampled,
         "foils": st.lists(words, min_size=1, max_size=2, unique=True),
+        "continuation": st.tuples(words), "claims": st.lists(claims, min_size=1, max_size=3).map(tuple),
         "without": st.lists(st.sampled_from(("lens", "predictions")), min_size=1, unique=True).map(tuple),
     },
 )  # fmt: skip
-prompts = st.builds(
-    lambda asked, keys: Prompt(**{**asked, **keys}), st.fixed_dictionaries({"text": words}) | chats, others
-)
+
+
+def make_prompt(asked: dict[str, Any], keys: dict[str, Any]) -> Prompt:
+    """Return a prompt whose keys fit one another."""
+    if "continuation" in keys:  # nothing is generated
+        keys = {key: value for key, value in keys.items() if key not in ("max_new_tokens", "generation")}
+    return Prompt(**{**asked, **keys})
+
+
+prompts = st.builds(make_prompt, st.fixed_dictionaries({"text": words}) | chats, others)
 
 
 @settings(max_examples=count("recipes"), deadline=None)
@@ -216,6 +235,8 @@ def test_recipe_has_every_field_of_a_prompt() -> None:
         "without",
         "generation",
         "foils",
+        "continuation",
+        "claims",
     }
     assert drawn | {"place"} == {item.name for item in fields(Prompt)}
 
