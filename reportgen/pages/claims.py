@@ -12,7 +12,7 @@ from reportgen.evidence.claims import ClaimResult, judge_claims
 from reportgen.evidence.kinds.scores import HEAD_SCORES
 from reportgen.pages.sentences import to_text
 from reportgen.records.claim import EFFECT, TOKEN, WEIGHT, Bound
-from reportgen.records.sentences import HeadPart, Sentence, TokenPart, format_percent, make_sentence
+from reportgen.records.sentences import HeadPart, Sentence, TokenPart, make_sentence
 
 _SIGNS = {"<": "<", "<=": "≤", ">": ">", ">=": "≥"}
 _MOST_DIGITS = 9
@@ -26,17 +26,12 @@ class SaidClaim:
     Attributes:
         claim: the claim.
         found: the measured value, its rank, and how many heads would pass; or why there is no value.
-        verdict: ``holds``, ``does not hold``, or ``n/a``, which does not hold either.
+        holds: whether it holds.
     """
 
     claim: Sentence
     found: Sentence
-    verdict: str
-
-    @property
-    def holds(self) -> bool:
-        """Whether the claim holds."""
-        return self.verdict == "holds"
+    holds: bool
 
 
 @dataclass(frozen=True)
@@ -65,14 +60,7 @@ class ClaimOutcome:
 def say_claims(capture: Capture, results: Sequence[ClaimResult] | None = None) -> list[SaidClaim]:
     """Return the claims of a capture in words; ``results`` are those of ``judge_claims``, if they are known."""
     results = judge_claims(capture) if results is None else results
-    return [
-        SaidClaim(
-            _say_claim(capture, result),
-            _say_found(result),
-            "holds" if result.holds else "n/a" if result.value is None else "does not hold",
-        )
-        for result in results
-    ]
+    return [SaidClaim(_say_claim(capture, result), _say_found(result), result.holds) for result in results]
 
 
 def list_outcomes(capture: Capture) -> tuple[ClaimOutcome, ...]:
@@ -132,25 +120,23 @@ def _say_head(capture: Capture, result: ClaimResult) -> Sentence:
 def _say_found(result: ClaimResult) -> Sentence:
     if result.value is None:
         return (f"n/a: {result.missing}",)
-    bound = result.claim.bound
+    measured = f"measured {_format(result.value, result.claim.bound)}, rank {result.rank:,}"
     if result.claim.measure == TOKEN:
-        return (f"measured {format_percent(result.value)}, rank {result.rank:,}",)
-    assert bound is not None
-    measured = f" with a value, of {result.num_heads:,}" if result.num_measured != result.num_heads else ""
-    heads = f"{result.num_measured:,} heads{measured}"
-    would = f"{result.num_passing:,} of {heads} would pass"
-    return (f"measured {_format(result.value, bound)}, rank {result.rank:,}; {would}",)
+        return (measured,)
+    measured += " from the lowest" if result.claim.counts_from_lowest else ""
+    with_value = f" with a value, of {result.num_heads:,}" if result.num_measured != result.num_heads else ""
+    return (f"{measured}; {result.num_passing:,} of {result.num_measured:,} heads{with_value} would pass",)
 
 
 def _say_bound(bound: Bound) -> str:
     return str(bound).replace(bound.sign, _SIGNS[bound.sign]).replace("-", "−")
 
 
-def _format(value: float, bound: Bound) -> str:
+def _format(value: float, bound: Bound | None) -> str:
     """Return a value with as many digits as it takes to see on which side of a bound it is, three at least."""
     for digits in range(3, _MOST_DIGITS + 1):
         text = f"{value:.{digits}g}"
-        if bound.holds(float(text)) == bound.holds(value):
+        if bound is None or bound.holds(float(text)) == bound.holds(value):
             break
     return text.replace("-", "−")
 

@@ -346,7 +346,6 @@ def _describe(capture: Capture, options: PageOptions) -> dict[str, Any]:
             {
                 "claim": to_json(said.claim, capture.tokens),
                 "found": to_json(said.found),
-                "verdict": said.verdict,
                 "holds": said.holds,
             }
             for said in claims

@@ -42,7 +42,8 @@ def test_page_says_what_holds_in_words() -> None:
         "✓ holds L1 H0 reads ␣mat at . with weight > 0.9: measured 1, rank 1; 3 of 12 heads would pass",
         "✗ does not hold L2 H0 adds > 0.61 logits to ␣And over its alternatives, and has rank ≤ 1 of all heads: "
         "measured 0.6, rank 1; 0 of 12 heads would pass",
-        "✗ n/a L0 H3 reads The at position 12 with weight < 1: n/a: the text has no position 12, it ends with 7",
+        "✗ does not hold L0 H3 reads The at position 12 with weight < 1: n/a: the text has no position 12, it ends "
+        "with 7",
     ]
     assert [item.find("b")[0].attributes["class"] for item in section.find("li")] == [
         "verdict holds", "verdict", "verdict",
@@ -99,7 +100,7 @@ def test_some_heads_without_a_value_are_counted() -> None:
         {"ablation": "L1H3", "change": "<= 0"},
     )
     (outcome,) = list_outcomes(claimed)
-    assert outcome.found.endswith("; 9 of 9 heads with a value, of 12 would pass")
+    assert outcome.found == "measured −0.6, rank 1 from the lowest; 9 of 9 heads with a value, of 12 would pass"
 
 
 def test_card_counts_what_holds_and_comes_back_from_json() -> None:
