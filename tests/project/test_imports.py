@@ -25,7 +25,7 @@ WITH_TORCH = {
 }  # fmt: skip
 WITH_TORCH |= {name for name in MODULES if name.startswith("instrumentation.")}
 WITH_TORCH |= {name for name in MODULES if name.startswith("evidence.") and ".kinds." not in name} - {
-    "evidence.default_head", "evidence.opening", "evidence.reads", "evidence.top_heads",
+    "evidence.claims", "evidence.default_head", "evidence.opening", "evidence.reads", "evidence.top_heads",
 }  # fmt: skip
 HEAVY = ("torch", "transformers", "peft", "ray")
 
