@@ -6,13 +6,11 @@ They are wider than the fields of ``Prompt`` and ``Generation``, which convert w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Required, TypeAlias, TypedDict
+from typing import Any, Literal, Required, TypeAlias, TypedDict
 
 from reportgen.records.generation import Generation
+from reportgen.records.prompt import Foil
 from reportgen.records.selection import Selection
-
-if TYPE_CHECKING:
-    from reportgen.records.prompt import Foil
 
 SelectionLike: TypeAlias = Selection | int | str | Sequence[int | str]
 """Layers or heads as a number, a text such as ``"0-4, -1"``, a range, or a list of numbers and texts."""

@@ -57,7 +57,7 @@ def test_keys_replace_those_of_a_prompt() -> None:
     ("keys", "what"),
     [
         ({"layer": "1"}, "capture: unknown argument 'layer'; did you mean 'layers'?"),
-        ({"place": 1}, "capture: unknown argument 'place'; there are add_special_tokens, chat_template_kwargs, "),
+        ({"place": 1}, "capture: unknown argument 'place'; there are add_special_tokens, chat_template, "),
         ({"model": "gpt2"}, "capture() got multiple values for argument 'model'"),
     ],
 )
