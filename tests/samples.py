@@ -356,3 +356,11 @@ def with_foil(capture: Capture) -> Capture:
     foil = FoilToken(make_token(" dog", 99), 0, -2.5, 3)
     prompt = replace(capture.prompt, foils=(" dog",))
     return replace(capture, prompt=prompt, foils=(foil,), evidence=evidence)
+
+
+def make_whole() -> Capture:
+    """Return a capture that has rows for every table: screened ablation, spans, retrieval, and a foil."""
+    capture = with_spans(make_capture())
+    scores = {**capture.evidence.scores, "retrieval": capture.evidence.scores["sink"]}
+    evidence = make_screened().replace(spans=capture.evidence.spans, scores=scores)
+    return with_foil(replace(capture, evidence=evidence))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Protocol
 
@@ -23,7 +24,7 @@ from reportgen.pages.artifacts import Artifacts, render_comparison_artifacts
 from reportgen.pages.cards import Card, FailureCard
 from reportgen.pages.data_tables import check_format
 from reportgen.pages.links import check_site_url
-from reportgen.prompts.prompt_file import name_pages
+from reportgen.prompts.slugs import count_pages, name_pages
 from reportgen.records import Comparison, Failure, Prompt
 from reportgen.records.errors import (
     CaptureFileError,
@@ -100,7 +101,8 @@ def _name_all(items: Sequence[Prompt | Capture]) -> tuple[tuple[Prompt, ...], di
         prompts.append(replace(prompt, slug="") if item is not prompt and prompt.slug in taken else prompt)
         taken.add(prompt.slug)
     named = name_pages(prompts)
-    pairs = zip(named, items, strict=True)
+    owners = chain.from_iterable(repeat(item, count_pages(prompt)) for item, prompt in zip(items, prompts, strict=True))
+    pairs = zip(named, owners, strict=True)
     return named, {prompt.slug: replace(item, prompt=prompt) for prompt, item in pairs if isinstance(item, Capture)}
 
 

@@ -88,6 +88,11 @@ def name_page(prompt: Prompt) -> Prompt:
     return named
 
 
+def count_pages(prompt: Prompt) -> int:
+    """Return for how many pages a prompt stands: its return sequences, or its continuations."""
+    return sum(1 for _ in _split(prompt))
+
+
 def _split(prompt: Prompt) -> Iterator[Prompt]:
     """Yield a prompt for each return sequence or continuation; the prompt itself if it has no several."""
     if len(prompt.continuation) > 1:

@@ -111,7 +111,7 @@ def test_span_that_is_not_there_once_is_an_error_with_its_line(
     [
         ("{}", "spans of prompt 1 has no entry; add a name and a text"),
         ("[a]", "spans of prompt 1 must be a mapping of keys, got a list"),
-        ("{rest: a}", "spans of prompt 1 has the name 'rest'; take another, and none of generated, rest"),
+        ("{rest: a}", "spans of prompt 1 has the name 'rest'; take another, and none of generated, given, rest"),
         ("{x: 4217}", "spans of prompt 1 .x must be a text, or {text: …, nth: 2}; put numbers in quotes"),
         ("{x: ''}", "spans of prompt 1 .x must be a text"),
         ("{x: {nth: 2}}", "spans of prompt 1 .x must be a text"),

@@ -62,7 +62,9 @@ def count(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, str], list[Any]]:
 
 
 def test_every_usual_kind_can_be_left_out() -> None:
-    assert {kind.name for kind in KINDS} - {"ablations", "screening"} == set(USUAL_EVIDENCE)
+    """Ablation is measured on request, spans and foils where they are given."""
+    asked = {"ablations", "foil_ablations", "screening", "spans"}
+    assert {kind.name for kind in KINDS} - asked == set(USUAL_EVIDENCE)
 
 
 @pytest.mark.parametrize("left", [*((name,) for name in (*USUAL_EVIDENCE, "predictions")), ("lens", "attribution")])

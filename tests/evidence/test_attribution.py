@@ -334,7 +334,8 @@ def test_capture_is_never_lost_for_its_evidence(tiny_llama: LoadedModel, monkeyp
     evidence = made.evidence
     assert made.attention[0, 0].shape == (15, 15)
     assert evidence.scores == {}
-    assert set(evidence.missing) == {*EVIDENCE_TYPES} - {"screening"}  # which an ablation that failed does not need
+    # An ablation that failed needs no estimates; no foil and no span was given.
+    assert set(evidence.missing) == {*EVIDENCE_TYPES} - {"screening", "foil_ablations", "spans"}
     assert all("RuntimeError: no kernel image" in reason for reason in evidence.missing.values())
     assert (evidence.attribution, evidence.lens, evidence.value_norms, evidence.rollout) == (None,) * 4
     assert evidence.ablations == {}

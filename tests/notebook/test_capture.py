@@ -41,11 +41,12 @@ def test_it_equals_the_record_and_comes_back_from_a_file(tmp_path: Path) -> None
 
 def test_completion_shows_the_public_names_and_nothing_else() -> None:
     assert dir(RUN) == [
-        "attention", "drift_limit", "evidence", "generated_text", "has_all_heads", "heads", "is_forecast", "labels",
-        "layer_type", "layer_types", "layers", "load", "logprob_drift", "model", "num_generated_tokens",
-        "num_prompt_tokens", "num_tokens", "plot", "prompt", "prompt_predictions", "query_pos_of_step", "row", "save",
-        "show", "sink_mass", "steps", "strategy", "table", "table_names", "to_html", "to_pandas", "to_polars", "tokens",
-        "top_heads", "triangles", "versions",
+        "attention", "claims", "drift_limit", "evidence", "foil_of_step", "foils", "generated_text", "has_all_heads",
+        "heads", "is_forecast", "is_given", "labels", "layer_type", "layer_types", "layers", "load", "logprob_drift",
+        "measured_foils", "model", "num_generated_tokens", "num_prompt_tokens", "num_tokens", "origin", "plot",
+        "prompt", "prompt_predictions", "query_pos_of_step", "row", "save", "show", "sink_mass", "spans", "steps",
+        "strategy", "table", "table_names", "to_html", "to_pandas", "to_polars", "tokens", "top_heads", "triangles",
+        "unplaced", "versions",
     ]  # fmt: skip
     assert all(hasattr(RUN, name) for name in dir(RUN))
 
@@ -112,7 +113,7 @@ def test_types_of_columns() -> None:
     ("run", "name", "message"),
     [
         (RUN, "head", "table: there is no table 'head'; did you mean 'heads'?"),
-        (RUN, "zzz", "table: there is no table 'zzz'; there are columns, tokens, steps, heads, attribution, "),
+        (RUN, "zzz", "table: there is no table 'zzz'; there are columns, tokens, steps, foils, heads, attribution, "),
         (
             replace(RUN, evidence=RUN.evidence.replace(ablations={})), "ablation",
             "table: this capture has no 'ablation'; capture it again with evidence=['ablation']",
@@ -146,9 +147,13 @@ def test_tables_as_data_frames(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, name, SimpleNamespace(DataFrame=make_frame, **types))
     assert RUN.to_pandas("lens") == RUN.to_polars("lens") == "frame"
     (arrays, _), (lists, settings) = made
-    assert {name: values.tolist() for name, values in arrays.items()} == lists == make_tables(RUN)["lens"]
+    assert lists == make_tables(RUN)["lens"]
+    empty = {"against_token_id": "Int64", "against_text": "String", "logit_difference": "Float64"}  # without foils
+    assert {name: values.tolist() for name, values in arrays.items() if name not in empty} == {
+        name: values for name, values in lists.items() if name not in empty
+    }
     # The first value of a column may be a missing one, and all of them may be.
-    assert settings == {"infer_schema_length": None, "schema_overrides": {}}
+    assert settings == {"infer_schema_length": None, "schema_overrides": empty}
     run = take_over(replace(make_capture(), evidence=RUN.evidence.replace(attribution=None)))
     scores = {name: np.full((3, 4), np.nan, np.float32) for name in ("induction", "distance")}
     replace(run, evidence=run.evidence.replace(scores=scores)).to_polars("heads")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import html
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from root import ROOT
-from samples import make_capture, make_screened
+from samples import make_whole
 
 from reportgen.evidence.kinds.scores import HEAD_SCORES
 from reportgen.notebook.capture import take_over
@@ -22,7 +21,7 @@ ROWS = [
     for line in TEXT.partition("## Names")[2].partition("\n## ")[0].splitlines()
     if line.startswith("| ") and not line.startswith("| on a page")
 ]
-RUN = take_over(replace(make_capture(), evidence=make_screened()))
+RUN = take_over(make_whole())
 PAGE = html.unescape(re.sub("<[^>]+>", " ", render_page(RUN).partition("<main")[2].partition("</main>")[0])).lower()
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from samples import make_capture, make_screened
+from samples import make_capture, make_whole
 
 from reportgen.pages.artifacts import render_artifacts
 from reportgen.pages.assets import BOKEH_FILE
@@ -109,7 +108,7 @@ def test_pruning_keeps_files_that_have_the_names_of_ours(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("kind", EXPORT_FORMATS)
 def test_tables_are_known_by_what_is_in_them(tmp_path: Path, kind: str) -> None:
-    written = encode_tables(replace(make_capture(), evidence=make_screened()), kind)
+    written = encode_tables(make_whole(), kind)
     assert {Path(name).stem for name in written} == set(TABLE_NAMES)
     for name, content in written.items():
         (tmp_path / name).write_bytes(content)
