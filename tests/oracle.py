@@ -139,7 +139,8 @@ def define_effects(run: ExactRun, query_pos: int, token_id: int, foil: int | Non
     weights[token_id] = 0
     weights /= weights.sum()
     if foil is not None:
-        weights = np.eye(len(weights))[foil]
+        weights = np.zeros(len(weights))
+        weights[foil] = 1
     unembedding = run.network.get_output_embeddings().weight.detach().numpy()
     last = run.given["model.norm"][query_pos].numpy()
     norm: Any = run.network.get_submodule("model.norm")

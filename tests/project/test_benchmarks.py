@@ -23,9 +23,9 @@ pytestmark = pytest.mark.system
 
 BENCHMARKS = {
     "index": ("answers", "--quick"),
+    "gpu": ("largest difference from eager", "--tiny"),
     "evidence": ("ratio", "--quick"),
     "resume": ("up to date after, s", "--quick"),
-    "gpu": ("largest difference from eager", "--tiny"),
     "start": ("beyond torch, s", ""),
     "page": ("tokens", "--quick"),
     "draw": ("capture, MB", "--quick"),
@@ -35,7 +35,7 @@ BENCHMARKS = {
 }
 """A column of each table, and the quickest way to it.
 
-First come one in a browser, one of the model, one of a site, and one that needs a GPU for more than its tiny network.
+First come one in a browser, and one that needs a GPU for more than its tiny network.
 """
 
 
