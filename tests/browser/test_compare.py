@@ -18,7 +18,7 @@ from samples import HOSTILE, make_capture, make_token
 
 from reportgen.captures.record import Capture
 from reportgen.pages.alignment import slim
-from reportgen.pages.compare import render_comparison
+from reportgen.pages.compare import draw_comparison, render_comparison
 from reportgen.pages.palettes import SIDES
 from reportgen.records import Comparison, Token
 from reportgen.site.site import Site
@@ -105,6 +105,20 @@ def open_first(new_reader: Callable[..., Reader], pages: dict[str, str]) -> Call
         return reader
 
     return open_
+
+
+def test_long_titles_of_both_sides_stay_in_their_columns(new_reader: Callable[..., Reader], tmp_path: Path) -> None:
+    """Also where they are no links, because no index stands beside the page."""
+    titled = replace(CAT, prompt=replace(CAT.prompt, title="The lighthouse keeper walked along the shore " * 3))
+    page = tmp_path / "titles.html"
+    html, _ = draw_comparison(Comparison(("a", "b"), title="a", slug="a"), titled, titled, has_index=False)
+    page.write_text(html, encoding="utf-8")
+    reader = new_reader().open(page.as_uri()).look_at("difference")
+    inside = """() => [...document.querySelectorAll(".part")].map((part) => {
+      const [own, ...titles] = [part, ...part.querySelectorAll("h3 > *")].map((one) => one.getBoundingClientRect());
+      return titles.every((title) => title.right <= own.right + 1);
+    })"""
+    assert reader.page.evaluate(inside) == [True] * 3
 
 
 def test_page_opens_on_the_head_that_differs_most(new_reader, pages: dict[str, str]) -> None:

@@ -11,9 +11,10 @@ reportgen.colors = (() => {
     return { palette, low: 0, high: numbers.show[state.scale](unscaled), unscaled };
   }
 
-  /** Colours of values with a sign, `high` logits to either side. */
+  /** Colours of values with a sign, `high` to either side; where all are 0, they have the colour in the middle. */
   function ofEffects({ diverging }, high) {
-    return { palette: diverging, low: -high || -Number.EPSILON, high };
+    const most = high || Number.EPSILON;
+    return { palette: diverging, low: -most, high: most };
   }
 
   /** Values as they are drawn under colours of weights. */
