@@ -24,6 +24,8 @@ COUNTS = {
     "kinds of pages in every width": (3, 10),
     "model families": (87, 196),
     "benchmarks": (2, 10),
+    "pages of the documentation": (8, 30),
+    "places of a kill in a conversion": (1, 3),
     "pages of hostile strings": (3, 9),
     "palettes under a text": (2, 6),
 }
