@@ -6,6 +6,8 @@ with every size that is known made small.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any
@@ -370,3 +372,21 @@ def _check_small(config: PretrainedConfig) -> None:
     if count > _MOST_PARAMETERS:
         widest = max(parameters, key=lambda name: parameters[name].numel())
         raise ValueError(f"{config.model_type}: {count:,} parameters, most of them in {widest}; make its sizes small")
+
+
+@contextmanager
+def without_head(projection: nn.Module, head: int, num_heads: int, method: str) -> Iterator[None]:
+    """Set a head's slice of the input of its projection to 0 or to its mean: the definition of an ablation."""
+
+    def hook(_: nn.Module, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        size = given[0].shape[-1] // num_heads
+        changed = given[0].clone()
+        part = changed[..., head * size : (head + 1) * size]
+        part[:] = part.mean(1, keepdim=True) if method == "mean-ablation" else 0
+        return (changed,)
+
+    handle = projection.register_forward_pre_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()

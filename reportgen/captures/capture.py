@@ -318,7 +318,7 @@ def _make_input(
 def _find_foils(one: _PreparedPrompt, generated: GenerationResult) -> list[tuple[int, int, str]]:
     """Return step, token id and the reason why nothing is compared with it, of each foil of a prompt."""
     found, count = [], len(generated.token_ids)
-    for foil, token_id in zip(one.prompt.resolved_foils, one.encoded.foil_ids, strict=True):
+    for foil, token_id in zip(one.prompt.foils, one.encoded.foil_ids, strict=True):
         missing = ""
         if foil.step >= count:
             missing = f"the text ends before token {foil.step + 1}" if count else "no token was written"

@@ -5,7 +5,6 @@ Of a prompt without generation, the most probable next token is found in the sam
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from transformers import GenerationConfig, PreTrainedModel
 from transformers.generation.stopping_criteria import StopStringCriteria
 
 from reportgen.instrumentation.inputs import generating, make_inputs, make_prompts
+from reportgen.instrumentation.logits import takes_rows
 from reportgen.instrumentation.recording import Recording, record
 from reportgen.models.model import LoadedModel
 from reportgen.records import EncodedPrompt, Generation
@@ -128,8 +128,7 @@ def score(model: LoadedModel, token_ids: Sequence[int], continuation: Sequence[i
     """
     network, count = model.network, len(continuation)
     # The logits of a whole long text may not fit into memory.
-    takes_rows = "logits_to_keep" in inspect.signature(network.forward).parameters
-    options: dict[str, Any] = {"logits_to_keep": count} if takes_rows else {}
+    options: dict[str, Any] = {"logits_to_keep": count} if takes_rows(network) else {}
     with torch.inference_mode():
         logits = network(**make_inputs(network, [[*token_ids, *continuation[:-1]]]), **options).logits[0, -count:]
     return GenerationResult(token_ids=tuple(continuation), raw=tuple(logits))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,8 +170,8 @@ class Capture(WithArrays):
         """
         save_record(self, Path(path), key)
 
-    @staticmethod
-    def load(path: Path | str) -> Capture:
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
         """Read a capture from a file that ``save`` wrote.
 
         Returns:
@@ -180,7 +181,7 @@ class Capture(WithArrays):
             CaptureFileError: the file does not exist, is not a capture, is truncated, or has another version of the
                 format.
         """
-        return load_with_key(path)[0]
+        return load_record(cls, Path(path), _check_shapes)[0]
 
     def query_pos_of_step(self, step: int) -> int:
         """Return the query position whose output predicted the token of a step.

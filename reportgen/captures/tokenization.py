@@ -18,7 +18,8 @@ from reportgen.captures.tokens import make_token, make_tokens
 from reportgen.models.model import LoadedModel
 from reportgen.records import EncodedPrompt, Foil, Prompt
 from reportgen.records.errors import NotEnoughMemory, PromptError, PromptTooLong, first_line
-from reportgen.records.prompt import find_wrong_foil, list_wrong_claims, name_claim
+from reportgen.records.foil import find_wrong_foil
+from reportgen.records.prompt import list_wrong_claims, name_claim
 
 
 def encode_prompt(model: LoadedModel, prompt: Prompt) -> EncodedPrompt:
@@ -44,7 +45,7 @@ def encode_prompt(model: LoadedModel, prompt: Prompt) -> EncodedPrompt:
         with _encoding_errors(model, prompt):
             spans, unplaced = place_spans(model.tokenizer, prompt, text, token_ids, chat)
         continuation_ids, joined = _encode_continuation(model, prompt, text, token_ids)
-        foil_ids = tuple(_find_foil(model, prompt, foil) for foil in prompt.resolved_foils)
+        foil_ids = tuple(_find_foil(model, prompt, foil) for foil in prompt.foils)
         _check_claims(model, prompt, [*token_ids, *continuation_ids])
     except PromptError as error:
         return EncodedPrompt(prompt, error=error)
@@ -97,7 +98,7 @@ def _encode_continuation(
         raise PromptError(f"{where}: the continuation has no tokens in {model.info.name}; write some text")
     _check_embedding(model, prompt, found)
     _check_window(model, prompt, count, len(found))
-    if wrong := find_wrong_foil(prompt.resolved_foils, len(found), "lengthen the continuation"):
+    if wrong := find_wrong_foil(prompt.foils, len(found), "lengthen the continuation"):
         raise PromptError(f"{prompt.place.of('foils')}: {wrong}")
     for index, wrong in list_wrong_claims(prompt, len(found), "lengthen the continuation"):
         raise PromptError(f"{prompt.place.of(name_claim(index))}: {name_claim(index)} {wrong}")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from reportgen.captures.places import find_position
 from reportgen.captures.record import Capture
-from reportgen.evidence.kinds.attribution import Attribution, list_foil_rows, list_rows
+from reportgen.evidence.kinds.attribution import Attribution, find_row
 from reportgen.evidence.opening import find_opening
 from reportgen.records.choices import EXTRA_EVIDENCE
 from reportgen.records.claim import EFFECT, LAST, TOKEN, WEIGHT, Claim, Place
@@ -94,7 +94,7 @@ def _find_step(capture: Capture, claim: Claim, opening: int | None) -> int | Non
     if not is_at_step:
         return None
     if claim.step is None and claim.against:
-        return next(foil.step for foil in capture.prompt.resolved_foils if foil.token == claim.against)
+        return next(foil.step for foil in capture.prompt.foils if foil.token == claim.against)
     return opening if claim.step is None else claim.step
 
 
@@ -186,7 +186,7 @@ def _measure_effects(capture: Capture, claim: Claim, step: int, key: int | None)
     if attribution is None:
         raise _Missing(missing.get("attribution", "effects were not measured"))
     foil = _find_foil(capture, claim, step) if claim.against else None
-    contrast = 0 if foil is None else attribution.foil_contrast(foil)
+    contrast = attribution.foil_contrast(foil)
     if reason := attribution.withheld[contrast][step]:
         raise _Missing(reason)
     if key is None:
@@ -195,8 +195,7 @@ def _measure_effects(capture: Capture, claim: Claim, step: int, key: int | None)
         raise _Missing(missing.get("sources", "effects through single tokens were not measured"))
     if key > capture.query_pos_of_step(step):
         raise _Missing(f"position {key} comes after {capture.query_pos_of_step(step)}, which cannot read it")
-    row = list_rows(capture)[step] if foil is None else list_foil_rows(capture)[foil]
-    return attribution.sources[:, :, row.start + key]
+    return attribution.sources[:, :, find_row(capture, step, foil).start + key]
 
 
 def _check_step(capture: Capture, step: int | None) -> int:
@@ -210,7 +209,7 @@ def _check_step(capture: Capture, step: int | None) -> int:
 
 def _find_foil(capture: Capture, claim: Claim, step: int) -> int:
     """Return the number of the measured foil that a claim compares with."""
-    wanted = capture.prompt.resolved_foils
+    wanted = capture.prompt.foils
     for index, (asked, foil) in enumerate(zip(wanted, capture.foils, strict=True)):
         if asked.token == claim.against and asked.step == step:
             if foil.missing:
@@ -230,7 +229,7 @@ def _find_token(capture: Capture, claim: Claim, step: int | None) -> tuple[float
     }
     if written.text == claim.token:
         found[written.token_id] = raw.logprob, raw.rank
-    for asked, foil in zip(capture.prompt.resolved_foils, capture.foils, strict=True):
+    for asked, foil in zip(capture.prompt.foils, capture.foils, strict=True):
         if asked.token == claim.token and asked.step == step and foil.logprob is not None and foil.rank is not None:
             found = {foil.token.token_id: (foil.logprob, foil.rank)}
     if len(found) > 1:

@@ -81,7 +81,7 @@ def _find_head(capture: Capture, step: int) -> tuple[int, int]:
     attribution = capture.evidence.attribution
     if attribution is None or attribution.sources is None:
         return find_default_head(capture)
-    effects = attribution.heads[attribution.contrast_of_step(capture, step), step]
+    effects = attribution.heads[attribution.foil_contrast(capture.foil_of_step(step)), step]
     if np.isnan(effects).all():
         return find_default_head(capture)
     row, column = np.unravel_index(np.nanargmax(effects), effects.shape)

@@ -16,7 +16,7 @@ from reportgen.evidence.kinds.screening import ESTIMATES
 from reportgen.records.errors import ReportgenError
 
 EFFECT = "effect"
-"""The effect against the alternatives, which is the first grid of the attribution."""
+"""The effect against the alternatives, which is the grid ``attribution``."""
 _LOWEST_FIRST = {kind.name for kind in (*ABLATIONS, *ESTIMATES)}
 """Changes of a log-probability: the lowest is of the head without which the token loses most."""
 

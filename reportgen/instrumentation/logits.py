@@ -83,8 +83,12 @@ def run_pass(
 
 def can_read_in_parts(network: PreTrainedModel) -> bool:
     """Return whether the end of a network can be run again on a part of its base model's output."""
-    takes_rows = "logits_to_keep" in inspect.signature(network.forward).parameters
-    return takes_rows and network.base_model is not network
+    return takes_rows(network) and network.base_model is not network
+
+
+def takes_rows(network: PreTrainedModel) -> bool:
+    """Return whether the forward pass of a network takes ``logits_to_keep``, for how many rows to compute logits."""
+    return "logits_to_keep" in inspect.signature(network.forward).parameters
 
 
 class Ending:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import fields
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -31,19 +30,6 @@ class Capture(record.Capture, Shown):
     Captures are equal if all their fields are, with arrays compared number by number. Layers and heads are numbers in
     the model, positions and steps count from 0.
     """
-
-    @staticmethod
-    def load(path: Path | str) -> Capture:
-        """Read a capture from a file that ``save`` wrote.
-
-        Returns:
-            A capture that equals the saved one bit by bit.
-
-        Raises:
-            CaptureFileError: the file does not exist, is not a capture, is truncated, or has another version of the
-                format.
-        """
-        return take_over(record.Capture.load(path))
 
     def __dir__(self) -> list[str]:
         return [name for name in super().__dir__() if not name.startswith("_")]

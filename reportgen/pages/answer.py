@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+
 from reportgen.captures.content import find_content
 from reportgen.captures.record import Capture
 from reportgen.evidence.default_head import MIN_TOKENS, find_default_head
@@ -150,25 +153,27 @@ class _Answers:
         self._mlps = "MLPs and layers without attention" if with_gaps else "MLPs"
 
     @cached_property
+    def _content(self) -> NDArray[np.bool_]:
+        return find_content(self._capture)
+
+    @cached_property
     def _reads(self) -> list[tuple[Read, ...]]:
-        return self._find(_READS)
+        return self._merge(find_reads(self._capture, self._content, _READS), self._foil_reads)
 
     @cached_property
     def _against(self) -> list[tuple[Read, ...]]:
-        return self._find(1, sign=-1)
+        foils = find_foil_reads(self._capture, self._content, 1, sign=-1)
+        return self._merge(find_reads(self._capture, self._content, 1, sign=-1), foils)
 
     @cached_property
     def _foil_reads(self) -> list[tuple[Read, ...]]:
-        found = find_foil_reads(self._capture, find_content(self._capture), 1)
-        return [_leave_out_none(reads) for reads in found]
+        return find_foil_reads(self._capture, self._content, _READS)
 
-    def _find(self, count: int, sign: int = 1) -> list[tuple[Read, ...]]:
-        """Return the largest reads of each step, against its first foil if it has one."""
-        keys = find_content(self._capture)
-        found = find_reads(self._capture, keys, count, sign)
-        for foil, reads in reversed([*enumerate(find_foil_reads(self._capture, keys, count, sign))]):
-            found[self._capture.measured_foils[foil].step] = reads
-        return [_leave_out_none(reads) for reads in found]
+    def _merge(self, steps: Sequence[tuple[Read, ...]], foils: Sequence[tuple[Read, ...]]) -> list[tuple[Read, ...]]:
+        """Return the reads of each step, against its first foil if it has one."""
+        compared = [self._capture.foil_of_step(step) for step in range(len(steps))]
+        pairs = zip(steps, compared, strict=True)
+        return [_leave_out_none(reads if foil is None else foils[foil]) for reads, foil in pairs]
 
     @cached_property
     def _default_head(self) -> tuple[int, int]:
@@ -184,7 +189,7 @@ class _Answers:
         query_pos = self._capture.query_pos_of_step(step)
         account = None
         if self._attribution is not None:
-            account = make_account(self._attribution, step, self._attribution.contrast_of_step(self._capture, step))
+            account = make_account(self._attribution, step, self._contrast(self._attribution, step))
         balance = () if account is None else self._say_balance(account)
         best = next(iter(self._reads[step]), None)
         with_sources = account is not None and self._attribution is not None and self._attribution.sources is not None
@@ -206,6 +211,10 @@ class _Answers:
 
     def _prob(self, step: int) -> float:
         return math.exp(self._capture.steps[step].raw.logprob)
+
+    def _contrast(self, attribution: Attribution, step: int) -> int:
+        """Return the index of what a step is compared with: its first foil, or the alternatives."""
+        return attribution.foil_contrast(self._capture.foil_of_step(step))
 
     def _say_written(self, step: int) -> Sentence:
         position = self._capture.query_pos_of_step(step) + 1
@@ -282,7 +291,7 @@ class _Answers:
         if account is None:
             return self._say_probable(foil)
         parts = f" {format_effect(account.total)}: attention {format_effect(account.attention)}, {self._mlps} "
-        read = [make_sentence("; ", self._say_read(read)) for read in self._foil_reads[number][:1]]
+        read = [make_sentence("; ", self._say_read(read)) for read in _leave_out_none(self._foil_reads[number][:1])]
         over = make_sentence("Over ", TokenPart(foil.token.shown), f"{parts}{format_effect(account.mlps)}", *read, ".")
         return make_sentence(self._say_probable(foil), " ", over)
 
@@ -325,7 +334,7 @@ class _Answers:
         missing = self._capture.evidence.missing
         if self._attribution is None:
             what, reason = "No effects", missing.get("attribution", "")
-        elif reason := self._attribution.withheld[self._attribution.contrast_of_step(self._capture, step)][step]:
+        elif reason := self._attribution.withheld[self._contrast(self._attribution, step)][step]:
             what = "The effects on this token are withheld"
         else:
             what, reason = "No effects through single tokens", missing.get("sources", "")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from reportgen.captures.quantization import dequantize_sqrt
 from reportgen.captures.record import Capture
-from reportgen.evidence.kinds.attribution import list_foil_rows, list_rows
+from reportgen.evidence.kinds.attribution import find_row, list_foil_rows, list_rows
 from reportgen.evidence.opening import Opening
 from reportgen.pages.precision import FULL, Precision, quantize
 from reportgen.pages.stills import (
@@ -176,9 +176,9 @@ def _read_row(capture: Capture, step: int | None) -> NDArray[np.float32] | None:
     attribution = capture.evidence.attribution
     if step is None or attribution is None or attribution.read is None:
         return None
-    if attribution.withheld[attribution.contrast_of_step(capture, step)][step]:
+    if attribution.withheld[attribution.foil_contrast(capture.foil_of_step(step))][step]:
         return None
-    return attribution.read[attribution.row_of_step(capture, step)]
+    return attribution.read[find_row(capture, step, capture.foil_of_step(step))]
 
 
 def make_read_panel(capture: Capture, opening: Opening, reads: Sequence[StepRead | None]) -> Panel | None:
@@ -351,7 +351,7 @@ def _find_effects(capture: Capture, opening: Opening) -> NDArray[np.float32] | N
     attribution = capture.evidence.attribution
     if attribution is None or opening.step is None:
         return None
-    contrast = attribution.contrast_of_step(capture, opening.step)
+    contrast = attribution.foil_contrast(capture.foil_of_step(opening.step))
     return None if attribution.withheld[contrast][opening.step] else attribution.heads[contrast, opening.step]
 
 

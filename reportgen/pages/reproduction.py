@@ -114,7 +114,7 @@ def _keys_of(capture: Capture) -> dict[str, Any]:
     if prompt.continuation:
         (keys["continuation"],) = prompt.continuation
     if prompt.foils:
-        keys["foils"] = [{"token": foil.token, "step": foil.step} for foil in prompt.resolved_foils]
+        keys["foils"] = [{"token": foil.token, "step": foil.step} for foil in prompt.foils]
     generation = {item.name: getattr(prompt.generation, item.name) for item in fields(Generation)}
     generation = {name: value for name, value in generation.items() if value != getattr(Generation(), name)}
     return keys | ({"generation": generation} if generation else {})

@@ -29,6 +29,7 @@ from reportgen.records import (
 )
 from reportgen.records.claim import find_wrong_claims, parse_claim
 from reportgen.records.errors import PromptFileError
+from reportgen.records.foil import find_wrong_foil
 from reportgen.records.generation import SAMPLING_KEYS
 from reportgen.records.key_messages import advise_quotes, describe
 from reportgen.records.prompt import (
@@ -36,7 +37,6 @@ from reportgen.records.prompt import (
     NOT_GENERATED,
     NOTHING_TO_CONTINUE,
     explain_clash,
-    find_wrong_foil,
     list_wrong_heads,
     name_claim,
 )

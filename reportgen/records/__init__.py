@@ -18,10 +18,11 @@ from reportgen.records.choices import (
     OPTIONAL,
     PREDICTIONS,
 )
+from reportgen.records.foil import Foil
 from reportgen.records.generation import Generation
 from reportgen.records.model import LayerType, ModelInfo, name_with_adapter, public_name
 from reportgen.records.prediction import FoilToken, Prediction, Step, Token
-from reportgen.records.prompt import Comparison, EncodedPrompt, Foil, Prompt, SourceLocation
+from reportgen.records.prompt import Comparison, EncodedPrompt, Prompt, SourceLocation
 from reportgen.records.run import Failure, Shard
 from reportgen.records.span import Span
 

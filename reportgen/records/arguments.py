@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Required, TypeAlias, TypedDict
 
+from reportgen.records.foil import Foil
 from reportgen.records.generation import Generation
-from reportgen.records.prompt import Foil
 from reportgen.records.selection import Selection
 
 SelectionLike: TypeAlias = Selection | int | str | Sequence[int | str]

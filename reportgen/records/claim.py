@@ -8,13 +8,11 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from reportgen.records.choices import EXTRA_EVIDENCE, HEAD_SCORE_NAMES
+from reportgen.records.foil import Foil, explain_step
 from reportgen.records.selection import Selection, format_ranges
-
-if TYPE_CHECKING:
-    from reportgen.records.prompt import Foil
 
 WEIGHT, EFFECT, TOKEN = "weight", "effect", "token"
 LAST, FIRST = "last", "first"
@@ -274,11 +272,12 @@ def find_wrong_claims(
             yield index, f"needs the evidence {claim.measure!r}; add evidence: [{claim.measure}] to the prompt"
         elif needs in without:
             yield index, f"needs {needs!r}, which 'without' leaves out; keep one"
-        elif claim.against and (wrong := _explain_foil(claim, foils)):
-            yield index, wrong
-        elif num_steps is not None and claim.step is not None and claim.step > max(num_steps, 1) - 1:
-            last = max(num_steps, 1) - 1
-            yield index, f"is for step {claim.step}, and the last step is {last}; lower its step or {advice}"
+        else:
+            wrong = _explain_foil(claim, foils) if claim.against else ""
+            if num_steps is not None and claim.step is not None:
+                wrong = wrong or explain_step(claim.step, num_steps, advice)
+            if wrong:
+                yield index, wrong
 
 
 def _explain_foil(claim: Claim, foils: Sequence[Foil]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from reportgen.records.choices import DEFAULT_MODEL, DEFAULT_NEW_TOKENS
 from reportgen.records.claim import Claim, explain_head, find_wrong_claims, parse_claim
 from reportgen.records.errors import PromptError
+from reportgen.records.foil import Foil, find_wrong_foil
 from reportgen.records.generation import SAMPLING_KEYS, Generation
 from reportgen.records.model import name_with_adapter
 from reportgen.records.selection import ALL, Selection
@@ -65,19 +66,6 @@ class SourceLocation:
     def line_of(self, key: str = "") -> int:
         """Return the 1-based line of a key, or of the prompt if the key is not in it; 0 for an option."""
         return 0 if key in self.options else self.key_lines.get(key, self.line)
-
-
-@dataclass(frozen=True)
-class Foil:
-    """A token that the model might have written, which the written token of one step is compared with.
-
-    Attributes:
-        token: exact text of the token, with its leading space.
-        step: 0-based step of the written token.
-    """
-
-    token: str
-    step: int = 0
 
 
 @dataclass(frozen=True, repr=False)
@@ -138,7 +126,7 @@ class Prompt(ShortRepr):
     add_special_tokens: bool = True
     evidence: tuple[str, ...] = ()
     continuation: tuple[str, ...] = ()
-    foils: tuple[Foil | str, ...] = ()
+    foils: tuple[Foil, ...] = ()
     without: tuple[str, ...] = ()
     claims: tuple[Mapping[str, Any], ...] = ()
     place: SourceLocation = field(default_factory=SourceLocation, compare=False, repr=False)
@@ -187,18 +175,13 @@ class Prompt(ShortRepr):
     def _find_wrong_steps(self) -> Iterator[tuple[str, str]]:
         """Yield what is wrong about the tokens behind the prompt."""
         if not self.continuation:
-            if wrong := find_wrong_foil(self.resolved_foils, self.max_new_tokens):
+            if wrong := find_wrong_foil(self.foils, self.max_new_tokens):
                 yield "foils", wrong
             return
         if self.max_new_tokens != DEFAULT_NEW_TOKENS:
             yield "continuation", f"{NOT_GENERATED}, and max_new_tokens is {self.max_new_tokens}; leave one of them out"
         if self.generation != Generation():
             yield "continuation", f"{NOT_GENERATED}, so that generation does nothing; leave one of them out"
-
-    @property
-    def resolved_foils(self) -> tuple[Foil, ...]:
-        """The foils as records."""
-        return tuple(Foil(foil) if isinstance(foil, str) else foil for foil in self.foils)
 
     @property
     def parsed_claims(self) -> tuple[Claim, ...]:
@@ -227,7 +210,7 @@ def list_wrong_claims(
         prompt.parsed_claims,
         evidence=prompt.evidence,
         without=prompt.without,
-        foils=prompt.resolved_foils,
+        foils=prompt.foils,
         num_steps=num_steps,
         advice=advice,
     )
@@ -238,13 +221,6 @@ def list_wrong_heads(prompt: Prompt, num_layers: int, num_heads: int) -> Iterato
     for index, claim in enumerate(prompt.parsed_claims):
         if claim.head and (wrong := explain_head(claim.head, num_layers, num_heads, prompt.layers, prompt.heads)):
             yield index, wrong
-
-
-def find_wrong_foil(foils: Iterable[Foil], num_steps: int, advice: str = "raise max_new_tokens") -> str:
-    """Return what is wrong with a foil of a step that is never reached; empty if there is none."""
-    last = max(num_steps, 1) - 1
-    says = (f"the foil {foil.token!r} is for step {foil.step}, and the last" for foil in foils if foil.step > last)
-    return next((f"{said} step is {last}; lower its step or {advice}" for said in says), "")
 
 
 def explain_clash(evidence: Sequence[str], without: Sequence[str]) -> str:

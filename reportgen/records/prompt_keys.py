@@ -93,22 +93,16 @@ def _check_some(items: list[Any]) -> list[Any]:
     return items
 
 
-def _check_distinct(foils: list[FoilKeys]) -> list[FoilKeys]:
-    for i, foil in enumerate(foils):
-        if foil in foils[:i]:
-            raise ValueError(f"names {foil.token!r} twice for one step; keep one")
-    return foils
-
-
 def _make_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-def _check_unlike(texts: list[str]) -> list[str]:
-    for i, text in enumerate(texts):
-        if text in texts[:i]:
-            raise ValueError(f"has {text!r} twice; keep one")
-    return texts
+def _check_unlike(items: list[Any]) -> list[Any]:
+    for i, item in enumerate(items):
+        if item in items[:i]:
+            said = f"names {item.token!r} twice for one step" if isinstance(item, FoilKeys) else f"has {item!r} twice"
+            raise ValueError(f"{said}; keep one")
+    return items
 
 
 def _make_foil(value: Any) -> Any:
@@ -415,7 +409,7 @@ class PromptKeys(DefaultKeys):
         json_schema_extra={"examples": [" Mary went home", [" Mary", " John"]]},
     )
     compare: bool = Field(False, description="Also compare the pages of the two continuations of the prompt.")
-    foils: Annotated[list[AnyFoil], AfterValidator(_check_some), AfterValidator(_check_distinct)] | None = Field(
+    foils: Annotated[list[AnyFoil], AfterValidator(_check_some), AfterValidator(_check_unlike)] | None = Field(
         None,
         description='Tokens that the model might have written instead, such as [" John"]: effects are also given for '
         'the written token against each. A text is compared with the first written token, {token: " John", step: 2} '

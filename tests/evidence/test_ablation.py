@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from families import FAMILIES, MIXED, Projections, captured, make_network
+from families import FAMILIES, MIXED, Projections, captured, make_network, without_head
 from tiny import make_gpt2, make_llama, make_tokenizer
 from torch import nn
 from transformers import PreTrainedModel
@@ -42,17 +42,8 @@ def loop(network: PreTrainedModel, projections: list[nn.Module], made: Capture, 
     changes = np.zeros((len(chosen), len(projections), len(made.heads)))
     for layer, projection in enumerate(projections):
         for head in made.heads:
-
-            def hook(_: nn.Module, given: tuple[torch.Tensor, ...], head: int = head) -> tuple[torch.Tensor, ...]:
-                size = given[0].shape[-1] // len(made.heads)
-                changed = given[0].clone()
-                part = changed[..., head * size : (head + 1) * size]
-                part[:] = part.mean(1, keepdim=True) if method == "mean-ablation" else 0
-                return (changed,)
-
-            handle = projection.register_forward_pre_hook(hook)
-            changes[:, layer, head] = logprobs() - usual
-            handle.remove()
+            with without_head(projection, head, len(made.heads), method):
+                changes[:, layer, head] = logprobs() - usual
     return changes
 
 

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from families import make_network
+from families import make_network, without_head
 from oracle import define_effects, run_exactly
 from tiny import make_gpt2, make_llama, make_tokenizer
-from torch import nn
 
 from reportgen.build.capture import capture
 from reportgen.captures.record import Capture
@@ -119,17 +118,8 @@ def test_ablation_against_a_foil_equals_a_loop_of_passes(make: Any, method: str)
     usual = logits_of(network, made)
     for layer, projection in enumerate(projections):
         for head in made.heads:
-
-            def hook(_: nn.Module, given: tuple[torch.Tensor, ...], head: int = head) -> tuple[torch.Tensor, ...]:
-                size = given[0].shape[-1] // len(made.heads)
-                changed = given[0].clone()
-                part = changed[..., head * size : (head + 1) * size]
-                part[:] = part.mean(1, keepdim=True) if method == "mean-ablation" else 0
-                return (changed,)
-
-            handle = projection.register_forward_pre_hook(hook)
-            without = logits_of(network, made)
-            handle.remove()
+            with without_head(projection, head, len(made.heads), method):
+                without = logits_of(network, made)
             for number, foil in enumerate(made.measured_foils):
                 pair = [written_of(made, foil.step), foil.token.token_id]
                 before, after = (float(-np.diff(logits[foil.step, pair])[0]) for logits in (usual, without))

@@ -102,19 +102,9 @@ class Attribution(WithArrays):
         """Number of runners-up of a step."""
         return len(self.runners_up[0]) if self.runners_up else 0
 
-    def foil_contrast(self, number: int) -> int:
-        """Return the index of a measured foil on the axis ``contrast``."""
-        return len(CONTRASTS) + self.num_runners_up + number
-
-    def contrast_of_step(self, capture: Capture, step: int) -> int:
-        """Return the index of what a page compares a step with: its first foil, or the alternatives."""
-        number = capture.foil_of_step(step)
-        return 0 if number is None else self.foil_contrast(number)
-
-    def row_of_step(self, capture: Capture, step: int) -> slice:
-        """Return the cells of a step in ``sources`` and ``read`` against what a page compares it with."""
-        number = capture.foil_of_step(step)
-        return list_rows(capture)[step] if number is None else list_foil_rows(capture)[number]
+    def foil_contrast(self, number: int | None) -> int:
+        """Return the index of a measured foil on the axis ``contrast``; of the alternatives for ``None``."""
+        return 0 if number is None else len(CONTRASTS) + self.num_runners_up + number
 
 
 class LogitAttribution(Kind):
@@ -221,6 +211,14 @@ def list_rows(capture: Capture) -> list[slice]:
 def list_foil_rows(capture: Capture) -> list[slice]:
     """Return the cells of each measured foil in ``Attribution.sources`` and ``Attribution.read``, ``[foil]``."""
     return _list_all_rows(capture)[len(capture.steps) :]
+
+
+def find_row(capture: Capture, step: int, foil: int | None) -> slice:
+    """Return the cells of a step in ``Attribution.sources`` and ``read``, against a measured foil by its number.
+
+    ``None`` stands for the alternatives, as ``Capture.foil_of_step`` returns it.
+    """
+    return list_rows(capture)[step] if foil is None else list_foil_rows(capture)[foil]
 
 
 def _list_all_rows(capture: Capture) -> list[slice]:
