@@ -63,7 +63,7 @@ def name_pages(prompts: Sequence[Prompt]) -> tuple[Prompt, ...]:
         title = title or slug
         if end and not prompt.title:
             title += f" ({prompt.generation.return_sequence} of {prompt.generation.num_return_sequences})"
-        named.append(replace(prompt, slug=slug, title=title))
+        named.append(prompt.with_name(slug, title))
     return tuple(named)
 
 

@@ -60,8 +60,11 @@ def check_record(record: Any, keys: type[Keys], names: Mapping[str, str] = {}) -
     Raises:
         PromptError: a value is wrong; the message names the first one.
     """
-    given = ((name, getattr(record, name), default) for name, default in _list_defaults(type(record)))
-    values = {names.get(name, name): _plain(value) for name, value, default in given if not _is_default(value, default)}
+    values = {
+        names.get(name, name): _plain(value)
+        for name, default in _list_defaults(type(record))
+        if (value := getattr(record, name)) is not default and not _is_default(value, default)
+    }
     for key, value in values.items():
         if value is None:
             raise PromptError(f"{record.place.of(key)}: {key} is None; leave it out to take the default")
@@ -70,6 +73,8 @@ def check_record(record: Any, keys: type[Keys], names: Mapping[str, str] = {}) -
     except ValidationError as failure:
         error = failure.errors(include_url=False)[0]
         raise PromptError(f"{record.place.of(str(error['loc'][0]))}: {explain(error, None, keys)}") from failure
+    if not names:
+        return checked
     fields_of = {key: name for name, key in names.items()}
     return {fields_of.get(key, key): value for key, value in checked.items()}
 
@@ -85,7 +90,7 @@ def _list_defaults(record: type[Any]) -> tuple[tuple[str, Any], ...]:
 
 
 def _is_default(value: Any, default: Any) -> bool:
-    return value is default or (type(value) is type(default) and value == default)
+    return type(value) is type(default) and value == default
 
 
 def _plain(value: Any) -> Any:

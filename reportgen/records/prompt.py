@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -137,7 +138,7 @@ class Prompt(ShortRepr):
 
     def __post_init__(self) -> None:
         for key in _TEXTS:
-            if getattr(self, key) and any(_HALF_CHARACTER.search(text) for text in _texts_in(getattr(self, key))):
+            if (value := getattr(self, key)) and any(_HALF_CHARACTER.search(text) for text in _texts_in(value)):
                 raise self._wrong(f"{key} holds half a character, a lone surrogate; remove it", key)
         from reportgen.records.key_messages import check_record  # imports pydantic, which --help need not wait for
         from reportgen.records.prompt_keys import PromptKeys
@@ -192,6 +193,13 @@ class Prompt(ShortRepr):
     def runs_on(self) -> str:
         """Name of the model, followed by that of its adapter if it has one."""
         return name_with_adapter(self.model, self.adapter)
+
+    def with_name(self, slug: str, title: str) -> Prompt:
+        """Return the prompt with a slug and a title that were derived from it; its values are not checked again."""
+        named = copy(self)  # unlike dataclasses.replace, which would check a hundred thousand prompts twice
+        object.__setattr__(named, "slug", slug)
+        object.__setattr__(named, "title", title)
+        return named
 
     def _wrong(self, message: str, key: str) -> PromptError:
         return PromptError(f"{self.place.of(key)}: {message}")

@@ -181,7 +181,8 @@ class Keys(BaseModel):
 
     def given(self) -> dict[str, Any]:
         """Return the keys in the file as plain values; pydantic's ``model_dump`` would convert selections to dicts."""
-        return {name: _plain(getattr(self, name)) for name in type(self).model_fields if name in self.model_fields_set}
+        given = self.model_fields_set  # read once: most keys of a long file are not given
+        return {name: _plain(getattr(self, name)) for name in type(self).model_fields if name in given}
 
 
 class MessageKeys(Keys):

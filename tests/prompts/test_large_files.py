@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.system
 
-SECONDS = 10
+SECONDS = 20
 """Of processor time, for one file; docs/reliability.md states it."""
 MEGABYTES = 500
 """Of memory above that of the program, likewise."""
