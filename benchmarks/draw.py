@@ -7,7 +7,9 @@ default settings, without writing them. Seconds are medians of N runs (default 5
 thread draws, so that processor seconds are those of an idle machine. Below the table stands what all pages of a process
 share, which a build makes in a thread while the model is loaded. *Weight* is the least one that a page shows, where it
 leaves out smaller ones to keep its size. *Memory* is the peak of what drawing allocates, the page included, in one more
-run; beside it stands what the arrays of the capture take.
+run; beside it stands what the arrays of the capture take. A second table compares a page that is drawn after a capture,
+as a build does it, with one that a thread draws while the next capture runs: wall seconds of a capture and a page,
+turn and turn about, and the ratio of those of the same turn.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import statistics
 import time
 import tracemalloc
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
@@ -41,13 +44,17 @@ def main(runs: int, quick: bool) -> None:
     """Measure and print a table."""
     model = load_model("smollm2-135m", device="cpu")
     table = Table("tokens", "draw, s", "processor, s", "page, MB", "weight", "memory, MB", "capture, MB")
+    turns = Table("tokens", "capture, then draw, s", "draw beside the next capture, s", "beside / then")
     _, shared = clock(lambda: warm_up(PageOptions()))
     for length in LENGTHS[:1] if quick else LENGTHS:
-        captured = capture(model, make_prompt(model, length))
+        prompt = make_prompt(model, length)
+        captured = capture(model, prompt)
         clocked = [clock(lambda captured=captured: draw_page(captured)) for _ in range(runs + 1)][1:]
         medians = [f"{statistics.median(column):.2f}" for column in zip(*clocked, strict=True)]
         table.add_row(str(captured.num_tokens), *medians, *weigh(captured))
+        turns.add_row(str(captured.num_tokens), *compare_turns(model, prompt, captured, runs))
     Console().print(table)
+    Console().print(turns)
     click.echo(describe_run())
     Console().print(f"what all pages share: {shared:.2f} s of processor time, once")
 
@@ -56,6 +63,19 @@ def make_prompt(model: LoadedModel, length: int) -> Prompt:
     """Return a prompt that has so many tokens with those that it generates."""
     token_ids = model.tokenizer(TEXT.read_text("utf-8"))["input_ids"][60 : 60 + length - NEW_TOKENS]  # pyright: ignore[reportIndexIssue]
     return Prompt(text=str(model.tokenizer.decode(token_ids)), max_new_tokens=NEW_TOKENS)
+
+
+def compare_turns(model: LoadedModel, prompt: Prompt, captured: Capture, runs: int) -> tuple[str, ...]:
+    """Return the wall seconds of a capture followed by a page, of both beside one another, and their ratio."""
+
+    def draw_beside() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(draw_page, captured)
+            capture(model, prompt)
+
+    pairs = [(clock(lambda: draw_page(capture(model, prompt)))[0], clock(draw_beside)[0]) for _ in range(runs + 1)][1:]
+    ratio = statistics.median(beside / then for then, beside in pairs)
+    return *(f"{statistics.median(column):.2f}" for column in zip(*pairs, strict=True)), f"{ratio:.2f}"
 
 
 def clock(action: Callable[[], object]) -> tuple[float, float]:

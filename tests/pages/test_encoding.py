@@ -347,7 +347,8 @@ def make_spread_evidence(evidence: Evidence) -> Evidence:
 
     def spread(shape: tuple[int, ...]) -> np.ndarray:
         count = np.arange(math.prod(shape), dtype=np.float32)
-        return ((((7 * count) % 23 - 11) / 11) ** 5).reshape(shape)
+        part = ((7 * count) % 23 - 11) / 11
+        return (part * part * part * part * part).reshape(shape)  # NumPy's ** depends on the processor
 
     attribution = evidence.attribution
     assert attribution.sources is not None
