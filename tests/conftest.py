@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from counts import count
+from counts import FULL, count
 from hypothesis import HealthCheck, settings
 from root import ROOT
 
@@ -34,13 +34,16 @@ def pytest_xdist_auto_num_workers() -> int:
     return max(3, os.cpu_count() or 1)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests whose folder or fixtures say what they need; others are marked where they stand."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests whose folder or fixtures say what they need, and leave those of the full run to it."""
     for item in items:
         for folder in {"browser", "engines"}.intersection(item.path.relative_to(ROOT).parts):
             item.add_marker(folder)
         if "smollm2" in getattr(item, "fixturenames", ()):
             item.add_marker("model")
+    if not FULL:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("full")])
+        items[:] = [item for item in items if not item.get_closest_marker("full")]
 
 
 def pytest_collection_finish() -> None:

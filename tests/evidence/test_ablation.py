@@ -134,6 +134,7 @@ def test_network_is_left_as_it_was(tiny_llama: LoadedModel) -> None:
     assert [len(module._forward_pre_hooks) for module in tiny_llama.network.modules()] == hooks
 
 
+@pytest.mark.full
 def test_real_induction_head_matters_more_than_the_median_head(smollm2: LoadedModel) -> None:
     """Random tokens said twice: the repeated half is what the best induction head is for."""
     from reportgen.evidence.collectors.ablation import Ablator

@@ -286,6 +286,7 @@ def test_unsupported_or_broken_file_is_not_converted(gguf: Path, tmp_path: Path)
     assert names_in_cache(tmp_path) == []
 
 
+@pytest.mark.full
 @pytest.mark.system
 def test_file_that_cannot_grow_is_a_full_disk(gguf: Path, tmp_path: Path) -> None:
     """The system refuses every byte after the first 30,000 of a file, while the weights are written."""
@@ -322,6 +323,7 @@ def test_killed_conversion_leaves_nothing_that_is_used(gguf: Path, tmp_path: Pat
     assert [path for path in (tmp_path / "cache" / "models").iterdir() if path.name[0] == "."] == []
 
 
+@pytest.mark.full
 @pytest.mark.system
 def test_two_programs_at_once_convert_the_same_file(gguf: Path, tmp_path: Path) -> None:
     program = PROGRAM.format(where="nowhere", name=str(gguf))

@@ -23,20 +23,17 @@ pytestmark = pytest.mark.system
 
 BENCHMARKS = {
     "index": ("answers", "--quick"),
+    "draw": ("capture, MB", "--quick"),
     "gpu": ("largest difference from eager", "--tiny"),
     "evidence": ("ratio", "--quick"),
     "resume": ("up to date after, s", "--quick"),
     "start": ("beyond torch, s", ""),
     "page": ("tokens", "--quick"),
-    "draw": ("capture, MB", "--quick"),
     "batches": ("ratio", "--quick"),
     "capture": ("ratio", "--quick"),
     "scaling": ("not the model", "--quick"),
 }
-"""A column of each table, and the quickest way to it.
-
-First come one in a browser, and one that needs a GPU for more than its tiny network.
-"""
+"""A column of each table, and the quickest way to it; the first needs no model."""
 
 
 @pytest.mark.parametrize("name", [*BENCHMARKS][: count("benchmarks")])

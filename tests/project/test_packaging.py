@@ -73,6 +73,7 @@ def test_wheel_holds_package_and_templates_alone(wheel: Path) -> None:
     } <= packed
 
 
+@pytest.mark.full
 def test_installed_package_renders_the_same_page(installed: Path, tmp_path: Path) -> None:
     program = (
         "import pathlib, reportgen\n"
