@@ -28,11 +28,13 @@ class Copies:
         count: number of copies.
         projection: the linear map of their first layer whose input is edited; ``None`` if none is.
         edit: maps the input of ``projection``, ``[copy, position, size]``, to the edited input.
+        edit_stream: maps the residual stream before their first layer, ``[copy, position, width]``, to the edited one.
     """
 
     count: int
     projection: nn.Module | None = None
     edit: Edit | None = None
+    edit_stream: Edit | None = None
 
     def edit_last(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return inputs ``[batch, position, size]`` with the copies, the last of the batch, edited."""
@@ -89,6 +91,7 @@ class PartialForward:
             added = copies.get(layer)
             if added is not None:
                 start = self.stream[layer].expand(added.count, -1, -1)
+                start = start if added.edit_stream is None else added.edit_stream(start.clone())
                 hidden = start.contiguous() if hidden is None else torch.cat([hidden.to(start), start])
             if hidden is None:
                 continue
@@ -155,6 +158,25 @@ def edited(projection: nn.Module | None, edit: Edit | None, length: int) -> Iter
         return edit(inputs.reshape(-1, length, inputs.shape[-1])).reshape(inputs.shape), *args[1:]
 
     hook = projection.register_forward_pre_hook(change)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+@contextmanager
+def edited_stream(layer: nn.Module | None, edit: Edit | None, length: int) -> Iterator[None]:
+    """Edit the residual stream before a layer inside a ``with`` block; the arguments are as in ``edited``."""
+    if layer is None or edit is None:
+        yield
+        return
+
+    def change(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        stream = given[0] if given else named["hidden_states"]
+        changed = edit(stream.reshape(-1, length, stream.shape[-1]).clone()).reshape(stream.shape)
+        return ((changed, *given[1:]), named) if given else (given, {**named, "hidden_states": changed})
+
+    hook = layer.register_forward_pre_hook(change, with_kwargs=True)
     try:
         yield
     finally:

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from reportgen.build.capture import capture
 from reportgen.captures.record import Capture
-from reportgen.evidence.collectors import ablation as ablation_module
+from reportgen.evidence.collectors import reruns
 from reportgen.instrumentation.observer import TracedText
 from reportgen.instrumentation.partial_forward import PartialForward
 from reportgen.instrumentation.trace import trace
@@ -92,7 +92,7 @@ def test_a_network_that_cannot_be_replayed_is_run_whole() -> None:
 
 def test_heads_in_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     wide = ablate(make_llama()).evidence.ablations["ablation"]
-    monkeypatch.setattr(ablation_module, "_POSITIONS", 1)
+    monkeypatch.setattr(reruns, "_POSITIONS", 1)
     assert ablate(make_llama()).evidence.ablations["ablation"] == pytest.approx(wide, abs=1e-5)
 
 

@@ -23,6 +23,7 @@ from reportgen.evidence.collectors.screening import Estimates, choose_heads, com
 from reportgen.evidence.kinds.screening import DRAWN, FLAGGED, LARGEST
 from reportgen.instrumentation import softened
 from reportgen.instrumentation.observer import TracedText
+from reportgen.instrumentation.partial_forward import PartialForward
 from reportgen.instrumentation.trace import trace
 from reportgen.models.model import wrap_model
 from reportgen.pages.data_tables import make_tables
@@ -129,7 +130,7 @@ def test_small_texts_are_ablated_whole_and_long_ones_screened(monkeypatch: pytes
     """All heads of the network would take 12 heads times two thirds of its layers."""
     network = make_llama()
     made = ablation.Ablator(network, list(range(5, 25)), slice(17, 19), None, None)
-    made._partial = ablation.PartialForward(network, list(range(5, 25)))
+    made._partial = PartialForward(network, list(range(5, 25)))
     monkeypatch.setattr(ablation, "NUM_LARGEST", 1)
     monkeypatch.setattr(ablation, "NUM_FLAGGED", 0)
     monkeypatch.setattr(ablation, "NUM_DRAWN", 0)
