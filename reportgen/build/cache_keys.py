@@ -31,7 +31,7 @@ NUMBERS_CODE = ("records", "models", "instrumentation", "captures", "evidence")
 NUMBERS_PACKAGES = ("numpy", "tokenizers", "torch", "transformers")
 DRAWING_CODE = ("pages",)
 DRAWING_PACKAGES = ("bokeh",)
-DRAWN_FIELDS = ("title", "slug", "tags", "note", "claims")
+DRAWN_FIELDS = ("title", "slug", "tags", "note", "claims", "story")
 """Fields of a prompt that its page shows and its numbers do not depend on."""
 IGNORED_FIELDS = ("place",)
 """Fields of a prompt or a comparison that its page does not depend on."""

@@ -1,4 +1,4 @@
-"""Find the positions that claims name."""
+"""Find the positions that claims and stories name."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import difflib
 from collections.abc import Sequence
 
 from reportgen.records import Prompt, Token
+from reportgen.records.address import parse_address
 from reportgen.records.claim import FIRST, LAST, Place, TokenPlace
 from reportgen.records.errors import PromptError
 from reportgen.records.prompt import name_claim
+from reportgen.records.story import explain_position, name_step
 
 
 def check_places(prompt: Prompt, tokens: Sequence[Token], num_tokens: int) -> None:
@@ -32,6 +34,22 @@ def check_places(prompt: Prompt, tokens: Sequence[Token], num_tokens: int) -> No
             raise _wrong(
                 prompt, index, f"is from position {query} to {key}, which comes later; attention reads what is before"
             )
+
+
+def check_views(prompt: Prompt, num_tokens: int) -> None:
+    """Check the positions that the views of a story name, before the prompt runs.
+
+    Args:
+        prompt: the prompt.
+        num_tokens: largest number of tokens of the whole text.
+
+    Raises:
+        PromptError: a position is behind the end of the text.
+    """
+    for index, step in enumerate(prompt.story):
+        if wrong := explain_position(parse_address(step.view), num_tokens):
+            name = name_step(index)
+            raise PromptError(f"{prompt.place.of(name)}: {name} {wrong}")
 
 
 def find_position(prompt: Prompt, index: int, place: Place | None, tokens: Sequence[Token]) -> int | None:

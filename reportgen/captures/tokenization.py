@@ -12,14 +12,15 @@ import psutil
 
 from reportgen.captures.attention import count_bytes
 from reportgen.captures.chat import Chat, check_messages, check_variables, find_chat_warnings, make_chat
-from reportgen.captures.places import check_places
+from reportgen.captures.places import check_places, check_views
 from reportgen.captures.spans import place_spans
 from reportgen.captures.tokens import make_token, make_tokens
 from reportgen.models.model import LoadedModel
 from reportgen.records import EncodedPrompt, Foil, Prompt
 from reportgen.records.errors import NotEnoughMemory, PromptError, PromptTooLong, first_line
 from reportgen.records.foil import find_wrong_foil
-from reportgen.records.prompt import list_wrong_claims, name_claim
+from reportgen.records.prompt import list_wrong_claims, list_wrong_steps, name_claim
+from reportgen.records.story import name_step
 
 
 def encode_prompt(model: LoadedModel, prompt: Prompt) -> EncodedPrompt:
@@ -46,7 +47,7 @@ def encode_prompt(model: LoadedModel, prompt: Prompt) -> EncodedPrompt:
             spans, unplaced = place_spans(model.tokenizer, prompt, text, token_ids, chat)
         continuation_ids, joined = _encode_continuation(model, prompt, text, token_ids)
         foil_ids = tuple(_find_foil(model, prompt, foil) for foil in prompt.foils)
-        _check_claims(model, prompt, [*token_ids, *continuation_ids])
+        _check_positions(model, prompt, [*token_ids, *continuation_ids])
     except PromptError as error:
         return EncodedPrompt(prompt, error=error)
     return EncodedPrompt(
@@ -102,6 +103,8 @@ def _encode_continuation(
         raise PromptError(f"{prompt.place.of('foils')}: {wrong}")
     for index, wrong in list_wrong_claims(prompt, len(found), "lengthen the continuation"):
         raise PromptError(f"{prompt.place.of(name_claim(index))}: {name_claim(index)} {wrong}")
+    for index, wrong in list_wrong_steps(prompt, len(found), "lengthen the continuation"):
+        raise PromptError(f"{prompt.place.of(name_step(index))}: {name_step(index)} {wrong}")
     return found, warnings
 
 
@@ -131,13 +134,14 @@ def _find_foil(model: LoadedModel, prompt: Prompt, foil: Foil) -> int:
     return found[0]
 
 
-def _check_claims(model: LoadedModel, prompt: Prompt, token_ids: Sequence[int]) -> None:
-    """Raise if a claim names a token or a position that the text does not have."""
+def _check_positions(model: LoadedModel, prompt: Prompt, token_ids: Sequence[int]) -> None:
+    """Raise if a claim or a story names a token or a position that the text does not have."""
+    behind = 0 if prompt.continuation else max(prompt.max_new_tokens, 1)
     if prompt.claims:
         with _encoding_errors(model, prompt, "claims"):
             tokens = make_tokens(model.tokenizer, token_ids)
-        behind = 0 if prompt.continuation else max(prompt.max_new_tokens, 1)
         check_places(prompt, tokens, len(tokens) + behind)
+    check_views(prompt, len(token_ids) + behind)
 
 
 def _find_special_warnings(tokenizer: Any, whole: list[int], bare: list[int]) -> list[str]:

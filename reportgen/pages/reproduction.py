@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 import yaml
@@ -113,6 +113,10 @@ def _keys_of(capture: Capture) -> dict[str, Any]:
     keys |= {key: _plain(value) for key in _GIVEN if (value := getattr(prompt, key)) != getattr(defaults, key)}
     if prompt.continuation:
         (keys["continuation"],) = prompt.continuation
+    if prompt.story:
+        keys["story"] = [
+            {name: value for name, value in asdict(step).items() if value or name != "view"} for step in prompt.story
+        ]
     if prompt.foils:
         keys["foils"] = [{"token": foil.token, "step": foil.step} for foil in prompt.foils]
     generation = {item.name: getattr(prompt.generation, item.name) for item in fields(Generation)}

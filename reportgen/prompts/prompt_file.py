@@ -6,7 +6,7 @@ The file is a list of prompts, each a text or a mapping, or a mapping with ``mod
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,12 @@ from reportgen.records.prompt import (
     NOTHING_TO_CONTINUE,
     explain_clash,
     list_wrong_heads,
+    list_wrong_views,
     name_claim,
 )
 from reportgen.records.prompt_keys import CompareKeys, DefaultKeys, HeadKeys, PromptKeys, prompt_file_schema
 from reportgen.records.selection import Selection
+from reportgen.records.story import StoryStep, find_wrong_steps, name_step
 
 __all__ = [
     "check_selections",
@@ -176,6 +178,9 @@ def check_selections(
             for index, wrong in list_wrong_heads(prompt, info.num_layers, info.num_heads):
                 name = name_claim(index)
                 problems.add_at(prompt.place, name, f"{name} on a head of {prompt.model}: {wrong}")
+            for index, wrong in list_wrong_views(prompt, info.num_layers, info.num_heads):
+                name = name_step(index)
+                problems.add_at(prompt.place, name, f"{name} on a view of {prompt.model}: {wrong}")
     problems.check_none()
 
 
@@ -290,8 +295,7 @@ def _read_prompt(number: int, data: Any, node: yaml.Node, defaults: _Defaults, p
     if keys and keys.continue_final_message and keys.messages and keys.messages[-1].role != "assistant":
         problems.add(lines["continue_final_message"], f"{where}: {NOTHING_TO_CONTINUE}")
     spans = child_of(node, "spans")
-    claims = child_of(node, "claims")
-    lines = {**lines, **_lines_of_claims(claims[0] if claims else None)}
+    lines = {**lines, **_lines_of_items(node, "claims", name_claim), **_lines_of_items(node, "story", name_step)}
     lines = {**lines, **{f"spans.{name}": line for name, line in key_lines(spans[0] if spans else None).items()}}
     place = SourceLocation(problems.file, line_of(node), {**defaults.lines, **lines})
     values = _merge(keys.given(), defaults.keys) if keys else {}
@@ -305,6 +309,7 @@ def _read_prompt(number: int, data: Any, node: yaml.Node, defaults: _Defaults, p
         ):
             problems.add(lines["foils"], f"{where}: {wrong}")
         _check_claims(values, foils, lines, where, problems)
+        _check_story(values, len(foils), lines, where, problems)
     if keys is None or problems:
         inherited = {key: value for key, value in defaults.keys.items() if key in _MODEL_KEYS}
         model_keys = {**inherited, **_readable(data)}
@@ -395,17 +400,39 @@ def _check_claims(
         evidence=values.get("evidence", ()),
         without=values.get("without", ()),
         foils=foils,
-        num_steps=None if "continuation" in values else values.get("max_new_tokens", DEFAULT_NEW_TOKENS),
+        num_steps=_count_steps(values),
     )
     for index, wrong in found:
         name = name_claim(index)
         problems.add(lines[name], f"{name} of {where} {wrong}")
 
 
-def _lines_of_claims(node: yaml.Node | None) -> dict[str, int]:
-    """Return the 1-based line of each claim by its name in messages."""
-    items = node.value if isinstance(node, yaml.SequenceNode) else []
-    return {name_claim(index): line_of(item) for index, item in enumerate(items)}
+def _check_story(
+    values: Mapping[str, Any], num_foils: int, lines: Mapping[str, int], where: str, problems: Problems
+) -> None:
+    """Check that a prompt measures what the figures of its story show."""
+    found = find_wrong_steps(
+        [StoryStep(**step) for step in values.get("story", ())],
+        evidence=values.get("evidence", ()),
+        without=values.get("without", ()),
+        num_foils=num_foils,
+        num_steps=_count_steps(values),
+    )
+    for index, wrong in found:
+        name = name_step(index)
+        problems.add(lines[name], f"{name} of {where} {wrong}")
+
+
+def _count_steps(values: Mapping[str, Any]) -> int | None:
+    """Return the largest number of generation steps of a prompt; ``None`` if its tokens are given."""
+    return None if "continuation" in values else values.get("max_new_tokens", DEFAULT_NEW_TOKENS)
+
+
+def _lines_of_items(node: yaml.Node, key: str, name: Callable[[int], str]) -> dict[str, int]:
+    """Return the 1-based line of each item of a list under a key, by its name in messages."""
+    child = child_of(node, key)
+    items = child[0].value if child and isinstance(child[0], yaml.SequenceNode) else []
+    return {name(index): line_of(item) for index, item in enumerate(items)}
 
 
 def _compare_continuations(items: Sequence[tuple[Any, yaml.Node]], prompts: Sequence[Prompt]) -> list[Comparison]:

@@ -11,6 +11,7 @@ from typing import Any, Literal, Required, TypeAlias, TypedDict
 from reportgen.records.foil import Foil
 from reportgen.records.generation import Generation
 from reportgen.records.selection import Selection
+from reportgen.records.story import StoryStep
 
 SelectionLike: TypeAlias = Selection | int | str | Sequence[int | str]
 """Layers or heads as a number, a text such as ``"0-4, -1"``, a range, or a list of numbers and texts."""
@@ -39,6 +40,14 @@ class FoilArguments(TypedDict, total=False):
     step: int
 
 
+class StepArguments(TypedDict, total=False):
+    """The fields of ``StoryStep``."""
+
+    view: str
+    figure: Required[str]
+    text: Required[str]
+
+
 class RunArguments(TypedDict, total=False):
     """The fields of ``Prompt`` that say what is run and measured, except the text."""
 
@@ -61,6 +70,7 @@ class RunArguments(TypedDict, total=False):
     foils: Sequence[str | Foil | FoilArguments]
     without: Sequence[str]
     claims: Sequence[Mapping[str, Any]]
+    story: Sequence[StoryStep | StepArguments]
     spans: Mapping[str, str | Mapping[str, Any]]
 
 

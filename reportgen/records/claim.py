@@ -6,13 +6,12 @@ import difflib
 import operator
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from reportgen.records.choices import EXTRA_EVIDENCE, HEAD_SCORE_NAMES
 from reportgen.records.foil import Foil, explain_step
-from reportgen.records.selection import Selection, format_ranges
+from reportgen.records.selection import Selection, explain_missing
 
 WEIGHT, EFFECT, TOKEN = "weight", "effect", "token"
 LAST, FIRST = "last", "first"
@@ -235,16 +234,11 @@ def explain_head(head: tuple[int, int], num_layers: int, num_heads: int, layers:
         layers: layers that the prompt keeps.
         heads: heads that the prompt keeps.
     """
-    for number, count, kind in zip(head, (num_layers, num_heads), ("layer", "head"), strict=True):
-        if number >= count:
-            return f"there is no {kind} {number}: the model has {count}, 0 to {count - 1}"
-    for number, count, kept, kind in zip(
-        head, (num_layers, num_heads), (layers, heads), ("layer", "head"), strict=True
-    ):
-        with suppress(ValueError):  # a wrong selection has an error of its own
-            if number not in (chosen := kept.resolve(count)):
-                return f"{kind} {number} is not captured, {kind}s are {format_ranges(chosen)}; add it to {kind + 's'!r}"
-    return ""
+    wrong = (
+        explain_missing(*place)
+        for place in zip(("layer", "head"), head, (num_layers, num_heads), (layers, heads), strict=True)
+    )
+    return next(filter(None, wrong), "")
 
 
 def find_wrong_claims(

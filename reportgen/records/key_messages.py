@@ -23,10 +23,17 @@ from reportgen.records.prompt_keys import (
     Keys,
     MessageKeys,
     PromptKeys,
+    StepKeys,
 )
 from reportgen.records.selection import Selection
 
-_INNER = {"defaults": DefaultKeys, "generation": GenerationKeys, "messages": MessageKeys, "foils": FoilKeys}
+_INNER = {
+    "defaults": DefaultKeys,
+    "generation": GenerationKeys,
+    "messages": MessageKeys,
+    "foils": FoilKeys,
+    "story": StepKeys,
+}
 _KINDS = {
     "string_type": "text",
     "string_unicode": "text of whole characters",

@@ -8,6 +8,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from reportgen.records.address import parse_address
 from reportgen.records.choices import DEFAULT_MODEL, DEFAULT_NEW_TOKENS
 from reportgen.records.claim import Claim, explain_head, find_wrong_claims, parse_claim
 from reportgen.records.errors import PromptError
@@ -17,6 +18,7 @@ from reportgen.records.model import name_with_adapter
 from reportgen.records.selection import ALL, Selection
 from reportgen.records.short_repr import ShortRepr
 from reportgen.records.span import Span
+from reportgen.records.story import StoryStep, explain_place, find_wrong_steps, name_step
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -37,7 +39,7 @@ NOTHING_TO_CONTINUE = (
 NOT_GENERATED = "a continuation is given, not generated"
 _TEXTS = (
     "text", "title", "note", "tags", "messages", "tools", "chat_template", "chat_template_kwargs", "model", "adapter",
-    "continuation", "foils", "spans", "claims",
+    "continuation", "foils", "spans", "claims", "story",
 )  # fmt: skip
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
@@ -104,6 +106,7 @@ class Prompt(ShortRepr):
         foils: tokens that the written tokens are compared with; a text stands for a foil of the first step.
         without: what to leave out, of ``OPTIONAL``: kinds of evidence, and ``predictions`` of the prompt's tokens.
         claims: what the build checks against its numbers, each such as ``{"head": "L21H6", "effect": "> 1"}``.
+        story: a text in steps with a figure each, which the page shows below its answer.
         place: location of the prompt in its file; ignored when prompts are compared.
     """
 
@@ -130,6 +133,7 @@ class Prompt(ShortRepr):
     foils: tuple[Foil, ...] = ()
     without: tuple[str, ...] = ()
     claims: tuple[Mapping[str, Any], ...] = ()
+    story: tuple[StoryStep, ...] = ()
     place: SourceLocation = field(default_factory=SourceLocation, compare=False, repr=False)
 
     if TYPE_CHECKING:  # what is given is converted to the types of the fields
@@ -148,6 +152,8 @@ class Prompt(ShortRepr):
             values["generation"] = Generation(**values["generation"])
         if "foils" in values:
             values["foils"] = tuple(Foil(**foil) for foil in values["foils"])
+        if "story" in values:
+            values["story"] = tuple(StoryStep(**step) for step in values["story"])
         for name, value in values.items():
             object.__setattr__(self, name, value)
         for key, wrong in self._find_mistakes():
@@ -170,8 +176,14 @@ class Prompt(ShortRepr):
         for key, message in self.generation.find_problems(self.max_new_tokens):
             yield "generation", f"generation.{key} {message}"
         yield from self._find_wrong_steps()
+        yield from self._find_wrong_items()
+
+    def _find_wrong_items(self) -> Iterator[tuple[str, str]]:
+        """Yield each claim and each step of the story that the prompt cannot answer, and why."""
         for index, wrong in list_wrong_claims(self, None if self.continuation else self.max_new_tokens):
             yield name_claim(index), f"{name_claim(index)} {wrong}"
+        for index, wrong in list_wrong_steps(self, None if self.continuation else self.max_new_tokens):
+            yield name_step(index), f"{name_step(index)} {wrong}"
 
     def _find_wrong_steps(self) -> Iterator[tuple[str, str]]:
         """Yield what is wrong about the tokens behind the prompt."""
@@ -231,6 +243,27 @@ def list_wrong_heads(prompt: Prompt, num_layers: int, num_heads: int) -> Iterato
             yield index, wrong
 
 
+def list_wrong_steps(
+    prompt: Prompt, num_steps: int | None, advice: str = "raise max_new_tokens"
+) -> Iterator[tuple[int, str]]:
+    """Yield the index of each step of a story that a prompt cannot show, and why; see ``story.find_wrong_steps``."""
+    return find_wrong_steps(
+        prompt.story,
+        evidence=prompt.evidence,
+        without=prompt.without,
+        num_foils=len(prompt.foils),
+        num_steps=num_steps,
+        advice=advice,
+    )
+
+
+def list_wrong_views(prompt: Prompt, num_layers: int, num_heads: int) -> Iterator[tuple[int, str]]:
+    """Yield the index of each step of a story on a head that a model or the selection of a prompt lacks, and why."""
+    for index, step in enumerate(prompt.story):
+        if wrong := explain_place(parse_address(step.view), num_layers, num_heads, prompt.layers, prompt.heads):
+            yield index, wrong
+
+
 def explain_clash(evidence: Sequence[str], without: Sequence[str]) -> str:
     """Return what is wrong if a prompt asks for evidence that it leaves out; empty if it does not."""
     both = [name for name in evidence if name in without]
@@ -246,6 +279,8 @@ def _texts_in(value: Any) -> Iterable[str]:
             yield from _texts_in(pair)
     elif isinstance(value, Foil):
         yield value.token
+    elif isinstance(value, StoryStep):
+        yield value.text
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _texts_in(item)

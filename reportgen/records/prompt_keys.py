@@ -22,6 +22,8 @@ from pydantic import (
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticKnownError
 
+from reportgen.records.address import EXAMPLE, parse_address
+from reportgen.records.caption import parse_caption
 from reportgen.records.choices import (
     DEFAULT_MODEL,
     DEFAULT_NEW_TOKENS,
@@ -34,6 +36,7 @@ from reportgen.records.claim import CLAIM_KEYS, KEYS_OF_CLAIMS, parse_claim
 from reportgen.records.selection import Selection, parse_selection
 from reportgen.records.slug import SLUG_PATTERN, check_slug
 from reportgen.records.span import RESERVED_SPANS
+from reportgen.records.story import FIGURES
 
 _PART_SCHEMA = {
     "type": "object",
@@ -159,6 +162,16 @@ def _check_claim(claim: Any) -> Any:
     return claim
 
 
+def _check_address(view: str) -> str:
+    parse_address(view)
+    return view
+
+
+def _check_caption(text: str) -> str:
+    parse_caption(text)
+    return text
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(_plain(item) for item in value)
@@ -264,6 +277,23 @@ class FoilKeys(Keys):
 
     token: Text = Field(description="The exact text of one token, with its leading space.")
     step: int = Field(0, ge=0, description="Step of the written token that it is compared with, from 0.")
+
+
+class StepKeys(Keys):
+    """A step of a story: a figure and its caption."""
+
+    view: Annotated[str, AfterValidator(_check_address)] = Field(
+        "",
+        description="What stands behind # in the address of the page when it shows the view. Default: the view that "
+        "the page opens with.",
+        examples=[EXAMPLE],
+    )
+    figure: Literal["head", "heads", "layers", "read", "effect", "map"] = Field(
+        description="Figure of the page: " + "; ".join(f"{name}, {says}" for name, says in FIGURES.items()) + "."
+    )
+    text: Annotated[Words, AfterValidator(_check_caption)] = Field(
+        description="Caption of the figure in Markdown: emphasis, code and links."
+    )
 
 
 _FOIL_SCHEMA = {
@@ -439,6 +469,15 @@ class PromptKeys(DefaultKeys):
                     {"token": " Paris", "prob": "> 0.5", "rank": "<= 1"},
                 ]
             ],
+        },
+    )
+    story: Annotated[list[StepKeys], AfterValidator(_check_some)] | None = Field(
+        None,
+        description="A story: what you say about the run, in steps with a figure each. docs/how-to/story.md has "
+        "examples.",
+        json_schema_extra={
+            "minItems": 1,
+            "examples": [[{"view": EXAMPLE, "figure": "head", "text": "One head of layer 21 reads *France*."}]],
         },
     )
     title: Words | None = Field(None, description="Heading of the page. Default: the start of the text.")

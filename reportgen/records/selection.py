@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 MAX_LENGTH = 10_000
@@ -97,6 +98,23 @@ def format_ranges(numbers: Iterable[int]) -> str:
         else:
             runs.append([number])
     return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
+def explain_missing(kind: str, number: int, count: int, kept: Selection) -> str:
+    """Return why a model or a selection lacks a layer or a head; empty if it does not.
+
+    Args:
+        kind: ``layer`` or ``head``.
+        number: its number.
+        count: how many the model has.
+        kept: those that are captured; a selection that does not fit the model has an error of its own.
+    """
+    if number >= count:
+        return f"there is no {kind} {number}: the model has {count}, 0 to {count - 1}"
+    with suppress(ValueError):
+        if number not in (chosen := kept.resolve(count)):
+            return f"{kind} {number} is not captured, {kind}s are {format_ranges(chosen)}; add it to {kind + 's'!r}"
+    return ""
 
 
 def _parse_range(text: str) -> tuple[int, int]:

@@ -27,6 +27,7 @@ from reportgen.pages.page_keys import PageKeys
 from reportgen.records import Generation, Prompt, Shard, SourceLocation
 from reportgen.records.errors import SiteInUse
 from reportgen.records.selection import parse_selection
+from reportgen.records.story import StoryStep
 from reportgen.site.files import PageFile, read_page
 from reportgen.site.site import Site
 
@@ -273,6 +274,7 @@ OTHER: dict[str, Any] = {
     "add_special_tokens": False, "evidence": ("ablation",), "without": ("lens",), "place": SourceLocation("a.yaml", 7),
     "chat_template_kwargs": {"think": True}, "continue_final_message": True, "chat_template": "tool_use",
     "spans": {"part": "b"}, "foils": ("b",), "continuation": ("b",), "claims": ({"token": "b", "prob": "> 0.5"},),
+    "story": (StoryStep("head", "b"),),
 }  # fmt: skip
 
 

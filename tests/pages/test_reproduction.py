@@ -27,6 +27,7 @@ from reportgen.prompts.prompt_file import load_prompts, name_pages, read_prompt_
 from reportgen.records import Comparison, Generation, Prompt
 from reportgen.records.slug import RESERVED_SLUGS
 from reportgen.records.span import RESERVED_SPANS
+from reportgen.records.story import StoryStep
 
 SAMPLED = Generation(do_sample=True, temperature=0.7, top_k=5, seed=3)
 
@@ -173,6 +174,12 @@ claims = st.one_of(
     st.fixed_dictionaries({"head": heads, "induction": bounds}, optional=ranked),
     st.fixed_dictionaries({"token": words, "prob": bounds}, optional={**ranked, "step": st.just(0)}),
 )
+story_steps = st.builds(
+    StoryStep,
+    st.sampled_from(("head", "heads", "layers")),
+    words.filter(lambda text: "[" not in text and "<" not in text),  # links are a matter of another test
+    st.sampled_from(("", "layer=1&head=2&step=0", "tokens=2-9&all=steps%2Cheads")),
+)
 others = st.fixed_dictionaries(
     {"slug": st.from_regex("[A-Za-z0-9_][A-Za-z0-9_-]{0,20}", fullmatch=True).filter(
         lambda slug: slug.lower() not in RESERVED_SLUGS), "title": words},
@@ -184,6 +191,7 @@ others = st.fixed_dictionaries(
         "add_special_tokens": st.booleans(), "evidence": st.just(("ablation",)), "generation": sampled,
         "foils": st.lists(words, min_size=1, max_size=2, unique=True),
         "continuation": st.tuples(words), "claims": st.lists(claims, min_size=1, max_size=3).map(tuple),
+        "story": st.lists(story_steps, min_size=1, max_size=2).map(tuple),
         "without": st.lists(st.sampled_from(("lens", "predictions")), min_size=1, unique=True).map(tuple),
     },
 )  # fmt: skip
@@ -237,6 +245,7 @@ def test_recipe_has_every_field_of_a_prompt() -> None:
         "foils",
         "continuation",
         "claims",
+        "story",
     }
     assert drawn | {"place"} == {item.name for item in fields(Prompt)}
 

@@ -619,7 +619,15 @@ def _described(schema: dict[str, object]) -> bool:
 
 def test_schema_describes_every_key_and_allows_no_other() -> None:
     parts = prompt_file_schema()["$defs"]
-    assert set(parts) == {"CompareKeys", "DefaultKeys", "FileKeys", "GenerationKeys", "MessageKeys", "PromptKeys"}
+    assert set(parts) == {
+        "CompareKeys",
+        "DefaultKeys",
+        "FileKeys",
+        "GenerationKeys",
+        "MessageKeys",
+        "PromptKeys",
+        "StepKeys",
+    }
     assert all(_described(part) and part["additionalProperties"] is False for part in parts.values())
     assert set(parts["PromptKeys"]["properties"]) - {"compare"} == set(Prompt.__dataclass_fields__) - {"place"}
     assert set(parts["GenerationKeys"]["properties"]) == set(Generation.__dataclass_fields__)
