@@ -47,7 +47,7 @@ PAGE_SCRIPTS = (
     *_SHARED_SCRIPTS, "figures/read.js", "figures/panel.js", "figures/wrote.js", "figures/grid.js",
     *(f"figures/{script}" for kind in KINDS for script in kind.scripts), "figures/head_rows.js",
     "page/lines.js", "page/strip.js", "page/side.js", "page/scoreboard.js", "page/controls.js", "page/player.js",
-    "page/embed.js", "page/page.js",
+    "page/embed.js", "page/story.js", "page/page.js",
 )  # fmt: skip
 """Scripts of the page of a prompt; only the last one changes the document when it is loaded."""
 COMPARE_SCRIPTS = (

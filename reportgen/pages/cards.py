@@ -18,6 +18,7 @@ from reportgen.pages.encoding import shorten
 from reportgen.pages.panels import measure_map
 from reportgen.pages.sentences import to_json
 from reportgen.pages.stills import draw_thumbnail
+from reportgen.pages.views import open_view
 from reportgen.records import Failure, Prediction, Token, name_with_adapter, public_name
 from reportgen.records.messages import text_of
 from reportgen.records.sentences import (
@@ -251,7 +252,7 @@ def _describe_written(capture: Capture, opening: Opening) -> tuple[Sentence, flo
 
 
 def _draw_map(capture: Capture, opening: Opening) -> str:
-    values, signed = measure_map(capture, opening)
+    values, signed = measure_map(capture, open_view(capture, opening))
     if not signed:
         return draw_thumbnail(np.sqrt(values[::-1]), signed=False)
     return draw_thumbnail(values[::-1] / max(float(np.nanmax(np.abs(values), initial=0)), 1e-9), signed=True)

@@ -35,16 +35,20 @@ def list_grids(capture: Capture) -> dict[str, NDArray[np.float32]]:
 
 def make_evidence_blocks(capture: Capture) -> dict[str, Markup]:
     """Return the evidence blocks that apply to all layers, by name; evidence that was not measured has none."""
-    grids = list_grids(capture)
-    arrays: dict[str, bytes] = {}
-    if grids:
-        arrays["grids"] = _split_bytes(np.stack([_encode_grid(grid) for grid in grids.values()]))
+    codes = encode_grids(capture)
+    arrays: dict[str, bytes] = {} if codes is None else {"grids": _split_bytes(codes)}
     for kind, value in list_measured(capture):
         arrays |= {name: array.tobytes() for name, array in kind.encode(capture, value).items()}
     described = describe_evidence(capture)
     if not arrays and described.keys() == {"missing"}:
         return {}
     return {"evidence": encode_json(described), **{name: encode_bytes(data) for name, data in arrays.items()}}
+
+
+def encode_grids(capture: Capture) -> NDArray[np.int16] | None:
+    """Return the codes of all grids, ``[grid, step, layer, head]``; ``None`` if there are none."""
+    grids = list_grids(capture)
+    return np.stack([_encode_grid(grid) for grid in grids.values()]) if grids else None
 
 
 def encode_sources(capture: Capture) -> Iterator[Markup | None]:

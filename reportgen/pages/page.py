@@ -42,7 +42,14 @@ from reportgen.pages.encoding import (
     encode_rows,
     has_overview,
 )
-from reportgen.pages.evidence_blocks import encode_sources, list_grids, list_heatmap_modes, make_evidence_blocks
+from reportgen.pages.evidence_blocks import (
+    describe_evidence,
+    encode_grids,
+    encode_sources,
+    list_grids,
+    list_heatmap_modes,
+    make_evidence_blocks,
+)
 from reportgen.pages.figures import make_figure_block
 from reportgen.pages.findings import make_findings
 from reportgen.pages.layer_notes import (
@@ -56,6 +63,7 @@ from reportgen.pages.layer_notes import (
 )
 from reportgen.pages.links import Link, make_link
 from reportgen.pages.options import PageOptions
+from reportgen.pages.page_data import PageParts, restore
 from reportgen.pages.page_keys import PageKeys
 from reportgen.pages.palettes import DIVERGING, PALETTES, describe_ramps
 from reportgen.pages.panels import (
@@ -76,11 +84,13 @@ from reportgen.pages.precision import (
     describe_precision,
     measure_dropped_mass,
     measure_row_sums,
+    quantize,
 )
 from reportgen.pages.reproduction import make_prompt_file
 from reportgen.pages.sentences import to_json
 from reportgen.pages.size_limit import render_within
 from reportgen.pages.stills import Still, draw_legend
+from reportgen.pages.story import ToldStep, tell_story
 from reportgen.pages.tables import (
     EvidenceRow,
     PromptRow,
@@ -98,6 +108,7 @@ from reportgen.pages.tables import (
     warn_of_drift,
 )
 from reportgen.pages.templates import GENERATOR, compile_templates, render
+from reportgen.pages.views import open_view
 from reportgen.pages.words import find_words, label_words
 from reportgen.records import PREDICTIONS
 from reportgen.records.json_values import describe_token, shorten
@@ -116,6 +127,8 @@ class PageContext:
     opening: Opening
     answer: Mapping[str, Any]
     claims: Sequence[Mapping[str, Any]]
+    story: Sequence[ToldStep]
+    story_data: Markup
     claims_count: str
     findings: Mapping[str, Any]
     panels: Mapping[str, Panel | None]
@@ -249,6 +262,8 @@ class _Parts:
         overview_blocks: the overview block, if the page has one.
         answer_blocks: blocks of the sentences, of what attention read and of learned sinks, before other evidence.
         evidence_blocks: blocks of evidence, without the sums of rows.
+        said: what the page says of each step, as JSON values.
+        card: the card of the page.
         source_blocks: block of the attribution by key of each layer.
         make_context: makes the context from all that depends on the precision.
     """
@@ -260,6 +275,8 @@ class _Parts:
     overview_blocks: Mapping[str, Markup]
     answer_blocks: Mapping[str, Markup]
     evidence_blocks: Mapping[str, Markup]
+    said: Mapping[str, Any]
+    card: Card
     source_blocks: Sequence[Markup | None]
     make_context: Callable[..., PageContext]
 
@@ -271,25 +288,28 @@ class _Parts:
 
 def _make_context(parts: _Parts, precision: Precision) -> PageContext:
     capture, opening = parts.capture, parts.opening
+    view = open_view(capture, opening)
     dropped = measure_dropped_mass(capture, precision)
-    heads_panel, layers_panel = make_row_panels(capture, opening, precision)
+    heads_panel, layers_panel = make_row_panels(capture, view, precision)
     row_sums = {} if dropped is None else encode_row_sums({"dropped": dropped, **parts.row_sums})
+    content = _describe_content(capture, opening, precision)
     weights = (encode_layer(capture, layer, precision) for layer in capture.layers)
     return parts.make_context(
+        story=_tell_story(parts, content, precision),
         panels={
             "read": parts.read_panel,
             "heads": heads_panel,
             "layers": layers_panel,
-            "head": make_pattern_panel(capture, opening, precision),
-            "map": make_map_panel(capture, opening, precision),
+            "head": make_pattern_panel(capture, view, precision),
+            "map": make_map_panel(capture, view, precision),
         },
-        tokens=make_token_views(capture, shade_tokens(capture, opening, precision)),
+        tokens=make_token_views(capture, shade_tokens(capture, view, precision)),
         precision=describe_precision(precision, capture),
         dropped=describe_dropped_mass(dropped, precision),
         min_weight=f"{precision.min_weight:.2g}" if precision.threshold else "",
         blocks={
             **parts.first_blocks,
-            "content": encode_json(_describe_content(capture, opening, precision)),
+            "content": encode_json(content),
             "opening-head": encode_pattern(capture, opening.layer, opening.head, precision),
             "opening-rows": encode_rows(capture, opening.query_pos, precision),
             **parts.overview_blocks,
@@ -298,6 +318,26 @@ def _make_context(parts: _Parts, precision: Precision) -> PageContext:
         evidence_blocks={**parts.evidence_blocks, **row_sums},
         layer_blocks=zip(capture.layers, weights, parts.source_blocks, strict=True),
     )
+
+
+def _tell_story(parts: _Parts, content: Mapping[str, Any], precision: Precision) -> list[ToldStep]:
+    """Return the story of a page, with stills of what its blocks have."""
+    capture = parts.capture
+    if not capture.prompt.story:
+        return []
+    data = restore(
+        PageParts(
+            card=asdict(parts.card),
+            content=content,
+            evidence=describe_evidence(capture),
+            grids=encode_grids(capture),
+            read=getattr(capture.evidence.attribution, "read", None),
+            said=parts.said,
+            codes=quantize(capture.triangles, precision),
+            story=[asdict(step) for step in capture.prompt.story],
+        )
+    )
+    return tell_story(data, capture.prompt.place)
 
 
 def _make_parts(capture: Capture, options: PageOptions, card: Card) -> _Parts:
@@ -316,7 +356,7 @@ def _make_parts(capture: Capture, options: PageOptions, card: Card) -> _Parts:
         policy=program.policy,
         **_describe(capture, options),
     )
-    said = {"answers": answers, "findings": findings}
+    said: dict[str, Any] = {"answers": answers, "findings": findings}
     if foil_reads:
         said["foil_reads"] = [read and _describe_read(read) for read in foil_reads]
     evidence = {"answers": encode_json(said)} | make_evidence_blocks(capture)
@@ -325,12 +365,14 @@ def _make_parts(capture: Capture, options: PageOptions, card: Card) -> _Parts:
     return _Parts(
         capture=capture,
         opening=opening,
-        read_panel=make_read_panel(capture, opening, shown_reads),
+        read_panel=make_read_panel(capture, open_view(capture, opening), shown_reads),
         first_blocks={**program.blocks, "figure": make_figure_block()},
         overview_blocks={"overview": encode_overview(capture)} if has_overview(capture) else {},
         answer_blocks={name: evidence.pop(name) for name in ("answers", "read") if name in evidence}
         | make_sink_blocks(capture),
         evidence_blocks=evidence,
+        said=said,
+        card=card,
         source_blocks=[*encode_sources(capture)],
         make_context=make_context,
     )
@@ -351,6 +393,7 @@ def _describe(capture: Capture, options: PageOptions) -> dict[str, Any]:
             for said in claims
         ],
         "claims_count": count_claims(claims),
+        "story_data": embed_json([asdict(step) for step in capture.prompt.story]),
         "description": description,
         "link": make_link(options.site_url, capture.prompt.slug, capture.prompt.title, description),
         "legends": _draw_legends(),

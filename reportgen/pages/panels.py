@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from reportgen.captures.quantization import dequantize_sqrt
 from reportgen.captures.record import Capture
-from reportgen.evidence.kinds.attribution import find_row, list_foil_rows, list_rows
-from reportgen.evidence.opening import Opening
+from reportgen.evidence.kinds.attribution import LogitAttribution, find_row, list_foil_rows, list_rows
+from reportgen.pages.evidence_blocks import list_grids
 from reportgen.pages.precision import FULL, Precision, quantize
 from reportgen.pages.stills import (
     Shade,
@@ -26,7 +26,9 @@ from reportgen.pages.stills import (
     shade_effects,
     shade_weights,
 )
+from reportgen.pages.views import View, find_foil, hold
 from reportgen.records import Token
+from reportgen.records.address import FIRSTS
 from reportgen.records.sentences import format_effect, format_percent, format_weight
 
 MOST_ROWS = 16
@@ -36,6 +38,9 @@ MOST_STEPS = 6
 MOST_COLUMNS, SHOWN_COLUMNS = 60, 40
 """A panel of more tokens than the first number shows at first the second number of them, those that are read most."""
 
+LEAST_REST = 0.01
+"""What a row must have without its first token to be divided by it, as in ``templates/js/data/forms.js``."""
+_NOTHING = Token(0, "", "n/a", special=False)
 _LABEL_PIXELS = 11.5
 _CHARACTER_PIXELS = 6.7
 _LABEL_CHARACTERS, _NOTED_CHARACTERS = 12, 7
@@ -90,6 +95,11 @@ class Panel:
         is_hatched: whether cells that a query cannot see are hatched.
         count: number of rows in all, including those not shown.
         alt: description for readers who do not see it.
+        cells: number of rows and columns of cells, which of long patterns the picture has fewer.
+        border: column before which the prompt ends; ``None`` if all are on one side.
+        marks: cells that are marked, ``(x, y)``.
+        largest: value with the strongest colour, which is 1 for weights.
+        signed: whether colours are those of effects.
     """
 
     name: str
@@ -102,6 +112,11 @@ class Panel:
     is_hatched: bool = False
     count: int = 0
     alt: str = ""
+    cells: tuple[int, int] = (0, 0)
+    border: int | None = None
+    marks: Sequence[tuple[int, int]] = ()
+    largest: float = 1
+    signed: bool = False
 
 
 @dataclass(frozen=True)
@@ -157,51 +172,49 @@ def _measure_read(capture: Capture, contrast: int, step: int, cells: slice) -> S
     return StepRead(key_pos, float(row[key_pos]), head, through, attention, mlps)
 
 
-def shade_tokens(capture: Capture, opening: Opening, precision: Precision = FULL) -> list[Shade | None]:
+def shade_tokens(capture: Capture, view: View, precision: Precision = FULL) -> list[Shade | None]:
     """Return the colours behind the tokens that the opening position sees.
 
     They show what attention read for the opening token or, if that is not known, the weights of the opening head.
     """
-    row = _read_row(capture, opening.step)
+    row = _read_row(capture, view, view.step)
     if row is None:
-        return shade_weights(_read_weights(capture, opening.layer, opening.head, opening.query_pos, precision))
+        return shade_weights(_read_weights(capture, view.layer, view.head, view, precision))
     return shade_effects(row, float(find_row_scales(row[None])[0]))
 
 
-def _read_row(capture: Capture, step: int | None) -> NDArray[np.float32] | None:
-    """Return what attention read for the token of a step, by token read; ``None`` if it is not known.
-
-    Against the first foil of the step if it has one.
-    """
+def _read_row(capture: Capture, view: View, step: int | None) -> NDArray[np.float32] | None:
+    """Return what attention read for the token of a step, by token read; ``None`` if it is not known."""
     attribution = capture.evidence.attribution
     if step is None or attribution is None or attribution.read is None:
         return None
-    if attribution.withheld[attribution.foil_contrast(capture.foil_of_step(step))][step]:
+    foil = find_foil(capture, view.contrast, step)
+    if attribution.withheld[attribution.foil_contrast(foil)][step]:
         return None
-    return attribution.read[find_row(capture, step, capture.foil_of_step(step))]
+    return attribution.read[find_row(capture, step, foil)]
 
 
-def make_read_panel(capture: Capture, opening: Opening, reads: Sequence[StepRead | None]) -> Panel | None:
+def make_read_panel(capture: Capture, view: View, reads: Sequence[StepRead | None]) -> Panel | None:
     """Return the panel of what attention read for each token; ``None`` with fewer than two steps, or none known.
 
     Args:
         capture: the capture.
-        opening: what the page shows first.
-        reads: what attention read for each step, against its first foil if it has one.
+        view: what is selected.
+        reads: what attention read for each step, against its foil if it has one.
     """
     if len(reads) < 2 or not any(reads):
         return None
-    first = max(0, min((opening.step or 0) - 2, len(reads) - MOST_STEPS))
-    steps = range(first, min(first + MOST_STEPS, len(reads)))
+    first = max(0, min((view.step or 0) - 2, len(reads) - MOST_STEPS))
+    steps = range(len(reads)) if "steps" in view.all else range(first, min(first + MOST_STEPS, len(reads)))
     width = capture.query_pos_of_step(steps[-1]) + 1
     rows = np.full((len(steps), width), np.nan, np.float32)
     for row, step in enumerate(steps):
-        values = _read_row(capture, step)
+        values = _read_row(capture, view, step)
         if values is not None:
             rows[row, : len(values)] = values
     shares = rows / find_row_scales(rows)[:, None]
-    columns = choose_columns(np.abs(shares))
-    selected = None if opening.step is None else steps.index(opening.step)
+    columns = choose_columns(np.abs(shares), view)
+    selected = None if view.step is None or view.step not in steps else steps.index(view.step)
     return Panel(
         name="read",
         still=draw_effects(shares[:, columns], 1),
@@ -214,27 +227,33 @@ def make_read_panel(capture: Capture, opening: Opening, reads: Sequence[StepRead
             )
             for row, step in enumerate(steps)
         ],
-        columns=_label_columns(capture, columns, opening.key_pos, _WIDE_PIXELS),
+        columns=_label_columns(capture, columns, view.key_pos, _WIDE_PIXELS),
         frame=None if selected is None else (0, selected, len(columns), 1),
         notes=[_note_of_step(capture, reads[step], row == selected) for row, step in enumerate(steps)],
         is_flat=_is_flat(capture, columns, _WIDE_PIXELS),
         count=len(reads),
         alt="Effect through attention on each written token, by the token read",
+        cells=(len(steps), len(columns)),
+        border=_find_border(capture, columns),
+        signed=True,
     )
 
 
-def make_row_panels(capture: Capture, opening: Opening, precision: Precision = FULL) -> tuple[Panel, Panel]:
-    """Return the panels of every head of the opening layer and of the opening head in every layer, for its query."""
-    layer, column = capture.layers.index(opening.layer), capture.heads.index(opening.head)
+def make_row_panels(capture: Capture, view: View, precision: Precision = FULL) -> tuple[Panel, Panel]:
+    """Return the panels of every head of the selected layer and of the selected head in every layer, for its query."""
+    layer, column = capture.layers.index(view.layer), capture.heads.index(view.head)
     heads = [(layer, other) for other in range(len(capture.heads))]
     layers = [(other, column) for other in reversed(range(len(capture.layers)))]
     weights = {
-        (row, head): _read_weights(capture, capture.layers[row], capture.heads[head], opening.query_pos, precision)
+        (row, head): _read_weights(capture, capture.layers[row], capture.heads[head], view, precision)
         for row, head in {*heads, *layers}
     }
-    effects = _find_effects(capture, opening)
-    shown = [_choose_rows(cells, weights, effects, (layer, column)) for cells in (heads, layers)]
-    columns = choose_columns(np.stack([weights[cell] for cells in shown for cell in cells]))
+    effects = _find_effects(capture, view) if view.is_for_step(capture) else None
+    shown = [
+        cells if name in view.all else _choose_rows(cells, weights, effects, (layer, column))
+        for name, cells in (("heads", heads), ("layers", layers))
+    ]
+    columns = choose_columns(np.stack([weights[cell] for cells in shown for cell in cells]), view)
 
     def make(name: str, cells: Sequence[tuple[int, int]], count: int, what: str) -> Panel:
         selected = cells.index((layer, column))
@@ -242,9 +261,9 @@ def make_row_panels(capture: Capture, opening: Opening, precision: Precision = F
         labels = [f"H{capture.heads[row[1]]}" if name == "heads" else f"L{capture.layers[row[0]]}" for row in cells]
         return Panel(
             name=name,
-            still=draw_weights(shown_weights),
+            still=draw_weights(shown_weights, view.scale),
             rows=[Label(text, _middle(row, len(cells)), row == selected) for row, text in enumerate(labels)],
-            columns=_label_columns(capture, columns, opening.key_pos, _PANEL_PIXELS),
+            columns=_label_columns(capture, columns, view.key_pos, _PANEL_PIXELS),
             frame=(0, selected, len(columns), 1),
             notes=[
                 _note_of_head(capture, weights[cell], effects, cell, row == selected) for row, cell in enumerate(cells)
@@ -253,32 +272,72 @@ def make_row_panels(capture: Capture, opening: Opening, precision: Precision = F
             is_hatched=bool(np.isnan(shown_weights).any()),
             count=count,
             alt=f"Attention weights of {what}, by the token read",
+            cells=shown_weights.shape,
+            border=_find_border(capture, columns),
+            marks=_mark_strongest(shown_weights) if view.marks else (),
         )
 
     return (
-        make("heads", shown[0], len(heads), f"every head of layer {opening.layer}"),
-        make("layers", shown[1], len(layers), f"head {opening.head} in every layer"),
+        make("heads", shown[0], len(heads), f"every head of layer {view.layer}"),
+        make("layers", shown[1], len(layers), f"head {view.head} in every layer"),
     )
 
 
-def make_pattern_panel(capture: Capture, opening: Opening, precision: Precision = FULL) -> Panel:
-    """Return the panel of the opening head's pattern."""
-    n = capture.num_tokens
-    texts = [token.shown for token in capture.tokens]
-    rows, columns = label_axis(texts, opening.query_pos), label_axis(texts, opening.key_pos)
-    pattern = round_weights(capture.attention[opening.layer, opening.head], precision)
-    kind = capture.layer_type(opening.layer)
-    is_hidden = np.arange(n) < np.array([kind.first_key(query_pos) for query_pos in range(n)])[:, None]
+def make_pattern_panel(capture: Capture, view: View, precision: Precision = FULL) -> Panel:
+    """Return the panel of the selected head's pattern."""
+    first, last = view.span or (0, capture.num_tokens - 1)
+    n, part = last + 1 - first, slice(first, last + 1)
+    texts = [token.shown for token in capture.tokens[part]]
+    pattern = round_weights(capture.attention[view.layer, view.head], precision)
+    kind = capture.layer_type(view.layer)
+    positions = np.arange(capture.num_tokens)
+    is_hidden = positions < np.array([kind.first_key(query_pos) for query_pos in range(capture.num_tokens)])[:, None]
+    pattern[is_hidden] = np.nan
+    if view.first != FIRSTS[0]:
+        pattern = _leave_out_first(pattern, view.first)
+    shown = np.where(np.tri(len(pattern), dtype=bool), pattern, np.nan)[part, part]
+    still, query = draw_pattern(pattern[part, part], view.scale), view.query_pos - first
+    border = _find_border(capture, positions[part])
     return Panel(
         name="head",
-        still=draw_pattern(np.where(is_hidden, np.nan, pattern)),
-        rows=rows,
-        columns=columns,
-        frame=(0, opening.query_pos, opening.query_pos + 1, 1),
+        still=still,
+        rows=label_axis(texts, query),
+        columns=label_axis(texts, None if view.key_pos is None else view.key_pos - first),
+        frame=_scale_frame((0, query, query + 1, 1), still.rows / n) if 0 <= query < n else None,
         is_hatched=bool(is_hidden.any()),
         count=n,
-        alt=f"Attention weights of L{opening.layer} H{opening.head}: a row a token that reads, a column a token read",
+        alt=f"Attention weights of L{view.layer} H{view.head}: a row a token that reads, a column a token read",
+        cells=(n, n),
+        border=border,
+        marks=_mark_strongest(shown) if view.marks else (),
     )
+
+
+def _scale_frame(frame: tuple[float, float, float, float], by: float) -> tuple[float, float, float, float]:
+    """Return a frame in cells of a picture that has fewer than there are positions."""
+    return frame if by == 1 else (frame[0] * by, frame[1] * by, frame[2] * by, frame[3] * by)
+
+
+def _leave_out_first(weights: NDArray[np.floating], first: str) -> NDArray[np.floating]:
+    """Return rows of weights, ``[…, key_pos]``, without the first key; ``renormalised``, divided by what is left."""
+    weights = weights.copy()
+    weights[..., 0] = np.nan
+    if first == FIRSTS[-1]:
+        rest = np.nansum(weights, -1, keepdims=True)
+        weights = np.where(rest < LEAST_REST, np.nan, weights / np.maximum(rest, LEAST_REST))
+        weights = round_weights(np.nan_to_num(weights), FULL) + 0 * weights  # as the page keeps what it divides
+    return weights
+
+
+def _mark_strongest(rows: NDArray[np.floating]) -> list[tuple[int, int]]:
+    """Return the strongest cell of each row, ``(x, y)``; none of a row without a number."""
+    return [(int(np.nanargmax(row)), y) for y, row in enumerate(rows) if not np.isnan(row).all()]
+
+
+def _find_border(capture: Capture, columns: NDArray[np.int64]) -> int | None:
+    """Return the first column of a token behind the prompt; ``None`` if all columns are on one side."""
+    behind = np.flatnonzero(columns >= capture.num_prompt_tokens)
+    return int(behind[0]) if len(behind) and behind[0] else None
 
 
 def label_axis(texts: Sequence[str], selected: int | None, pixels: float = _SIDE_PIXELS) -> list[Label]:
@@ -297,17 +356,21 @@ def label_map(layers: Sequence[int], heads: Sequence[int], layer: int) -> tuple[
     return rows, [Label(str(heads[i]), _middle(i, len(heads))) for i in _thin(len(heads), 140, 15)]
 
 
-def make_map_panel(capture: Capture, opening: Opening, precision: Precision = FULL) -> Panel:
-    """Return the map of all heads: their effects, or without them the largest weight off the first token."""
-    values, signed = measure_map(capture, opening, precision)
+def make_map_panel(capture: Capture, view: View, precision: Precision = FULL) -> Panel:
+    """Return the map of all heads: their effects, else the largest weight off the first token, or a score."""
+    values, signed = measure_map(capture, view, precision)
     if signed:
-        still = draw_effects(values[::-1], max(float(np.nanmax(np.abs(values), initial=0)), 1e-9))
+        largest = _find_largest(values)
+        still = draw_effects(values[::-1], largest)
         alt = "Effect of every head, layers from the last at the top, heads from left to right"
+    elif view.by in capture.evidence.scores:
+        largest = _find_largest(values)
+        still, alt = draw_weights(values[::-1], view.scale, largest), f"Score “{view.by}” of every head"
     else:
-        still = draw_weights(values[::-1])
+        largest, still = 1, draw_weights(values[::-1], view.scale)
         alt = "Largest weight of every head off the first token"
-    row, column = len(capture.layers) - 1 - capture.layers.index(opening.layer), capture.heads.index(opening.head)
-    rows, columns = label_map(capture.layers, capture.heads, opening.layer)
+    row, column = len(capture.layers) - 1 - capture.layers.index(view.layer), capture.heads.index(view.head)
+    rows, columns = label_map(capture.layers, capture.heads, view.layer)
     return Panel(
         name="map",
         still=still,
@@ -316,20 +379,66 @@ def make_map_panel(capture: Capture, opening: Opening, precision: Precision = FU
         frame=(column, row, 1, 1),
         count=len(capture.layers),
         alt=alt,
+        cells=values.shape,
+        largest=largest,
+        signed=signed,
     )
 
 
-def measure_map(capture: Capture, opening: Opening, precision: Precision = FULL) -> tuple[NDArray[np.floating], bool]:
+def make_effect_panel(capture: Capture, view: View) -> Panel | None:
+    """Return the panel of all heads and MLPs, by their effect on the step's token; ``None`` if it is not known.
+
+    MLPs have a column of their own behind an empty one. With a measure that is an ablation there are none.
+    """
+    values = None if view.step is None else _find_effects(capture, view, view.measure)
+    if values is None or view.step is None:
+        return None
+    attribution, measure = capture.evidence.attribution, hold(capture, view.measure, view.step)
+    names = LogitAttribution.name_contrasts(attribution) if attribution else []
+    columns = [str(head) for head in capture.heads]
+    if attribution and measure in names:
+        mlps = attribution.other_parts[names.index(measure), view.step, list(capture.layers)]
+        values = np.column_stack([values, np.full(len(mlps), np.nan), mlps])
+        columns += ["", "MLP"]
+    largest = _find_largest(values)
+    row, column = len(capture.layers) - 1 - capture.layers.index(view.layer), capture.heads.index(view.head)
+    what = "Effect of every head and MLP" if "MLP" in columns else "Change without each head"
+    return Panel(
+        name="effect",
+        still=draw_effects(values[::-1], largest),
+        rows=[
+            Label(str(layer), _middle(i, len(capture.layers)), layer == view.layer)
+            for i, layer in enumerate(reversed(capture.layers))
+        ],
+        columns=[Label(text, _middle(i, len(columns)), i == column) for i, text in enumerate(columns) if text],
+        frame=(column, row, 1, 1),
+        is_flat=True,
+        count=len(capture.layers),
+        alt=f"{what} on the written token, layers from the last at the top, heads from left to right",
+        cells=values.shape,
+        largest=largest,
+        signed=True,
+    )
+
+
+def measure_map(capture: Capture, view: View, precision: Precision = FULL) -> tuple[NDArray[np.floating], bool]:
     """Return what the map of all heads shows, ``[layer, head]``, and whether these are effects.
 
-    Effects on the opening step's token are in logits. Without them, the map shows the largest weight of each head at
-    the opening position, the first token aside.
+    Effects on the step's token are in logits. Without them, the map shows the largest weight of each head at the
+    position that reads, the first token aside.
     """
-    effects = _find_effects(capture, opening)
+    if view.by in capture.evidence.scores:
+        return capture.evidence.scores[view.by], False
+    effects = _find_effects(capture, view) if view.by == "effect" else None
     if effects is not None:
         return effects, True
-    weights = round_weights(dequantize_sqrt(capture.triangles[:, :, capture.row(opening.query_pos)]), precision)
+    weights = round_weights(dequantize_sqrt(capture.triangles[:, :, capture.row(view.query_pos)]), precision)
     return weights[:, :, 1:].max(2, initial=0), False
+
+
+def _find_largest(values: NDArray[np.floating]) -> float:
+    """Return the largest absolute value, which has the strongest colour; not 0."""
+    return max(float(np.nanmax(np.abs(values), initial=0)), 1e-9)
 
 
 def find_row_scales(rows: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -338,30 +447,52 @@ def find_row_scales(rows: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.where(others > 0, others, np.maximum(np.nan_to_num(np.abs(rows[:, 0])), 1e-9))
 
 
-def choose_columns(rows: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Return the positions that the columns of a panel show: all, or the ones with the largest sums over the rows."""
-    if rows.shape[1] <= MOST_COLUMNS:
-        return np.arange(rows.shape[1])
-    order = np.argsort(-np.nan_to_num(rows).sum(0, dtype=np.float64), kind="stable")
-    return np.sort(order[:SHOWN_COLUMNS])
+def choose_columns(rows: NDArray[np.floating], view: View | None = None) -> NDArray[np.int64]:
+    """Return the positions that the columns of a panel show: all, or the ones with the largest sums over the rows.
+
+    Args:
+        rows: values by position, ``[row, position]``.
+        view: what is selected, of which the range of tokens and whether all columns are shown count; ``None`` for all
+            tokens.
+    """
+    first, last = (view.span if view else None) or (0, rows.shape[1] - 1)
+    there = np.arange(rows.shape[1])[first : last + 1]
+    if len(there) <= MOST_COLUMNS or (view and "columns" in view.all):
+        return there
+    order = np.argsort(-np.nan_to_num(rows[:, there]).sum(0, dtype=np.float64), kind="stable")
+    return np.sort(there[order[:SHOWN_COLUMNS]])
 
 
-def _find_effects(capture: Capture, opening: Opening) -> NDArray[np.float32] | None:
-    """Return the effect of every head on the opening step's token, ``[layer, head]``; ``None`` if it is not known."""
-    attribution = capture.evidence.attribution
-    if attribution is None or opening.step is None:
+def _find_effects(capture: Capture, view: View, measure: str = "") -> NDArray[np.float32] | None:
+    """Return a number for each head at the selected step, ``[layer, head]``; ``None`` if it is not known.
+
+    Args:
+        capture: the capture.
+        view: what is selected.
+        measure: name of the numbers; empty for effects against what the view compares with.
+    """
+    grids = list_grids(capture)
+    if view.step is None or not (measure or view.contrast):
         return None
-    contrast = attribution.foil_contrast(capture.foil_of_step(opening.step))
-    return None if attribution.withheld[contrast][opening.step] else attribution.heads[contrast, opening.step]
+    name = hold(capture, measure or view.contrast, view.step)
+    attribution = capture.evidence.attribution
+    names = LogitAttribution.name_contrasts(attribution) if attribution else []
+    if attribution and name in names and attribution.withheld[names.index(name)][view.step]:
+        return None
+    return grids[name][view.step] if name in grids else None
 
 
-def _read_weights(
-    capture: Capture, layer: int, head: int, query_pos: int, precision: Precision
-) -> NDArray[np.floating]:
+def _read_weights(capture: Capture, layer: int, head: int, view: View, precision: Precision) -> NDArray[np.floating]:
     """Return the weights of one query, as the page's scripts know them, ``[key_pos]``; NaN where it cannot see."""
     triangle = capture.triangles[capture.layers.index(layer), capture.heads.index(head)]
-    weights = round_weights(dequantize_sqrt(triangle[capture.row(query_pos)]), precision)
-    weights[: capture.layer_type(layer).first_key(query_pos)] = np.nan
+    weights = round_weights(dequantize_sqrt(triangle[capture.row(view.query_pos)]), precision)
+    weights[: capture.layer_type(layer).first_key(view.query_pos)] = np.nan
+    if view.first == FIRSTS[0]:
+        return weights
+    rest = np.nansum(weights[1:])
+    weights[0] = np.nan
+    if view.first == FIRSTS[-1]:
+        weights = weights / rest if rest >= LEAST_REST else np.full_like(weights, np.nan)
     return weights
 
 
@@ -395,6 +526,8 @@ def _note_of_head(
     cell: tuple[int, int],
     selected: bool,
 ) -> RowNote:
+    if np.isnan(weights).all():
+        return RowNote(_NOTHING, -1, "", selected=selected)
     key_pos = int(np.nanargmax(weights))
     effect = "" if effects is None or np.isnan(effects[cell]) else format_effect(float(effects[cell]))
     return RowNote(capture.tokens[key_pos], key_pos, format_weight(float(weights[key_pos])), effect, selected=selected)
@@ -402,13 +535,13 @@ def _note_of_head(
 
 def _note_of_step(capture: Capture, read: StepRead | None, selected: bool) -> RowNote:
     if read is None:
-        return RowNote(Token(0, "", "n/a", special=False), -1, "", selected=selected)
+        return RowNote(_NOTHING, -1, "", selected=selected)
     through = format_effect(read.through) if read.head else ""
     return RowNote(capture.tokens[read.key_pos], read.key_pos, format_effect(read.effect), through, read.head, selected)
 
 
 def _label_columns(capture: Capture, columns: NDArray[np.int64], key_pos: int | None, pixels: int) -> list[Label]:
-    every = len(columns) == columns[-1] + 1
+    every = len(columns) and len(columns) == columns[-1] + 1
     return [
         Label(
             _shown(capture, int(columns[i]), _LABEL_CHARACTERS if every else _NOTED_CHARACTERS),

@@ -30,6 +30,16 @@ _SHADES = 7
 _ABOVE, _BELOW, _WEIGHT = (0xD2, 0x75, 0x2F), (0x96, 0x6B, 0xC4), (0x3F, 0x86, 0xDA)
 
 
+_FLOOR = 1e-4
+"""On the logarithmic scale, values nearer to 0 look like 0."""
+_SCALES = {
+    "sqrt": lambda values: np.sqrt(np.clip(values, 0, None)),
+    "linear": lambda values: values,
+    "log": lambda values: np.log10(np.maximum(values, _FLOOR) / _FLOOR),
+}
+"""Where a value stands on a scale of weights, as in ``templates/js/data/numbers.js``."""
+
+
 @dataclass(frozen=True)
 class Still:
     """A heatmap as two pictures, ``data:`` URLs of PNGs of ``columns`` by ``rows`` pixels."""
@@ -40,9 +50,16 @@ class Still:
     dark: str
 
 
-def draw_weights(values: NDArray[np.floating]) -> Still:
-    """Return the still of weights or other shares, 0 to 1, ``[row, column]``, on a square-root scale; NaN is empty."""
-    return _draw(np.sqrt(np.clip(values, 0, 1)), _list_palettes())
+def draw_weights(values: NDArray[np.floating], scale: str = "sqrt", largest: float = 1) -> Still:
+    """Return the still of weights or other values from 0 on, ``[row, column]``; NaN is empty.
+
+    Args:
+        values: the values.
+        scale: scale of the colours: ``sqrt``, ``linear`` or ``log``.
+        largest: value with the strongest colour; larger values have it too.
+    """
+    high = _SCALES[scale](np.float64(largest))
+    return _draw(np.clip(_SCALES[scale](values) / high, 0, 1) if high else values * 0, _list_palettes())
 
 
 def draw_shares(values: NDArray[np.floating]) -> Still:
@@ -60,11 +77,11 @@ def draw_effects(values: NDArray[np.floating], largest: NDArray[np.floating] | f
     return _draw((_scale(values, largest) + 1) / 2, list(DIVERGING.values()))
 
 
-def draw_pattern(pattern: NDArray[np.floating]) -> Still:
+def draw_pattern(pattern: NDArray[np.floating], scale: str = "sqrt") -> Still:
     """Return the still of one head's pattern, ``[query_pos, key_pos]``, at most ``LARGEST_SIDE`` cells along a side."""
     pooled = shrink(pattern, LARGEST_SIDE)
     is_ahead = ~np.tri(len(pooled), dtype=bool)
-    return draw_weights(np.where(is_ahead, np.nan, pooled))
+    return draw_weights(np.where(is_ahead, np.nan, pooled), scale)
 
 
 def draw_differences(values: NDArray[np.floating], largest: float) -> Still:

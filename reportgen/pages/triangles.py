@@ -65,3 +65,32 @@ def _predict(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     low, high = np.minimum(left, above), np.maximum(left, above)
     np.minimum(np.maximum(corner, low, out=corner), high, out=corner)
     return left + above - corner  # uint8 wraps around, and back
+
+
+def unpack_triangles(packed: bytes, num_heads: int, length: int) -> NDArray[np.uint8]:
+    """Return what ``pack_triangles`` packed, ``[head, cell]``.
+
+    Each code is found where its neighbours foretell, one after the other: a second for each million.
+
+    Args:
+        packed: packed codes.
+        num_heads: number of heads.
+        length: number of positions.
+    """
+    header = 4 * len(CONTEXTS)
+    counts = np.frombuffer(packed[:header], "<u4")
+    at = (header + np.cumsum(counts) - counts).tolist()
+    context_of = _CONTEXT_OF.tolist()
+    codes = bytearray(num_heads * (length * (length + 1) // 2))
+    start = 0
+    for query_pos in [*range(length)] * num_heads:
+        left = corner = 0
+        for cell in range(start, start + query_pos + 1):
+            above = codes[cell - query_pos] if cell < start + query_pos else 0
+            low, high = (left, above) if left < above else (above, left)
+            group = context_of[min(high, max(low, left + above - corner))]
+            left = codes[cell] = packed[at[group]]
+            at[group] += 1
+            corner = above
+        start += query_pos + 1
+    return np.frombuffer(codes, np.uint8).reshape(num_heads, -1)

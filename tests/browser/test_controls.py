@@ -70,7 +70,7 @@ def test_position_that_wrote_a_token_takes_its_step_along(reader: Reader) -> Non
         ("map", ("ArrowUp",), {"layer": "2"}),
         ("map", ("ArrowDown", "ArrowRight", "ArrowRight"), {"layer": "0", "head": "3"}),
         ("map", ("ArrowLeft",), {"head": "0"}),
-        ("grid", ("ArrowUp", "ArrowRight"), {"layer": "2", "head": "2"}),
+        ("effect", ("ArrowUp", "ArrowRight"), {"layer": "2", "head": "2"}),
         ("heads", ("ArrowDown",), {"head": "2"}),
         ("heads", ("ArrowUp", "ArrowRight"), {"head": "0", "query": "3"}),
         ("layers", ("ArrowUp",), {"layer": "2"}),
@@ -127,7 +127,7 @@ def test_click_on_a_word_of_the_prompt_keeps_the_step(reader: Reader) -> None:
     assert reader.page.locator("#query-says").inner_text() == "reading at"
     # Effects stay those on the token of the step.
     assert reader.page.locator("#claim").inner_text() == claim
-    assert reader.look_at("grid").rows("grid")[0] == pytest.approx([0.6, 0, -0.6, -1.2], abs=1e-4)
+    assert reader.look_at("effect").rows("effect")[0] == pytest.approx([0.6, 0, -0.6, -1.2], abs=1e-4)
     assert reader.page.locator("#effect-of").text_content() == "␣And"
     assert reader.ask("frames", "read") == [[0, 1, 7, 1]]
 

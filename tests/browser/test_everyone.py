@@ -38,7 +38,7 @@ def test_axe_finds_nothing_on_a_page_its_dialogs_menus_and_folds(
 ) -> None:
     reader = new_reader(bypass_csp=True, color_scheme=scheme, **device)
     reader.open(f"{addresses['file']}/cat.html{HASH}&show=attribution&pin=2.3")
-    reader.look_at("grid")
+    reader.look_at("effect")
     assert violations(reader) == []
     for key in ("c", "?"):
         reader.press(key)
@@ -68,7 +68,7 @@ def test_axe_finds_nothing_on_an_index(new_reader: Callable[..., Reader], addres
     assert violations(reader) == []
 
 
-@pytest.mark.parametrize("view", ["read", "heads", "head", "grid", "map"])
+@pytest.mark.parametrize("view", ["read", "heads", "head", "effect", "map"])
 def test_axe_finds_nothing_serious_on_a_view_alone(new_reader: Callable[..., Reader], addresses, view: str) -> None:
     """It has no heading of the first level and no landmark, which the page around it gives."""
     reader = new_reader(bypass_csp=True).open(f"{addresses['file']}/cat.html?embed={view}{HASH}")
@@ -101,7 +101,13 @@ def test_forced_colours_leave_figures_as_they_are(new_reader: Callable[..., Read
     plain = new_reader(viewport={"width": 1440, "height": 900}).open(f"{addresses['file']}/cat.html{state}")
     forced = new_reader(viewport={"width": 1440, "height": 900}, forced_colors="active")
     forced.open(f"{addresses['file']}/cat.html{state}")
-    for figure, rows, columns in (("head", 8, 8), ("difference", 8, 8), ("heads", 4, 6), ("grid", 3, 4), ("map", 3, 4)):
+    for figure, rows, columns in (
+        ("head", 8, 8),
+        ("difference", 8, 8),
+        ("heads", 4, 6),
+        ("effect", 3, 4),
+        ("map", 3, 4),
+    ):
         expected = plain.look_at(figure).ask("colors", figure, rows, columns)
         assert forced.look_at(figure).ask("colors", figure, rows, columns) == expected
         assert len({color for row in expected for color in row} - {""}) > 1
@@ -196,7 +202,7 @@ def test_focus_is_seen_wherever_it_goes(new_reader: Callable[..., Reader], addre
     assert 20 < len(seen) < 60  # 189 on the page before, whose figures had tools
     figures = [place for place, name in enumerate(seen) if name.startswith("figure-")]
     assert [seen[place] for place in figures] == [
-        f"figure-{name}" for name in ("map", "read", "heads", "layers", "head", "grid")
+        f"figure-{name}" for name in ("map", "read", "heads", "layers", "head", "effect")
     ]
     assert figures[0] <= 22
 
@@ -327,7 +333,7 @@ def test_paper_has_a_pixel_for_each_cell(new_reader: Callable[..., Reader], addr
     wait_until_all_is_drawn(reader)
     reader.page.emulate_media(media="print")
     reader.page.set_viewport_size({"width": 718, "height": 990})
-    for figure in ("read", "heads", "layers", "head", "pinned", "difference", "grid"):
+    for figure in ("read", "heads", "layers", "head", "pinned", "difference", "effect"):
         sizes = reader.page.locator(f"#figure-{figure} .printed canvas").evaluate_all(
             "(all) => all.map((one) => [one.height, one.width])"
         )

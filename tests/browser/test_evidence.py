@@ -99,13 +99,13 @@ def test_tokens_read_most_are_sorted_by_what_is_shown(cat: Reader) -> None:
 
 
 def test_grid_shows_heads_and_mlps_of_the_step(cat: Reader) -> None:
-    cat.go("#layer=2&head=3&step=1").look_at("grid")
+    cat.go("#layer=2&head=3&step=1").look_at("effect")
     expected = [[0.2 * (layer + 1) * (1 - head) for head in range(4)] for layer in (2, 1, 0)]
-    assert cat.rows("grid") == [pytest.approx(row, abs=1e-4) for row in expected]
-    assert cat.rows("grid", 1) == [[1], [1], [1]]
-    assert cat.ask("color", "grid", 3.5, 0.5) == LIGHT[0]
-    assert cat.ask("labels", "grid", "columns") == ["0", "1", "2", "3", "MLP"]
-    assert cat.ask("frames", "grid") == [[3, 0, 1, 1]]
+    assert cat.rows("effect") == [pytest.approx(row, abs=1e-4) for row in expected]
+    assert cat.rows("effect", 1) == [[1], [1], [1]]
+    assert cat.ask("color", "effect", 3.5, 0.5) == LIGHT[0]
+    assert cat.ask("labels", "effect", "columns") == ["0", "1", "2", "3", "MLP"]
+    assert cat.ask("frames", "effect") == [[3, 0, 1, 1]]
     assert cat.page.locator("#effect-title").inner_text() == "Effect on the token ␣And"
     assert cat.page.locator("#effect-says").inner_text() == (
         "Effect of whole heads and MLPs on “␣And”, in logits, against its alternatives, by their probability."
@@ -113,18 +113,18 @@ def test_grid_shows_heads_and_mlps_of_the_step(cat: Reader) -> None:
 
 
 def test_grid_names_what_is_under_the_pointer_and_a_click_selects_a_head(cat: Reader) -> None:
-    cat.go("#layer=0&head=0&step=1").look_at("grid")
-    assert cat.point_at(0, 3, "grid") == "L2 H3\n−1.200 logits"
-    assert cat.hover("grid", 5, 1.5) == "L1 MLP\n+1.000 logits"
-    assert cat.hover("grid", 4.25, 1.5) is None
-    cat.click("grid", 5, 1.5)
+    cat.go("#layer=0&head=0&step=1").look_at("effect")
+    assert cat.point_at(0, 3, "effect") == "L2 H3\n−1.200 logits"
+    assert cat.hover("effect", 5, 1.5) == "L1 MLP\n+1.000 logits"
+    assert cat.hover("effect", 4.25, 1.5) is None
+    cat.click("effect", 5, 1.5)
     assert cat.address() == {"layer": "0", "head": "0", "step": "1"}
-    cat.click_cell(0, 3, "grid")
+    cat.click_cell(0, 3, "effect")
     assert cat.address() == {"layer": "2", "head": "3", "step": "1"}
 
 
 def test_strongest_parts_are_listed_and_select(cat: Reader) -> None:
-    cat.go("#layer=0&head=0&step=0").look_at("grid")
+    cat.go("#layer=0&head=0&step=0").look_at("effect")
     most, least = (cat.table(name) for name in ("most", "least"))
     assert [row[0] for row in most] == ["L0 MLP", "L1 MLP", "L2 MLP", "L2 H0", "L1 H0", "L0 H0"]
     assert [row[2] for row in most] == ["+1.000"] * 3 + ["+0.300", "+0.200", "+0.100"]
@@ -134,7 +134,7 @@ def test_strongest_parts_are_listed_and_select(cat: Reader) -> None:
 
 
 def test_parts_are_added_up_beside_what_the_model_gave(cat: Reader) -> None:
-    sum_ = cat.go("#layer=0&head=0&step=0").look_at("grid").table("sum")
+    sum_ = cat.go("#layer=0&head=0&step=0").look_at("effect").table("sum")
     assert sum_ == [
         ["heads", "−1.200"],
         ["MLPs of all layers", "+3.000"],
@@ -148,12 +148,12 @@ def test_parts_are_added_up_beside_what_the_model_gave(cat: Reader) -> None:
     values = [float(value.replace("−", "-")) for _, value in sum_]
     assert sum(values[:5]) == pytest.approx(values[5], abs=0.002)
     assert sum(values[5:7]) == pytest.approx(values[7], abs=0.002)
-    assert sum(value for row in cat.rows("grid") for value in row if value) == pytest.approx(values[0], abs=1e-3)
-    assert sum(row[0] or 0 for row in cat.rows("grid", 1)) == pytest.approx(values[1], abs=1e-3)
+    assert sum(value for row in cat.rows("effect") for value in row if value) == pytest.approx(values[0], abs=1e-3)
+    assert sum(row[0] or 0 for row in cat.rows("effect", 1)) == pytest.approx(values[1], abs=1e-3)
 
 
 def test_measure_is_chosen_and_named_by_its_token(cat: Reader) -> None:
-    cat.go("#layer=0&head=0&step=1").look_at("grid")
+    cat.go("#layer=0&head=0&step=1").look_at("effect")
     assert cat.page.locator("#measure option").all_inner_texts() == [
         "against the alternatives",
         "against the mean of the vocabulary",
@@ -163,15 +163,15 @@ def test_measure_is_chosen_and_named_by_its_token(cat: Reader) -> None:
     ]
     cat.page.locator("#measure").select_option("runner-up-2")
     assert cat.settle().address()["measure"] == "runner-up-2"
-    assert cat.point_at(0, 3, "grid") == "L2 H3\n−0.600 logits"
+    assert cat.point_at(0, 3, "effect") == "L2 H3\n−0.600 logits"
     assert "minus that of “␣hat”" in cat.page.locator("#sum").inner_text()
     cat.page.locator("#measure").select_option("attribution")
     assert "measure" not in cat.settle().address()
 
 
 def test_contrast_of_the_menu_holds_for_panels_map_and_grid(cat: Reader) -> None:
-    cat.go("#layer=1&head=0&step=1").choose("contrast", "runner-up-1").look_at("grid")
-    assert cat.rows("grid")[0] == pytest.approx([0.3, 0, -0.3, -0.6], abs=1e-4)
+    cat.go("#layer=1&head=0&step=1").choose("contrast", "runner-up-1").look_at("effect")
+    assert cat.rows("effect")[0] == pytest.approx([0.3, 0, -0.3, -0.6], abs=1e-4)
     assert cat.rows("map")[0] == pytest.approx([0.3, 0, -0.3, -0.6], abs=1e-4)
     assert [note[3] for note in cat.ask("notes", "heads")] == ["+0.2", "0.0", "−0.2", "−0.4"]
     cat.choose("contrast", "attribution")
@@ -183,9 +183,9 @@ def test_effects_are_over_the_foil_at_its_step_and_over_the_alternatives_elsewhe
 ) -> None:
     """In the sample every effect over the foil is half of that over the alternatives."""
     (tmp_path / "foil.html").write_text(render_page(with_foil(make_capture(slug="foil"))), encoding="utf-8")
-    reader = new_reader().open(f"{(tmp_path / 'foil.html').as_uri()}#layer=0&head=3&step=0").look_at("grid")
+    reader = new_reader().open(f"{(tmp_path / 'foil.html').as_uri()}#layer=0&head=3&step=0").look_at("effect")
     half = [[0.05 * (layer + 1) * (1 - head) for head in range(4)] for layer in (2, 1, 0)]
-    assert reader.rows("grid") == [pytest.approx(row, abs=1e-4) for row in half]
+    assert reader.rows("effect") == [pytest.approx(row, abs=1e-4) for row in half]
     assert reader.rows("map") == [pytest.approx(row, abs=1e-4) for row in half]
     says = "Effect of whole heads and MLPs on “.”, in logits, against “␣dog”."
     assert reader.page.locator("#effect-says").inner_text() == says
@@ -196,24 +196,24 @@ def test_effects_are_over_the_foil_at_its_step_and_over_the_alternatives_elsewhe
     rows = reader.rows("head")  # head 3 reads all alike, -0.1 over the foil; the other steps are over the alternatives
     assert rows[4][:5] == pytest.approx([-0.1 / 5] * 5, rel=0.03)
     assert rows[6][:7] == pytest.approx([-0.6 / 7] * 7, rel=0.03)
-    reader.go("#layer=0&head=3&step=1").look_at("grid")
-    assert reader.rows("grid")[0] == pytest.approx([0.6 * (1 - head) for head in range(4)], abs=1e-4)
+    reader.go("#layer=0&head=3&step=1").look_at("effect")
+    assert reader.rows("effect")[0] == pytest.approx([0.6 * (1 - head) for head in range(4)], abs=1e-4)
     assert "against its alternatives" in reader.page.locator("#effect-says").inner_text()
-    reader.go("#layer=0&head=3&step=0&contrast=attribution&measure=attribution").look_at("grid")
-    assert reader.rows("grid") == [pytest.approx([2 * value for value in row], abs=1e-4) for row in half]
+    reader.go("#layer=0&head=3&step=0&contrast=attribution&measure=attribution").look_at("effect")
+    assert reader.rows("effect") == [pytest.approx([2 * value for value in row], abs=1e-4) for row in half]
     lens = reader.look_at("lens").page.locator("#lens-layers tbody tr td:last-child").all_inner_texts()
     assert lens == ["+1.00"] * len(lens)
-    reader.go("#layer=0&head=3&step=0&measure=ablation-foil-1").look_at("grid")
-    assert reader.rows("grid")[0] == pytest.approx([-0.05 * head for head in range(4)], abs=1e-4)
+    reader.go("#layer=0&head=3&step=0&measure=ablation-foil-1").look_at("effect")
+    assert reader.rows("effect")[0] == pytest.approx([-0.05 * head for head in range(4)], abs=1e-4)
     assert "minus that of “␣dog” without a head" in reader.page.locator("#effect-says").inner_text()
 
 
 def test_ablation_has_heads_alone_and_no_sum(cat: Reader) -> None:
-    cat.go("#layer=0&head=0&step=1&measure=ablation").look_at("grid")
-    assert len(cat.ask("images", "grid")) == 1
-    assert cat.ask("labels", "grid", "columns") == ["0", "1", "2", "3"]
-    assert cat.point_at(2, 3, "grid") == "L0 H3\n−0.600 nats"
-    assert cat.point_at(2, 1, "grid") == "L0 H1\n−0.200 nats"
+    cat.go("#layer=0&head=0&step=1&measure=ablation").look_at("effect")
+    assert len(cat.ask("images", "effect")) == 1
+    assert cat.ask("labels", "effect", "columns") == ["0", "1", "2", "3"]
+    assert cat.point_at(2, 3, "effect") == "L0 H3\n−0.600 nats"
+    assert cat.point_at(2, 1, "effect") == "L0 H1\n−0.200 nats"
     assert cat.table("most") == []
     assert cat.table("least")[0][0] == "L0 H3"
     assert cat.page.locator("#least-title").inner_text() == "Less probable without"
@@ -225,19 +225,19 @@ def test_screened_ablation_shows_estimates_beside_it_and_how_well_they_agree(
 ) -> None:
     page = tmp_path / "screened.html"
     page.write_text(render_page(replace(make_capture(), evidence=make_screened())), "utf-8")
-    reader = new_reader().open(f"{page.as_uri()}#layer=0&head=0&step=1&measure=ablation").look_at("grid")
+    reader = new_reader().open(f"{page.as_uri()}#layer=0&head=0&step=1&measure=ablation").look_at("effect")
     agreement = "rank correlation 0.50; 1 of the 1 largest ablations are among the 1 largest estimates."
-    assert reader.rows("grid")[2] == [0, None, pytest.approx(-0.4, abs=1e-4), pytest.approx(-0.6, abs=1e-4)]
-    assert reader.rows("grid")[0] == [None, pytest.approx(-0.2, abs=1e-4), None, None]
-    assert reader.point_at(2, 1, "grid") == "L0 H1\nnot measured\nfirst-order estimate −0.250 nats"
-    assert reader.point_at(2, 3, "grid") == "L0 H3\nablation −0.600 nats\nfirst-order estimate −0.750 nats"
+    assert reader.rows("effect")[2] == [0, None, pytest.approx(-0.4, abs=1e-4), pytest.approx(-0.6, abs=1e-4)]
+    assert reader.rows("effect")[0] == [None, pytest.approx(-0.2, abs=1e-4), None, None]
+    assert reader.point_at(2, 1, "effect") == "L0 H1\nnot measured\nfirst-order estimate −0.250 nats"
+    assert reader.point_at(2, 3, "effect") == "L0 H3\nablation −0.600 nats\nfirst-order estimate −0.750 nats"
     says = reader.page.locator("#effect-says").inner_text()
     assert says.startswith("Change of the log-probability of")
     assert says.endswith(agreement)
     assert reader.page.locator("#least-title").inner_text() == "Less probable without"
     reader.page.locator("#measure").select_option("estimate")
     reader.settle()
-    assert reader.rows("grid")[2] == [0, *(pytest.approx(value, abs=1e-4) for value in (-0.25, -0.5, -0.75))]
+    assert reader.rows("effect")[2] == [0, *(pytest.approx(value, abs=1e-4) for value in (-0.25, -0.5, -0.75))]
     says = reader.page.locator("#effect-says").inner_text()
     assert says.startswith("Estimated, not measured change of the log-probability of")
     assert says.endswith(agreement)
@@ -246,17 +246,17 @@ def test_screened_ablation_shows_estimates_beside_it_and_how_well_they_agree(
 
 def test_withheld_step_draws_nothing_and_says_why(new_reader: Callable[..., Reader], addresses: dict[str, str]) -> None:
     reader = new_reader().open(f"{addresses['file']}/withheld.html#layer=0&head=3&step=1&show=attribution")
-    reader.look_at("grid")
+    reader.look_at("effect")
     reason = "its parts add up only to within 2.1e-02 of the largest"
     assert reader.page.locator("#effect-says").inner_text() == f"n/a: {reason}"
     assert reason in reader.page.locator("#details").inner_text()
-    assert reader.rows("grid") == [[None] * 4] * 3
+    assert reader.rows("effect") == [[None] * 4] * 3
     assert (reader.table("most"), reader.page.locator("#sum").is_hidden()) == ([], True)
     assert [len(note) for note in reader.ask("notes", "heads")] == [3] * 4
     assert reader.look_at("read").ask("notes", "read")[1] == ["n/a"]
     reader.look_at("head")
     assert [row[0] is None for row in reader.rows("head")[4:7]] == [False, True, False]
-    reader.go("#layer=0&head=3&step=2").look_at("grid")
+    reader.go("#layer=0&head=3&step=2").look_at("effect")
     assert reader.page.locator("#sum").is_visible()
     assert reader.problems == []
 
@@ -304,9 +304,9 @@ def test_question_mark_explains_and_escape_closes(cat: Reader) -> None:
 def test_layers_that_were_not_captured_are_in_the_sum_alone(
     new_reader: Callable[..., Reader], addresses: dict[str, str]
 ) -> None:
-    reader = new_reader().open(f"{addresses['file']}/selected.html#layer=5&head=3&step=0").look_at("grid")
-    assert reader.rows("grid", 1) == [[1], [1], [1]]
-    assert reader.ask("labels", "grid", "rows") == ["7", "5", "2"]
+    reader = new_reader().open(f"{addresses['file']}/selected.html#layer=5&head=3&step=0").look_at("effect")
+    assert reader.rows("effect", 1) == [[1], [1], [1]]
+    assert reader.ask("labels", "effect", "rows") == ["7", "5", "2"]
     assert ["MLPs of all layers", "+8.000"] in reader.table("sum")
     assert ["heads not shown", "−1.000"] in reader.table("sum")
     assert reader.problems == []
@@ -316,7 +316,7 @@ def test_without_steps_weight_times_value_is_left(new_reader: Callable[..., Read
     reader = new_reader().open(f"{addresses['file']}/plain.html#layer=0&head=3&query=1&show=attribution")
     assert "show" not in reader.press("w", "w").address()
     assert reader.press("w").address()["show"] == "weighted"
-    assert reader.page.locator("#figure-grid, #figure-lens, #figure-read, #play").count() == 0
+    assert reader.page.locator("#figure-effect, #figure-lens, #figure-read, #play").count() == 0
     claim = reader.page.locator("#claim").inner_text()
     assert claim.startswith("Nothing was generated after this text of 5 tokens.")
     assert reader.ask("notes", "heads")[3] == ["The", "0", "0.50"]

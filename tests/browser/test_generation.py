@@ -36,7 +36,7 @@ def test_rows_are_shares_of_the_largest_and_what_is_not_written_is_empty(cat: Re
 def test_row_of_the_page_adds_up_to_attentions_part(cat: Reader) -> None:
     """From the page's own data: the row of the figure's table against the sum that the page lists."""
     for step in range(NUM_STEPS):
-        cat.go(f"#layer=0&head=0&step={step}").look_at("grid")
+        cat.go(f"#layer=0&head=0&step={step}").look_at("effect")
         row = cat.page.evaluate(
             """async (step) => {
               const bytes = await reportgen.blocks.readBytes("read");
@@ -173,7 +173,7 @@ def test_forecast_says_what_would_come_next(new_reader: Callable[..., Reader], a
     assert reader.page.locator("#strip .forecast").inner_text() == "␣sat"
     assert "nothing written" in reader.page.locator("#controls").inner_text()
     assert reader.page.locator("#play, #step-name, #figure-read").count() == 0
-    assert reader.look_at("grid").rows("grid")[0] == pytest.approx([0.3, 0, -0.3, -0.6], abs=1e-4)
+    assert reader.look_at("effect").rows("effect")[0] == pytest.approx([0.3, 0, -0.3, -0.6], abs=1e-4)
     assert reader.page.locator("#next-of").inner_text() == "would be written"
     assert reader.ask("notes", "heads")[0][3] == "+0.2"
     assert reader.problems == []

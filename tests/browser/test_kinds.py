@@ -229,7 +229,7 @@ def test_layers_without_attention_are_named_and_passed_over(open_page) -> None:
     assert reader.press("j").address()["layer"] == "4"
     reader.go("#layer=2&head=1")
     assert reader.page.locator("#head-name").inner_text().split()[0] in {"L1", "L4", "L5"}
-    assert "MLPs, and layers without attention" in reader.look_at("grid").page.locator("#sum").inner_text()
+    assert "MLPs, and layers without attention" in reader.look_at("effect").page.locator("#sum").inner_text()
     assert reader.problems == []
 
 

@@ -10,7 +10,7 @@ from browser.reader import Reader
 from samples import HOSTILE
 
 FIGURES = ("heads", "layers", "head", "map", "aggregate", "rollout", "entropy")
-STEP_FIGURES = ("grid", "lens")
+STEP_FIGURES = ("effect", "lens")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def hostile(new_reader: Callable[..., Reader], addresses: dict[str, str]) -> Rea
 
 
 def test_hostile_tokens_run_nothing(hostile: Reader) -> None:
-    for figure in ("read", "heads", "layers", "head", "grid", "lens", "rollout", "entropy"):
+    for figure in ("read", "heads", "layers", "head", "effect", "lens", "rollout", "entropy"):
         hostile.look_at(figure)
     for position in range(len(HOSTILE)):
         hostile.go(f"#layer=0&head=3&query={position}")

@@ -32,8 +32,8 @@ from reportgen.pages.screenshot import why_no_sandbox
 from reportgen.records import Comparison
 
 HASH = "#layer=1&head=1&step=1&pin=2.3"
-OF_EFFECTS = ("read", "grid", "lens", "map")
-FIGURES = ("read", "heads", "layers", "head", "pinned", "difference", "grid", "map", "lens", "rollout", "aggregate",
+OF_EFFECTS = ("read", "effect", "lens", "map")
+FIGURES = ("read", "heads", "layers", "head", "pinned", "difference", "effect", "map", "lens", "rollout", "aggregate",
            "entropy")  # fmt: skip
 VIEWS = ("text", *FIGURES)
 HONEST = "Weights say where a head reads, not how much it matters."
@@ -123,7 +123,7 @@ def test_menu_saves_an_svg_that_says_what_it_is(reader: Reader, view: str) -> No
     assert said.startswith("A cat and a mat tiny · ")
     assert "token 2, “␣And” at 6" in said
     assert ("L1 H1" in said) == (view in {"head", "difference"})
-    assert ("linear scale" in said) == (view in {"text", "read", "grid", "map", "difference", "entropy"})
+    assert ("linear scale" in said) == (view in {"text", "read", "effect", "map", "difference", "entropy"})
     assert (HONEST in said) == (view not in {"text", *OF_EFFECTS})
     assert said.endswith(f"cat.html{HASH}")
     assert reader.problems == []
@@ -182,7 +182,7 @@ def test_csv_has_the_values_of_the_page(reader: Reader, view: str) -> None:
         "pinned": patterns[2, 3],
         "difference": patterns[1, 1] - patterns[2, 3],
         "map": effects,
-        "grid": np.hstack([effects, attribution.other_parts[0, 1][:, None]]),
+        "effect": np.hstack([effects, attribution.other_parts[0, 1][:, None]]),
         "lens": lens.logprobs[::-1],
         "rollout": square,
         "aggregate": patterns.mean((0, 1)),
@@ -250,7 +250,7 @@ def test_caption_says_what_colours_show(reader: Reader) -> None:
     assert "Whole heads: induction · " in caption_of(reader, "map")
     assert "effect" not in caption_of(reader, "map")
     reader.go(HASH)
-    assert "effect against the alternatives" in caption_of(reader, "grid")
+    assert "effect against the alternatives" in caption_of(reader, "effect")
     assert "effect against the alternatives" in caption_of(reader, "map")
     assert "effect through each token · linear scale" in caption_of(reader, "text")
     reader.go(f"{HASH}&shading=weight&scale=log")
@@ -299,7 +299,7 @@ def test_what_lies_ahead_is_hatched_as_on_the_page(reader: Reader) -> None:
     # The first of three tokens sees all but two of seven keys, the last one all.
     assert right - left == pytest.approx(width * 2 / 7, abs=6)
     assert bottom - top == pytest.approx(height * 2 / 3, abs=6)
-    assert "hatch" not in make(reader, "grid")
+    assert "hatch" not in make(reader, "effect")
 
 
 def test_heatmap_keeps_its_cells_and_colours(reader: Reader) -> None:
@@ -420,12 +420,12 @@ def test_menu_copies_html_that_embeds_the_whole_state(new_reader: Callable[..., 
     assert f'title="L{opening.layer} H{opening.head}, every position"' in copied
     reader.go(f"{HASH}&scale=linear")
     parts = ("layer=1", "head=1", "step=1", "pin=2.3", "scale=linear")
-    assert all(part in copy_frame(reader, "grid") for part in parts)
+    assert all(part in copy_frame(reader, "effect") for part in parts)
     assert reader.problems == []
 
 
 @pytest.mark.parametrize("slug", ["cat", "long"])
-@pytest.mark.parametrize("view", ["read", "heads", "head", "grid", "lens"])
+@pytest.mark.parametrize("view", ["read", "heads", "head", "effect", "lens"])
 def test_frame_of_a_figure_fits_it(new_reader: Callable[..., Reader], addresses, slug: str, view: str) -> None:
     reader: Reader = new_reader(permissions=["clipboard-read", "clipboard-write"])
     reader.open(f"{addresses['http']}/{slug}.html")
@@ -455,7 +455,7 @@ def export(folder: Path, *arguments: str, **environment: str) -> subprocess.Comp
 
 @pytest.mark.parametrize(
     ("view", "picture_format"),
-    sample([("head", "svg"), ("text", "svg"), ("grid", "png"), ("head", "png"), ("map", "svg")], 2),
+    sample([("pinned", "svg"), ("text", "svg"), ("lens", "png"), ("rollout", "svg")], 2),
 )
 def test_command_gives_the_bytes_that_the_page_saves(
     reader: Reader, folder: Path, tmp_path: Path, view: str, picture_format: str
@@ -470,10 +470,10 @@ def test_command_gives_the_bytes_that_the_page_saves(
 
 
 def test_command_takes_an_address_as_the_browser_shows_it(reader: Reader, folder: Path, tmp_path: Path) -> None:
-    address = f"{(folder / 'cat.html').as_uri()}#layer=2&head=0&query=3&scale=linear&first=out"
+    address = f"{(folder / 'cat.html').as_uri()}#layer=2&head=0&query=3&scale=linear&first=out&show=weighted"
     done = export(tmp_path, address, "--format", "svg", "--layer", "0")
     assert (done.returncode, done.stdout) == (0, "cat-head.svg\n")
-    reader.go("#layer=0&head=0&query=3&scale=linear&first=out")
+    reader.go("#layer=0&head=0&query=3&scale=linear&first=out&show=weighted")
     assert (tmp_path / "cat-head.svg").read_bytes() == save(reader, "head", "svg")
 
 
@@ -482,7 +482,6 @@ def test_pdf_is_one_page_with_text(folder: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (page,) = PdfReader(tmp_path / "head.pdf").pages
     text = page.extract_text()
-    assert "A cat and a mat" in text
     assert "L1 H1, every position" in text
     assert "␣mat" in text
 

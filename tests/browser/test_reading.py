@@ -86,7 +86,7 @@ def test_theme_and_palette_can_be_chosen(new_reader, addresses) -> None:
 def test_phone_scrolls_downwards_alone(new_reader, addresses, slug: str, width: int) -> None:
     reader: Reader = new_reader(viewport={"width": width, "height": 800}, has_touch=True, is_mobile=True)
     reader.open(f"{addresses['file']}/{slug}.html#layer=0&head=3&step=1")
-    for figure in ("heads", "layers", "head", "grid", "lens", "rollout", "entropy", "aggregate"):
+    for figure in ("heads", "layers", "head", "effect", "lens", "rollout", "entropy", "aggregate"):
         reader.look_at(figure)
         drawn, room = reader.page.evaluate(
             "(box) => [box.getBoundingClientRect().right, box.closest('.card').getBoundingClientRect().right]",

@@ -145,7 +145,7 @@ def test_a_hundred_and_twenty_layers_of_sixty_four_heads(show: Callable[..., Rea
 
 def test_one_layer_of_one_head(show: Callable[..., Reader]) -> None:
     reader = show(ONE)
-    for figure in ("heads", "layers", "head", "grid", "map"):
+    for figure in ("heads", "layers", "head", "effect", "map"):
         reader.look_at(figure)
     reader.press("j", "k", "h", "l", "p", "n", "b")
     assert {key: reader.address()[key] for key in ("layer", "head")} == {"layer": "0", "head": "0"}

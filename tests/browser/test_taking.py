@@ -11,7 +11,7 @@ import pytest
 from browser.reader import Reader
 
 HASH = "#layer=1&head=1&step=1"
-FIGURES = ("map", "read", "heads", "layers", "head", "grid", "lens", "rollout", "aggregate", "entropy")
+FIGURES = ("map", "read", "heads", "layers", "head", "effect", "lens", "rollout", "aggregate", "entropy")
 SCRIPTS = Path(__file__).parents[2] / "templates" / "js"
 
 

@@ -23,7 +23,7 @@ from reportgen.pages.page import render_page
 from reportgen.prompts.prompt_file import load_prompts
 from reportgen.site.site import Site
 
-FIGURES = ("read", "heads", "layers", "head", "grid", "map", "lens", "rollout", "entropy", "aggregate")
+FIGURES = ("read", "heads", "layers", "head", "effect", "map", "lens", "rollout", "entropy", "aggregate")
 MODEL = f"<img src=x onerror={OWNED}>"
 _COUNT = """() => Object.fromEntries(
   ["script", "img", "iframe", "object", "embed", "link", "base", "meta", "style", "form", "svg", "video", "input"]

@@ -27,6 +27,7 @@ const NAMES = [
   "page/address",
   "page/keys",
   "page/cite",
+  "page/story",
   "index/listing",
 ];
 for (const name of NAMES) require(join(SCRIPTS, `${name}.js`));

@@ -37,9 +37,11 @@ from reportgen.pages.palettes import DIVERGING, PALETTES, describe_ramps
 from reportgen.pages.panels import measure_reads, shade_tokens
 from reportgen.pages.stills import draw_legend
 from reportgen.pages.templates import GENERATOR, render
+from reportgen.pages.views import open_view
 from reportgen.pages.words import find_words, label_words
 from reportgen.paths import find_templates
 from reportgen.records.evidence import Evidence
+from reportgen.records.story import StoryStep
 
 FAILURE = FailureCard("lost", HOSTILE[0], HOSTILE[5], f"prompts.yaml:5: {HOSTILE[6]}")
 
@@ -312,7 +314,7 @@ def test_ids_are_unique_and_references_lead_somewhere() -> None:
 
 def test_scripts_find_the_elements_that_they_ask_for() -> None:
     scripts = str(read_scripts(PAGE_SCRIPTS))
-    page = parse_html(render_page(with_spans(make_capture())))
+    page = parse_html(render_page(with_spans(make_capture(story=(StoryStep("head", "a"), StoryStep("head", "b"))))))
     ids = {element.attributes["id"] for element in page if "id" in element.attributes}
     asked = set(re.findall(r"""(?:getElementById|byId|\$)\(["']([\w-]+)["']\)""", scripts))
     assert {"strip", "claim"} <= asked
@@ -323,8 +325,8 @@ def test_every_figure_has_one_place() -> None:
     page = parse_html(render_page(make_capture()))
     places = [element.attributes["data-figure"] for element in page if "data-figure" in element.attributes]
     assert sorted(places) == sorted(
-        ["text", "map", "read", "heads", "layers", "head", "pinned", "difference", "grid", "lens", "rollout", "entropy",
-         "aggregate"]
+        ["text", "map", "read", "heads", "layers", "head", "pinned", "difference", "effect", "lens", "rollout",
+         "entropy", "aggregate"]
     )  # fmt: skip
     assert [page.find(id=f"figure-{name}")[0].tag for name in places if name != "text"] == ["div"] * (len(places) - 1)
 
@@ -350,7 +352,7 @@ def test_strip_says_what_reads_and_what_is_written() -> None:
     assert [position for position, names in enumerate(classes) if "from" in names] == [opening.query_pos]
     assert [position for position, names in enumerate(classes) if "now" in names] == [opening.query_pos + 1]
     assert [token.attributes["tabindex"] == "0" for token in tokens] == ["from" in names for names in classes]
-    shades = shade_tokens(capture, opening)
+    shades = shade_tokens(capture, open_view(capture, opening))
     styles = [token.attributes.get("style", "") for token in tokens]
     seen = [shade for shade in shades if shade]
     assert len(seen) == opening.query_pos + 1

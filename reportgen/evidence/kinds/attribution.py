@@ -127,11 +127,11 @@ class LogitAttribution(Kind):
         ``runner-up-1`` and so on with the runners-up, ``foil-1`` and so on with the measured foils. Foils come first,
         because a page opens on them.
         """
-        grids = dict(zip(self._name_contrasts(value), value.heads, strict=True))
+        grids = dict(zip(self.name_contrasts(value), value.heads, strict=True))
         return {name: grids[name] for name in sorted(grids, key=lambda name: not name.startswith("foil"))}
 
     @staticmethod
-    def _name_contrasts(value: Attribution) -> list[str]:
+    def name_contrasts(value: Attribution) -> list[str]:
         """Return the names of the grids in the order of the axis ``contrast``."""
         num_foils = len(value.heads) - len(CONTRASTS) - value.num_runners_up
         runners_up = [f"runner-up-{rank + 1}" for rank in range(value.num_runners_up)]
@@ -154,7 +154,7 @@ class LogitAttribution(Kind):
         return {
             "source_scales": None if value.sources is None else list_numbers(_scale_sources(capture, value.sources)),
             "attribution": {
-                "contrasts": self._name_contrasts(value),
+                "contrasts": self.name_contrasts(value),
                 "foils": [describe_token(foil.token) for foil in capture.measured_foils],
                 "runners_up": [[describe_token(token) for token in tokens] for tokens in value.runners_up],
                 **{name: list_numbers(values, _SUM_DIGITS) for name, values in parts.items()},

@@ -25,6 +25,7 @@ reportgen.page = (() => {
     spans,
     square,
     state: states,
+    story,
     strip,
     text,
     words,
@@ -42,7 +43,7 @@ reportgen.page = (() => {
     aggregate: square.aggregate,
     rollout: square.rollout,
     map: grid.map,
-    grid: grid.effects,
+    effect: grid.effects,
     lens: lens.lens,
   };
   /** The first of these that a page has answers before the others are drawn. */
@@ -166,7 +167,7 @@ reportgen.page = (() => {
     /** Further keys by the figure in focus: up and down lead to the row above and below. */
     const WITHIN = {
       "figure-map": { ...along("layer", -1, 1), ...acrossHeads },
-      "figure-grid": { ...along("layer", -1, 1), ...acrossHeads },
+      "figure-effect": { ...along("layer", -1, 1), ...acrossHeads },
       "figure-heads": along("head", 1, -1),
       "figure-layers": along("layer", -1, 1),
       "figure-head": along("query", 1, -1),
@@ -188,10 +189,13 @@ reportgen.page = (() => {
       document.addEventListener("click", onClick);
       keys.listen(() => [KEYS, WITHIN]);
       addEventListener("beforeprint", () => (byId("on-paper").textContent = cite.sayOnPaper(scene)));
-      address.onChange(() => {
-        scene.state = states.parse(location.hash, bounds);
+      const follow = () => {
+        scene.state = parse(bounds);
+        if (story.numberOf(location.hash)) story.show(story.numberOf(location.hash));
         viewer.draw();
-      });
+      };
+      address.onChange(follow);
+      story.listen(follow);
       if (byId("play"))
         playing = player.makePlayer(byId("play"), scene, (step) =>
           select(states.selectStep(step, bounds), { walk: true }),
@@ -229,8 +233,12 @@ reportgen.page = (() => {
     return { start, studio, shown: viewer.shown, settled: viewer.settled };
   }
 
+  /** The state that the address selects: its own, or that of a step of the story. */
+  const parse = (bounds) => states.parse(story.resolve(location.hash, story.listViews()), bounds);
+
   async function load(card, alone) {
     const { item, scene } = await blocks.readScene(card.slug);
+    scene.state = parse(scene.bounds);
     return makePage(item, scene, card, alone);
   }
 

@@ -40,7 +40,7 @@ reportgen.picture = (() => {
   function isOfEffects(name, state, bounds) {
     if (name === "map") return state.by === "effect";
     if (name === "text") return state.shading === "effect" && states.readsForStep(state, bounds);
-    return ["read", "grid", "lens"].includes(name);
+    return ["read", "effect", "lens"].includes(name);
   }
 
   /** Whether colours follow values themselves, whatever scale is chosen for weights. */
@@ -64,7 +64,7 @@ reportgen.picture = (() => {
     const chosenIn = (id) => document.getElementById(id).selectedOptions[0].textContent;
     const against = () => `effect against ${chosenIn("contrast")}`;
     const ofGrid = document.getElementById("measure") ? chosenIn("measure").replace(/^against/, "effect $&") : "";
-    const measured = { map: against, grid: () => ofGrid || against() }[name];
+    const measured = { map: against, effect: () => ofGrid || against() }[name];
     const chosen = { text: ofEffects ? "effect through each token" : `weight of L${state.layer} H${state.head}` };
     return [
       ofEffects ? written : reads,

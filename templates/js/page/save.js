@@ -40,13 +40,23 @@ reportgen.save = (() => {
     // In a frame that a notebook fills there is no address that another page could show.
     menu.querySelector("[data-format=embed]").hidden = location.protocol === "about:";
 
+    // A comparison has no story.
+    menu.querySelector("[data-format=step]").hidden = !reportgen.story;
+
     const TAKE = {
       embed: (name) => copyTo(frameOf(name, studio.titleOf(name), studio.hash())),
       caption: (name) => copyTo(studio.captionOf(name)),
+      step: (name) => copyStep(name),
       csv: (name) => downloadAs(name, "csv"),
       png: (name) => downloadAs(name, "png"),
       svg: (name) => downloadAs(name, "svg"),
     };
+
+    async function copyStep(name) {
+      const { yaml, dropped } = reportgen.story.format(name, studio.hash(), studio.titleOf(name));
+      const without = dropped.length ? ` Without ${dropped.join(" and ")}, which a story does not show.` : "";
+      return (await copyTo(yaml)) + without;
+    }
 
     const copyTo = async (said) => ((await copy(said)) ? "Copied." : "The browser does not allow copying here.");
 

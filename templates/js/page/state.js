@@ -1,4 +1,4 @@
-// What is selected, and its address. Bounds say what there is: {layers, heads, numTokens, numPromptTokens, opening, scores,
+// What is selected, and its address; reportgen/records/address.py has the same keys. Bounds say what there is: {layers, heads, numTokens, numPromptTokens, opening, scores,
 // heatmap_modes, grid_metrics, contrasts}.
 globalThis.reportgen ??= {};
 
