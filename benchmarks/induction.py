@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.table import Table
 from timing import describe_run
 
-from reportgen import Prompt, capture, load_model
+from reportgen import Capture, Prompt, capture, load_model
 from reportgen.evidence.collectors.ablation import Ablator
+from reportgen.models.model import LoadedModel
 
 NUM_TOKENS = 24
 STRONGEST = 5
@@ -27,8 +28,7 @@ STRONGEST = 5
 def main(seed: int) -> None:
     """Measure and print a table."""
     model = load_model("smollm2-135m", device="cpu")
-    token_ids = np.random.default_rng(seed).integers(1000, 40000, NUM_TOKENS).tolist()
-    captured = capture(model, Prompt(text=str(model.tokenizer.decode(token_ids)) * 2, max_new_tokens=0))
+    captured = capture_repeated(model, seed)
     tokens = [token.token_id for token in captured.tokens[: captured.num_prompt_tokens]]
     rows = slice(len(tokens) // 2, len(tokens) - 1)
     projections = {number: block.self_attn.o_proj for number, block in enumerate(model.network.model.layers)}
@@ -38,8 +38,7 @@ def main(seed: int) -> None:
     induction = captured.evidence.scores["induction"]
     ranks = changes.ravel().argsort().argsort().reshape(changes.shape)
     table = Table("head", "induction", "change of log-probability", "rank among ablations")
-    for place in np.argsort(-induction, axis=None)[:STRONGEST]:
-        layer, head = divmod(int(place), len(captured.heads))
+    for layer, head in list_strongest(captured):
         score, change = induction[layer, head], changes[layer, head]
         table.add_row(
             f"L{layer} H{head}", f"{score:.3f}", f"{change:+.3f}", f"{ranks[layer, head] + 1} of {ranks.size}"
@@ -48,6 +47,18 @@ def main(seed: int) -> None:
     Console().print(table)
     click.echo(describe_run())
     print(f"correlation of the two over all heads: {np.corrcoef(induction.ravel(), -changes.ravel())[0, 1]:.2f}")
+
+
+def capture_repeated(model: LoadedModel, seed: int) -> Capture:
+    """Return the capture of random tokens said twice."""
+    token_ids = np.random.default_rng(seed).integers(1000, 40000, NUM_TOKENS).tolist()
+    return capture(model, Prompt(text=str(model.tokenizer.decode(token_ids)) * 2, max_new_tokens=0))
+
+
+def list_strongest(captured: Capture) -> list[tuple[int, int]]:
+    """Return layer and head of the largest induction scores."""
+    order = np.argsort(-captured.evidence.scores["induction"], axis=None)[:STRONGEST]
+    return [divmod(int(place), len(captured.heads)) for place in order]
 
 
 if __name__ == "__main__":

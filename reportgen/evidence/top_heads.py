@@ -34,7 +34,7 @@ class TopHead(NamedTuple):
 
 def find_top_heads(capture: Capture, step: int, by: str, n: int) -> list[TopHead]:
     """Return the heads that come first by a number; ``Capture.top_heads`` documents arguments and errors."""
-    numbers = _list_numbers(capture)
+    numbers = list_numbers(capture)
     if by not in numbers:
         close = difflib.get_close_matches(str(by), numbers, 1)
         advice = f"did you mean {close[0]!r}?" if close else f"this capture has {', '.join(numbers) or 'none'}"
@@ -51,8 +51,8 @@ def find_top_heads(capture: Capture, step: int, by: str, n: int) -> list[TopHead
     return [TopHead(capture.layers[row], capture.heads[col], float(values[row, col])) for row, col in known[:n]]
 
 
-def _list_numbers(capture: Capture) -> Mapping[str, NDArray[np.float32]]:
-    """Return what heads can be ranked by: ``[step, layer, head]``, and scores ``[layer, head]``."""
+def list_numbers(capture: Capture) -> Mapping[str, NDArray[np.float32]]:
+    """Return the numbers of each head by name: ``[step, layer, head]``, and scores ``[layer, head]``."""
     grids = {name: grid for kind, value in list_measured(capture) for name, grid in kind.list_grids(value).items()}
     effect = {EFFECT: grids.pop("attribution")} if "attribution" in grids else {}
     return {**effect, **grids, **capture.evidence.scores}

@@ -30,6 +30,7 @@ BOKEH_FILE = f"assets/bokeh-{bokeh.__version__}.min.js"
 PAGE_STYLES = ("page.css", "figure.css", "print.css")
 COMPARE_STYLES = (*PAGE_STYLES, "compare.css")
 INDEX_STYLES = ("index.css", "print.css")
+HEADS_STYLES = ("heads.css", "print.css")
 FIRST_SCRIPT = "page/first.js"
 """Script in the head of a page, which runs before anything is shown."""
 BOOT_SCRIPTS = ("data/payload.js", "page/boot.js")
@@ -56,6 +57,10 @@ COMPARE_SCRIPTS = (
 )  # fmt: skip
 INDEX_SCRIPTS = (
     "data/payload.js", "page/theme.js", "page/keys.js", "page/address.js", "index/listing.js", "index/index.js",
+)  # fmt: skip
+HEADS_SCRIPTS = (
+    "data/payload.js", "data/ramps.js", "data/numbers.js", "figures/colors.js", "page/theme.js", "page/keys.js",
+    "page/address.js", "heads/statistics.js", "heads/heads.js",
 )  # fmt: skip
 _COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:(?!\*/).)*\*/[ \t]*)\n", re.DOTALL | re.MULTILINE)
 """Comments that fill whole lines. They are a sixth of the scripts, and every page would contain them."""

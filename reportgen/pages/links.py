@@ -13,6 +13,8 @@ from reportgen.records.errors import OptionError
 PREVIEW_SIZE = (1200, 630)
 """Width and height of a preview in pixels; sites that read Open Graph tags show this size without cropping."""
 PREVIEWS_FOLDER = "previews"
+HEADS_FILE = "heads.html"
+"""Name of the page of all heads of a site."""
 _DESCRIPTION = 200
 _MOST_ADDRESSES = 50_000
 """Maximum number of URLs in a sitemap; search engines do not read a longer one."""
@@ -104,12 +106,20 @@ def make_index_link(site_url: str, pictured: str) -> Link | None:
     return Link(site_url, "Attention reports", description, picture, _describe("the first page"), "website")
 
 
+def make_heads_link(site_url: str) -> Link | None:
+    """Return the link metadata of the page of all heads; ``None`` if the site's URL is unknown."""
+    if not site_url:
+        return None
+    description = "What each head of a language model does on every prompt: mean, spread and the prompts it fails on."
+    return Link(f"{site_url}{HEADS_FILE}", "Heads over all prompts", description, "", "", "website")
+
+
 def _describe(title: str) -> str:
     return f"Map of all heads of the model, beside the prompt and what the model wrote: {title}"
 
 
 def make_sitemap(site_url: str, pages: Iterable[str]) -> str:
-    """Return the sitemap of a site, which lists the index and then the pages, at most 50,000 URLs in total.
+    """Return the sitemap of a site: the index, the page of all heads and then the pages, at most 50,000 URLs in total.
 
     Args:
         site_url: URL of the site, as returned by ``check_site_url``.
@@ -118,7 +128,7 @@ def make_sitemap(site_url: str, pages: Iterable[str]) -> str:
     Returns:
         A sitemap (sitemaps.org, version 0.9). It has no dates, so that the same pages give the same text.
     """
-    addresses = [site_url, *(f"{site_url}{page}" for page in pages)][:_MOST_ADDRESSES]
+    addresses = [site_url, f"{site_url}{HEADS_FILE}", *(f"{site_url}{page}" for page in pages)][:_MOST_ADDRESSES]
     return "\n".join(
         [
             '<?xml version="1.0" encoding="UTF-8"?>',

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from reportgen.captures.record import Capture
+from reportgen.evidence.head_summary import summarize_heads
 from reportgen.evidence.kinds import DEFINITIONS, KINDS
 from reportgen.evidence.kinds.ablation import ABLATIONS
 from reportgen.evidence.kinds.attribution import LogitAttribution
@@ -91,6 +92,7 @@ from reportgen.pages.sentences import to_json
 from reportgen.pages.size_limit import render_within
 from reportgen.pages.stills import Still, draw_legend
 from reportgen.pages.story import ToldStep, tell_story
+from reportgen.pages.summaries import encode_summary
 from reportgen.pages.tables import (
     EvidenceRow,
     PromptRow,
@@ -166,6 +168,7 @@ class PageContext:
     blocks: Mapping[str, Markup]
     evidence_blocks: Mapping[str, Markup]
     layer_blocks: Iterable[tuple[int, Markup, Markup | None]]
+    head_summary: Markup
     style: Markup
     script: Markup
     first_script: Markup
@@ -354,6 +357,7 @@ def _make_parts(capture: Capture, options: PageOptions, card: Card) -> _Parts:
         bokeh_file=program.bokeh_file,
         script=program.boot,
         policy=program.policy,
+        head_summary=encode_summary(summarize_heads(capture)),
         **_describe(capture, options),
     )
     said: dict[str, Any] = {"answers": answers, "findings": findings}

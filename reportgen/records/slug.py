@@ -6,9 +6,17 @@ import re
 
 SLUG_PATTERN = "[A-Za-z0-9_][A-Za-z0-9_-]{0,79}"
 _SLUG = re.compile(SLUG_PATTERN)
-# The site's index page, and the device names of Windows, which are reserved with any suffix.
+# The site's own pages, and the device names of Windows, which are reserved with any suffix.
 RESERVED_SLUGS = frozenset(
-    ["index", "con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))]
+    [
+        "index",
+        "heads",
+        "con",
+        "prn",
+        "aux",
+        "nul",
+        *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10)),
+    ]
 )
 
 

@@ -9,15 +9,19 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from reportgen.captures.file import KEY
+from reportgen.evidence.head_summary import HeadSummary
 from reportgen.files import atomic_write, make_folder
 from reportgen.pages.cards import Card, parse_card
+from reportgen.pages.links import HEADS_FILE
 from reportgen.pages.page_keys import PageKeys
+from reportgen.pages.summaries import decode_summary
 from reportgen.records.errors import InTheWay, SiteError
 
 _MARKS = (
@@ -30,6 +34,11 @@ _CARD_BYTES = 1 << 16
 """Number of bytes of a page that are searched for its card first; the whole page is read if the card is not in them."""
 _CARD = re.compile(b'<script type="application/json" id="card">(.*?)</script>', re.DOTALL)
 """The card in a page. Text of a prompt cannot match, because its angle brackets are escaped."""
+_SUMMARY = re.compile(rb'<script type="text/plain" id="block-heads">([A-Za-z0-9+/=]*)</script>\s*</body>\s*</html>\n\Z')
+"""The summary of heads, which is the last element of a page."""
+_SUMMARY_BYTES = 1 << 15
+"""Number of bytes at the end of a page that are searched for its summary first."""
+_NO_PAGES = ("index.html", HEADS_FILE)
 _KEYS = re.compile(b'<meta name="reportgen-(key|numbers|tables)" content="([A-Za-z0-9_= -]*)">')
 """A key in the head of a page. Text of a prompt cannot match, because its angle brackets are escaped."""
 _BOKEH_START = b"/* BEGIN bokeh.min.js */"
@@ -136,7 +145,7 @@ def read_page(path: Path) -> PageFile | None:
         SiteError: the file cannot be read.
     """
     try:
-        if path.name == "index.html" or path.is_symlink() or not path.is_file():
+        if path.name in _NO_PAGES or path.is_symlink() or not path.is_file():
             return None
         with path.open("rb") as file:
             content = file.read(_CARD_BYTES)
@@ -144,13 +153,49 @@ def read_page(path: Path) -> PageFile | None:
             if not any(mark in head for mark in _MARKS):
                 return None
             card = _CARD.search(content) or _CARD.search(content + file.read())
-            file.seek(-min(len(_END), file.seek(0, os.SEEK_END)), os.SEEK_END)
-            is_whole = file.read() == _END
+            is_whole = _ends_well(file)
     except OSError as error:
         raise SiteError(f"{path}: cannot be read, {error.strerror}; choose another folder with --results") from error
     keys = {match[1].decode("ascii"): match[2].decode("ascii") for match in _KEYS.finditer(head)}
     made_from = PageKeys(keys.get("key", ""), keys.get("numbers", ""), keys.get("tables", ""))
     return PageFile(path, made_from, is_whole, _parse_card(card, path.stem))
+
+
+def _ends_well(file: BinaryIO) -> bool:
+    """Return whether a file ends as a complete page does."""
+    file.seek(-min(len(_END), file.seek(0, os.SEEK_END)), os.SEEK_END)
+    return file.read() == _END
+
+
+def read_key(path: Path) -> str:
+    """Return the key in the head of a complete page of any kind; empty if there is none."""
+    try:
+        with path.open("rb") as file:
+            keys = {match[1]: match[2] for match in _KEYS.finditer(file.read(_HEAD_BYTES))}
+            return keys.get(b"key", b"").decode("ascii") if _ends_well(file) else ""
+    except OSError:
+        return ""
+
+
+def read_summary(path: Path) -> HeadSummary | None:
+    """Read the summary of the heads of a page; ``None`` if the page has none, as a comparison.
+
+    Raises:
+        SiteError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(-min(_SUMMARY_BYTES, size), os.SEEK_END)
+            found = _SUMMARY.search(file.read())
+            if found is None:
+                file.seek(0)
+                found = _SUMMARY.search(file.read())
+    except OSError as error:
+        raise SiteError(f"{path}: cannot be read, {error.strerror}; choose another folder with --results") from error
+    with suppress(ValueError):
+        return decode_summary(found[1]) if found else None
+    return None
 
 
 def _parse_card(match: re.Match[bytes] | None, slug: str) -> Card | str:

@@ -17,8 +17,16 @@ from reportgen.pages.artifacts import Artifacts
 from reportgen.pages.assets import BOKEH_FILE, read_bokeh
 from reportgen.pages.cards import Card, FailureCard
 from reportgen.pages.data_tables import TABLE_NAMES, is_table
+from reportgen.pages.heads import PageSummary, make_heads_key, render_heads
 from reportgen.pages.index import render_index
-from reportgen.pages.links import PREVIEWS_FOLDER, check_site_url, make_index_link, make_sitemap
+from reportgen.pages.links import (
+    HEADS_FILE,
+    PREVIEWS_FOLDER,
+    check_site_url,
+    make_heads_link,
+    make_index_link,
+    make_sitemap,
+)
 from reportgen.pages.options import PageOptions
 from reportgen.pages.templates import GENERATOR
 from reportgen.records import EXPORT_FORMATS, Shard
@@ -30,8 +38,10 @@ from reportgen.site.files import (
     check_ours,
     is_bokeh,
     make_inside,
+    read_key,
     read_page,
     read_report,
+    read_summary,
     remove_ours,
     write_ours,
 )
@@ -85,6 +95,11 @@ class Site:
     def index(self) -> Path:
         """Path of the index page."""
         return self.root / "index.html"
+
+    @property
+    def heads(self) -> Path:
+        """Path of the page of all heads, over all prompts."""
+        return self.root / HEADS_FILE
 
     @property
     def report(self) -> Path:
@@ -164,7 +179,7 @@ class Site:
         """
         make_folder(self.root)
         self._take_lock()
-        for path in (self.index, self.report, *[self.sitemap] * bool(options.site_url)):
+        for path in (self.index, self.heads, self.report, *[self.sitemap] * bool(options.site_url)):
             check_ours(path)
         for slug in slugs:
             self._check_page(slug, options)
@@ -373,7 +388,7 @@ class Site:
     def write_index(
         self, cards: Sequence[Card | FailureCard], left_out: Sequence[str] = (), run: Run | None = None
     ) -> Path:
-        """Write ``index.html`` and ``report.json``, and return the path of the index.
+        """Write ``index.html``, ``heads.html`` and ``report.json``, and return the path of the index.
 
         If the site's URL is known, ``sitemap.xml`` is written too.
 
@@ -391,9 +406,18 @@ class Site:
         path = self.index
         pages = [card for card in cards if isinstance(card, Card)]
         pictured = next((card.slug for card in pages if run.site_url and self.has_preview(card.slug)), "")
+        self._write_heads(pages, run.site_url)
         atomic_write(path, render_index(cards, make_index_link(run.site_url, pictured)))
         _write_sitemap(self.sitemap, run.site_url, pages)
         return path
+
+    def _write_heads(self, cards: Sequence[Card], site_url: str) -> None:
+        """Write ``heads.html``, unless it is there and no page has changed since; then no summary is read."""
+        pages, link = self.pages, make_heads_link(site_url)
+        made_from = [(card, pages[card.slug].keys.page) for card in cards if card.slug in pages]
+        key = make_heads_key(made_from, link)
+        if not key or read_key(self.heads) != key:
+            atomic_write(self.heads, render_heads([*self.read_summaries(cards)], link, key))
 
     def write_report(self, outcomes: Sequence[Mapping[str, Any]], left_out: Sequence[str], run: Run) -> None:
         """Write ``report.json``.
@@ -441,6 +465,17 @@ class Site:
                 texts = (str(outcome.get(key, "")) for key in ("title", "model", "error"))
                 cards.append(FailureCard(slug, *texts, earlier_page=card.href if card else ""))
         return [*cards, *unseen.values()]
+
+    def read_summaries(self, cards: Iterable[Card | FailureCard]) -> Iterator[PageSummary]:
+        """Yield the summary of the heads of each page among some cards; comparisons have none.
+
+        Raises:
+            SiteError: a page cannot be read.
+        """
+        pages = self.pages
+        for card in cards:
+            if isinstance(card, Card) and card.slug in pages and (summary := read_summary(pages[card.slug].path)):
+                yield PageSummary(card.slug, card.title, card.tags, summary)
 
     def read_left_out(self) -> list[str]:
         """Return the slugs of existing pages that the last run left out of the index.

@@ -68,7 +68,7 @@ def prompts(*slugs: str) -> list[Prompt]:
 def slugs_in_index(folder: Path) -> list[str]:
     """Return the pages that an index links to, in its order."""
     index = parse_html((folder / "index.html").read_text("utf-8"))
-    links = [str(link.attributes["href"]) for link in index.find("a")]
+    links = [str(link.attributes["href"]) for main in index.find("main") for link in main.find("a")]
     return [link.removesuffix(".html") for link in links if link.endswith(".html")]
 
 
@@ -96,7 +96,7 @@ def test_site_has_a_page_for_each_prompt_and_an_index(tiny_llama: LoadedModel, t
         failures=(),
     )
     names = {path.name for path in (tmp_path / "site").iterdir()}
-    assert names == {"cat.html", "dog.html", "index.html", "report.json", ".nojekyll", ".reportgen.lock"}
+    assert names == {"cat.html", "dog.html", "heads.html", "index.html", "report.json", ".nojekyll", ".reportgen.lock"}
     assert slugs_in_index(tmp_path / "site") == ["cat", "dog"]
 
 
@@ -198,7 +198,7 @@ def test_interrupt_leaves_finished_pages_and_their_index(tiny_llama: LoadedModel
 
     with pytest.raises(KeyboardInterrupt):
         build_site(prompts("cat", "dog", "hen"), tmp_path, BuildOptions(model=tiny_llama), Recorder(on_stage=interrupt))
-    assert {path.name for path in tmp_path.glob("*.html")} == {"cat.html", "index.html"}
+    assert {path.name for path in tmp_path.glob("*.html")} == {"cat.html", "heads.html", "index.html"}
     assert slugs_in_index(tmp_path) == ["cat"]
 
 
@@ -372,7 +372,7 @@ def test_earlier_pages_stay_in_the_index_on_demand(
     build_site(prompts("cat", "dog", "hen"), tmp_path, BuildOptions(model=tiny_llama))
     build_site(prompts("dog"), tmp_path, BuildOptions(model=tiny_llama, update=update))
     assert slugs_in_index(tmp_path) == shown
-    assert {path.stem for path in tmp_path.glob("*.html")} == {"cat", "dog", "hen", "index"}
+    assert {path.stem for path in tmp_path.glob("*.html")} == {"cat", "dog", "hen", "heads", "index"}
 
 
 def test_shared_assets_make_pages_light(tiny_llama: LoadedModel, tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_full_disk_keeps_what_is_finished_and_the_next_run_goes_on(here: Path) -
     )
     whole = {"p0.html", "p1.html", "p2.html"}
     index = then.index("</html>")
-    assert whole <= set(then[:index]) <= whole | {"index.html", "report.json", ".nojekyll", LOCK_FILE}
+    assert whole <= set(then[:index]) <= whole | {"index.html", "heads.html", "report.json", ".nojekyll", LOCK_FILE}
     assert {line for line in then[index:] if not line.startswith("disk/")} >= {
         "</html>",
         "3 up to date, 3 built",
@@ -98,7 +98,7 @@ def test_disk_that_may_only_be_read_keeps_what_is_on_it(here: Path) -> None:
     assert error == (
         f"error: disk/site/{LOCK_FILE}: cannot be written, Read-only file system; choose another folder with --results"
     )
-    assert int(count) == 6 + len({"index.html", "report.json", ".nojekyll", LOCK_FILE})
+    assert int(count) == 6 + len({"index.html", "heads.html", "report.json", ".nojekyll", LOCK_FILE})
 
 
 def test_two_runs_into_one_folder_are_one_too_many(here: Path, command: Commands) -> None:

@@ -158,4 +158,5 @@ def test_place_orders_the_pages(tmp_path: Path) -> None:
     assert Capture.load(tmp_path / "a.safetensors").prompt.place.line == 9
     render_site([tmp_path], tmp_path / "site")
     index = parse_html((tmp_path / "site" / "index.html").read_text("utf-8"))
-    assert [link.attributes["href"] for link in index.find("a") if link.attributes["href"]] == ["b.html", "a.html"]
+    (cards,) = index.find("ul", id="cards")
+    assert [link.attributes["href"] for link in cards.find("a")] == ["b.html", "a.html"]

@@ -29,6 +29,7 @@ const NAMES = [
   "page/cite",
   "page/story",
   "index/listing",
+  "heads/statistics",
 ];
 for (const name of NAMES) require(join(SCRIPTS, `${name}.js`));
 

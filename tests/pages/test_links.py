@@ -216,7 +216,7 @@ def test_build_publishes_pages_comparisons_and_index(here: Path) -> None:
         open_picture((results / "previews" / f"{slug}.png").read_bytes())
     index = meta_of(parse_html((results / "index.html").read_text("utf-8")))
     assert (index["canonical"], index["og:image"]) == (SITE, f"{SITE}previews/cat.png")
-    assert addresses_in(results) == [SITE, *(f"{SITE}{slug}.html" for slug in ("cat", "dog", "both"))]
+    assert addresses_in(results) == [SITE, *(f"{SITE}{slug}.html" for slug in ("heads", "cat", "dog", "both"))]
 
 
 def test_same_input_gives_the_same_bytes(here: Path) -> None:
@@ -251,7 +251,7 @@ def test_pages_that_come_beside_others_take_their_address(here: Path) -> None:
     assert call("build", "--site-url", SITE).exit_code == 0
     assert call("build", "--only", "cat", "--max-new-tokens", "0").stderr.endswith("3 built\n")
     assert meta_of(parse_html((here / "results" / "cat.html").read_text("utf-8")))["canonical"] == f"{SITE}cat.html"
-    assert len(addresses_in(here / "results")) == 4
+    assert len(addresses_in(here / "results")) == 5
 
 
 def test_index_keeps_the_address_or_takes_another(here: Path) -> None:
@@ -273,7 +273,9 @@ def test_render_keeps_the_address_or_takes_another(here: Path) -> None:
     assert call("render", "results", "-o", "results").exit_code == 0
     assert {name: (results / name).read_bytes() for name in names} == before
     assert call("render", "results", "-o", "other", "--site-url", "https://other.org").exit_code == 0
-    assert addresses_in(here / "other") == [f"https://other.org/{name}" for name in ("", "cat.html", "dog.html")]
+    assert addresses_in(here / "other") == [
+        f"https://other.org/{name}" for name in ("", "heads.html", "cat.html", "dog.html")
+    ]
     assert key_in(here / "other" / "cat.html") not in (key_in(results / "cat.html"), "")
 
 
@@ -282,7 +284,7 @@ def test_pruned_pages_lose_their_previews(here: Path) -> None:
     (here / "prompts.yaml").write_text("model: llama\nprompts: [{text: The cat, slug: cat}]\n", "utf-8")
     assert call("build", "--site-url", SITE, "--prune").exit_code == 0
     assert [path.name for path in (here / "results" / "previews").iterdir()] == ["cat.png"]
-    assert addresses_in(here / "results") == [SITE, f"{SITE}cat.html"]
+    assert addresses_in(here / "results") == [SITE, f"{SITE}heads.html", f"{SITE}cat.html"]
 
 
 def test_files_of_others_are_left_alone(here: Path) -> None:

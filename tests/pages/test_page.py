@@ -24,6 +24,7 @@ from reportgen.pages.assets import PAGE_SCRIPTS, make_program, read_scripts
 from reportgen.pages.cards import FailureCard, make_card
 from reportgen.pages.encoding import describe_capture, encode_layer, encode_overview, encode_pattern, encode_rows
 from reportgen.pages.figures import make_figure_block
+from reportgen.pages.heads import HeadsContext
 from reportgen.pages.index import IndexContext, render_index
 from reportgen.pages.layer_notes import describe_layer_types
 from reportgen.pages.options import PageOptions
@@ -47,7 +48,8 @@ FAILURE = FailureCard("lost", HOSTILE[0], HOSTILE[5], f"prompts.yaml:5: {HOSTILE
 
 
 @pytest.mark.parametrize(
-    ("template", "context"), [("page.html.jinja2", PageContext), ("index.html.jinja2", IndexContext)]
+    ("template", "context"),
+    [("page.html.jinja2", PageContext), ("index.html.jinja2", IndexContext), ("heads.html.jinja2", HeadsContext)],
 )
 def test_template_reads_its_context_and_nothing_else(template: str, context: type) -> None:
     assert names_read_by(template) == {field.name for field in fields(context)}
@@ -56,7 +58,7 @@ def test_template_reads_its_context_and_nothing_else(template: str, context: typ
 def test_every_part_is_included() -> None:
     templates = find_templates()
     parts = {path.relative_to(templates).as_posix() for path in templates.rglob("*.jinja2")}
-    found = {"page.html.jinja2", "compare.html.jinja2", "index.html.jinja2"}
+    found = {"page.html.jinja2", "compare.html.jinja2", "index.html.jinja2", "heads.html.jinja2"}
     found |= {kind.template for kind in KINDS if kind.template}
     todo = list(found)
     while todo:
@@ -132,7 +134,7 @@ def leads_away(address: str) -> bool:
     """Return whether an address is neither data nor beside the document, as far as its text says."""
     if address.startswith("data:"):
         return False
-    return not re.fullmatch(r"#?[\w./-]*", address) or address.startswith("/") or ".." in address
+    return not re.fullmatch(r"[\w./-]*(#[\w=&-]*)?", address) or address.startswith("/") or ".." in address
 
 
 def test_hostile_text_makes_no_elements_and_no_attributes() -> None:
@@ -223,7 +225,7 @@ def test_data_stands_last() -> None:
         "card", "script", "script", "block-script", "block-bokeh", "block-figure", "block-content",
         "block-opening-head", "block-opening-rows", "block-answers", "block-read", "block-evidence", "block-grids",
         "block-norms", "block-rollout", "block-entropy", "block-layer-0", "block-sources-0", "block-layer-3",
-        "block-sources-3", "block-layer-4", "block-sources-4",
+        "block-sources-3", "block-layer-4", "block-sources-4", "block-heads",
     ]  # fmt: skip
 
 

@@ -18,8 +18,8 @@ from reportgen.site.site import Site
 
 ALL = PageOptions(export_data="csv", keep_captures=True, shared_assets=True, site_url="https://ada.example/heads/")
 NAMES = (
-    "cat.html", "index.html", "report.json", "sitemap.xml", "captures/cat.safetensors", "data/cat/tokens.csv",
-    "data/cat/heads.csv", "data/cat/attribution.csv", "previews/cat.png", BOKEH_FILE,
+    "cat.html", "index.html", "heads.html", "report.json", "sitemap.xml", "captures/cat.safetensors",
+    "data/cat/tokens.csv", "data/cat/heads.csv", "data/cat/attribution.csv", "previews/cat.png", BOKEH_FILE,
 )  # fmt: skip
 MINE = "layer,head,mine\n0,1,keep this\n"
 

@@ -56,7 +56,7 @@ def test_shared_assets_stand_beside_the_pages(tmp_path: Path) -> None:
 def test_files_are_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
     cards = write_pages(tmp_path, "cat", "dog")
     assert Site(tmp_path).write_index(cards) == tmp_path / "index.html"
-    assert files_in(tmp_path) == [".nojekyll", "cat.html", "dog.html", "index.html", "report.json"]
+    assert files_in(tmp_path) == [".nojekyll", "cat.html", "dog.html", "heads.html", "index.html", "report.json"]
     expected = render_page(make_capture(slug="cat", title="Title of cat"))
     assert (tmp_path / "cat.html").read_bytes() == expected.encode("utf-8")
 
@@ -80,7 +80,7 @@ def test_pages_are_written_anew(tmp_path: Path) -> None:
     assert (tmp_path / "cat.html").read_text() == "new"
 
 
-@pytest.mark.parametrize("name", ["index.html", "cat.html", "report.json"])
+@pytest.mark.parametrize("name", ["index.html", "heads.html", "cat.html", "report.json"])
 @pytest.mark.parametrize("kind", ["file", "empty", "folder", "link", "dangling link"])
 def test_what_is_not_ours_is_left_alone(tmp_path: Path, name: str, kind: str) -> None:
     path, mine = tmp_path / "site" / name, tmp_path / "mine.txt"

@@ -112,6 +112,16 @@ reportgen.controls = (() => {
         : "One row a token that reads, one column a token read.";
     byId("head-hint").textContent = `${rows}${divided}`;
     if (byId("chosen-name")) byId("chosen-name").textContent = name;
+    if (byId("over-prompts")) pointTo(byId("over-prompts"), { layer, head });
+  }
+
+  /** Let the link to the page of all heads lead to the selected one. */
+  function pointTo(link, { layer, head }) {
+    const [file, hash] = link.getAttribute("href").split("#");
+    const given = new URLSearchParams(hash);
+    given.set("layer", layer);
+    given.set("head", head);
+    link.setAttribute("href", `${file}#${given}`);
   }
 
   const capital = (said) => said.charAt(0).toUpperCase() + said.slice(1);
