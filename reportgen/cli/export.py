@@ -1,4 +1,4 @@
-"""reportgen export: save a figure of a page as a picture, or its story as files."""
+"""reportgen export: save a figure of a page as a picture, its story as files, or the numbers of all heads as a table."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 from reportgen.cli.completion import complete_files
 from reportgen.cli.errors import NOT_WRITTEN, shows_errors
 from reportgen.cli.options import VERBOSE
+from reportgen.records import EXPORT_FORMATS
 from reportgen.records.errors import PictureError
 
 
@@ -34,14 +35,15 @@ from reportgen.records.errors import PictureError
 @click.option(
     "--format",
     "picture_format",
-    type=click.Choice(["png", "svg", "pdf"]),
-    help="Format of the picture. Default: from the name of the output file, or png. A story always has SVG too.",
+    type=click.Choice(["png", "svg", "pdf", *EXPORT_FORMATS]),
+    help="Format of the picture or, of heads, of the table. Default: from the name of the output file, or png and csv. "
+    "A story always has SVG too.",
 )
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File to write. Default: PAGE-VIEW.FORMAT in the current folder.",
+    help="File to write. Default: PAGE-VIEW.FORMAT in the current folder, of heads heads.FORMAT.",
 )
 @click.option("--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True, help="Color theme.")
 @click.option("--browser", default="", help="Path of Chromium. Default: CHROMIUM, or the first one found.")
@@ -53,9 +55,21 @@ def export(page: str, query: int | None, step: int | None, story: Path | None, *
     The part of PAGE after # selects what is shown, as in the browser: 'results/cat.html#layer=3&head=7&first=out'.
     Options override it. SVGs of read, heads, layers, head, map and effect need no browser; everything else requires
     Chromium and pip install 'attention-reportgen[export]'.
+
+    With heads, or the heads.html of a results folder, as PAGE, save the numbers of every head on every prompt as CSV or
+    Parquet instead. Requires no browser.
     """
+    from reportgen.pages.links import HEADS_FILE
+
+    if Path(page).name in ("heads", HEADS_FILE):
+        _export_heads(page, settings["output"], settings["picture_format"])
+        return
     if query is not None and step is not None:
         raise click.UsageError("--query and --step exclude each other; keep one")
+    if settings["picture_format"] in EXPORT_FORMATS:
+        raise click.UsageError(
+            f"--format {settings['picture_format']} is for heads; the tables of a page come from build --export-data"
+        )
     choices = {"layer": settings["layer"], "head": settings["head"], "query": query, "step": step}
     chosen = {key: str(value) for key, value in choices.items() if value is not None}
     if story is None:
@@ -132,3 +146,21 @@ def _note_sandbox() -> None:
 
     if reason := why_no_sandbox():
         click.echo(f"note: the browser ran without its sandbox: {reason}", err=True)
+
+
+def _export_heads(page: str, output: Path | None, table_format: str | None) -> None:
+    """Save the table of the heads of a results folder: ``results``, or the one that holds the given page."""
+    from reportgen.pages.head_tables import write_heads
+    from reportgen.site.site import Site
+
+    suffix = output.suffix[1:].lower() if output else ""
+    kind = table_format or suffix or EXPORT_FORMATS[0]
+    if kind not in EXPORT_FORMATS:
+        raise click.UsageError(
+            f"heads are a table, which {kind} cannot hold; write --format {' or '.join(EXPORT_FORMATS)}"
+        )
+    site = Site("results" if page == "heads" else Path(page).parent)
+    summaries = [*site.read_summaries(site.read_cards())]
+    path = output or Path(f"heads.{kind}")
+    write_heads(summaries, path, kind)
+    click.echo(path)

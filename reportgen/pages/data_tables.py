@@ -43,7 +43,7 @@ _KEY_COLUMNS: Mapping[str, frozenset[str]] = {
     "entropy": frozenset({"layer", "query_pos", "entropy"}),
 }
 """Columns by which a CSV file is known as a table of this module."""
-_MARK = {"generator": "reportgen"}
+MARK = {"generator": "reportgen"}
 """Metadata of a Parquet file."""
 _TAIL_BYTES = 1 << 16
 """Number of bytes that hold the columns of a CSV file at its start, or the metadata of a Parquet file at its end."""
@@ -137,7 +137,7 @@ def encode_table(table: Table, kind: str) -> bytes:
         import pyarrow.parquet
 
         file = io.BytesIO()
-        pyarrow.parquet.write_table(pyarrow.table(dict(table)).replace_schema_metadata(_MARK), file)
+        pyarrow.parquet.write_table(pyarrow.table(dict(table)).replace_schema_metadata(MARK), file)
         return file.getvalue()
     rows = [list(table), *([_cell(value) for value in row] for row in zip(*table.values(), strict=True))]
     return "".join(f"{','.join(row)}\n" for row in rows).encode("utf-8")
@@ -152,7 +152,7 @@ def is_table(path: Path) -> bool:
     with path.open("rb") as file:
         if path.suffix == ".parquet":
             file.seek(-min(_TAIL_BYTES, file.seek(0, os.SEEK_END)), os.SEEK_END)
-            return _MARK["generator"].encode("ascii") in file.read()
+            return MARK["generator"].encode("ascii") in file.read()
         line = file.readline(_TAIL_BYTES).decode("utf-8-sig", "replace").replace("\0", "")
     return _KEY_COLUMNS[path.stem].issubset(next(csv.reader([line]), ()))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 from click.testing import CliRunner, Result
 from html_tree import parse_html
@@ -12,6 +14,7 @@ from tiny import save_llama
 from unpacking import decode_bytes
 
 from reportgen.cli import main as cli
+from reportgen.pages import data_tables
 from reportgen.site import site as site_module
 from reportgen.site.files import read_summary
 from reportgen.site.site import Site
@@ -108,3 +111,55 @@ def test_its_name_is_taken(here: Path) -> None:
     Path("prompts.yaml").write_text("model: ./llama\nprompts:\n  - {text: a b, slug: heads}\n", "utf-8")
     assert "is 'heads', a reserved name; choose another" in run("check").stderr
     assert Site("results").pages.keys() == TEXTS.keys()
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_table_has_a_row_for_each_head_of_each_page(here: Path, kind: str) -> None:
+    done = run("export", "heads", "--format", kind)
+    assert (done.exit_code, done.stdout) == (0, f"heads.{kind}\n")
+    if kind == "csv":
+        with Path("heads.csv").open(encoding="utf-8", newline="") as file:
+            rows = [*csv.DictReader(file)]
+    else:
+        rows = pyarrow.parquet.read_table("heads.parquet").to_pylist()
+    found = [(row["page"], int(row["layer"]), int(row["head"])) for row in rows]
+    assert found == [(slug, layer, head) for slug in TEXTS for layer in range(3) for head in range(4)]
+    for row in rows:
+        summary = read_summary(Path("results", f"{row['page']}.html"))
+        assert summary is not None
+        assert list(row) == ["model", "page", "layer", "head", "step", *summary.numbers]
+        assert (row["model"], str(row["step"])) == (summary.model, "0")
+        for number, values in summary.numbers.items():
+            expected = float(values[int(row["layer"]), int(row["head"])])
+            known = float("nan") if row[number] in ("", None) else float(row[number])
+            assert known == pytest.approx(expected, rel=1e-6, nan_ok=True)
+
+
+def test_table_is_written_where_it_is_asked_for(here: Path) -> None:
+    assert run("export", "results/heads.html", "-o", "all.parquet").stdout == "all.parquet\n"
+    assert Path("all.parquet").read_bytes()[:4] == b"PAR1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "error"),
+    [
+        (("heads", "-o", "heads.png"), 2, "heads are a table, which png cannot hold; write --format csv or parquet"),
+        (("results/a.html", "--format", "csv"), 2, "--format csv is for heads; the tables of a page come from"),
+        (("elsewhere/heads.html",), 1, "elsewhere: is not a folder; name the folder that reportgen build wrote"),
+        (("empty/heads",), 1, "heads: the folder has no page of a prompt; build one first"),
+        (("heads", "-o", "no/such.csv"), 1, "no/such.csv: cannot be written, No such file or directory; name another"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused(here: Path, arguments: tuple[str, ...], code: int, error: str) -> None:
+    Path("empty").mkdir()
+    done = run("export", *arguments)
+    assert done.exit_code == code
+    assert error in done.stderr
+
+
+def test_parquet_needs_its_package(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_tables, "find_spec", lambda name: None)
+    done = run("export", "heads", "--format", "parquet")
+    assert done.exit_code == 1
+    assert "export: parquet needs pyarrow" in done.stderr
+    assert not Path("heads.parquet").exists()
