@@ -5,31 +5,35 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Protocol
 
 from reportgen.build.cache import Cache
 from reportgen.build.cache_keys import make_comparison_keys
-from reportgen.build.comparisons import ComparisonInput, PendingComparisons, name_and_check
+from reportgen.build.comparisons import ComparisonInput, ComparisonInputs, PendingComparisons, name_and_check
 from reportgen.build.engines.jobs import RunRequest
 from reportgen.build.interrupts import Stop
 from reportgen.build.options import BuildOptions, NullProgress, Outcome, Progress
+from reportgen.build.patching import PatchRequest, plan_patching
 from reportgen.build.preflight import check_prompts
 from reportgen.build.resolve import find_auto_device
 from reportgen.build.results import PromptResult, ResultMaker
 from reportgen.build.run_report import RunReport
 from reportgen.captures.record import Capture, load_with_key
+from reportgen.evidence.kinds.patching import Patching
 from reportgen.pages.artifacts import Artifacts, render_comparison_artifacts
 from reportgen.pages.cards import Card, FailureCard
 from reportgen.pages.data_tables import check_format
 from reportgen.pages.links import check_site_url
 from reportgen.prompts.slugs import count_pages, name_pages
-from reportgen.records import Comparison, Failure, Prompt
+from reportgen.records import PATCHING, Comparison, Failure, Prompt
 from reportgen.records.errors import (
     CaptureFileError,
     ClusterError,
     InTheWay,
+    NoEvidence,
     PromptError,
     SiteError,
     first_line,
@@ -89,6 +93,8 @@ def build_site(
                 run.write(result, pending, report)
                 if options.fail_fast and report.failures:
                     break
+            else:
+                run.patch(report)
         return run.write_index(report)
 
 
@@ -124,6 +130,17 @@ class Engine(Protocol):
         """
         ...
 
+    def patch(self, requests: Sequence[PatchRequest]) -> Iterator[tuple[str, Patching | str]]:
+        """Measure patches between prompts that have run.
+
+        Args:
+            requests: what to patch, one for each comparison.
+
+        Yields:
+            The slug of each comparison with what was measured, or why it was not; nothing more once the run is stopped.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class _Work:
@@ -156,6 +173,7 @@ class _Run:
         self._options = replace(options, site_url=check_site_url(known))
         self._site, self._progress, self._stop, self._captured = site, progress, stop, captured
         self._cache = Cache(site, options.capture, self._options.page, find_auto_device())
+        self._unpatched: dict[str, tuple[Comparison, ComparisonInputs, PatchRequest]] = {}
 
     def take_comparisons(self, comparisons: Sequence[Comparison]) -> list[Comparison]:
         """Return the comparisons of this shard."""
@@ -230,9 +248,7 @@ class _Run:
                 else:
                     yield result
         if left and not self._stop.asked:
-            with self._stop.importing():
-                engine = self._make_engine()
-            yield from engine.run(prompts, RunRequest(work.pages & left, work.sides & left, self._options.shard))
+            yield from self._engine.run(prompts, RunRequest(work.pages & left, work.sides & left, self._options.shard))
 
     def _redraw(self, place: int, prompt: Prompt, work: _Work) -> PromptResult | None:
         """Draw a prompt from its capture, in the shard that takes its place; ``None`` if the capture is broken."""
@@ -256,6 +272,12 @@ class _Run:
             self._progress.stage(prompt, "page")
         maker = ResultMaker(drawing, work.pages if is_ours else frozenset(), work.sides)
         return maker.make(prompt, replace(capture, prompt=prompt), key)
+
+    @cached_property
+    def _engine(self) -> Engine:
+        """The engine, which is made when it is first needed, because that takes seconds."""
+        with self._stop.importing():
+            return self._make_engine()
 
     def _make_engine(self) -> Engine:
         """Return the engine: Ray if a cluster is given, otherwise local."""
@@ -309,23 +331,44 @@ class _Run:
         for comparison, sides in pending.take(prompt, side):
             if isinstance(sides, FailureCard):
                 report.add_lost(comparison, sides)
-                continue
-            options = self._options.page
-            try:
-                prompts = [capture.prompt for capture in sides.captures]
-                keys = make_comparison_keys(comparison, [*zip(prompts, sides.keys, strict=True)], options)
-                artifacts = render_comparison_artifacts(comparison, *sides.captures, options, keys)
-                with self._stop.held():
-                    report.add_page(comparison, artifacts.card, self._site.write(comparison.slug, artifacts))
-            except SiteError as error:
-                if not isinstance(error, InTheWay):
-                    raise
-                report.fail_comparison(comparison, str(error))
-            except PromptError as error:
-                report.fail_comparison(comparison, str(error))
-            except Exception as error:  # an unexpected error fails this comparison, not the run
-                where = f"{comparison.place.of('compare')}: {comparison.slug}"
-                report.fail_comparison(comparison, f"{where} cannot be drawn, {first_line(error)}; -v shows where")
+            elif PATCHING not in comparison.evidence:
+                self._write_comparison(comparison, sides, report)
+            else:
+                try:
+                    request = plan_patching(comparison, sides.captures, sides.prompts)
+                except NoEvidence as reason:
+                    self._write_comparison(comparison, sides, report, str(reason))
+                else:
+                    self._unpatched[comparison.slug] = comparison, sides, request
+
+    def patch(self, report: RunReport) -> None:
+        """Measure the patches that comparisons ask for, and write these comparisons."""
+        if not self._unpatched or self._stop.asked:
+            return
+        for slug, found in self._engine.patch([request for _, _, request in self._unpatched.values()]):
+            comparison, sides, _ = self._unpatched.pop(slug)
+            self._write_comparison(comparison, sides, report, found)
+
+    def _write_comparison(
+        self, comparison: Comparison, sides: ComparisonInputs, report: RunReport, patching: Patching | str = ""
+    ) -> None:
+        """Write the page of a comparison; if that fails, record it as failed."""
+        options = self._options.page
+        try:
+            prompts = [capture.prompt for capture in sides.captures]
+            keys = make_comparison_keys(comparison, [*zip(prompts, sides.keys, strict=True)], options)
+            artifacts = render_comparison_artifacts(comparison, *sides.captures, options, keys, patching)
+            with self._stop.held():
+                report.add_page(comparison, artifacts.card, self._site.write(comparison.slug, artifacts))
+        except SiteError as error:
+            if not isinstance(error, InTheWay):
+                raise
+            report.fail_comparison(comparison, str(error))
+        except PromptError as error:
+            report.fail_comparison(comparison, str(error))
+        except Exception as error:  # an unexpected error fails this comparison, not the run
+            where = f"{comparison.place.of('compare')}: {comparison.slug}"
+            report.fail_comparison(comparison, f"{where} cannot be drawn, {first_line(error)}; -v shows where")
 
     def write_index(self, report: RunReport) -> Outcome:
         """Write the index, remove pages that are no longer wanted, and return the outcome of the run."""

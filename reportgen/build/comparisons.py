@@ -65,10 +65,12 @@ class ComparisonInputs:
     Attributes:
         captures: captures of the two prompts, reduced by ``slim``.
         keys: keys of their numbers, as returned by ``make_numbers_key``.
+        prompts: the two prompts, with the names by which their models are loaded.
     """
 
     captures: tuple[Capture, Capture]
     keys: tuple[str, str]
+    prompts: tuple[Prompt, Prompt]
 
 
 class PendingComparisons:
@@ -83,7 +85,7 @@ class PendingComparisons:
         self.comparisons = tuple(comparisons)
         self.prompts = frozenset(slug for comparison in comparisons for slug in comparison.prompts)
         self._open = list(comparisons)
-        self._kept: dict[str, ComparisonInput] = {}
+        self._kept: dict[str, tuple[Prompt, ComparisonInput]] = {}
 
     def take(
         self, prompt: Prompt, side: ComparisonInput
@@ -97,7 +99,7 @@ class PendingComparisons:
         Yields:
             Each complete comparison with both of its sides, or with a failure card that names the side that failed.
         """
-        self._kept[prompt.slug] = side
+        self._kept[prompt.slug] = prompt, side
         ready = [comparison for comparison in self._open if all(slug in self._kept for slug in comparison.prompts)]
         for comparison in ready:
             yield comparison, self._pair(comparison)
@@ -106,9 +108,9 @@ class PendingComparisons:
         self._kept = {slug: kept for slug, kept in self._kept.items() if slug in awaited}
 
     def _pair(self, comparison: Comparison) -> ComparisonInputs | FailureCard:
-        first, second = (self._kept[slug] for slug in comparison.prompts)
+        (prompt, first), (other, second) = (self._kept[slug] for slug in comparison.prompts)
         if isinstance(first.captured, Capture) and isinstance(second.captured, Capture):
-            return ComparisonInputs((first.captured, second.captured), (first.key, second.key))
+            return ComparisonInputs((first.captured, second.captured), (first.key, second.key), (prompt, other))
         lost = [
             f"{slug!r} failed: {side.captured}"
             for slug, side in zip(comparison.prompts, (first, second), strict=True)

@@ -164,6 +164,10 @@ class Progress(Protocol):
         """
         ...
 
+    def patching(self, prompt: Prompt, done: int, total: int, seconds: float) -> None:
+        """Called before and during the patching of a prompt with activations of another, as ``ablating`` is."""
+        ...
+
     def warn(self, prompt: Prompt, warning: str) -> None:
         """Called when a page has a warning that the reader needs to know."""
         ...
@@ -184,6 +188,9 @@ class NullProgress:
         """Do nothing."""
 
     def ablating(self, prompt: Prompt, done: int, total: int, seconds: float) -> None:
+        """Do nothing."""
+
+    def patching(self, prompt: Prompt, done: int, total: int, seconds: float) -> None:
         """Do nothing."""
 
     def warn(self, prompt: Prompt, warning: str) -> None:

@@ -121,6 +121,12 @@ def _tokenize_behind(tokenizer: Any, text: str) -> list[int]:
     return _tokenize(tokenizer, text)
 
 
+def find_token(model: LoadedModel, text: str) -> int | None:
+    """Return the id of the one token that a text is behind another text; ``None`` if it is several or none."""
+    found = _tokenize_behind(model.tokenizer, text)
+    return found[0] if len(found) == 1 else None
+
+
 def _find_foil(model: LoadedModel, prompt: Prompt, foil: Foil) -> int:
     """Return the id of the one token that a foil is."""
     with _encoding_errors(model, prompt, "foils"):

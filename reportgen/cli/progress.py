@@ -40,10 +40,17 @@ class ProgressBar:
 
     def ablating(self, prompt: Prompt, done: int, total: int, seconds: float) -> None:
         """Show how many heads have been ablated, on a separate bar; print the estimated time before the first one."""
-        if done == 0:
+        self._count(f"ablating {total} heads of", prompt, done, total, seconds)
+
+    def patching(self, prompt: Prompt, done: int, total: int, seconds: float) -> None:
+        """Show how many patches have been made, as ``ablating`` does."""
+        self._count(f"making {total} patches of", prompt, done, total, seconds)
+
+    def _count(self, doing: str, prompt: Prompt, done: int, total: int, seconds: float) -> None:
+        if done == 0 and self._heads is None:
             if not self._quiet:
-                self._say(f"ablating {total} heads of {prompt.slug}, about {max(1, round(seconds))} s")
-            self._heads = self._bar.add_task(f"ablating {prompt.slug}", total=total)
+                self._say(f"{doing} {prompt.slug}, about {max(1, round(seconds))} s")
+            self._heads = self._bar.add_task(f"{doing.partition(' ')[0]} {prompt.slug}", total=total)
         elif self._heads is not None:
             self._bar.update(self._heads, completed=done)
             if done == total:

@@ -58,15 +58,25 @@ def align(first: Capture, second: Capture) -> Alignment | None:
     Returns:
         The positions; ``None`` if there are fewer than ``LEAST_COMMON``.
     """
+    prompts = align_prompts(first, second)
+    shown = [_list_shown(capture)[capture.num_prompt_tokens :] for capture in (first, second)]
+    after = _count_equal(*shown)
+    if prompts is None or prompts.length + after < LEAST_COMMON:
+        return None
+    return replace(prompts, length=prompts.length + after)
+
+
+def align_prompts(first: Capture, second: Capture) -> Alignment | None:
+    """Return the positions of the prompts of two captures that correspond to each other, as ``align`` does.
+
+    Returns:
+        The positions, the last of which are those of the last prompt tokens; ``None`` if there are none.
+    """
     ends = first.num_prompt_tokens, second.num_prompt_tokens
     is_whole = ends[0] == ends[1]
-    # Token ids cannot be compared, because the models may have different vocabularies.
-    shown = [[token.shown for token in capture.tokens] for capture in (first, second)]
-    before = ends[0] if is_whole else _count_equal(shown[0][: ends[0]][::-1], shown[1][: ends[1]][::-1])
-    after = _count_equal(shown[0][ends[0] :], shown[1][ends[1] :])
-    if before == 0 or before + after < LEAST_COMMON:
-        return None
-    return Alignment((ends[0] - before, ends[1] - before), before + after, is_whole)
+    reversed_prompts = [_list_shown(one)[:end][::-1] for one, end in zip((first, second), ends, strict=True)]
+    length = ends[0] if is_whole else _count_equal(*reversed_prompts)
+    return Alignment((ends[0] - length, ends[1] - length), length, is_whole) if length else None
 
 
 def slim(capture: Capture, bits: int) -> Capture:
@@ -124,6 +134,11 @@ def _read_sink(capture: Capture, layer: int, head: int, queries: slice) -> NDArr
     if capture.sink_mass is not None:
         sink += np.nan_to_num(capture.sink_mass[capture.layers.index(layer), capture.heads.index(head), queries])
     return sink
+
+
+def _list_shown(capture: Capture) -> list[str]:
+    # Token ids cannot be compared, because the models may have different vocabularies.
+    return [token.shown for token in capture.tokens]
 
 
 def _count_equal(first: list[str], second: list[str]) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from reportgen.captures.record import Capture
+from reportgen.evidence.kinds.patching import Patching
 from reportgen.pages.cards import Card
 from reportgen.pages.compare import draw_comparison, make_compare_card
 from reportgen.pages.data_tables import encode_tables
@@ -67,10 +68,15 @@ def render_artifacts(capture: Capture, options: PageOptions, keys: PageKeys = Pa
 
 
 def render_comparison_artifacts(
-    comparison: Comparison, first: Capture, second: Capture, options: PageOptions, keys: PageKeys = PageKeys()
+    comparison: Comparison,
+    first: Capture,
+    second: Capture,
+    options: PageOptions,
+    keys: PageKeys = PageKeys(),
+    patching: Patching | str = "",
 ) -> Artifacts:
     """Render the page of a comparison; see ``draw_comparison`` and ``render_artifacts`` for arguments and errors."""
     differences = find_differences((first, second))
-    html, _ = draw_comparison(comparison, first, second, options, keys=keys, differences=differences)
+    html, _ = draw_comparison(comparison, first, second, options, keys=keys, differences=differences, patching=patching)
     card = make_compare_card(comparison, first, second, differences)
     return Artifacts(html, card, keys=keys, preview=draw_preview(card) if options.site_url else b"")

@@ -53,7 +53,7 @@ PAGE_SCRIPTS = (
 """Scripts of the page of a prompt; only the last one changes the document when it is loaded."""
 COMPARE_SCRIPTS = (
     *_SHARED_SCRIPTS, "figures/grid.js", "page/strip.js", "page/embed.js", "data/alignment.js", "compare/pair.js",
-    "figures/sides.js", "compare/lists.js", "compare/compare.js",
+    "figures/sides.js", "figures/patching.js", "compare/lists.js", "compare/compare.js",
 )  # fmt: skip
 INDEX_SCRIPTS = (
     "data/payload.js", "page/theme.js", "page/keys.js", "page/address.js", "index/listing.js", "index/index.js",

@@ -17,6 +17,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from reportgen.captures.record import Capture
+from reportgen.evidence.kinds.patching import Patching
 from reportgen.evidence.kinds.scores import HEAD_SCORES, LABEL_FROM, HeadScore
 from reportgen.evidence.opening import Opening
 from reportgen.pages.alignment import Alignment, Variation
@@ -66,6 +67,7 @@ from reportgen.pages.pair_panels import (
     make_variation_map,
     tabulate_variations,
 )
+from reportgen.pages.pair_patching import PatchView, describe_patching, format_share, view_patching
 from reportgen.pages.palettes import PALETTES, SIDES, describe_ramps
 from reportgen.pages.panels import Panel, round_weights
 from reportgen.pages.precision import FULL, Precision, describe_dropped_mass, describe_precision, measure_dropped_mass
@@ -128,6 +130,7 @@ class ReadRow:
     moved: str
     query: Any
     reads: tuple[tuple[Any, str], tuple[Any, str]]
+    patched: str = ""
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,8 @@ class CompareContext:
     legends: Mapping[str, Still]
     has_difference: bool
     reads: Sequence[ReadRow]
+    row_patches: bool
+    patching: PatchView | None
     next_tokens: Sequence[NextToken]
     score_lines: Sequence[ScoreLine]
     precision: str
@@ -222,6 +227,7 @@ def draw_comparison(
     keys: PageKeys = PageKeys(),
     has_index: bool = True,
     differences: Differences | None = None,
+    patching: Patching | str = "",
 ) -> tuple[str, Precision]:
     """Return the page of two captures within the maximum page size, and the precision of its weights.
 
@@ -233,6 +239,7 @@ def draw_comparison(
         keys: what the page was made from, to store in its head.
         has_index: whether the page links to the index and to the pages of both sides next to it.
         differences: how the captures differ; ``None`` finds it out.
+        patching: what activation patching found, or why it found nothing; empty if it was not asked for.
 
     Raises:
         PromptError: the page does not fit into its maximum size with a useful part of its weights.
@@ -240,7 +247,7 @@ def draw_comparison(
     found = differences or find_differences((first, second))
 
     def draw(precision: Precision, *, with_layers: bool = True) -> str:
-        context = make_compare_context(comparison, first, second, options, precision, found)
+        context = make_compare_context(comparison, first, second, options, precision, found, patching)
         context = replace(context, keys=keys, has_index=has_index)
         return render("compare.html.jinja2", context if with_layers else replace(context, layer_blocks=()))
 
@@ -272,7 +279,7 @@ def make_compare_card(
 
 def make_compare_context(
     comparison: Comparison, first: Capture, second: Capture, options: PageOptions = PageOptions(),
-    precision: Precision = FULL, differences: Differences | None = None,
+    precision: Precision = FULL, differences: Differences | None = None, patching: Patching | str = "",
 ) -> CompareContext:  # fmt: skip
     """Return the data for the templates of a comparison."""
     captures = first, second
@@ -287,6 +294,7 @@ def make_compare_context(
     layers, heads = list_numbers(captures)
     panels = make_pair_panels(captures, alignment, opening, precision)
     shared = _describe_shared(captures, found, opening, next_tokens)
+    shared |= {"patching": describe_patching(captures, patching)}
     return CompareContext(
         sides=_view_sides(captures, opening, alignment, described, precision),
         size=f"{len(layers)} × {len(heads)} heads",
@@ -297,7 +305,9 @@ def make_compare_context(
         limit=f"{panels.largest:.2f}",
         variation_map=make_variation_map(captures, variations, opening),
         has_difference=alignment is not None,
-        reads=[_make_read_row(captures, read) for read in reads],
+        reads=[_make_read_row(captures, read, patching) for read in reads],
+        row_patches=isinstance(patching, Patching),
+        patching=view_patching(captures, patching, opening),
         next_tokens=next_tokens[0] if next_tokens else [],
         score_lines=_make_score_lines(captures, opening),
         precision=describe_precision(precision, *captures),
@@ -407,13 +417,17 @@ def _name_query(captures: tuple[Capture, Capture], queries: tuple[int, int]) -> 
     return names[0] if names[0][0] == names[1][0] else (*names[0], " | ", *names[1])
 
 
-def _make_read_row(captures: tuple[Capture, Capture], read: PairRead) -> ReadRow:
+def _make_read_row(captures: tuple[Capture, Capture], read: PairRead, patching: Patching | str) -> ReadRow:
     first, second = (
         (to_json(name_token(capture, key)), format_weight(weight))
         for capture, key, weight in zip(captures, read.keys, read.weights, strict=True)
     )
     query = to_json(_name_query(captures, read.queries))
-    return ReadRow(read.layer, read.head, format_weight(read.total_variation), query, (first, second))
+    patched = ""
+    if isinstance(patching, Patching):
+        shares = (format_share(patching.find_share(read.layer, read.head, into)) for into in (0, 1))
+        patched = " / ".join(share.removesuffix(" %") for share in shares)
+    return ReadRow(read.layer, read.head, format_weight(read.total_variation), query, (first, second), patched)
 
 
 def _list_next_tokens(captures: tuple[Capture, Capture]) -> list[list[NextToken]]:

@@ -40,7 +40,7 @@ def make_comparison_file(
     """Return a prompt file in YAML that reproduces the page of a comparison, with those of its two prompts."""
     keys: dict[str, Any] = {"compare": list(comparison.prompts)}
     keys |= {key: value for key in ("title", "slug", "note") if (value := getattr(comparison, key))}
-    keys |= {"tags": list(comparison.tags)} if comparison.tags else {}
+    keys |= {key: list(value) for key in ("tags", "evidence", "answers") if (value := getattr(comparison, key))}
     return _write(comparison.slug, captures, [*map(_keys_of, captures), keys], options)
 
 

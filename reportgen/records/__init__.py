@@ -8,6 +8,7 @@ steps; layers and heads carry the model's own 0-based numbers. Logarithms are na
 from __future__ import annotations
 
 from reportgen.records.choices import (
+    COMPARED_EVIDENCE,
     DEFAULT_MODEL,
     DEFAULT_NEW_TOKENS,
     DEVICE_MAPS,
@@ -16,6 +17,7 @@ from reportgen.records.choices import (
     EXTRA_EVIDENCE,
     LEFT_OUT,
     OPTIONAL,
+    PATCHING,
     PREDICTIONS,
 )
 from reportgen.records.foil import Foil
@@ -27,6 +29,7 @@ from reportgen.records.run import Failure, Shard
 from reportgen.records.span import Span
 
 __all__ = [
+    "COMPARED_EVIDENCE",
     "DEFAULT_MODEL",
     "DEFAULT_NEW_TOKENS",
     "DEVICE_MAPS",
@@ -35,6 +38,7 @@ __all__ = [
     "EXTRA_EVIDENCE",
     "LEFT_OUT",
     "OPTIONAL",
+    "PATCHING",
     "PREDICTIONS",
     "Comparison",
     "EncodedPrompt",

@@ -9,6 +9,9 @@ DEVICE_MAPS = ("auto", "balanced", "sequential")
 EXPORT_FORMATS = ("csv", "parquet")
 EXTRA_EVIDENCE = ("ablation", "mean-ablation")
 """Additional evidence, measured only on request because it takes long."""
+PATCHING = "patching"
+COMPARED_EVIDENCE = (PATCHING,)
+"""Evidence about two prompts, measured only if a comparison asks for it."""
 PREDICTIONS = "predictions"
 USUAL_EVIDENCE = ("scores", "value_norms", "attribution", "lens", "rollout", "entropy")
 """Kinds of evidence that are measured unless a prompt leaves them out."""

@@ -323,6 +323,9 @@ class Comparison(ShortRepr):
         slug: name of the page's file, without ``.html``; empty for one made from both slugs.
         tags: free words, shown on the index.
         note: the author's note on the comparison.
+        evidence: evidence to measure that needs both prompts, of ``COMPARED_EVIDENCE``.
+        answers: two tokens whose log-probabilities patching compares, as exact texts; empty for the first token behind
+            each prompt.
         place: location of the comparison in the prompt file; ignored when comparisons are compared.
     """
 
@@ -331,6 +334,8 @@ class Comparison(ShortRepr):
     slug: str = ""
     tags: tuple[str, ...] = ()
     note: str = ""
+    evidence: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
     place: SourceLocation = field(default_factory=SourceLocation, compare=False, repr=False)
 
     def __post_init__(self) -> None:

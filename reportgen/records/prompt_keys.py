@@ -25,11 +25,13 @@ from pydantic_core import PydanticKnownError
 from reportgen.records.address import EXAMPLE, parse_address
 from reportgen.records.caption import parse_caption
 from reportgen.records.choices import (
+    COMPARED_EVIDENCE,
     DEFAULT_MODEL,
     DEFAULT_NEW_TOKENS,
     EXTRA_EVIDENCE,
     HEAD_SCORE_NAMES,
     OPTIONAL,
+    PATCHING,
     ROLES,
 )
 from reportgen.records.claim import CLAIM_KEYS, KEYS_OF_CLAIMS, parse_claim
@@ -145,6 +147,12 @@ def _check_two(slugs: list[str]) -> list[str]:
     if slugs[0] == slugs[1]:
         raise ValueError(f"names {slugs[0]!r} twice; name two prompts")
     return slugs
+
+
+def _check_answers(answers: list[str]) -> list[str]:
+    if len(answers) != 2 or answers[0] == answers[1]:
+        raise ValueError("must be two different tokens, that of the first prompt and that of the second")
+    return answers
 
 
 def _select(value: Any) -> Selection:
@@ -495,6 +503,31 @@ class CompareKeys(Keys):
     slug: Slug | None = Field(None, description="File name of the page without .html; unique in the file.")
     tags: list[Words] | None = Field(None, description="Free words, shown on the index.")
     note: Words | None = Field(None, description="Your note on the comparison.")
+    evidence: (
+        Annotated[
+            list[Literal[*COMPARED_EVIDENCE]],  # pyright: ignore[reportInvalidTypeForm]
+            AfterValidator(_check_some),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="Evidence that needs both prompts: patching puts activations of one run into the other; takes "
+        "minutes on a CPU.",
+        json_schema_extra={"minItems": 1},
+    )
+    answers: Annotated[list[Text], AfterValidator(_check_answers)] | None = Field(
+        None,
+        description="Two tokens, that of the first prompt and that of the second, whose log-probabilities patching "
+        "compares; needs evidence: [patching]. Default: the first token behind each prompt.",
+        examples=[[" Mary", " John"]],
+        json_schema_extra={"minItems": 2, "maxItems": 2, "uniqueItems": True},
+    )
+
+    @model_validator(mode="after")
+    def _check_needs_patching(self) -> CompareKeys:
+        if self.answers and PATCHING not in (self.evidence or ()):
+            raise ValueError("has 'answers' that nothing compares; add evidence: [patching], or leave them out")
+        return self
 
 
 class HeadKeys(Keys):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from html_tree import parse_html
 from samples import make_capture
+from tiny import save_llama
 
 from reportgen.build import build
 from reportgen.build.build import build_site
@@ -50,7 +51,7 @@ def test_captures_are_held_no_longer_than_somebody_waits_for_them() -> None:
     take(pairs, "d")
     assert held() == []
     take(pairs, "a")
-    assert isinstance(kept := pairs._kept["a"].captured, Capture)
+    assert isinstance(kept := pairs._kept["a"][1].captured, Capture)
     assert kept.triangles.dtype == np.uint8
     assert kept.evidence.lens is None
     take(pairs, "b")
@@ -132,3 +133,52 @@ def test_run_with_a_wrong_comparison_writes_nothing(tiny_llama: LoadedModel, tmp
     with pytest.raises(PromptFileError, match="which no prompt has"):
         build_site(PROMPTS, tmp_path / "site", BuildOptions(model=tiny_llama), comparisons=[Comparison(("a", "z"))])
     assert not (tmp_path / "site").exists()
+
+
+def read_patching(path: Path) -> str:
+    """Return the text of the card of activation patching on a page."""
+    return parse_html(path.read_text("utf-8")).find("section", id="patching")[0].text
+
+
+def test_patching_is_measured_once_both_sides_have_run(tiny_llama: LoadedModel, tmp_path: Path) -> None:
+    said: list[tuple[str, int, int]] = []
+
+    class Recorder(NullProgress):
+        def patching(self, prompt: Prompt, done: int, total: int, seconds: float) -> None:
+            said.append((prompt.slug, done, total))
+
+    comparison = Comparison(("a", "b"), slug="ab", evidence=("patching",), answers=("x", "y"))
+    outcome = build_site(PROMPTS, tmp_path, BuildOptions(model=tiny_llama), Recorder(), comparisons=[comparison])
+    assert [path.stem for path in outcome.pages] == ["a", "b", "c", "d", "ab"]
+    assert not outcome.broken
+    assert {slug for slug, _, _ in said} == {"a", "b"}
+    assert said[-1][1] == said[-1][2]
+    assert "log p(x) − log p(y)" in read_patching(tmp_path / "ab.html")
+
+
+def test_page_says_why_nothing_was_patched(tiny_llama: LoadedModel, tmp_path: Path) -> None:
+    prompts = (*PROMPTS[:2], Prompt(text="no end in common", slug="other", max_new_tokens=0))
+    asks = {"evidence": ("patching",)}
+    comparisons = [
+        Comparison(("a", "other"), slug="unlike", **asks),
+        Comparison(("a", "b"), slug="long", **asks, answers=("two tokens", "y")),
+    ]
+    build_site(prompts, tmp_path, BuildOptions(model=tiny_llama), comparisons=comparisons)
+    assert "do not end alike" in read_patching(tmp_path / "unlike.html")
+    assert "the answer “two tokens” is not one token of" in read_patching(tmp_path / "long.html")
+
+
+def test_two_models_are_patched_one_after_the_other(tmp_path: Path) -> None:
+    """The same weights in two folders: what one model gives the other is what it gives itself."""
+    folders = [save_llama(tmp_path / name) for name in ("one", "two")]
+    prompts = [
+        Prompt(text=f"{name} sat", slug=f"{name}{number}", model=str(folder), max_new_tokens=0)
+        for number, folder in enumerate(folders)
+        for name in "ab"
+    ]
+    asks = {"evidence": ("patching",), "answers": ("x", "y")}
+    comparisons = [Comparison(("a0", "b0"), slug="same", **asks), Comparison(("a0", "b1"), slug="both", **asks)]
+    build_site(prompts, tmp_path / "site", BuildOptions(device="cpu"), comparisons=comparisons)
+    same, both = (read_patching(tmp_path / "site" / f"{slug}.html") for slug in ("same", "both"))
+    assert "% of the way" in same
+    assert same == both

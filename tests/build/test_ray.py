@@ -66,7 +66,11 @@ def make_prompts(models: Path) -> list[Prompt]:
     ]
 
 
-COMPARED = (Comparison(("p0", "p2")), Comparison(("p1", "p4")))
+COMPARED = (
+    Comparison(("p0", "p2")),
+    Comparison(("p1", "p4")),
+    Comparison(("p0", "p1"), slug="patched", evidence=("patching",), answers=("x", "y")),
+)
 
 
 class Recorder(NullProgress):

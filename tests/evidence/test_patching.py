@@ -22,14 +22,14 @@ A, B = [40, 50, 60, 70, 80, 41], [40, 50, 61, 70, 80, 41]
 LONGER = [90, 91, 40, 50, 60, 70, 80, 41]
 ANSWERS = (7, 9)
 WHOLE = Places(0, 0, 6, first_unlike=2)
-TOKENS = Token(7, "a", "a", "a", False), Token(9, "b", "b", "b", False)
+TOKENS = Token(7, "a", "a"), Token(9, "b", "b")
 
 
-def measure(network: PreTrainedModel, first: list[int] = A, places: Places = WHOLE) -> Patching:
-    patchers = Patcher(network, first, ANSWERS), Patcher(network, B, ANSWERS)
+def measure(network: PreTrainedModel, first: list[int] = A, places: Places = WHOLE, second: list[int] = B) -> Patching:
+    patchers = Patcher(network, first, ANSWERS), Patcher(network, second, ANSWERS)
     back = Places(places.changed, places.given, places.length, places.first_unlike)
     shifts = patchers[1].patch(patchers[0].recorded, places), patchers[0].patch(patchers[1].recorded, back)
-    return join(patchers, shifts, places, TOKENS)
+    return join(patchers[0].recorded, (patchers[0].difference, patchers[1].difference), shifts, places, TOKENS)
 
 
 def run(network: PreTrainedModel, token_ids: list[int], hooks: Callable[[ExitStack], object] = lambda _: None) -> float:
@@ -108,9 +108,7 @@ def test_directions_are_those_of_the_runs() -> None:
     """What A does to B is what B does to A once the runs change places."""
     network = make_llama()
     found = measure(network)
-    patchers = Patcher(network, B, ANSWERS), Patcher(network, A, ANSWERS)
-    shifts = patchers[1].patch(patchers[0].recorded, WHOLE), patchers[0].patch(patchers[1].recorded, WHOLE)
-    turned = join(patchers, shifts, WHOLE, TOKENS)
+    turned = measure(network, second=A, first=B)
     assert turned.heads == pytest.approx(found.heads[::-1], abs=1e-5)
     assert turned.difference == pytest.approx(-found.difference)
 

@@ -763,6 +763,18 @@ def test_comparison_without_a_slug_gets_one_that_is_free() -> None:
             "{compare: [cat, a-dog], slug: A-Dog}",
             "3: slug 'A-Dog' is used before, by the prompt 'A dog'; choose another",
         ),
+        (
+            "{compare: [cat, a-dog], evidence: [ablation]}",
+            "3: evidence[1] of comparison 3 must be 'patching', got the text 'ablation'",
+        ),
+        (
+            "{compare: [cat, a-dog], evidence: [patching], answers: [x]}",
+            "3: answers of comparison 3 must be two different tokens, that of the first prompt and that of the second",
+        ),
+        (
+            "{compare: [cat, a-dog], answers: [x, y]}",
+            "3: comparison 3 has 'answers' that nothing compares; add evidence: [patching], or leave them out",
+        ),
         ("compair: [cat, a-dog]", "3: unknown key 'compair' in prompt 3; did you mean 'compare'?"),
     ],
 )  # fmt: skip

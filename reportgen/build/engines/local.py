@@ -8,8 +8,10 @@ from reportgen.build.engines.jobs import Group, RunRequest, group_by_model
 from reportgen.build.engines.worker import Worker
 from reportgen.build.interrupts import Stop
 from reportgen.build.options import CaptureOptions, Progress
+from reportgen.build.patching import PatchRequest
 from reportgen.build.resolve import find_auto_device
 from reportgen.build.results import PromptResult
+from reportgen.evidence.kinds.patching import Patching
 from reportgen.pages.options import PageOptions
 from reportgen.records import Prompt
 
@@ -37,7 +39,13 @@ class LocalEngine:
                 yield from (PromptResult(prompt, None) for prompt in group.find_left([], request))
                 continue
             yield from self._run_group(group, request)
-            self._worker.unload()
+
+    def patch(self, requests: Sequence[PatchRequest]) -> Iterator[tuple[str, Patching | str]]:
+        """Measure patches, as ``Engine.patch`` does; the model of the last prompts is still in memory."""
+        for request in requests:
+            if self._stop.asked:
+                return
+            yield request.slug, self._worker.patch(request)
 
     def _run_group(self, group: Group, request: RunRequest) -> Iterator[PromptResult]:
         with self._stop.at_once():

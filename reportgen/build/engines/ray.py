@@ -33,8 +33,10 @@ from reportgen.build.engines.jobs import Group, Job, RunRequest, group_by_model
 from reportgen.build.engines.worker import Worker
 from reportgen.build.interrupts import Stop
 from reportgen.build.options import CaptureOptions, Cluster, NullProgress, Progress
+from reportgen.build.patching import PatchRequest
 from reportgen.build.resolve import find_auto_device
 from reportgen.build.results import PromptResult
+from reportgen.evidence.kinds.patching import Patching
 from reportgen.models.model import check_settings
 from reportgen.pages.artifacts import Artifacts
 from reportgen.pages.options import PageOptions
@@ -54,10 +56,11 @@ _AGAIN = "start nodes and run the same command again; finished pages are kept"
 
 @dataclass(frozen=True)
 class _Task:
-    """A task of a worker: plan the batches of a model, or run one of them."""
+    """A task of a worker: plan the batches of a model, run one of them, or patch prompts of it."""
 
     group: Group
     job: Job | None = None
+    patch: PatchRequest | None = None
     tries: int = 1
 
 
@@ -95,6 +98,22 @@ class RayEngine:
                 else:
                     yield from (PromptResult(prompt, None) for prompt in group.find_left([], request))
             yield from self._work(pool, todo, request)
+
+    def patch(self, requests: Sequence[PatchRequest]) -> Iterator[tuple[str, Patching | str]]:
+        """Measure patches on the workers, as ``Engine.patch`` does, in the order in which they are finished."""
+        with _connected(self._cluster, self._stop), self._start_pool(len(requests)) as pool:
+            todo = deque(_Task(group_by_model(request.prompts)[0], patch=request) for request in requests)
+            while todo or pool.is_busy:
+                if self._stop.asked:
+                    todo.clear()
+                while todo and pool.give(todo):
+                    pass
+                for task, made in pool.take():
+                    assert task.patch is not None
+                    if made is None and task.tries < _TRIES:
+                        todo.appendleft(replace(task, tries=task.tries + 1))
+                    else:
+                        yield task.patch.slug, made or f"{_TRIES} workers were lost while patching"
 
     def _start_pool(self, num_prompts: int) -> _Pool:
         room = _find_room(self._cluster, on_cpu=self._capturing.device.startswith("cpu"))
@@ -172,6 +191,9 @@ class _Remote:
         self._worker.load(job.asked[0])
         return [*self._worker.run(job)]
 
+    def patch(self, request: PatchRequest) -> Patching | str:
+        return self._worker.patch(request)
+
 
 class _Pool:
     """The workers, and the task of each."""
@@ -202,7 +224,7 @@ class _Pool:
         """Whether any worker has a task."""
         return bool(self._at_work)
 
-    def give(self, todo: deque[_Task], request: RunRequest) -> _Task | None:
+    def give(self, todo: deque[_Task], request: RunRequest | None = None) -> _Task | None:
         """Give a task to an idle worker, preferably one for the model that it has in memory.
 
         Returns:
@@ -215,7 +237,10 @@ class _Pool:
         task = next((task for task in todo if task.group.number == model), todo[0])
         todo.remove(task)
         self._model_of[actor] = task.group.number
-        reference = actor.plan.remote(task.group, request) if task.job is None else actor.run.remote(task.job)
+        if task.patch is not None:
+            reference = actor.patch.remote(task.patch)
+        else:
+            reference = actor.plan.remote(task.group, request) if task.job is None else actor.run.remote(task.job)
         self._at_work[reference] = actor, task
         return task
 

@@ -11,11 +11,13 @@ from reportgen.build.cache_keys import make_numbers_key
 from reportgen.build.capture import capture_in_turn
 from reportgen.build.engines.jobs import Job
 from reportgen.build.options import CaptureOptions, Progress
+from reportgen.build.patching import PatchRequest, measure_patching
 from reportgen.build.resolve import ResolvedModel, resolve_model
 from reportgen.build.results import PromptResult, ResultMaker
 from reportgen.captures.batches import make_batches
 from reportgen.captures.capture import free_memory
 from reportgen.captures.record import Capture
+from reportgen.evidence.kinds.patching import Patching
 from reportgen.models.model import LoadedModel, load_model
 from reportgen.pages.options import PageOptions
 from reportgen.pages.page import warm_up
@@ -87,6 +89,17 @@ class Worker:
             # Keep no reference to a capture after its page is rendered: the next prompt may need the memory.
             yield self._finish(prompt, job, next(captures), time.perf_counter() - start)
             self._load_seconds = 0.0
+
+    def patch(self, request: PatchRequest) -> Patching | str:
+        """Measure the patches between two prompts, and return them or why they could not be measured."""
+
+        def load(prompt: Prompt) -> LoadedModel:
+            self.load(prompt)
+            if not isinstance(self._model, LoadedModel):
+                raise self._model or ModelError(f"{prompt.place.of('model')}: there is no model")
+            return self._model
+
+        return measure_patching(request, load, lambda prompt: partial(self._progress.patching, prompt))
 
     def _capture(self, job: Job) -> Iterator[Capture | PromptError | ModelError]:
         model = self._model

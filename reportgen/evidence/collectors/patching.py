@@ -275,20 +275,25 @@ class Patcher:
 
 
 def join(
-    patchers: tuple[Patcher, Patcher], shifts: tuple[Shifts, Shifts], places: Places, answers: tuple[Token, Token]
+    recorded: Recorded,
+    differences: tuple[float, float],
+    shifts: tuple[Shifts, Shifts],
+    places: Places,
+    answers: tuple[Token, Token],
 ) -> Patching:
     """Return what both directions found, as shares of the difference between the runs.
 
     Args:
-        patchers: those of A and of B.
+        recorded: the activations of either run, for the numbers of the layers.
+        differences: log-probability of the first answer minus that of the second, in A and in B.
         shifts: what activations of A change in B, and what those of B change in A.
         places: the places of the first direction.
-        answers: the tokens that the patchers compare.
+        answers: the tokens that are compared.
 
     Raises:
         NoEvidence: the runs hardly differ.
     """
-    ours, theirs = (patcher.difference for patcher in patchers)
+    ours, theirs = differences
     if not abs(ours - theirs) >= LEAST_DIFFERENCE:
         raise NoEvidence(
             f"both runs prefer one answer to the other by nearly the same, {ours:.2f} and {theirs:.2f} nats; name "
@@ -297,13 +302,13 @@ def join(
     signs = np.array([ours - theirs, theirs - ours], np.float32)[:, None, None]
     return Patching(
         answers=answers,
-        differences=(ours, theirs),
+        differences=differences,
         starts=(places.given, places.changed),
         length=places.length,
-        layers=tuple(sorted(patchers[0].recorded.heads)),
+        layers=tuple(sorted(recorded.heads)),
         heads=np.stack([shift.heads for shift in shifts]) / signs,
         last=np.stack([shift.last for shift in shifts]) / signs,
-        stream_layers=tuple(sorted(patchers[0].recorded.stream)),
+        stream_layers=tuple(sorted(recorded.stream)),
         stream=np.stack([shift.stream for shift in shifts]) / signs,
     )
 

@@ -15,12 +15,13 @@ reportgen.compare = (() => {
     legends,
     lists,
     pair,
+    patching,
     sides: figures,
     state: states,
     strip,
   } = reportgen;
   const byId = (id) => document.getElementById(id);
-  const FIRST = ["a", "b", "difference"];
+  const PATTERNS = ["a", "b", "difference"];
 
   /** A scene in the units of an axis, of one side or of both, as if they were a text of their own. */
   function makeScene(full, axis, tokens) {
@@ -40,6 +41,7 @@ reportgen.compare = (() => {
       shared.opening,
       length,
     );
+    const patches = patching.list(shared.patching);
     const places = new Map(shared.places.map(([layer, head, place]) => [`${layer} ${head}`, place]));
     /** The scene of one side, or of both. */
     const sceneOf = (...shown) => {
@@ -50,6 +52,9 @@ reportgen.compare = (() => {
     const scenes = {
       ...{ a: sceneOf(0), b: sceneOf(1), ...(isAligned ? { difference: sceneOf(0, 1) } : {}) },
       map: { bounds, variations: shared.variations, content: captures[0].content },
+      ...Object.fromEntries(
+        Object.entries(patches).map(([name, patch]) => [name, { bounds, patch, content: captures[0].content }]),
+      ),
     };
     let state = pair.parse(location.hash, bounds);
     let dialogs = null;
@@ -57,7 +62,7 @@ reportgen.compare = (() => {
 
     const viewer = reportgen.viewer.make({
       item,
-      first: alone === null ? FIRST.filter((name) => name in scenes) : [alone],
+      first: alone === null ? PATTERNS.filter((name) => name in scenes) : [alone],
       ramps: { palettes: shared.palettes, diverging: shared.sides },
       scenes: [...Object.values(scenes), ...captures],
       sceneOf: (name) => scenes[name],
@@ -74,6 +79,7 @@ reportgen.compare = (() => {
       b: (figure) => figures.patternOf(figure, [1], sides),
       difference: (figure) => figures.patternOf(figure, [0, 1], sides),
       map: figures.map,
+      ...Object.fromEntries(Object.keys(patches).map((name) => [name, patching.view])),
     };
 
     /** Tell every scene what is selected, in its own units. */
@@ -85,7 +91,7 @@ reportgen.compare = (() => {
       const heads = captures.map(({ state: own }) => `${own.layer}.${own.head}`).join(" ");
       const { scale, withFirst, renormalised } = state;
       for (const [name, scene] of Object.entries(scenes)) {
-        if (name === "map") {
+        if (!PATTERNS.includes(name)) {
           scene.state = state;
           continue;
         }
@@ -232,10 +238,10 @@ reportgen.compare = (() => {
       about: {
         bounds,
         facts: (name) =>
-          name === "map"
-            ? ["total variation"]
+          !PATTERNS.includes(name)
+            ? [patches[name]?.says ?? "total variation"]
             : [lists.sayPlace(state, sides), reportgen.picture.SCALES[name === "difference" ? "linear" : state.scale]],
-        isOfWeights: (name) => name !== "map",
+        isOfWeights: (name) => PATTERNS.includes(name),
         hash: () => pair.format(state),
         place: () => `L${state.layer}-H${state.head}-A${state.queries[0]}-B${state.queries[1]}`,
         refuse: () => "",
