@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reportgen.build.build import build_site
     from reportgen.build.options import BuildOptions, CaptureOptions, Outcome
+    from reportgen.evidence.kinds.patching import Patching
     from reportgen.models.model import LoadedModel, load_model, wrap_model
     from reportgen.notebook.capture import Capture
-    from reportgen.notebook.comparison import ComparisonPage, compare
+    from reportgen.notebook.comparison import ComparisonPage, compare, patch
     from reportgen.notebook.run import capture
     from reportgen.pages.options import PageOptions
     from reportgen.prompts.prompt_file import load_prompts
@@ -38,6 +39,7 @@ __all__ = [
     "LoadedModel",
     "Outcome",
     "PageOptions",
+    "Patching",
     "Prompt",
     "ReportgenError",
     "build_site",
@@ -45,6 +47,7 @@ __all__ = [
     "compare",
     "load_model",
     "load_prompts",
+    "patch",
     "wrap_model",
 ]
 
@@ -58,6 +61,7 @@ _HOMES = {
     "LoadedModel": "models.model",
     "Outcome": "build.options",
     "PageOptions": "pages.options",
+    "Patching": "evidence.kinds.patching",
     "Prompt": "records",
     "ReportgenError": "records.errors",
     "build_site": "build.build",
@@ -65,6 +69,7 @@ _HOMES = {
     "compare": "notebook.comparison",
     "load_model": "models.model",
     "load_prompts": "prompts.prompt_file",
+    "patch": "notebook.comparison",
     "wrap_model": "models.model",
 }
 

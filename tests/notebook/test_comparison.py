@@ -9,7 +9,7 @@ import pytest
 from html_tree import parse_html
 from samples import make_capture
 
-from reportgen import compare
+from reportgen import LoadedModel, ReportgenError, capture, compare, patch
 from reportgen.notebook.capture import take_over
 from reportgen.pages.compare import draw_comparison
 from reportgen.records import Comparison
@@ -31,6 +31,21 @@ def test_the_page_is_that_of_a_site_without_links_to_it(tmp_path: Path) -> None:
     (frame,) = parse_html(shown._repr_html_()).find("iframe")
     assert frame.attributes["srcdoc"] == page
     assert repr(shown) == "<ComparisonPage of 'A cat beside A dog'>"
+
+
+def test_patching_of_two_captures_is_on_their_page(tiny_llama: LoadedModel) -> None:
+    sides = [capture(tiny_llama, text, max_new_tokens=0) for text in ("The cat sat", "The dog sat", "hens")]
+    found = patch(tiny_llama, sides[0], sides[1], ["x", "y"])
+    assert found.heads.shape == (2, 3, 4)
+    assert found.stream.shape == (2, 3, sides[0].num_prompt_tokens)
+    (frame,) = parse_html(compare(*sides[:2], patching=found)._repr_html_()).find("iframe")
+    (card,) = parse_html(frame.attributes["srcdoc"]).find("section", id="patching")
+    assert "log p(x) − log p(y)" in card.text
+    with pytest.raises(ReportgenError, match="do not end alike"):
+        patch(tiny_llama, sides[0], sides[2])
+    with pytest.raises(ReportgenError, match="patch: larger ran"):
+        other = replace(sides[1], model=replace(sides[1].model, name="larger"))
+        patch(tiny_llama, sides[0], other)
 
 
 def test_one_prompt_on_two_models_has_two_names() -> None:
