@@ -1,4 +1,4 @@
-"""reportgen export: save a figure of a page as a picture, its story as files, or the numbers of all heads as a table."""
+"""reportgen export: save a figure of a page as a picture, its story as files, or all heads as a table."""
 
 from __future__ import annotations
 
