@@ -295,7 +295,7 @@ def _say_facts(data: PageData, view: View, panel: Panel) -> list[str]:
         "heads": f"Layer {view.layer}, every head",
         "layers": f"Head {view.head}, every layer",
         "read": "What attention read for each token",
-        "effect": "Every head and MLP",
+        "effect": "Every head and MLP" if _is_effect(panel) else "Without each head",
         "map": "Whole heads",
     }
     written = (
@@ -310,6 +310,11 @@ def _say_facts(data: PageData, view: View, panel: Panel) -> list[str]:
     return [*facts, *filter(None, [_SAID_FIRST[view.first] if panel.name != "map" else ""])]
 
 
+def _is_effect(panel: Panel) -> bool:
+    """Whether a figure of all heads shows effects, and no ablation."""
+    return any(label.text == "MLP" for label in panel.columns)
+
+
 def _say_by(view: View) -> str:
     return f"score “{view.by}”" if view.by in HEAD_SCORE_NAMES else "largest weight"
 
@@ -321,7 +326,7 @@ def _say_measure(data: PageData, view: View, panel: Panel) -> str:
     against = f", against “{data.capture.measured_foils[foil].token.shown}”" if foil is not None else ""
     method = name.partition("-foil-")[0]
     if method.endswith("ablation"):
-        return method.replace("-", " ") + against
+        return f"{method.replace('-', ' ')}{against}, change in {'logits' if against else 'nats'}"
     known = {"attribution": "the alternatives", "attribution-mean": "the mean of the vocabulary"}
     return (
         f"effect{against}" if against else f"effect against {known.get(name, name.replace('runner-up-', 'runner-up '))}"

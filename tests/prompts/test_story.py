@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
+from root import ROOT
 
 from reportgen.prompts.prompt_file import check_selections, load_prompts, prompt_file_schema, read_prompts
 from reportgen.records import ModelInfo
@@ -99,3 +100,11 @@ def test_example_of_the_schema_is_a_story() -> None:
     Path("p.yaml").write_text('[{text: x, story: [{figure: map, text: "*a*"}]}]\n', "utf-8")
     (prompt,) = load_prompts("p.yaml")
     assert prompt.story == (StoryStep("map", "*a*"),)
+
+
+def test_stories_of_the_documentation_fit_their_model() -> None:
+    """Their claims are judged where the page about them is run."""
+    prompts = load_prompts(ROOT / "docs" / "examples" / "stories.yaml")
+    check_selections(prompts, {prompt.model: ModelInfo("smollm2", "", "", 30, 9, 3, 8192) for prompt in prompts})
+    assert len(prompts) == 3
+    assert all(prompt.story and prompt.claims for prompt in prompts)
