@@ -84,13 +84,13 @@ reportgen.heads = (() => {
       const link = element("a", { class: "cells", href: linkTo(shown.pages[0], head), ...hidden }, canvas);
       link.style.setProperty("--columns", String(values.length));
       /** @param {any} event */
-      const follow = ({ clientX }) => {
+      const point = ({ clientX }) => {
         const { left, width } = canvas.getBoundingClientRect();
         const at = Math.min(values.length - 1, Math.max(0, Math.floor(((clientX - left) / width) * values.length)));
         link.setAttribute("href", linkTo(shown.pages[at], head));
         showTooltip(canvas, clientX, `${shown.table.pages[shown.pages[at]][1]}: ${format(values[at])}`);
       };
-      for (const kind of ["pointermove", "pointerdown"]) link.addEventListener(kind, follow);
+      for (const kind of ["pointermove", "pointerdown"]) link.addEventListener(kind, point);
       link.addEventListener("pointerleave", () => {
         byId("tooltip").hidden = true;
       });
@@ -308,11 +308,14 @@ reportgen.heads = (() => {
     }
 
     function chooseModel(model) {
-      choice = statistics.parse(
-        `#${new URLSearchParams({ model: tables[model].name, number: choice.number })}`,
-        content,
-      );
-      draw().then(() => address.write(statistics.write(choice, content), false));
+      follow(`#${new URLSearchParams({ model: tables[model].name, number: choice.number })}`);
+    }
+
+    /** Choose what an address says. */
+    async function follow(hash) {
+      choice = statistics.parse(hash, content);
+      await draw();
+      address.write(statistics.write(choice, content), false);
     }
 
     function sortBy(sort) {
@@ -334,7 +337,14 @@ reportgen.heads = (() => {
       r: () => choose({ reverse: !choice.reverse }),
     };
 
-    function onClick({ target }) {
+    /** @param {any} event */
+    function onClick(event) {
+      const { target } = event;
+      const link = target.closest('a[href^="#"]');
+      if (link) {
+        event.preventDefault(); // an address that waits to be written would take the place of the link's
+        follow(link.getAttribute("href"));
+      }
       const { head, sort } = target.closest("button[data-head], [data-sort]")?.dataset ?? {};
       if (head !== undefined) choose({ head: Number(head) });
       else if (sort) sortBy(sort);
