@@ -79,6 +79,7 @@ bench: .venv/.test
 	$(BIN)/python benchmarks/draw.py
 	$(BIN)/python benchmarks/page.py
 	$(BIN)/python benchmarks/index.py
+	$(BIN)/python benchmarks/heads.py
 	$(BIN)/python benchmarks/evidence.py
 	$(BIN)/python benchmarks/capture.py
 	$(BIN)/python benchmarks/batches.py

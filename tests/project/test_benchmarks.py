@@ -32,6 +32,7 @@ BENCHMARKS = {
     "batches": ("ratio", "--quick"),
     "capture": ("ratio", "--quick"),
     "scaling": ("not the model", "--quick"),
+    "heads": ("make, s", "--quick"),
 }
 """A column of each table, and the quickest way to it; the first needs no model."""
 
