@@ -83,7 +83,8 @@ class Folder:
         """Check that all files of the folder belong together, and that the index has all pages."""
         site = Site(self.results)
         assert site.find_stale() == []
-        listed = parse_html(site.index.read_text("utf-8")).find("a")
+        (cards,) = parse_html(site.index.read_text("utf-8")).find("ul", id="cards")
+        listed = cards.find("a")
         linked = {link.attributes["href"] for link in listed if link.attributes["href"].endswith(".html")}
         assert linked == {page.path.name for page in site.pages.values()}
         written = {Path(line).name for line in done.stdout.splitlines()} - {"index.html"}
