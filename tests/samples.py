@@ -13,6 +13,7 @@ from reportgen.captures.record import Capture
 from reportgen.evidence.collectors.scores import HeadMeasurer
 from reportgen.evidence.kinds.attribution import FOIL_WITHHELD, Attribution, list_rows
 from reportgen.evidence.kinds.lens import Lens
+from reportgen.evidence.kinds.patching import Patching
 from reportgen.evidence.kinds.screening import Screen
 from reportgen.records import FoilToken, Generation, ModelInfo, Prediction, Prompt, Span, Step, Token
 from reportgen.records.evidence import Evidence
@@ -145,6 +146,22 @@ def make_evidence(
         scores=scores, value_norms=norms, attribution=attribution, lens=lens, rollout=rollout, entropy=entropy,
         ablations={"ablation": ablation},
     )  # fmt: skip
+
+
+def make_patching(num_places: int = 5, num_layers: int = 3) -> Patching:
+    """Return what patching might find with 4 heads a layer: shares that rise from −20 % to 50 %, halves at the last."""
+    shares = np.linspace(-0.2, 0.5, 8 * num_layers, dtype=np.float32).reshape(2, num_layers, 4)
+    return Patching(
+        answers=(make_token(" the"), make_token(" a")),
+        differences=(2.5, -1.5),
+        starts=(0, 0),
+        length=num_places,
+        layers=tuple(range(num_layers)),
+        heads=shares,
+        last=shares / 2,
+        stream_layers=tuple(range(num_layers)),
+        stream=np.linspace(0, 1, 2 * num_layers * num_places, dtype=np.float32).reshape(2, num_layers, -1),
+    )
 
 
 def make_screened() -> Evidence:

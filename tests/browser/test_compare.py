@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from browser.captures import CAPTURES
 from browser.reader import PROBE, Reader
@@ -14,11 +15,11 @@ from browser.test_everyone import AXE, VIOLATIONS
 from browser.test_first_window import BOXES, RECORD_SHIFTS, SIZES, find_difference
 from browser.test_reading import no_sideways_scroll
 from playwright.sync_api import Browser
-from samples import HOSTILE, make_capture, make_token
+from samples import HOSTILE, make_capture, make_patching, make_token
 
 from reportgen.captures.record import Capture
 from reportgen.pages.alignment import slim
-from reportgen.pages.compare import draw_comparison, render_comparison
+from reportgen.pages.compare import draw_comparison
 from reportgen.pages.palettes import SIDES
 from reportgen.records import Comparison, Token
 from reportgen.site.site import Site
@@ -53,6 +54,7 @@ PAIRS = {
     "models": (make_capture(layers=(0, 1), heads=(0, 1)), make_capture(layers=(0, 1, 2, 7), heads=(0, 1, 2))),
     "hostile": (CAPTURES["hostile"], CAPTURES["hostile"]),
     "apart": (CAT, make_capture(("x", "y"), ("z",))),
+    "patched": (CAT, swap_heads(DOG)),
 }
 
 
@@ -64,10 +66,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         name: Site(folder)
         .write_page(
             name,
-            render_comparison(
+            draw_comparison(
                 Comparison(("a", "b"), HOSTILE[0] if name == "hostile" else "Side by side", name),
                 *(slim(side, 8) for side in sides),
-            ),
+                patching=make_patching() if name == "patched" else "",
+            )[0],
         )
         .as_uri()
         for name, sides in PAIRS.items()
@@ -207,6 +210,24 @@ def test_a_head_is_chosen_where_it_differs_most(equal: Reader) -> None:
     equal.go("#layer=0&head=0&a=3&b=3").look_at("map").click("map", 1.5, 1.5)
     assert [equal.address()[key] for key in ("layer", "head", "a")] == ["1", "1", "2"]
     assert "total variation" in (equal.hover("map", 0.5, 0.5) or "")
+
+
+def test_patches_are_drawn_in_the_colour_of_the_run_that_they_lead_to(new_reader, pages: dict[str, str]) -> None:
+    reader: Reader = new_reader(viewport={"width": 1280, "height": 3000}).open(pages["patched"])
+    patching = make_patching()
+    for name in ("heads", "last", "stream"):
+        for into, sign in enumerate((1, -1)):
+            figure = f"patch-{name}-{into}"
+            shares = sign * getattr(patching, name)[into][::-1]
+            assert np.array(image(reader.look_at(figure), figure)) == pytest.approx(shares, abs=0.006)
+    assert reader.hover("patch-heads-0", 3.5, 0.5) == "L2 H3\n13.5 % of the way to the other run"
+    assert (
+        reader.hover("patch-stream-1", 1.5, 2.5) == "before layer 0, at ␣cat | ␣dog\n55.2 % of the way to the other run"
+    )
+    reader.click("patch-last-0", 2.5, 1.5)
+    assert [reader.address()[key] for key in ("layer", "head")] == ["1", "2"]
+    assert reader.ask("frames", "patch-heads-1") == [[2, 1, 1, 1]]
+    assert reader.problems == []
 
 
 def test_queries_go_together_or_alone(new_reader, pages: dict[str, str]) -> None:
@@ -380,7 +401,7 @@ def test_without_scripts_the_first_window_is_there(browser: Browser, pages: dict
 
 
 @pytest.mark.parametrize("width", [320, 390])
-@pytest.mark.parametrize("name", ["equal", "rare", "hostile"])
+@pytest.mark.parametrize("name", ["equal", "rare", "hostile", "patched"])
 def test_phone_scrolls_downwards_alone(new_reader, pages: dict[str, str], name: str, width: int) -> None:
     reader: Reader = new_reader(viewport={"width": width, "height": 800}, has_touch=True, is_mobile=True)
     reader.open(pages[name])
@@ -389,7 +410,7 @@ def test_phone_scrolls_downwards_alone(new_reader, pages: dict[str, str], name: 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["equal", "rare"])
+@pytest.mark.parametrize("name", ["equal", "rare", "patched"])
 def test_axe_finds_nothing(new_reader, pages: dict[str, str], name: str, scheme: str) -> None:
     reader: Reader = new_reader(bypass_csp=True, color_scheme=scheme, viewport={"width": 1280, "height": 3000})
     page = reader.open(pages[name]).page

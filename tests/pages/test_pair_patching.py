@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 from html_tree import Element, parse_html
-from samples import make_capture, make_token
+from samples import make_capture, make_patching
 from unpacking import decode_bytes
 
 from reportgen.captures.record import Capture
@@ -29,23 +29,6 @@ def make_sides() -> tuple[Capture, Capture]:
     return slim(first, 16), slim(replace(second, triangles=second.triangles[:, [1, 0, 2, 3]]), 16)
 
 
-def make_patching() -> Patching:
-    """Return what patching might find on the two layers and four heads of the sample, over three prompt tokens."""
-    first = make_sides()[0]
-    shares = np.linspace(-0.2, 0.5, 16, dtype=np.float32).reshape(2, 2, 4)
-    return Patching(
-        answers=(make_token(" the"), make_token(" a")),
-        differences=(2.5, -1.5),
-        starts=(0, 0),
-        length=first.num_prompt_tokens,
-        layers=(0, 1),
-        heads=shares,
-        last=shares / 2,
-        stream_layers=(0, 1),
-        stream=np.linspace(0, 1, 4 * first.num_prompt_tokens, dtype=np.float32).reshape(2, 2, -1),
-    )
-
-
 def draw(patching: Patching | str) -> str:
     return draw_comparison(COMPARISON, *make_sides(), PageOptions(), patching=patching)[0]
 
@@ -57,7 +40,7 @@ def find_card(html: str) -> Element | None:
 def test_card_states_the_head_that_moves_b_most() -> None:
     found = find_strongest(make_patching())
     said = json.dumps(to_json(found), ensure_ascii=False)
-    assert '["head", 1, 3]' in said
+    assert '["head", 2, 3]' in said
     assert "13 % of the way" in said
     nothing = replace(make_patching(), heads=-np.abs(make_patching().heads))
     assert "no head of" in json.dumps(to_json(find_strongest(nothing)))
