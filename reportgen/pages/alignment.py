@@ -80,14 +80,21 @@ def align_prompts(first: Capture, second: Capture) -> Alignment | None:
 
 
 def slim(capture: Capture, bits: int) -> Capture:
-    """Return a copy of a capture with only what a comparison needs: attention weights and head scores.
+    """Return a copy of a capture with only what a comparison needs.
+
+    That is attention weights, head scores, and what is small of the evidence on steps: effects of whole heads, ablation
+    and the lens.
 
     Args:
         capture: capture of one side.
         bits: bits per weight on the page; with 8, the weights are reduced to 8 bits.
     """
     triangles = quantize_sqrt(capture.triangles) if bits == 8 else capture.triangles
-    return replace(capture, triangles=triangles, evidence=Evidence(scores=capture.evidence.scores))
+    usual = capture.evidence
+    kept = {name: usual.measured[name] for name in ("scores", "ablations", "lens") if name in usual.measured}
+    if usual.attribution is not None:
+        kept["attribution"] = replace(usual.attribution, sources=None, read=None)
+    return replace(capture, triangles=triangles, evidence=Evidence(missing=usual.missing, **kept))
 
 
 def measure_variations(first: Capture, second: Capture, alignment: Alignment) -> list[Variation]:

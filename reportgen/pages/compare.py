@@ -57,6 +57,7 @@ from reportgen.pages.pair_answer import (
     make_pair_answer,
     name_token,
 )
+from reportgen.pages.pair_evidence import PairEvidence, find_pair_evidence
 from reportgen.pages.pair_panels import (
     BEFORE,
     PairOpening,
@@ -179,6 +180,7 @@ class CompareContext:
     reads: Sequence[ReadRow]
     row_patches: bool
     patching: PatchView | None
+    evidence: PairEvidence | None
     next_tokens: Sequence[NextToken]
     score_lines: Sequence[ScoreLine]
     precision: str
@@ -308,6 +310,7 @@ def make_compare_context(
         reads=[_make_read_row(captures, read, patching) for read in reads],
         row_patches=isinstance(patching, Patching),
         patching=view_patching(captures, patching, opening),
+        evidence=find_pair_evidence(captures),
         next_tokens=next_tokens[0] if next_tokens else [],
         score_lines=_make_score_lines(captures, opening),
         precision=describe_precision(precision, *captures),

@@ -53,7 +53,7 @@ def test_captures_are_held_no_longer_than_somebody_waits_for_them() -> None:
     take(pairs, "a")
     assert isinstance(kept := pairs._kept["a"][1].captured, Capture)
     assert kept.triangles.dtype == np.uint8
-    assert kept.evidence.lens is None
+    assert kept.evidence.value_norms is None
     take(pairs, "b")
     assert held() == ["a"]
     take(pairs, "c")

@@ -116,5 +116,8 @@ def test_slim_capture_keeps_what_a_comparison_shows() -> None:
     assert kept.triangles.dtype == np.uint8
     assert kept.triangles.nbytes * 2 == capture.triangles.nbytes
     assert kept.evidence.scores is capture.evidence.scores
-    assert (kept.evidence.attribution, kept.evidence.lens, kept.evidence.value_norms) == (None, None, None)
+    assert (kept.evidence.lens, kept.evidence.ablations) == (capture.evidence.lens, capture.evidence.ablations)
+    assert kept.evidence.attribution.heads is capture.evidence.attribution.heads
+    assert (kept.evidence.attribution.sources, kept.evidence.attribution.read) == (None, None)
+    assert (kept.evidence.value_norms, kept.evidence.rollout) == (None, None)
     assert np.abs(kept.attention[1, 3] - capture.attention[1, 3]).max() < 0.004
