@@ -30,6 +30,7 @@ from reportgen.pages.panels import (
 )
 from reportgen.pages.precision import FULL, Precision, quantize
 from reportgen.pages.stills import draw_effects, draw_pattern, draw_weights, shade_effects, shade_weights
+from reportgen.pages.views import open_view
 from reportgen.records import LayerType, Step
 from reportgen.records.evidence import Evidence
 from reportgen.records.sentences import format_effect, format_percent, format_weight
@@ -61,7 +62,7 @@ def make_windowed() -> Capture:
 
 def test_what_a_query_cannot_see_is_empty_and_hatched() -> None:
     capture = make_windowed()
-    opening = Opening(0, 0, None, 4, None)
+    opening = open_view(capture, Opening(0, 0, None, 4, None))
     heads, layers = make_row_panels(capture, opening)
     pattern = make_pattern_panel(capture, opening)
     rows = kept(capture.attention[0, 0])
@@ -70,7 +71,7 @@ def test_what_a_query_cannot_see_is_empty_and_hatched() -> None:
     assert (heads.is_hatched, layers.is_hatched, pattern.is_hatched) == (True, True, True)
     assert [note.position for note in heads.notes if note.position < 3] == []
     assert [shade is None for shade in shade_tokens(capture, opening)] == [True, True, True, False, False]
-    of_all = Opening(1, 0, None, 4, None)
+    of_all = open_view(capture, Opening(1, 0, None, 4, None))
     assert not make_row_panels(capture, of_all)[0].is_hatched
     assert not make_pattern_panel(capture, of_all).is_hatched
 
@@ -151,7 +152,7 @@ def test_a_prompt_of_one_token_read_that() -> None:
 
 def read_panel(capture: Capture, step: int) -> Panel:
     """Return the panel of what attention read around a step."""
-    opening = Opening(0, 0, step, capture.query_pos_of_step(step), 2)
+    opening = open_view(capture, Opening(0, 0, step, capture.query_pos_of_step(step), 2))
     panel = make_read_panel(capture, opening, measure_reads(capture))
     assert panel
     return panel
@@ -231,7 +232,7 @@ def test_there_is_no_panel_where_there_is_nothing_to_show() -> None:
         with_attribution(RANDOM, read=None),
         withhold(RANDOM, *range(8)),
     ):
-        assert make_read_panel(capture, find_opening(capture), measure_reads(capture)) is None
+        assert make_read_panel(capture, open_view(capture, find_opening(capture)), measure_reads(capture)) is None
 
 
 def test_of_a_long_text_the_tokens_that_rows_read_most_are_columns() -> None:
@@ -257,7 +258,7 @@ def panels_of(
 ) -> dict[str, Panel]:
     """Return both panels of rows."""
     query_pos = capture.num_prompt_tokens - 1 if step is None else capture.query_pos_of_step(step)
-    heads, layers = make_row_panels(capture, Opening(layer, head, step, query_pos, key_pos))
+    heads, layers = make_row_panels(capture, open_view(capture, Opening(layer, head, step, query_pos, key_pos)))
     return {"heads": heads, "layers": layers}
 
 
@@ -384,7 +385,7 @@ def test_columns_of_a_long_text_are_chosen_over_the_rows_of_both_panels_and_labe
 
 def test_weights_of_the_first_window_are_those_that_the_page_keeps() -> None:
     """Or a number would change once a script draws it."""
-    opening = Opening(7, 1, 2, RANDOM.query_pos_of_step(2), None)
+    opening = open_view(RANDOM, Opening(7, 1, 2, RANDOM.query_pos_of_step(2), None))
     coarse = Precision(threshold=90)
     rows = [kept(RANDOM.attention[7, head, opening.query_pos, : opening.query_pos + 1], coarse) for head in range(3)]
     assert any((row == 0).any() for row in rows)
@@ -423,7 +424,7 @@ def test_labels_of_columns_are_thinned_to_round_strides(n: int, stride: int) -> 
 def test_labels_of_a_pattern_are_thinned_on_both_sides(n: int, stride: int) -> None:
     """It has 520 pixels: 45 labels have room."""
     capture = make_random(1, 1, num_prompt_tokens=n, num_steps=0)
-    panel = make_pattern_panel(capture, Opening(0, 0, None, n - 1, 0))
+    panel = make_pattern_panel(capture, open_view(capture, Opening(0, 0, None, n - 1, 0)))
     assert texts(panel.rows) == texts(panel.columns) == [f"␣p{position}" for position in range(0, n, stride)]
 
 
@@ -431,7 +432,7 @@ def test_labels_of_a_pattern_are_thinned_on_both_sides(n: int, stride: int) -> N
 
 
 def test_a_pattern_frames_the_query_and_marks_what_it_reads() -> None:
-    opening = Opening(7, 1, 2, RANDOM.query_pos_of_step(2), 3)
+    opening = open_view(RANDOM, Opening(7, 1, 2, RANDOM.query_pos_of_step(2), 3))
     panel = make_pattern_panel(RANDOM, opening)
     assert panel.still == draw_pattern(kept(RANDOM.attention[7, 1]))
     assert panel.frame == (0, 7, 8, 1)
@@ -442,7 +443,7 @@ def test_a_pattern_frames_the_query_and_marks_what_it_reads() -> None:
 
 
 def test_the_map_shows_every_heads_effect_the_last_layer_at_the_top() -> None:
-    opening = Opening(7, 1, 2, RANDOM.query_pos_of_step(2), None)
+    opening = open_view(RANDOM, Opening(7, 1, 2, RANDOM.query_pos_of_step(2), None))
     panel = make_map_panel(RANDOM, opening)
     effects = attribution_of(RANDOM).heads[0, 2]
     assert panel.still == draw_effects(effects[::-1], float(np.abs(effects).max()))
@@ -455,7 +456,7 @@ def test_the_map_shows_every_heads_effect_the_last_layer_at_the_top() -> None:
 
 def test_labels_of_the_map_are_the_numbers_in_the_model() -> None:
     capture = make_capture(layers=(2, 5), heads=(1, 3))
-    panel = make_map_panel(capture, Opening(5, 3, 0, 4, None))
+    panel = make_map_panel(capture, open_view(capture, Opening(5, 3, 0, 4, None)))
     assert [(label.text, label.at, label.selected) for label in panel.rows] == [("2", 75, False), ("5", 25, True)]
     assert texts(panel.columns) == ["1", "3"]
     assert panel.frame == (1, 0, 1, 1)
@@ -468,7 +469,7 @@ def test_without_effects_the_map_shows_the_largest_weight_off_the_first_token(ca
         [kept(capture.attention[layer, head, query_pos, 1 : query_pos + 1]).max() for head in range(3)]
         for layer in range(20)
     ]
-    panel = make_map_panel(capture, Opening(7, 1, 2, query_pos, None))
+    panel = make_map_panel(capture, open_view(capture, Opening(7, 1, 2, query_pos, None)))
     assert panel.still == draw_weights(np.array(largest)[::-1])
     assert panel.alt == "Largest weight of every head off the first token"
 
@@ -477,7 +478,7 @@ def test_without_effects_the_map_shows_the_largest_weight_off_the_first_token(ca
 
 
 def test_tokens_are_shaded_by_what_was_read_for_the_opening_token() -> None:
-    opening = Opening(7, 1, 2, RANDOM.query_pos_of_step(2), None)
+    opening = open_view(RANDOM, Opening(7, 1, 2, RANDOM.query_pos_of_step(2), None))
     read = attribution_of(RANDOM).read
     assert read is not None
     row = read[list_rows(RANDOM)[2]]
@@ -488,12 +489,12 @@ def test_tokens_are_shaded_by_what_was_read_for_the_opening_token() -> None:
 def test_without_effects_tokens_are_shaded_by_the_weights_of_the_opening_head(capture: Capture) -> None:
     query_pos = capture.query_pos_of_step(2)
     weights = kept(capture.attention[7, 1, query_pos, : query_pos + 1])
-    assert shade_tokens(capture, Opening(7, 1, 2, query_pos, None)) == shade_weights(weights)
+    assert shade_tokens(capture, open_view(capture, Opening(7, 1, 2, query_pos, None))) == shade_weights(weights)
 
 
 def test_tokens_without_steps_are_shaded_by_weights() -> None:
     capture = make_capture(generated=())
-    opening = find_opening(capture)
+    opening = open_view(capture, find_opening(capture))
     weights = kept(capture.attention[opening.layer, opening.head, 4])
     assert shade_tokens(capture, opening) == shade_weights(weights)
 
