@@ -81,7 +81,7 @@ reportgen.heads = (() => {
       const values = shown.valuesOf(head);
       const canvas = colors.paint({ values, rows: 1, columns: values.length }, shown.ramp);
       const hidden = { "aria-hidden": true, tabindex: -1 }; // the list of prompts has the same links as text
-      const link = element("a", { class: "cells", href: linkTo(shown.pages[0], head), ...hidden }, canvas);
+      const link = element("a", { class: "prompt-cells", href: linkTo(shown.pages[0], head), ...hidden }, canvas);
       link.style.setProperty("--columns", String(values.length));
       /** @param {any} event */
       const point = ({ clientX }) => {
