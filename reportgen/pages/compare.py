@@ -68,7 +68,7 @@ from reportgen.pages.pair_panels import (
     make_variation_map,
     tabulate_variations,
 )
-from reportgen.pages.pair_patching import PatchView, describe_patching, format_share, view_patching
+from reportgen.pages.pair_patching import PatchView, describe_patching, format_share, say_patched, view_patching
 from reportgen.pages.palettes import PALETTES, SIDES, describe_ramps
 from reportgen.pages.panels import Panel, round_weights
 from reportgen.pages.precision import FULL, Precision, describe_dropped_mass, describe_precision, measure_dropped_mass
@@ -297,10 +297,11 @@ def make_compare_context(
     panels = make_pair_panels(captures, alignment, opening, precision)
     shared = _describe_shared(captures, found, opening, next_tokens)
     shared |= {"patching": describe_patching(captures, patching)}
+    patched = say_patched(patching, reads) if isinstance(patching, Patching) else ()
     return CompareContext(
         sides=_view_sides(captures, opening, alignment, described, precision),
         size=f"{len(layers)} × {len(heads)} heads",
-        answer={"claim": to_json(answer.claim), "details": to_json(answer.details)},
+        answer={"claim": to_json(answer.claim), "details": to_json(make_sentence(*patched, *answer.details))},
         opening=opening,
         query=to_json(_name_query(captures, opening.queries)),
         panels=panels.panels,

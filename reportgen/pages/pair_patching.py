@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from reportgen.captures.record import Capture
 from reportgen.evidence.kinds.kind import Definition
 from reportgen.evidence.kinds.patching import INTO, PATCHING, Patching
+from reportgen.pages.pair_answer import PairRead
 from reportgen.pages.pair_panels import PairOpening
 from reportgen.pages.panels import Panel, label_axis, label_map
 from reportgen.pages.sentences import to_json
@@ -118,6 +119,22 @@ def find_strongest(patching: Patching) -> Sentence:
         f" moves it {format_share(share)} of the way to ", wanted, ", more than any other head; the other way ",
         f"{format_share(back)}",
     )  # fmt: skip
+
+
+def say_patched(patching: Patching, reads: Sequence[PairRead]) -> Sentence:
+    """Return what patching found, for the answer: the strongest head, and the one that reads most differently.
+
+    Args:
+        patching: what was measured.
+        reads: what the heads that differ most read, the first of which the answer names.
+    """
+    strongest = find_strongest(patching)
+    heads = [(part.layer, part.head) for part in strongest if isinstance(part, HeadPart)]
+    named = [(read.layer, read.head) for read in reads[:1]]
+    share = patching.find_share(*named[0]) if named and named != heads else None
+    if share is None:
+        return make_sentence(*strongest, ". ")
+    return make_sentence(*strongest, ". ", HeadPart(*named[0]), f" moves it {format_share(share)}. ")
 
 
 def format_share(share: float | None) -> str:

@@ -16,7 +16,8 @@ from reportgen.evidence.kinds.patching import Patching
 from reportgen.pages.alignment import slim
 from reportgen.pages.compare import draw_comparison
 from reportgen.pages.options import PageOptions
-from reportgen.pages.pair_patching import find_strongest, format_share
+from reportgen.pages.pair_answer import PairRead
+from reportgen.pages.pair_patching import find_strongest, format_share, say_patched
 from reportgen.pages.sentences import to_json
 from reportgen.records import Comparison
 
@@ -44,6 +45,18 @@ def test_card_states_the_head_that_moves_b_most() -> None:
     assert "13 % of the way" in said
     nothing = replace(make_patching(), heads=-np.abs(make_patching().heads))
     assert "no head of" in json.dumps(to_json(find_strongest(nothing)))
+
+
+def test_answer_says_what_patching_found_and_of_the_head_that_reads_most_differently() -> None:
+    patching = make_patching()
+    other = PairRead(1, 0, 0.5, (3, 3), (1, 1), (0.5, 0.2))
+    said = json.dumps(to_json(say_patched(patching, [other])), ensure_ascii=False)
+    assert '["head", 2, 3]' in said
+    assert f'["head", 1, 0], " moves it {format_share(patching.find_share(1, 0))}. "' in said
+    same = replace(other, layer=2, head=3)
+    assert json.dumps(to_json(say_patched(patching, [same]))).count('"head"') == 1
+    assert "of the way to" in parse_html(draw(patching)).find(id="answer")[0].text
+    assert "of the way to" not in parse_html(draw("not proved")).find(id="answer")[0].text
 
 
 def test_page_has_a_map_for_each_activation_and_direction() -> None:

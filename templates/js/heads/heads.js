@@ -175,9 +175,11 @@ reportgen.heads = (() => {
       drawColumns();
     }
 
-    /** The number of each prompt above its cells, where there is room for it. */
+    /** What the heads are counted for, and the number of each prompt above its cells, where there is room for it. */
     function drawColumns() {
       if (!hasCells) return;
+      document.querySelector('[data-sort="holds"]').textContent =
+        `${choice.side === "below" ? "<" : ">"} ${choice.bound} on`;
       const numbered = shown.pages.length > MOST_NUMBERED ? [] : shown.pages;
       byId("columns").style.setProperty("--columns", String(shown.pages.length));
       byId("columns").replaceChildren(...numbered.map((page) => element("span", {}, String(page + 1))));
@@ -214,7 +216,7 @@ reportgen.heads = (() => {
       ).length;
       const spread =
         columns.count[head] > 1
-          ? ` ± ${format(columns.deviation[head], { signed: false })} over ${columns.count[head].toLocaleString("en")} prompts`
+          ? `, standard deviation ${format(columns.deviation[head], { signed: false })}, over ${columns.count[head].toLocaleString("en")} prompts`
           : " on one prompt, which shows nothing of the others";
       return `Mean ${format(columns.mean[head])}${spread}; rank ${before + 1} of ${values.length.toLocaleString("en")} heads by the mean.`;
     }
