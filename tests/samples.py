@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -303,6 +304,22 @@ def make_random(
     heads[0] = np.moveaxis(np.add.reduceat(sources, starts, axis=2), 2, 0)
     attribution = replace(attribution, heads=heads, sources=sources, read=sources.sum((0, 1)))
     return replace(capture, triangles=triangles, evidence=capture.evidence.replace(attribution=attribution))
+
+
+def make_series(count: int, num_prompt_tokens: Sequence[int] = (6,) * 12) -> list[Capture]:
+    """Return captures of as many revisions of a model, each with weights, scores, effects and ablations of its own."""
+    members = []
+    for place, slug in enumerate("abcdefghijkl"[:count]):
+        capture = make_random(5, 3, num_prompt_tokens[place], num_steps=2, seed=place)
+        draws, known = np.random.default_rng(place), capture.evidence
+        scores = {
+            name: np.where(np.isnan(values), values, draws.random(values.shape, np.float32))
+            for name, values in known.scores.items()
+        }
+        ablations = {name: draws.normal(size=one.shape).astype(np.float32) for name, one in known.ablations.items()}
+        prompt = replace(capture.prompt, slug=slug, title=f"Run {place}", model=f"org/m@step{1000 * 2**place}")
+        members.append(replace(capture, prompt=prompt, evidence=known.replace(scores=scores, ablations=ablations)))
+    return members
 
 
 def with_spans(capture: Capture) -> Capture:

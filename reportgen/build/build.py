@@ -63,7 +63,7 @@ def build_site(
         options: how to run.
         progress: receives every stage.
         stop: lets the caller stop the run.
-        comparisons: pairs of prompts or captures to show side by side.
+        comparisons: prompts or captures to show side by side, or as a series.
 
     Returns:
         What was written, skipped, removed and what failed.
@@ -357,7 +357,7 @@ class _Run:
         try:
             prompts = [capture.prompt for capture in sides.captures]
             keys = make_comparison_keys(comparison, [*zip(prompts, sides.keys, strict=True)], options)
-            artifacts = render_comparison_artifacts(comparison, *sides.captures, options, keys, patching)
+            artifacts = render_comparison_artifacts(comparison, sides.captures, options, keys, patching)
             with self._stop.held():
                 report.add_page(comparison, artifacts.card, self._site.write(comparison.slug, artifacts))
         except SiteError as error:

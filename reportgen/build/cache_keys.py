@@ -79,7 +79,7 @@ def make_comparison_keys(comparison: Comparison, sides: Sequence[tuple[Prompt, s
 
     Args:
         comparison: comparison with its slug and title.
-        sides: its two prompts, each with its numbers key.
+        sides: its prompts, each with its numbers key.
         drawing: how the page is drawn.
     """
     if not all(key for _, key in sides):

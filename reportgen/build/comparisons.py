@@ -1,4 +1,4 @@
-"""Comparisons of a run: hold the capture of one side until that of the other side is available."""
+"""Comparisons of a run: hold the capture of one side until those of the other sides are available."""
 
 from __future__ import annotations
 
@@ -60,27 +60,27 @@ def make_comparison_input(captured: Capture | ReportgenError, key: str, bits: in
 
 @dataclass(frozen=True)
 class ComparisonInputs:
-    """Both sides of a comparison.
+    """All sides of a comparison, in its order.
 
     Attributes:
-        captures: captures of the two prompts, reduced by ``slim``.
+        captures: captures of the prompts, reduced by ``slim``.
         keys: keys of their numbers, as returned by ``make_numbers_key``.
-        prompts: the two prompts, with the names by which their models are loaded.
+        prompts: the prompts, with the names by which their models are loaded.
     """
 
-    captures: tuple[Capture, Capture]
-    keys: tuple[str, str]
-    prompts: tuple[Prompt, Prompt]
+    captures: tuple[Capture, ...]
+    keys: tuple[str, ...]
+    prompts: tuple[Prompt, ...]
 
 
 class PendingComparisons:
-    """The comparisons of a run that are not complete; a side is kept in memory only until its comparisons have both."""
+    """The comparisons of a run that are not complete; a side is kept in memory only until its comparisons have all."""
 
     def __init__(self, comparisons: Sequence[Comparison]) -> None:
         """Start with no sides.
 
         Args:
-            comparisons: comparisons with slugs, each of two different prompts.
+            comparisons: comparisons with slugs, each of different prompts.
         """
         self.comparisons = tuple(comparisons)
         self.prompts = frozenset(slug for comparison in comparisons for slug in comparison.prompts)
@@ -97,23 +97,24 @@ class PendingComparisons:
             side: its data.
 
         Yields:
-            Each complete comparison with both of its sides, or with a failure card that names the side that failed.
+            Each complete comparison with all of its sides, or with a failure card that names the sides that failed.
         """
         self._kept[prompt.slug] = prompt, side
         ready = [comparison for comparison in self._open if all(slug in self._kept for slug in comparison.prompts)]
         for comparison in ready:
-            yield comparison, self._pair(comparison)
+            yield comparison, self._gather(comparison)
         self._open = [comparison for comparison in self._open if comparison not in ready]
         awaited = {slug for comparison in self._open for slug in comparison.prompts}
         self._kept = {slug: kept for slug, kept in self._kept.items() if slug in awaited}
 
-    def _pair(self, comparison: Comparison) -> ComparisonInputs | FailureCard:
-        (prompt, first), (other, second) = (self._kept[slug] for slug in comparison.prompts)
-        if isinstance(first.captured, Capture) and isinstance(second.captured, Capture):
-            return ComparisonInputs((first.captured, second.captured), (first.key, second.key), (prompt, other))
+    def _gather(self, comparison: Comparison) -> ComparisonInputs | FailureCard:
+        prompts, sides = zip(*(self._kept[slug] for slug in comparison.prompts), strict=True)
+        captures = tuple(side.captured for side in sides if isinstance(side.captured, Capture))
+        if len(captures) == len(sides):
+            return ComparisonInputs(captures, tuple(side.key for side in sides), prompts)
         lost = [
             f"{slug!r} failed: {side.captured}"
-            for slug, side in zip(comparison.prompts, (first, second), strict=True)
+            for slug, side in zip(comparison.prompts, sides, strict=True)
             if isinstance(side.captured, str)
         ]
         error = f"{comparison.place.of('compare')}: {'; '.join(lost)}"

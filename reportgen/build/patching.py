@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -55,9 +55,7 @@ class PatchRequest:
         return next((place for place, (one, other) in enumerate(pairs) if one != other), self.length)
 
 
-def plan_patching(
-    comparison: Comparison, captures: tuple[Capture, Capture], prompts: tuple[Prompt, Prompt]
-) -> PatchRequest:
+def plan_patching(comparison: Comparison, captures: Sequence[Capture], prompts: Sequence[Prompt]) -> PatchRequest:
     """Return what to patch between the sides of a comparison.
 
     Args:
@@ -82,7 +80,7 @@ def plan_patching(
             raise NoEvidence(f"both prompts go on with “{answers[0]}”; name two “answers” on which they differ")
     return PatchRequest(
         slug=comparison.slug,
-        prompts=prompts,
+        prompts=(prompts[0], prompts[1]),
         token_ids=(_list_prompt_ids(captures[0]), _list_prompt_ids(captures[1])),
         answers=(answers[0], answers[1]),
         known=(known[0], known[1]),

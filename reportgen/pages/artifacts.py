@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
@@ -16,6 +16,7 @@ from reportgen.pages.page import draw_page
 from reportgen.pages.page_keys import PageKeys
 from reportgen.pages.pair_answer import find_differences
 from reportgen.pages.preview import draw_preview
+from reportgen.pages.series import draw_series, make_series_card, measure_series
 from reportgen.records import Comparison
 
 
@@ -69,14 +70,22 @@ def render_artifacts(capture: Capture, options: PageOptions, keys: PageKeys = Pa
 
 def render_comparison_artifacts(
     comparison: Comparison,
-    first: Capture,
-    second: Capture,
+    captures: Sequence[Capture],
     options: PageOptions,
     keys: PageKeys = PageKeys(),
     patching: Patching | str = "",
 ) -> Artifacts:
-    """Render the page of a comparison; see ``draw_comparison`` and ``render_artifacts`` for arguments and errors."""
-    differences = find_differences((first, second))
-    html, _ = draw_comparison(comparison, first, second, options, keys=keys, differences=differences, patching=patching)
-    card = make_compare_card(comparison, first, second, differences)
+    """Render the page of a comparison: of two captures side by side, of more as a series.
+
+    See ``draw_comparison``, ``draw_series`` and ``render_artifacts`` for arguments and errors.
+    """
+    if len(captures) > 2:
+        series = measure_series(comparison, captures)
+        html, _ = draw_series(series, options, keys=keys)
+        card = make_series_card(series)
+    else:
+        first, second = captures
+        found = find_differences((first, second))
+        html, _ = draw_comparison(comparison, first, second, options, keys=keys, differences=found, patching=patching)
+        card = make_compare_card(comparison, first, second, found)
     return Artifacts(html, card, keys=keys, preview=draw_preview(card) if options.site_url else b"")

@@ -31,6 +31,7 @@ PAGE_STYLES = ("page.css", "figure.css", "print.css")
 COMPARE_STYLES = (*PAGE_STYLES, "compare.css")
 INDEX_STYLES = ("index.css", "print.css")
 HEADS_STYLES = ("heads.css", "print.css")
+SERIES_STYLES = ("figure.css", "heads.css", "print.css", "series.css")
 FIRST_SCRIPT = "page/first.js"
 """Script in the head of a page, which runs before anything is shown."""
 BOOT_SCRIPTS = ("data/payload.js", "page/boot.js")
@@ -61,6 +62,11 @@ INDEX_SCRIPTS = (
 HEADS_SCRIPTS = (
     "data/payload.js", "data/ramps.js", "data/numbers.js", "figures/colors.js", "page/theme.js", "page/keys.js",
     "page/address.js", "heads/statistics.js", "heads/heads.js",
+)  # fmt: skip
+SERIES_SCRIPTS = (
+    "data/payload.js", "data/triangles.js", "data/ramps.js", "data/pattern.js", "data/numbers.js", "data/kinds.js",
+    "figures/colors.js", "page/theme.js", "page/keys.js", "page/address.js", "heads/statistics.js",
+    "series/choice.js", "series/series.js",
 )  # fmt: skip
 _COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:(?!\*/).)*\*/[ \t]*)\n", re.DOTALL | re.MULTILINE)
 """Comments that fill whole lines. They are a sixth of the scripts, and every page would contain them."""

@@ -44,6 +44,7 @@ MOST_CELLS = 4_000_000
 _MOST_OF_TAGS = 100_000
 """Number of statistics of tags, one for each head, number and tag; the most frequent tags have them."""
 _STRONGEST = 5
+AT_OPENING = "At the step that the page opens with."
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class NumberKind:
         source: publication that defined it.
         lowest_first: whether the lowest value is of the head that does most.
         bound: the bound that the page opens with: above it, or below it if the lowest values come first.
+        is_mean: whether it is a mean over the steps.
     """
 
     name: str
@@ -67,6 +69,7 @@ class NumberKind:
     source: str
     lowest_first: bool = False
     bound: float = LABEL_FROM
+    is_mean: bool = False
 
 
 @dataclass(frozen=True)
@@ -187,7 +190,12 @@ def render_heads(pages: Sequence[PageSummary], link: Link | None = None, key: st
                 overall = _add_blocks(blocks, f"{number}-{kind.name}", table, kind, tags, has_cells=has_cells)
                 rows.append(_list_strongest(table, kind, overall))
         strongest.append((table.name, rows))
-    shown = {"tables": described, "kinds": [asdict(kind) for kind in kinds], "has_cells": has_cells, **_ramps()}
+    shown = {
+        "tables": described,
+        "kinds": [asdict(kind) for kind in kinds],
+        "has_cells": has_cells,
+        **describe_theme_ramps(),
+    }
     script = read_scripts(HEADS_SCRIPTS)
     return render(
         "heads.html.jinja2",
@@ -277,11 +285,12 @@ def list_kinds() -> tuple[NumberKind, ...]:
 
 def _list_of_steps(number: Definition, unit: str, **settings: Any) -> Iterator[NumberKind]:
     """Yield a number at the opening step, and its mean over the steps."""
-    says = (("", "", "At the step that the page opens with."),
+    says = (("", "", AT_OPENING),
             (OVER_STEPS, ", mean over the steps", "Mean over the steps where it is defined."))  # fmt: skip
     for end, ending, when in says:
         definition = f"{number.definition} {when}"
-        yield NumberKind(number.name + end, number.title + ending, unit, definition, number.source, **settings)
+        name, title = number.name + end, number.title + ending
+        yield NumberKind(name, title, unit, definition, number.source, is_mean=bool(end), **settings)
 
 
 def _choose_tags(table: HeadTable) -> list[str]:
@@ -345,13 +354,13 @@ def _list_strongest(table: HeadTable, kind: NumberKind, over: Statistics) -> Str
             layer, head = table.heads[index]
             address = urlencode({"model": table.name, "number": kind.name, "layer": layer, "head": head})
             mean, deviation = float(over.mean[index]), float(over.deviation[index])
-            spread = "" if math.isnan(deviation) else f" ± {_format(deviation, kind, '')}"
-            said = f"{_format(mean, kind)}{spread} (n {over.count[index]:,})"
+            spread = "" if math.isnan(deviation) else f" ± {format_number(deviation, kind, '')}"
+            said = f"{format_number(mean, kind)}{spread} (n {over.count[index]:,})"
             heads.append((f"#{address}", f"L{layer} H{head}", said))
     return StrongestRow(kind, heads)
 
 
-def _format(value: float, kind: NumberKind, sign: str = "+") -> str:
+def format_number(value: float, kind: NumberKind, sign: str = "+") -> str:
     """Return a number as the page's script shows it: with a sign if it can be below 0."""
     if kind.unit in ("logits", "nats"):
         return f"{value:{sign}.2f}".replace("-", "−")
@@ -363,7 +372,7 @@ def _count(num_pages: int) -> str:
 
 
 @cache
-def _ramps() -> Mapping[str, Any]:
+def describe_theme_ramps() -> Mapping[str, Any]:
     """Return the colours of each theme, as JSON values."""
     weights = {theme: PALETTES[name] for theme, name in OPENING_PALETTES.items()}
     return {"palettes": describe_ramps(weights), "diverging": describe_ramps(DIVERGING)}

@@ -35,9 +35,9 @@ def make_prompt_file(capture: Capture, options: PageOptions = PageOptions()) -> 
 
 
 def make_comparison_file(
-    comparison: Comparison, captures: tuple[Capture, Capture], options: PageOptions = PageOptions()
+    comparison: Comparison, captures: Sequence[Capture], options: PageOptions = PageOptions()
 ) -> str:
-    """Return a prompt file in YAML that reproduces the page of a comparison, with those of its two prompts."""
+    """Return a prompt file in YAML that reproduces the page of a comparison, with those of its prompts."""
     keys: dict[str, Any] = {"compare": list(comparison.prompts)}
     keys |= {key: value for key in ("title", "slug", "note") if (value := getattr(comparison, key))}
     keys |= {key: list(value) for key in ("tags", "evidence", "answers") if (value := getattr(comparison, key))}

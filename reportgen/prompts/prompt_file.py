@@ -69,7 +69,7 @@ class PromptFile:
         prompts: in the order of the file. If there are problems, they can only be checked against their models: they
             have no slugs, and a wrong prompt has only its readable keys ``model``, ``layers``, ``heads`` and
             ``adapter``.
-        comparisons: the pairs of prompts to show side by side; empty if there are problems.
+        comparisons: the prompts to show side by side or as a series; empty if there are problems.
         problems: all problems of the file.
     """
 

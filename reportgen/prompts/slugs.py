@@ -141,7 +141,8 @@ def name_comparisons(
     named = []
     for i, item in enumerate(comparisons):
         problems += [(i, _advise_slug(slug, titles)) for slug in item.prompts if slug not in titles]
-        title = item.title or _shorten(" beside ".join(titles.get(slug, slug) for slug in item.prompts))
+        between = " beside " if len(item.prompts) == 2 else ", "
+        title = item.title or _shorten(between.join(titles.get(slug, slug) for slug in item.prompts))
         slug = item.slug or _free(_cut("-and-".join(item.prompts), _SLUG_LENGTH, "-").lower(), taken, counts)
         named.append(replace(item, slug=slug, title=title))
     return tuple(named), problems

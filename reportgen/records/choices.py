@@ -12,6 +12,8 @@ EXTRA_EVIDENCE = ("ablation", "mean-ablation")
 PATCHING = "patching"
 COMPARED_EVIDENCE = (PATCHING,)
 """Evidence about two prompts, measured only if a comparison asks for it."""
+MOST_COMPARED = 12
+"""Largest number of prompts of a comparison."""
 PREDICTIONS = "predictions"
 USUAL_EVIDENCE = ("scores", "value_norms", "attribution", "lens", "rollout", "entropy")
 """Kinds of evidence that are measured unless a prompt leaves them out."""

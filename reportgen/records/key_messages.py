@@ -162,7 +162,7 @@ def explain(error: Any, node: yaml.Node | None, keys: type[BaseModel], where: st
         return f"{name} {error['ctx']['error']}"
     advice = advise_quotes(value, node) if kind == "string_type" else ""
     if kind == "list_type" and isinstance(value, str) and loc[-1] == "compare":
-        advice = "; write the slugs of two prompts: [slug-a, slug-b]"
+        advice = "; write the slugs of the prompts: [slug-a, slug-b]"
     elif kind == "list_type" and isinstance(value, str):
         advice = f"; write [{value}]" if len(value) < 40 else "; write it as a list"
     if kind == "literal_error" and isinstance(value, str):

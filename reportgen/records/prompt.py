@@ -315,21 +315,21 @@ class EncodedPrompt:
 
 @dataclass(frozen=True, repr=False)
 class Comparison(ShortRepr):
-    """Two prompts of a run to show side by side on an additional page.
+    """Two prompts of a run to show side by side on an additional page, or more of them as a series.
 
     Attributes:
-        prompts: slugs of the two prompts.
-        title: heading of the page; empty for one made from both titles.
-        slug: name of the page's file, without ``.html``; empty for one made from both slugs.
+        prompts: slugs of two prompts, or of up to ``MOST_COMPARED`` in the order of the series.
+        title: heading of the page; empty for one made from the titles of the prompts.
+        slug: name of the page's file, without ``.html``; empty for one made from their slugs.
         tags: free words, shown on the index.
         note: the author's note on the comparison.
-        evidence: evidence to measure that needs both prompts, of ``COMPARED_EVIDENCE``.
+        evidence: evidence to measure that needs both of two prompts, of ``COMPARED_EVIDENCE``.
         answers: two tokens whose log-probabilities patching compares, as exact texts; empty for the first token behind
             each prompt.
         place: location of the comparison in the prompt file; ignored when comparisons are compared.
     """
 
-    prompts: tuple[str, str]
+    prompts: tuple[str, ...]
     title: str = ""
     slug: str = ""
     tags: tuple[str, ...] = ()

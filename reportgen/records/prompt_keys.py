@@ -30,6 +30,7 @@ from reportgen.records.choices import (
     DEFAULT_NEW_TOKENS,
     EXTRA_EVIDENCE,
     HEAD_SCORE_NAMES,
+    MOST_COMPARED,
     OPTIONAL,
     PATCHING,
     ROLES,
@@ -141,11 +142,14 @@ def _check_spans(spans: Any) -> Any:
     return spans
 
 
-def _check_two(slugs: list[str]) -> list[str]:
-    if len(slugs) != 2:
-        raise ValueError(f"must name two prompts by their slugs, got {len(slugs)}; write [slug-a, slug-b]")
-    if slugs[0] == slugs[1]:
-        raise ValueError(f"names {slugs[0]!r} twice; name two prompts")
+def _check_compared(slugs: list[str]) -> list[str]:
+    if len(slugs) < 2:
+        raise ValueError(f"must name two prompts or more by their slugs, got {len(slugs)}; write [slug-a, slug-b]")
+    if len(slugs) > MOST_COMPARED:
+        raise ValueError(f"names {len(slugs)} prompts; name at most {MOST_COMPARED}")
+    for place, slug in enumerate(slugs):
+        if slug in slugs[:place]:
+            raise ValueError(f"names {slug!r} twice; name each prompt once")
     return slugs
 
 
@@ -493,13 +497,14 @@ class PromptKeys(DefaultKeys):
 
 
 class CompareKeys(Keys):
-    """A page that shows two prompts of the file side by side."""
+    """A page that shows two prompts of the file side by side, or more of them as a series."""
 
-    compare: Annotated[list[Slug], AfterValidator(_check_two)] = Field(
-        description="Slugs of the two prompts.",
-        json_schema_extra={"minItems": 2, "maxItems": 2, "uniqueItems": True},
+    compare: Annotated[list[Slug], AfterValidator(_check_compared)] = Field(
+        description=f"Slugs of two prompts, which are shown side by side, or of up to {MOST_COMPARED} as a series in "
+        "this order.",
+        json_schema_extra={"minItems": 2, "maxItems": MOST_COMPARED, "uniqueItems": True},
     )
-    title: Words | None = Field(None, description="Heading of the page. Default: the titles of both prompts.")
+    title: Words | None = Field(None, description="Heading of the page. Default: the titles of the prompts.")
     slug: Slug | None = Field(None, description="File name of the page without .html; unique in the file.")
     tags: list[Words] | None = Field(None, description="Free words, shown on the index.")
     note: Words | None = Field(None, description="Your note on the comparison.")
@@ -511,8 +516,8 @@ class CompareKeys(Keys):
         | None
     ) = Field(
         None,
-        description="Evidence that needs both prompts: patching puts activations of one run into the other; takes "
-        "minutes on a CPU.",
+        description="Evidence that needs both of two prompts: patching puts activations of one run into the other; "
+        "takes minutes on a CPU.",
         json_schema_extra={"minItems": 1},
     )
     answers: Annotated[list[Text], AfterValidator(_check_answers)] | None = Field(
@@ -527,6 +532,11 @@ class CompareKeys(Keys):
     def _check_needs_patching(self) -> CompareKeys:
         if self.answers and PATCHING not in (self.evidence or ()):
             raise ValueError("has 'answers' that nothing compares; add evidence: [patching], or leave them out")
+        if len(self.compare) > 2 and self.evidence:
+            raise ValueError(
+                f"has evidence: [{PATCHING}], which needs two prompts, and compares {len(self.compare)}; compare two, "
+                "or leave it out"
+            )
         return self
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from reportgen.build.comparisons import ComparisonInputs, PendingComparisons, ma
 from reportgen.build.options import BuildOptions, NullProgress
 from reportgen.captures.record import Capture
 from reportgen.models.model import LoadedModel
-from reportgen.pages.cards import FailureCard
+from reportgen.pages.cards import Card, FailureCard
 from reportgen.records import Comparison, Prompt, SourceLocation
 from reportgen.records.errors import PromptError, PromptFileError
 from reportgen.site.site import Site
@@ -43,6 +44,16 @@ def test_comparison_is_ready_with_its_second_side_whichever_comes_first() -> Non
     assert slug == "ca"
     assert isinstance(sides, ComparisonInputs)
     assert [side.prompt.slug for side in sides.captures] == ["c", "a"]
+
+
+def test_series_is_ready_with_its_last_member_and_keeps_its_order() -> None:
+    pairs = PendingComparisons([Comparison(("c", "a", "b"), slug="cab")])
+    assert take(pairs, "a") == take(pairs, "b") == []
+    ((slug, sides),) = take(pairs, "c")
+    assert slug == "cab"
+    assert isinstance(sides, ComparisonInputs)
+    assert [side.prompt.slug for side in sides.captures] == ["c", "a", "b"]
+    assert [prompt.slug for prompt in sides.prompts] == ["c", "a", "b"]
 
 
 def test_captures_are_held_no_longer_than_somebody_waits_for_them() -> None:
@@ -86,6 +97,41 @@ def test_run_writes_comparisons_after_its_prompts(tiny_llama: LoadedModel, tmp_p
     page = parse_html((tmp_path / "letters.html").read_text("utf-8"))
     links = [link.attributes["href"] for link in page.find("a") if not link.attributes["href"].startswith("#")]
     assert list(dict.fromkeys(links)) == ["index.html", "a.html", "b.html"]
+
+
+SERIES = Comparison(("c", "a", "b"), slug="three", place=SourceLocation("p.yaml", 7, {"compare": 8}))
+
+
+def test_series_is_written_once_and_a_resumed_run_gives_the_same_bytes(tmp_path: Path) -> None:
+    folder = str(save_llama(tmp_path / "model"))
+    prompts = [replace(prompt, model=folder) for prompt in PROMPTS[:3]]
+    options = BuildOptions(device="cpu")
+    outcome = build_site(prompts, tmp_path / "site", options, comparisons=[SERIES])
+    assert [path.stem for path in outcome.pages] == ["a", "b", "c", "three"]
+    site = Site(tmp_path / "site")
+    card = site.read_cards()[-1]
+    assert isinstance(card, Card)
+    assert card.sides == ("c", "a", "b")
+    page = (site.root / "three.html").read_bytes()
+    again = build_site(prompts, site.root, options, comparisons=[SERIES])
+    assert [path.stem for path in again.up_to_date] == ["a", "b", "c", "three"]
+    for slug in ("b", "three"):
+        (site.root / f"{slug}.html").unlink()
+    resumed = build_site(prompts, site.root, options, comparisons=[SERIES])
+    assert [path.stem for path in resumed.pages] == ["b", "three"]
+    assert (site.root / "three.html").read_bytes() == page
+
+
+def test_series_of_models_that_differ_in_shape_fails_alone(tmp_path: Path) -> None:
+    captures = [make_capture(slug=slug, title=slug) for slug in "ab"]
+    wide = make_capture(slug="c", title="c", heads=tuple(range(6)))
+    outcome = build_site([*captures, wide], tmp_path, comparisons=[SERIES])
+    assert [path.stem for path in outcome.pages] == ["a", "b", "c"]
+    (error,) = outcome.broken
+    assert error.startswith("p.yaml:8: three: the models of a series need the same shape: 'c' runs on")
+    *_, card = Site(tmp_path).read_cards()
+    assert isinstance(card, FailureCard)
+    assert card.place == "p.yaml:8"
 
 
 def test_run_shows_a_comparison_whose_side_failed(tiny_llama: LoadedModel, tmp_path: Path) -> None:

@@ -96,6 +96,8 @@ test("the comparison of two pages is found, whichever is A", () => {
   assert.equal(listing.findComparison(cards, ["b", "d"]).slug, "c");
   assert.equal(listing.findComparison(cards, ["d", "b"]).slug, "c");
   assert.equal(listing.findComparison(cards, ["a", "b"]), undefined);
+  const series = { slug: "s", sides: ["b", "a", "d"] };
+  assert.equal(listing.findComparison([series], ["a", "b"]), undefined);
 });
 
 test("the count says how many are shown and how many failed", () => {

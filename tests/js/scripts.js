@@ -30,6 +30,7 @@ const NAMES = [
   "page/story",
   "index/listing",
   "heads/statistics",
+  "series/choice",
 ];
 for (const name of NAMES) require(join(SCRIPTS, `${name}.js`));
 

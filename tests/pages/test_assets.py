@@ -24,6 +24,8 @@ from reportgen.pages.assets import (
     INDEX_STYLES,
     PAGE_SCRIPTS,
     PAGE_STYLES,
+    SERIES_SCRIPTS,
+    SERIES_STYLES,
     embed_json,
     make_policy,
     read_bokeh,
@@ -35,7 +37,13 @@ from reportgen.pages.options import PageOptions
 from reportgen.pages.page import render_page
 from reportgen.paths import find_templates
 
-STYLES = {"page": PAGE_STYLES, "compare": COMPARE_STYLES, "index": INDEX_STYLES, "heads": HEADS_STYLES}
+STYLES = {
+    "page": PAGE_STYLES,
+    "compare": COMPARE_STYLES,
+    "index": INDEX_STYLES,
+    "heads": HEADS_STYLES,
+    "series": SERIES_STYLES,
+}
 SHARED_STYLES = ("theme.css", "base.css")
 
 
@@ -87,7 +95,8 @@ def test_index_may_run_its_script() -> None:
 
 
 @pytest.mark.parametrize(
-    "names", [(FIRST_SCRIPT,), BOOT_SCRIPTS, PAGE_SCRIPTS, COMPARE_SCRIPTS, INDEX_SCRIPTS, HEADS_SCRIPTS]
+    "names",
+    [(FIRST_SCRIPT,), BOOT_SCRIPTS, PAGE_SCRIPTS, COMPARE_SCRIPTS, INDEX_SCRIPTS, HEADS_SCRIPTS, SERIES_SCRIPTS],
 )
 def test_no_script_ends_its_element(names: tuple[str, ...]) -> None:
     """``<!--`` and ``<script`` change how HTML reads a script; a carriage return is read as another character."""
@@ -104,7 +113,8 @@ def test_no_style_ends_its_element_or_asks_for_a_file(own: tuple[str, ...]) -> N
 def test_every_file_is_used() -> None:
     templates = find_templates()
     assert {path.relative_to(templates / "js").as_posix() for path in (templates / "js").rglob("*.js")} == {
-        FIRST_SCRIPT, *BOOT_SCRIPTS, *PAGE_SCRIPTS, *INDEX_SCRIPTS, *HEADS_SCRIPTS, *COMPARE_SCRIPTS,
+        FIRST_SCRIPT, *BOOT_SCRIPTS, *PAGE_SCRIPTS, *INDEX_SCRIPTS, *HEADS_SCRIPTS, *SERIES_SCRIPTS,
+        *COMPARE_SCRIPTS,
     }  # fmt: skip
     styles = {path.name: path.read_text("utf-8") for path in (templates / "css").iterdir()}
     assert styles.keys() == {*SHARED_STYLES, *(name for own in STYLES.values() for name in own)}

@@ -736,6 +736,12 @@ def test_comparisons_name_two_prompts_by_their_slugs() -> None:
     assert [one.place.of("compare") for one in file.comparisons] == ["p.yaml:3", "p.yaml:4"]
 
 
+def test_series_keeps_the_order_of_its_prompts() -> None:
+    Path("p.yaml").write_text(f"{BESIDE}- {{slug: z, text: Z}}\n- compare: [z, cat, a-dog]\n", "utf-8")
+    *_, series = read_prompt_file("p.yaml").comparisons
+    assert series == Comparison(("z", "cat", "a-dog"), "Z, The cat, A dog", "z-and-cat-and-a-dog")
+
+
 def test_comparison_without_a_slug_gets_one_that_is_free() -> None:
     Path("p.yaml").write_text(f"- {{text: x, slug: cat-and-a-dog}}\n{BESIDE}- compare: [cat, a-dog]\n", "utf-8")
     slugs = [one.slug for one in read_prompt_file("p.yaml").comparisons]
@@ -747,15 +753,26 @@ def test_comparison_without_a_slug_gets_one_that_is_free() -> None:
     [
         ("compare: [cat, a-dgo]", "3: compare names 'a-dgo', which no prompt has; did you mean 'a-dog'?"),
         ("compare: [cat, zzz]", "3: compare names 'zzz', which no prompt has; the slugs are cat, a-dog"),
-        ("compare: [cat, cat]", "3: compare of comparison 3 names 'cat' twice; name two prompts"),
+        ("compare: [cat, cat]", "3: compare of comparison 3 names 'cat' twice; name each prompt once"),
         (
             "compare: [cat]",
-            "3: compare of comparison 3 must name two prompts by their slugs, got 1; write [slug-a, slug-b]",
+            "3: compare of comparison 3 must name two prompts or more by their slugs, got 1; write [slug-a, slug-b]",
         ),
         (
             "compare: cat",
-            "3: compare of comparison 3 must be a list, got the text 'cat'; write the slugs of two prompts: "
+            "3: compare of comparison 3 must be a list, got the text 'cat'; write the slugs of the prompts: "
             "[slug-a, slug-b]",
+        ),
+        (
+            f"compare: [{', '.join(f's{i}' for i in range(13))}]",
+            "3: compare of comparison 3 names 13 prompts; name at most 12",
+        ),
+        ("compare: [cat, a-dog, cat]", "3: compare of comparison 3 names 'cat' twice; name each prompt once"),
+        ("compare: [cat, a-dog, zzz]", "3: compare names 'zzz', which no prompt has; the slugs are cat, a-dog"),
+        (
+            "{compare: [cat, a-dog, x], evidence: [patching]}",
+            "3: comparison 3 has evidence: [patching], which needs two prompts, and compares 3; compare two, or leave "
+            "it out",
         ),
         ("{compare: [cat, a-dog], titel: x}", "3: unknown key 'titel' in comparison 3; did you mean 'title'?"),
         ("{compare: [cat, a-dog], slug: cat}", "3: slug 'cat' is used before, on line 1; choose another"),

@@ -36,6 +36,7 @@ prompts:
   - {text: The ant ran, slug: p7}
   - {text: The bee flew, slug: p8}
   - {compare: [p0, p2], slug: cat-hen}
+  - {compare: [p8, p0, p5], slug: three}
   - {compare: [p5, p8], slug: owl-bee}
   - {compare: [p1, long], slug: dog-long}
 """ % ("x" * 600)

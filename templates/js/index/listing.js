@@ -84,7 +84,7 @@ reportgen.listing = (() => {
 
   /** The page that compares two others, whichever is A; undefined where none does. */
   function findComparison(cards, slugs) {
-    return cards.find(({ sides }) => sides && slugs.every((slug) => sides.includes(slug)));
+    return cards.find(({ sides }) => sides?.length === 2 && slugs.every((slug) => sides.includes(slug)));
   }
 
   return { wordsOf, matches, choose, count, parse, format, sortBy, cycleSort, findComparison };
