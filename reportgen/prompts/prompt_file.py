@@ -15,6 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from reportgen.prompts.checked_keys import check_keys
+from reportgen.prompts.revisions import find_wrong_revisions, split_revisions
 from reportgen.prompts.slugs import check_unique, name_comparisons, name_pages
 from reportgen.prompts.yaml_lines import Problems, child_of, key_lines, line_of, load_tree, to_data
 from reportgen.records import (
@@ -136,13 +137,15 @@ def read_prompt_file(path: str | Path) -> PromptFile:
         for number, (value, node) in enumerate(items, 1)
     ]
     _check_slugs(items, problems)
+    if not problems:
+        entries = [one for entry, (value, _) in zip(entries, items, strict=True) for one in _list_runs(entry, value)]
     prompts = tuple(entry for entry in entries if isinstance(entry, Prompt))
     if items and not problems and not prompts:
         problems.add(line_of(root), "the file has comparisons and no prompts; write the prompts that they name")
     if problems:
         return PromptFile(prompts, (), problems)
     prompts = name_pages(prompts)
-    given = [entry for entry in entries if isinstance(entry, Comparison)] + _compare_continuations(items, prompts)
+    given = [entry for entry in entries if isinstance(entry, Comparison)] + _compare_runs(items, prompts)
     comparisons, mistakes = name_comparisons(given, prompts)
     for index, message in mistakes:
         problems.add_at(comparisons[index].place, "slug" if message.startswith("slug") else "compare", message)
@@ -301,6 +304,8 @@ def _read_prompt(number: int, data: Any, node: yaml.Node, defaults: _Defaults, p
     values = _merge(keys.given(), defaults.keys) if keys else {}
     _check_continuation(values, lines, where, problems)
     values.pop("compare", None)
+    if values.pop("revisions", ()) and (wrong := find_wrong_revisions(values)):
+        problems.add(lines["revisions"], f"{where} {wrong}")
     if keys:
         _check_generation(values, node, place, where, problems)
         foils = [Foil(**foil) for foil in values.get("foils", ())]
@@ -435,11 +440,22 @@ def _lines_of_items(node: yaml.Node, key: str, name: Callable[[int], str]) -> di
     return {name(index): line_of(item) for index, item in enumerate(items)}
 
 
-def _compare_continuations(items: Sequence[tuple[Any, yaml.Node]], prompts: Sequence[Prompt]) -> list[Comparison]:
-    """Return the comparisons of the prompts that have ``compare: true``."""
-    lines = [line_of(node) for value, node in items if isinstance(value, dict) and value.get("compare") is True]
-    pairs = [[prompt for prompt in prompts if prompt.place.line == line] for line in lines]
-    return [Comparison((first.slug, second.slug), place=first.place) for first, second in pairs]
+def _list_runs(entry: Prompt | Comparison | None, value: Any) -> Iterable[Prompt | Comparison | None]:
+    """Return a prompt for each revision that it names; other entries as they are."""
+    revisions = value.get("revisions") if isinstance(value, dict) else None
+    return split_revisions(entry, revisions) if revisions and isinstance(entry, Prompt) else (entry,)
+
+
+def _compare_runs(items: Sequence[tuple[Any, yaml.Node]], prompts: Sequence[Prompt]) -> list[Comparison]:
+    """Return the comparisons of the prompts that have ``compare: true`` or name revisions."""
+    comparisons = []
+    for value, node in items:
+        if isinstance(value, dict) and (value.get("compare") is True or value.get("revisions")):
+            runs = [prompt for prompt in prompts if prompt.place.line == line_of(node)]
+            slugs, place = tuple(run.slug for run in runs), runs[0].place
+            lines = {**place.key_lines, "compare": place.line_of("revisions" if value.get("revisions") else "compare")}
+            comparisons.append(Comparison(slugs, place=replace(place, key_lines=lines)))
+    return comparisons
 
 
 def _check_evidence(

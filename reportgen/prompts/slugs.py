@@ -57,7 +57,7 @@ def name_pages(prompts: Sequence[Prompt]) -> tuple[Prompt, ...]:
     counts: dict[str, int] = {}
     named = []
     for number, prompt in enumerate(prompts, 1):
-        title = prompt.title or _shorten(_main_text(prompt))
+        title = title_of(prompt)
         end = _end_of(prompt)
         slug = prompt.slug or _free(f"{_slug_of(title) or f'prompt-{number}'}{end}", taken, counts)
         title = title or slug
@@ -97,7 +97,7 @@ def _split(prompt: Prompt) -> Iterator[Prompt]:
     """Yield a prompt for each return sequence or continuation; the prompt itself if it has no several."""
     if len(prompt.continuation) > 1:
         for number, text in enumerate(prompt.continuation, 1):
-            title = _shorten(f"{prompt.title}: {text}") if prompt.title else ""
+            title = shorten(f"{prompt.title}: {text}") if prompt.title else ""
             slug = f"{prompt.slug}-{number}" if prompt.slug else ""
             yield replace(prompt, continuation=(text,), slug=slug, title=title)
         return
@@ -142,7 +142,7 @@ def name_comparisons(
     for i, item in enumerate(comparisons):
         problems += [(i, _advise_slug(slug, titles)) for slug in item.prompts if slug not in titles]
         between = " beside " if len(item.prompts) == 2 else ", "
-        title = item.title or _shorten(between.join(titles.get(slug, slug) for slug in item.prompts))
+        title = item.title or shorten(between.join(titles.get(slug, slug) for slug in item.prompts))
         slug = item.slug or _free(_cut("-and-".join(item.prompts), _SLUG_LENGTH, "-").lower(), taken, counts)
         named.append(replace(item, slug=slug, title=title))
     return tuple(named), problems
@@ -161,6 +161,11 @@ def _check_given(prompts: Sequence[Prompt]) -> None:
         raise PromptFileError(problems)
 
 
+def title_of(prompt: Prompt) -> str:
+    """Return the title of a prompt, or the start of its text if it has none."""
+    return prompt.title or shorten(_main_text(prompt))
+
+
 def _main_text(prompt: Prompt) -> str:
     """Return the text of a prompt, or the last user message of its chat."""
     if prompt.text or not prompt.messages:
@@ -169,7 +174,8 @@ def _main_text(prompt: Prompt) -> str:
     return contents[-1] if contents else text_of(prompt.messages[-1])
 
 
-def _shorten(text: str) -> str:
+def shorten(text: str) -> str:
+    """Return the start of a text, in one line that fits into a title."""
     line = " ".join(text.lstrip()[: 10 * _TITLE_LENGTH].split())
     return line if len(line) <= _TITLE_LENGTH else f"{_cut(line, _TITLE_LENGTH - 1, ' ')}…"
 

@@ -153,6 +153,17 @@ def _check_compared(slugs: list[str]) -> list[str]:
     return slugs
 
 
+def _check_revisions(revisions: list[str]) -> list[str]:
+    if not 2 <= len(revisions) <= MOST_COMPARED:
+        raise ValueError(f"must name from 2 to {MOST_COMPARED} revisions, got {len(revisions)}")
+    for place, revision in enumerate(revisions):
+        if wrong := next((mark for mark in "@: " if mark in revision), ""):
+            raise ValueError(f"names {revision!r}, and no revision has {wrong!r} in it; write it without the model")
+        if revision in revisions[:place]:
+            raise ValueError(f"names {revision!r} twice; name each revision once")
+    return revisions
+
+
 def _check_answers(answers: list[str]) -> list[str]:
     if len(answers) != 2 or answers[0] == answers[1]:
         raise ValueError("must be two different tokens, that of the first prompt and that of the second")
@@ -452,6 +463,15 @@ class PromptKeys(DefaultKeys):
         json_schema_extra={"examples": [" Mary went home", [" Mary", " John"]]},
     )
     compare: bool = Field(False, description="Also compare the pages of the two continuations of the prompt.")
+    revisions: Annotated[list[Words], AfterValidator(_check_revisions)] | None = Field(
+        None,
+        description="Branches, tags or commits of the model on the hub, in order: a page for each, and one that shows "
+        "them side by side or as a series.",
+        json_schema_extra={
+            "minItems": 2, "maxItems": MOST_COMPARED, "uniqueItems": True,
+            "examples": [["step1000", "step2000", "main"]],
+        },
+    )  # fmt: skip
     foils: Annotated[list[AnyFoil], AfterValidator(_check_some), AfterValidator(_check_unlike)] | None = Field(
         None,
         description='Tokens that the model might have written instead, such as [" John"]: effects are also given for '

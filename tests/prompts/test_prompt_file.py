@@ -629,7 +629,9 @@ def test_schema_describes_every_key_and_allows_no_other() -> None:
         "StepKeys",
     }
     assert all(_described(part) and part["additionalProperties"] is False for part in parts.values())
-    assert set(parts["PromptKeys"]["properties"]) - {"compare"} == set(Prompt.__dataclass_fields__) - {"place"}
+    assert set(parts["PromptKeys"]["properties"]) - {"compare", "revisions"} == set(Prompt.__dataclass_fields__) - {
+        "place"
+    }
     assert set(parts["GenerationKeys"]["properties"]) == set(Generation.__dataclass_fields__)
 
 
