@@ -142,10 +142,10 @@ def test_weights_of_every_member_are_on_the_page() -> None:
 
 
 def test_two_members_are_the_comparison_of_two() -> None:
-    sides = [slim(make_capture(), 8), slim(make_capture(slug="dog", title="A dog"), 8)]
+    first, second = slim(make_capture(), 8), slim(make_capture(slug="dog", title="A dog"), 8)
     comparison = Comparison(("cat", "dog"), "Two", "two")
-    made = render_comparison_artifacts(comparison, sides, PageOptions())
-    assert made.html == draw_comparison(comparison, *sides)[0]
+    made = render_comparison_artifacts(comparison, [first, second], PageOptions())
+    assert made.html == draw_comparison(comparison, first, second)[0]
 
 
 def test_same_captures_give_the_same_bytes_and_what_is_left_of_them_is_enough() -> None:

@@ -125,7 +125,10 @@ def test_values_of_a_prompt_have_one_type() -> None:
 
 
 def test_comparison_made_by_hand_is_checked() -> None:
-    for prompts, message in ((("a", "a"), "compare names 'a' twice"), (("a",), "compare must name two prompts by")):
+    for prompts, message in (
+        (("a", "a"), "compare names 'a' twice"),
+        (("a",), "compare must name two prompts or more by"),
+    ):
         with pytest.raises(PromptError, match=f"^prompt: {message}"):
             Comparison(prompts)  # type: ignore[arg-type]
     with pytest.raises(PromptError, match="^prompt: slug must be 1 to 80"):
