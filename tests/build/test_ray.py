@@ -69,6 +69,7 @@ def make_prompts(models: Path) -> list[Prompt]:
 COMPARED = (
     Comparison(("p0", "p2")),
     Comparison(("p1", "p4")),
+    Comparison(("p5", "p0", "p3"), slug="three"),
     Comparison(("p0", "p1"), slug="patched", evidence=("patching",), answers=("x", "y")),
 )
 
@@ -112,6 +113,7 @@ def test_a_run_on_two_nodes_has_the_bytes_of_a_local_one(address: str, models: P
         prompts, tmp_path / "there", replace(options, cluster=Cluster(address)), there, comparisons=COMPARED
     )
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
+    assert (tmp_path / "there" / "three.html").exists()
     assert report(tmp_path / "there") == report(tmp_path / "here")
     for stage in ("capture", "page", "written", "failed"):
         assert there.of(stage) == here.of(stage) != []
