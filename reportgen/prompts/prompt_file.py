@@ -29,7 +29,7 @@ from reportgen.records import (
     SourceLocation,
 )
 from reportgen.records.claim import find_wrong_claims, parse_claim
-from reportgen.records.errors import PromptFileError
+from reportgen.records.errors import OptionError, PromptFileError
 from reportgen.records.foil import find_wrong_foil
 from reportgen.records.generation import SAMPLING_KEYS
 from reportgen.records.key_messages import advise_quotes, describe
@@ -210,7 +210,15 @@ def override(
 
     Returns:
         The changed prompts.
+
+    Raises:
+        OptionError: one model would replace the revisions of a prompt.
     """
+    prompts = tuple(prompts)
+    if model is not None and (
+        named := next((one.place for one in prompts if "revisions" in one.place.key_lines), None)
+    ):
+        raise OptionError("--model", f"would replace the revisions of {named.of('revisions')}; leave out one of them")
     values = {"model": model, "layers": layers, "heads": heads, "max_new_tokens": max_new_tokens, "evidence": evidence}
     changes: dict[str, Any] = {key: value for key, value in values.items() if value is not None}
     options = {key: option for key, option in _OPTIONS.items() if key in changes}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from reportgen.prompts.prompt_file import read_prompt_file
+from reportgen.prompts.prompt_file import override, read_prompt_file
 from reportgen.records import Comparison, Prompt
-from reportgen.records.errors import PromptFileError
+from reportgen.records.errors import OptionError, PromptFileError
 
 
 def read(text: str) -> tuple[tuple[Prompt, ...], tuple[Comparison, ...]]:
@@ -64,3 +64,10 @@ def test_mistakes_of_revisions_are_told_at_their_line(entry: str, problem: str) 
     (told,) = caught.value.problems
     assert told.startswith(f"p.yaml:{3 + entry.count(chr(10))}: ")
     assert problem in told
+
+
+def test_model_of_the_command_line_does_not_replace_revisions() -> None:
+    prompts, _ = read("- x\n- text: A cat\n  model: o/n\n  revisions: [a, b]\n")
+    with pytest.raises(OptionError, match=r"--model: would replace the revisions of p\.yaml:4; leave out one of them"):
+        override(prompts, model="o/m")
+    assert override(prompts[:1], model="o/m")[0].model == "o/m"
