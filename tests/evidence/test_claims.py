@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from counts import count
+from counts import count, sample
 from families import make_network
+from root import ROOT
 from samples import make_capture, make_random, make_token, with_attribution, with_foil, withhold
 from tiny import make_tokenizer
 
@@ -19,7 +20,8 @@ from reportgen import capture as run
 from reportgen.build.capture import capture
 from reportgen.captures.record import Capture
 from reportgen.evidence.claims import ClaimResult, judge_claims
-from reportgen.models.model import wrap_model
+from reportgen.models.model import LoadedModel, wrap_model
+from reportgen.prompts.prompt_file import load_prompts
 from reportgen.records import Foil, Prompt, SourceLocation
 from reportgen.records.errors import PromptError
 
@@ -326,3 +328,17 @@ def test_steps_of_a_given_text_are_known_before_the_run() -> None:
     assert (result.holds, result.step) == (True, 2)
     with pytest.raises(PromptError, match="is for step 2, and the last step is 1; lower its step or lengthen the cont"):
         run(model, TEXT, **{**given, "continuation": "on"})
+
+
+@pytest.mark.parametrize(
+    ("slug", "failing"), sample([("story-of-mary", 4), ("story-of-the-hat", 3), ("story-of-france", 4)], 3)
+)
+def test_of_each_story_in_the_documentation_one_claim_does_not_hold(
+    smollm2: LoadedModel, slug: str, failing: int
+) -> None:
+    """It is the last one, and each story says why."""
+    prompts = load_prompts(ROOT / "docs" / "examples" / "stories.yaml")
+    (prompt,) = (one for one in prompts if one.slug == slug)
+    results = judge_claims(capture(smollm2, prompt))
+    assert [index for index, result in enumerate(results) if not result.holds] == [failing]
+    assert all(result.value is not None for result in results)
