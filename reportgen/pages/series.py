@@ -45,6 +45,7 @@ from reportgen.pages.tables import summarize_settings, warn_of_drift
 from reportgen.pages.templates import GENERATOR, render
 from reportgen.pages.views import View
 from reportgen.records import Comparison
+from reportgen.records.choices import HEAD_SCORE_NAMES
 from reportgen.records.errors import PromptError
 from reportgen.records.sentences import HeadPart, Sentence, StrongPart, make_sentence
 
@@ -281,9 +282,10 @@ def _say_change(series: Series) -> Sentence:
     if not measure_changes(values)[head]:
         return (f"No head changes in any number from {ends[0]} to {ends[1]}.",)
     said = ", ".join(_format(float(value), kind) for value in values[:, head])
+    score = "the head score " if kind.name in HEAD_SCORE_NAMES else ""
     return make_sentence(
-        f"From {ends[0]} to {ends[1]}, ", HeadPart(*series.heads[head]), " changes most in ", StrongPart(kind.title),
-        f": {said}.",
+        f"From {ends[0]} to {ends[1]}, ", HeadPart(*series.heads[head]), f" changes most in {score}",
+        StrongPart(kind.title), f": {said}.",
     )  # fmt: skip
 
 
