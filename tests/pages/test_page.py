@@ -58,7 +58,7 @@ def test_template_reads_its_context_and_nothing_else(template: str, context: typ
 def test_every_part_is_included() -> None:
     templates = find_templates()
     parts = {path.relative_to(templates).as_posix() for path in templates.rglob("*.jinja2")}
-    found = {"page.html.jinja2", "compare.html.jinja2", "index.html.jinja2", "heads.html.jinja2"}
+    found = {f"{document}.html.jinja2" for document in ("page", "compare", "series", "index", "heads")}
     found |= {kind.template for kind in KINDS if kind.template}
     todo = list(found)
     while todo:

@@ -104,7 +104,9 @@ def test_first_sentence_names_the_head_that_changes_most_and_its_values() -> Non
     values = series.numbers[most.name]
     head = int(np.nan_to_num(values.max(0) - values.min(0)).argmax())
     said = ", ".join(f"{value:.3f}" for value in values[:, head])
-    expected = f"From step1000 to step4000, L{head // 3} H{head % 3} changes most in the head score {most.title}: {said}."
+    expected = (
+        f"From step1000 to step4000, L{head // 3} H{head % 3} changes most in the head score {most.title}: {said}."
+    )
     page = draw()
     assert page.find(class_="change-said")[0].text == expected
     assert [one.text for one in page.find("tbody")[0].find("tr")[0].find("td")[1:]] == said.split(", ")
