@@ -86,7 +86,7 @@ LONG = "x" * 300
             (("new", "prompts.yaml/new"), 1),
             (("models", "--fetch", LONG), 1),
         ],
-        3,
+        6,
     ),
 )
 def test_obstacles_are_told_in_a_line(here: Path, arguments: tuple[str, ...], code: int) -> None:
