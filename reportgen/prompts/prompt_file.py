@@ -415,9 +415,7 @@ def _check_claims(
         foils=foils,
         num_steps=_count_steps(values),
     )
-    for index, wrong in found:
-        name = name_claim(index)
-        problems.add(lines[name], f"{name} of {where} {wrong}")
+    _add_wrong_items(found, name_claim, lines, where, problems)
 
 
 def _check_story(
@@ -431,9 +429,19 @@ def _check_story(
         num_foils=num_foils,
         num_steps=_count_steps(values),
     )
+    _add_wrong_items(found, name_step, lines, where, problems)
+
+
+def _add_wrong_items(
+    found: Iterable[tuple[int, str]],
+    name: Callable[[int], str],
+    lines: Mapping[str, int],
+    where: str,
+    problems: Problems,
+) -> None:
+    """Add what is wrong with items of a list, each by its 0-based index, at the line of the item."""
     for index, wrong in found:
-        name = name_step(index)
-        problems.add(lines[name], f"{name} of {where} {wrong}")
+        problems.add(lines[name(index)], f"{name(index)} of {where} {wrong}")
 
 
 def _count_steps(values: Mapping[str, Any]) -> int | None:

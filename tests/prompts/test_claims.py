@@ -7,27 +7,15 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from prompt_problems import problems_of
 
-from reportgen.prompts.prompt_file import check_selections, load_prompts, prompt_file_schema, read_prompts
-from reportgen.records import ModelInfo
+from reportgen.prompts.prompt_file import load_prompts, prompt_file_schema
 from reportgen.records.claim import parse_claim
-from reportgen.records.errors import PromptFileError
-
-INFO = ModelInfo("tiny", "", "LlamaForCausalLM", 3, 4, 4, 16, 259, "float32", "cpu")
 
 
 @pytest.fixture(autouse=True)
 def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def problems_of(content: str) -> tuple[str, ...]:
-    """Return what is wrong with a file, on a model of 3 layers and 4 heads."""
-    Path("p.yaml").write_text(content, "utf-8")
-    prompts, problems = read_prompts("p.yaml")
-    with pytest.raises(PromptFileError) as caught:
-        check_selections(prompts, {"tiny": INFO}, problems)
-    return tuple(caught.value.problems)
 
 
 def test_wrong_grammar_is_told_with_the_line_of_the_claim() -> None:
